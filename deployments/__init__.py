@@ -1,0 +1,1 @@
+"""What the replicas do. Knows nothing of HTTP."""

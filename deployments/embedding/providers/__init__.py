@@ -1,0 +1,1 @@
+"""Embedding providers: one file each, behind one small protocol."""

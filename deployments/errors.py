@@ -1,0 +1,103 @@
+"""The errors that this service raises on purpose.
+
+Each class has a stable `code`, which is what callers match on: Ray wraps the class of an error that
+crosses a handle, and clients over HTTP see nothing but the code. Every constructor argument goes to
+`super().__init__`, so that each error survives pickling.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class MemoryLayerError(Exception):
+    """Base of all errors raised on purpose.
+
+    `message` is one sentence that may be shown to a client: no SQL, no address, no secret.
+    `details` is JSON-ready.
+    """
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message, details)
+        self.message = message
+        self.details = details
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ConfigurationError(MemoryLayerError):
+    """A setting, or what the settings point to, makes no sense: refuse to start."""
+
+    code = "configuration_error"
+
+
+class InvalidRequestError(MemoryLayerError):
+    """The request is well-formed but asks for something that cannot be."""
+
+    code = "invalid_request"
+
+
+class NotFoundError(MemoryLayerError):
+    """No such thing for this tenant."""
+
+    code = "not_found"
+
+
+class IdempotencyConflictError(MemoryLayerError):
+    """The idempotency key was used before with another body."""
+
+    code = "idempotency_conflict"
+
+
+class UnavailableError(MemoryLayerError):
+    """Something that this request needs is away for now: try again later."""
+
+    code = "unavailable"
+
+
+class DatabaseUnavailableError(UnavailableError):
+    """Postgres cannot be reached, or is not ready to serve."""
+
+    code = "database_unavailable"
+
+
+class OverloadedError(UnavailableError):
+    """More waits than this replica takes."""
+
+    code = "overloaded"
+
+
+class SearchUnavailableError(UnavailableError):
+    """No search replica answered."""
+
+    code = "search_unavailable"
+
+
+class EmbeddingError(MemoryLayerError):
+    """Base of what an embedding provider may raise."""
+
+    code = "embedding_error"
+
+
+class EmbeddingUnavailableError(EmbeddingError):
+    """The provider is away, overloaded, or refuses our key: the same texts may work later.
+
+    `retry_after` is the provider's own wish in seconds, where it stated one.
+    """
+
+    code = "embedding_unavailable"
+
+    def __init__(
+        self, message: str, details: Mapping[str, Any] | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, details)
+        self.args = (message, details, retry_after)
+        self.retry_after = retry_after
+
+
+class EmbeddingRejectedError(EmbeddingError):
+    """The provider refuses these very texts: trying again would change nothing."""
+
+    code = "embedding_rejected"

@@ -1,0 +1,1 @@
+"""How much a message is worth keeping, from what the message itself says."""

@@ -1,0 +1,179 @@
+"""All settings, read from `MEMORY_*` environment variables when a process starts, never at import."""
+
+import os
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from deployments.errors import ConfigurationError
+
+
+def _group(prefix: str) -> SettingsConfigDict:
+    return SettingsConfigDict(env_prefix=prefix, frozen=True, extra="ignore", env_ignore_empty=True)
+
+
+class Environment(StrEnum):
+    """Where the service runs."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class LogLevel(StrEnum):
+    """The least severe level that is logged."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+class RuntimeSettings(BaseSettings):
+    """Where the service runs, and how it logs."""
+
+    model_config = _group("MEMORY_")
+
+    environment: Environment = Environment.DEVELOPMENT
+    log_level: LogLevel = LogLevel.INFO
+    data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("ai-memory-layer")))
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+
+class HttpSettings(BaseSettings):
+    """What the front door lets in."""
+
+    model_config = _group("MEMORY_")
+
+    request_max_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+
+
+class DatabaseSettings(BaseSettings):
+    """Where Postgres is. Without a URL, the embedded one under the data directory is used.
+
+    `pool_size` and `max_overflow`, where set, take the place of the pool sizes of `serve_config.yaml`
+    in every replica that has a pool: connections kept open, and opened on top of them under load.
+    """
+
+    model_config = _group("MEMORY_DATABASE_")
+
+    url: SecretStr | None = None
+    read_url: SecretStr | None = None
+    pool_size: int | None = Field(default=None, ge=1, le=1000)
+    max_overflow: int | None = Field(default=None, ge=0, le=1000)
+    statement_cache_size: int = Field(default=100, ge=0)
+    connect_timeout_seconds: float = Field(default=5.0, gt=0)
+    statement_timeout_seconds: float = Field(default=30.0, gt=0)
+
+    @field_validator("url", "read_url")
+    @classmethod
+    def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        """Accept SQLAlchemy's form of the URL too: the part behind `+` names a driver, which is ours to choose."""
+        if value is None:
+            return None
+        scheme, separator, rest = value.get_secret_value().partition("://")
+        if scheme.split("+")[0] not in {"postgresql", "postgres"} or not separator:
+            raise ValueError("must start with postgresql:// or postgresql+asyncpg://")
+        return SecretStr(f"postgresql://{rest}")
+
+
+class ProviderName(StrEnum):
+    """The embedding providers."""
+
+    LOCAL = "local"
+    GOOGLE_GEMINI = "google_gemini"
+    OPENAI_COMPATIBLE = "openai_compatible"
+
+
+class EmbeddingSettings(BaseSettings):
+    """Which vectors are made, and how patiently."""
+
+    model_config = _group("MEMORY_EMBEDDING_")
+
+    provider: ProviderName = ProviderName.LOCAL
+    dimensions: Annotated[int, Field(ge=1, le=4000)] | None = None
+    cache_size: int = Field(default=10_000, ge=0)
+    timeout_seconds: float = Field(default=30.0, gt=0)
+    max_attempts: int = Field(default=10, ge=1, le=100)
+    retry_base_seconds: float = Field(default=1.0, gt=0)
+    retry_max_seconds: float = Field(default=300.0, gt=0)
+    lease_seconds: float = Field(default=60.0, gt=0)
+
+
+class GeminiSettings(BaseSettings):
+    """Google Gemini: used with `MEMORY_EMBEDDING_PROVIDER=google_gemini`."""
+
+    model_config = _group("MEMORY_GEMINI_")
+
+    api_key: SecretStr | None = None
+    model: str = "models/gemini-embedding-001"
+    api_endpoint: str | None = None
+
+
+class OpenAISettings(BaseSettings):
+    """Any server with OpenAI's embeddings call: used with `MEMORY_EMBEDDING_PROVIDER=openai_compatible`."""
+
+    model_config = _group("MEMORY_OPENAI_")
+
+    base_url: str = "https://api.openai.com/v1"
+    api_key: SecretStr | None = None
+    model: str = "text-embedding-3-small"
+
+
+class SearchSettings(BaseSettings):
+    """How candidates are found and ranked."""
+
+    model_config = _group("MEMORY_SEARCH_")
+
+    candidates: int = Field(default=200, ge=10, le=2000)
+    exact_limit: int = Field(default=50_000, ge=0)
+    language: str = Field(default="english", pattern=r"^[a-z_]{1,63}$")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All groups of settings."""
+
+    runtime: RuntimeSettings
+    http: HttpSettings
+    database: DatabaseSettings
+    embedding: EmbeddingSettings
+    gemini: GeminiSettings
+    openai: OpenAISettings
+    search: SearchSettings
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """Read the environment. Raises `ConfigurationError` with one line that names what makes no sense."""
+        if os.environ.get("MEMORY_API_KEYS"):
+            raise ConfigurationError(
+                "MEMORY_API_KEYS is set, but this version does not check keys yet: "
+                "unset it and keep the service where only trusted callers reach it"
+            )
+        return cls(**{field.name: _read(field.type) for field in fields(cls)})
+
+
+def _read(group: Any) -> Any:
+    try:
+        return group()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"{group.model_config['env_prefix']}{'_'.join(map(str, first['loc']))}".upper()
+        raise ConfigurationError(f"{name}: {first['msg']}") from None
+
+
+def known_names() -> frozenset[str]:
+    """The name of every setting."""
+    return frozenset(
+        f"{group.model_config['env_prefix']}{name}".upper()
+        for group in (field.type for field in fields(Settings))
+        for name in group.model_fields
+    )
