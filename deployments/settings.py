@@ -133,9 +133,10 @@ class SearchSettings(BaseSettings):
 
     model_config = _group("MEMORY_SEARCH_")
 
-    candidates: int = Field(default=200, ge=10, le=2000)
+    candidates: int = Field(default=100, ge=10, le=1000)
     exact_limit: int = Field(default=50_000, ge=0)
     language: str = Field(default="english", pattern=r"^[a-z_]{1,63}$")
+    embedding_timeout_seconds: float = Field(default=2.0, gt=0)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,75 @@
+"""Splits many texts into requests that a provider takes, and keeps their number in flight bounded."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from deployments.embedding.providers.protocol import Vectors
+from deployments.errors import EmbeddingRejectedError
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """What a provider takes in one request: so many texts, and so many characters in all.
+
+    A text that is longer than `characters` goes alone.
+    """
+
+    texts: int
+    characters: int
+
+
+def split(texts: Sequence[str], limits: BatchLimits) -> Iterator[list[str]]:
+    """Cut texts, in order, into batches within the limits. No batch is empty."""
+    batch: list[str] = []
+    characters = 0
+    for text in texts:
+        if batch and (len(batch) == limits.texts or characters + len(text) > limits.characters):
+            yield batch
+            batch, characters = [], 0
+        batch.append(text)
+        characters += len(text)
+    if batch:
+        yield batch
+
+
+def require_unicode(texts: Sequence[str]) -> None:
+    """Raise `EmbeddingRejectedError` for half a surrogate pair, which no provider can be sent."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise EmbeddingRejectedError("A text holds half a surrogate pair, which is no Unicode text.") from None
+
+
+class BoundedSender:
+    """Sends the batches of all concurrent calls of one provider, at most `requests_in_flight` at a time."""
+
+    def __init__(self, limits: BatchLimits, dimensions: int, requests_in_flight: int) -> None:
+        if requests_in_flight < 1:
+            raise ValueError("requests_in_flight must be at least 1")
+        self._limits = limits
+        self._dimensions = dimensions
+        self._slots = asyncio.Semaphore(requests_in_flight)
+
+    async def embed(self, texts: Sequence[str], send: Callable[[list[str]], Awaitable[Vectors]]) -> Vectors:
+        """Send all texts: shape (len(texts), dimensions), in their order.
+
+        The first batch that fails fails the call, and what is still under way for it is given up.
+        """
+        require_unicode(texts)
+        if not texts:
+            return np.empty((0, self._dimensions), dtype=np.float32)
+
+        async def in_a_slot(batch: list[str]) -> Vectors:
+            async with self._slots:
+                return await send(batch)
+
+        tasks = [asyncio.ensure_future(in_a_slot(batch)) for batch in split(texts, self._limits)]
+        try:
+            return np.concatenate(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()

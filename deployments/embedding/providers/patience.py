@@ -1,0 +1,42 @@
+"""How long to wait for a provider, and what it says about waiting."""
+
+import math
+import time
+from collections.abc import Mapping
+from email.utils import mktime_tz, parsedate_tz
+
+ATTEMPTS = 4
+"""How often one request is sent before its batch fails: the worker's own retries, which last, come after."""
+
+_BUDGET_FACTOR = 1.5
+
+
+def budget_seconds(timeout_seconds: float) -> float:
+    """How long one request may take with all its attempts and waits.
+
+    Longer than one timeout, so that a request that hung can be sent again; with the default timeout
+    (30 s) shorter than the default lease (60 s), so that nobody else claims the batch meanwhile.
+    """
+    return timeout_seconds * _BUDGET_FACTOR
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """Read a Retry-After header, seconds or a date. None where it is missing, past or no sense."""
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = _seconds_until(value)
+    return seconds if math.isfinite(seconds) and seconds > 0 else None
+
+
+def _seconds_until(date: str) -> float:
+    parsed = parsedate_tz(date)
+    if parsed is None:
+        return math.nan
+    try:
+        return mktime_tz(parsed) - time.time()
+    except (OverflowError, ValueError):
+        return math.nan

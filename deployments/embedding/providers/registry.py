@@ -1,0 +1,91 @@
+"""Picks the embedding provider that the settings name."""
+
+from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace
+from deployments.errors import ConfigurationError
+from deployments.settings import ProviderName, Settings
+
+_LOCAL_MODEL = "wordllama/l2_supercat"
+# The default first. The model has 512 and 1,024 too, but not inside its package.
+_LOCAL_DIMENSIONS = (256, 128, 64)
+_GEMINI_DIMENSIONS = 768
+_OPENAI_DIMENSIONS = {
+    "text-embedding-3-small": 1536,
+    "text-embedding-3-large": 3072,
+    "text-embedding-ada-002": 1536,
+}
+
+
+def embedding_space(settings: Settings) -> EmbeddingSpace:
+    """The model and the number of dimensions that the settings ask for, without loading a model.
+
+    Raises `ConfigurationError` when the number of dimensions is neither set nor known, or impossible.
+    """
+    asked = settings.embedding.dimensions
+    match settings.embedding.provider:
+        case ProviderName.LOCAL:
+            return EmbeddingSpace(_LOCAL_MODEL, _local_dimensions(asked))
+        case ProviderName.GOOGLE_GEMINI:
+            return EmbeddingSpace(_resource_name(settings.gemini.model), asked or _GEMINI_DIMENSIONS)
+        case ProviderName.OPENAI_COMPATIBLE:
+            model = settings.openai.model
+            return EmbeddingSpace(model, asked or _openai_dimensions(model))
+
+
+def create_provider(settings: Settings, requests_in_flight: int = 4) -> EmbeddingProvider:
+    """Make the provider that the settings name. It serves one event loop; `close` it in the end.
+
+    `requests_in_flight` bounds the HTTP requests under way at once; the local provider makes none.
+    Raises `ConfigurationError` for a missing key and for dimensions that are unknown or impossible.
+    """
+    space = embedding_space(settings)
+    # The imports are here since each provider's library takes up to a second and 50 MB to import.
+    match settings.embedding.provider:
+        case ProviderName.LOCAL:
+            from deployments.embedding.providers.local import LocalProvider  # noqa: PLC0415
+
+            return LocalProvider(space)
+        case ProviderName.GOOGLE_GEMINI:
+            from deployments.embedding.providers.google_gemini import GoogleGeminiProvider  # noqa: PLC0415
+
+            return GoogleGeminiProvider(
+                settings.gemini,
+                space,
+                timeout_seconds=settings.embedding.timeout_seconds,
+                requests_in_flight=requests_in_flight,
+            )
+        case ProviderName.OPENAI_COMPATIBLE:
+            from deployments.embedding.providers.openai_compatible import (  # noqa: PLC0415
+                OpenAICompatibleProvider,
+            )
+
+            return OpenAICompatibleProvider(
+                settings.openai,
+                space,
+                timeout_seconds=settings.embedding.timeout_seconds,
+                send_dimensions=settings.embedding.dimensions is not None,
+                requests_in_flight=requests_in_flight,
+            )
+
+
+def _local_dimensions(asked: int | None) -> int:
+    dimensions = asked or _LOCAL_DIMENSIONS[0]
+    if dimensions not in _LOCAL_DIMENSIONS:
+        raise ConfigurationError(
+            f"MEMORY_EMBEDDING_DIMENSIONS is {dimensions}, but the local provider can do "
+            f"{', '.join(map(str, sorted(_LOCAL_DIMENSIONS)))} only."
+        )
+    return dimensions
+
+
+def _resource_name(model: str) -> str:
+    """Gemini's full name of a model, so that its short form is not taken for another space."""
+    return model if "/" in model else f"models/{model}"
+
+
+def _openai_dimensions(model: str) -> int:
+    known = _OPENAI_DIMENSIONS.get(model)
+    if known is None:
+        raise ConfigurationError(
+            f"MEMORY_EMBEDDING_DIMENSIONS must be set: how many dimensions {model} has is not known here."
+        )
+    return known

@@ -1,0 +1,68 @@
+"""Queries that were embedded already, or are being embedded right now."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from cachetools import LRUCache
+
+from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
+
+Vector = npt.NDArray[np.float32]
+
+
+class QueryCache:
+    """Embeds each text once: what is known is remembered, and who asks for a text in flight waits for it."""
+
+    def __init__(
+        self, embed: Callable[[Sequence[str]], Awaitable[npt.NDArray[np.float32]]], size: int
+    ) -> None:
+        """`size`: how many texts are remembered; 0 remembers none."""
+        self._embed = embed
+        self._known: LRUCache[str, Vector] = LRUCache(max(size, 1))
+        self._remembers = size > 0
+        self._in_flight: dict[str, asyncio.Future[Vector | EmbeddingError]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def embed(self, texts: Sequence[str]) -> list[Vector | EmbeddingError]:
+        """A unit vector of shape (dimensions,) or an error for each text, in order."""
+        missing = [t for t in dict.fromkeys(texts) if t not in self._known and t not in self._in_flight]
+        known = {text: self._known[text] for text in texts if text in self._known}
+        if missing:
+            self._start(missing)
+        waiting = {text: self._in_flight[text] for text in texts if text not in known}
+        if waiting:
+            await asyncio.wait(waiting.values())
+        return [known[text] if text in known else waiting[text].result() for text in texts]
+
+    def _start(self, texts: list[str]) -> None:
+        """In a task of its own: it goes on for the others when who asked first has gone away."""
+        loop = asyncio.get_running_loop()
+        for text in texts:
+            self._in_flight[text] = loop.create_future()
+        task = loop.create_task(self._load(texts))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _load(self, texts: list[str]) -> None:
+        results: Sequence[Vector | EmbeddingError]
+        unexpected = EmbeddingUnavailableError("The query could not be embedded.")
+        results = [unexpected] * len(texts)
+        try:
+            results = await self._embed_each(texts)
+        finally:
+            for text, result in zip(texts, results, strict=True):
+                self._in_flight.pop(text).set_result(result)
+                if self._remembers and not isinstance(result, EmbeddingError):
+                    self._known[text] = result
+
+    async def _embed_each(self, texts: list[str]) -> Sequence[Vector | EmbeddingError]:
+        try:
+            return list(await self._embed(texts))
+        except EmbeddingRejectedError as error:
+            if len(texts) == 1:
+                return [error]
+            return [result for text in texts for result in await self._embed_each([text])]
+        except EmbeddingError as error:
+            return [error] * len(texts)

@@ -1,0 +1,82 @@
+"""The embedding deployment: embeds queries for the searches, and drains the messages that wait."""
+
+import asyncio
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+from ray.serve.handle import DeploymentHandle
+
+from deployments.capacity import EmbeddingCapacity
+from deployments.embedding.providers.registry import create_provider
+from deployments.embedding.query_cache import QueryCache
+from deployments.embedding.worker import EmbeddingWorker
+from deployments.errors import EmbeddingError, UnavailableError
+from deployments.handles import RemoteMethod
+from deployments.logs import configure_logging
+from deployments.settings import Settings
+from deployments.storage.embedding_jobs import EmbeddingJobRepository
+from deployments.storage.opening import open_database
+
+logger = structlog.get_logger(__name__)
+
+PROBE_SECONDS = 10.0
+
+Vector = npt.NDArray[np.float32]
+Query = tuple[str, str | None]
+
+
+class EmbeddingServer:
+    """One replica: a provider, a cache of queries, and a worker."""
+
+    async def __init__(self, capacity: EmbeddingCapacity, scoring: DeploymentHandle[Any]) -> None:
+        settings = Settings.load()
+        configure_logging(settings.runtime, "Embedding")
+        self._provider = create_provider(settings, capacity.provider_requests)
+        self._cache = QueryCache(self._provider.embed_queries, settings.embedding.cache_size)
+        self._database = await open_database(settings, capacity.pool.size)
+        worker = EmbeddingWorker(
+            EmbeddingJobRepository(self._database),
+            self._provider,
+            RemoteMethod(scoring, "score", UnavailableError, capacity.scoring_timeout_seconds),
+            settings.embedding,
+            batch_size=capacity.batch,
+            concurrency=capacity.concurrent_batches,
+        )
+        self._working = asyncio.create_task(worker.run())
+        self._probe_due = 0.0
+        self._trouble: str | None = None
+
+    async def embed_queries(self, queries: Sequence[Query]) -> list[Vector | EmbeddingError]:
+        """A unit vector of shape (dimensions,) or an error for each (text, request id), in order."""
+        results = await self._cache.embed([text for text, _ in queries])
+        request_ids = sorted({request_id for _, request_id in queries if request_id})
+        failed = sum(isinstance(result, EmbeddingError) for result in results)
+        logger.info("queries_embedded", count=len(results) - failed, failed=failed, request_ids=request_ids)
+        return results
+
+    async def probe(self) -> str | None:
+        """Why the provider cannot embed, or None if it can. Asks it at most every ten seconds: calls may cost."""
+        if monotonic() >= self._probe_due:
+            self._probe_due = monotonic() + PROBE_SECONDS
+            try:
+                await self._provider.embed_queries(["ping"])
+                self._trouble = None
+            except EmbeddingError as error:
+                self._trouble = error.message
+        return self._trouble
+
+    async def check_health(self) -> None:
+        """Called by Serve. A replica whose worker died is replaced."""
+        if self._working.done():
+            self._working.result()
+            raise RuntimeError("the embedding worker has stopped")
+
+    async def __del__(self) -> None:
+        self._working.cancel()
+        await asyncio.wait([self._working])
+        await self._provider.close()
+        await self._database.close()

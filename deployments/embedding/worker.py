@@ -1,0 +1,174 @@
+"""Drains the messages that wait for their embedding."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from uuid import UUID, uuid4
+
+import structlog
+
+from deployments.embedding.document import document_text
+from deployments.embedding.providers.protocol import EmbeddingProvider, Vectors
+from deployments.embedding.retrying import retry_delay
+from deployments.errors import EmbeddingRejectedError, EmbeddingUnavailableError, MemoryLayerError
+from deployments.scoring.scorable import Scorable
+from deployments.settings import EmbeddingSettings
+from deployments.storage.embedding_jobs import CHANNEL, EmbeddingJobRepository, Job, Result
+
+logger = structlog.get_logger(__name__)
+
+Score = Callable[[Sequence[Scorable], Sequence[str]], Awaitable[Sequence[float]]]
+
+# What a lost notification, a lease that ran out or a retry that came due waits for at most.
+POLL_SECONDS = 1.0
+
+
+class EmbeddingWorker:
+    """Claims messages in batches, has a batch embedded and scored at once, and writes both back.
+
+    All that it knows is in Postgres: killed at any moment, it leaves claims that run out and are taken again.
+    """
+
+    def __init__(
+        self,
+        jobs: EmbeddingJobRepository,
+        provider: EmbeddingProvider,
+        score: Score,
+        settings: EmbeddingSettings,
+        *,
+        batch_size: int,
+        concurrency: int,
+    ) -> None:
+        self._jobs = jobs
+        self._provider = provider
+        self._score = score
+        self._settings = settings
+        self._batch_size = batch_size
+        self._concurrency = concurrency
+        self._news = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen())
+            for _ in range(self._concurrency):
+                tasks.create_task(self._drain())
+
+    async def work_once(self) -> int:
+        """Claim and finish one batch. Returns how many messages it held."""
+        claim_id = uuid4()
+        jobs = await self._jobs.claim(claim_id, self._batch_size, self._settings.lease_seconds)
+        if jobs:
+            async with self._held(claim_id, jobs):
+                await self._process(claim_id, jobs)
+        return len(jobs)
+
+    async def _drain(self) -> None:
+        while True:
+            self._news.clear()
+            try:
+                worked = await self.work_once()
+            except MemoryLayerError as error:
+                logger.warning("embedding_batch_left", code=error.code, reason=error.message)
+                worked = 0
+            if not worked:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), POLL_SECONDS)
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._listen_until_cut_off()
+            except MemoryLayerError as error:
+                logger.warning("notifications_lost", reason=error.message)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _listen_until_cut_off(self) -> None:
+        connection = await self._jobs.listen()
+        cut_off = asyncio.Event()
+        connection.add_termination_listener(lambda _: cut_off.set())
+        try:
+            await connection.add_listener(CHANNEL, lambda *_: self._news.set())
+            await cut_off.wait()
+        finally:
+            connection.terminate()
+
+    @asynccontextmanager
+    async def _held(self, claim_id: UUID, jobs: Sequence[Job]) -> AsyncIterator[None]:
+        """Extends the claim for as long as the block runs, so that a short lease suits a slow provider too."""
+        extending = asyncio.create_task(self._extend(claim_id, [job.message_id for job in jobs]))
+        try:
+            yield
+        finally:
+            extending.cancel()
+
+    async def _extend(self, claim_id: UUID, message_ids: list[UUID]) -> None:
+        while True:
+            await asyncio.sleep(self._settings.lease_seconds / 3)
+            try:
+                await self._jobs.extend(claim_id, message_ids, self._settings.lease_seconds)
+            except MemoryLayerError as error:
+                logger.warning("claim_not_extended", reason=error.message)
+
+    async def _process(self, claim_id: UUID, jobs: Sequence[Job]) -> None:
+        """One batch; where the provider refuses it, each message for itself, to find the one that it refuses."""
+        try:
+            importances, embeddings = await asyncio.gather(self._importances(jobs), self._embeddings(jobs))
+        except EmbeddingRejectedError as error:
+            if len(jobs) == 1:
+                await self._give_up(claim_id, jobs, error)
+                return
+            for job in jobs:
+                await self._process(claim_id, [job])
+        except MemoryLayerError as error:
+            await self._try_again_later(claim_id, jobs, error)
+        else:
+            results = map(Result, (job.message_id for job in jobs), embeddings, importances)
+            completed = await self._jobs.complete(claim_id, list(results))
+            logger.info(
+                "messages_embedded", claimed=len(jobs), completed=completed, request_ids=_requests(jobs)
+            )
+
+    async def _importances(self, jobs: Sequence[Job]) -> Sequence[float]:
+        return await self._score([Scorable(job.role, job.content, job.name) for job in jobs], _requests(jobs))
+
+    async def _embeddings(self, jobs: Sequence[Job]) -> Vectors:
+        return await self._provider.embed_documents(
+            [document_text(job.role, job.name, job.content, job.created_at) for job in jobs]
+        )
+
+    async def _try_again_later(self, claim_id: UUID, jobs: Sequence[Job], error: MemoryLayerError) -> None:
+        last = [job for job in jobs if job.attempts >= self._settings.max_attempts]
+        if last:
+            await self._give_up(claim_id, last, error)
+        delays = [(job.message_id, self._delay(job, error)) for job in jobs if job not in last]
+        if delays:
+            await self._jobs.postpone(claim_id, delays, error.message)
+            logger.warning(
+                "messages_postponed", count=len(delays), reason=error.message, request_ids=_requests(jobs)
+            )
+
+    def _delay(self, job: Job, error: MemoryLayerError) -> float:
+        return retry_delay(
+            job.attempts,
+            self._settings.retry_base_seconds,
+            self._settings.retry_max_seconds,
+            random.random(),  # noqa: S311 - spreads retries, guards nothing
+            error.retry_after if isinstance(error, EmbeddingUnavailableError) else None,
+        )
+
+    async def _give_up(self, claim_id: UUID, jobs: Sequence[Job], error: MemoryLayerError) -> None:
+        importances: Sequence[float | None]
+        try:
+            importances = await self._importances(jobs)
+        except MemoryLayerError as unscored:
+            logger.warning("messages_not_scored", reason=unscored.message)
+            importances = [None] * len(jobs)
+        ids = [job.message_id for job in jobs]
+        failed = await self._jobs.fail(claim_id, list(zip(ids, importances, strict=True)), error.message)
+        logger.error("messages_failed", count=failed, reason=error.message, request_ids=_requests(jobs))
+
+
+def _requests(jobs: Sequence[Job]) -> list[str]:
+    return sorted({job.request_id for job in jobs if job.request_id})

@@ -1,0 +1,352 @@
+"""What goes in and out: the service's own words, used alike by the API, the deployments and the jobs."""
+
+import math
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+MAX_CONTENT_CHARACTERS = 100_000
+MAX_QUERY_CHARACTERS = 100_000
+MAX_METADATA_BYTES = 16_384
+MAX_METADATA_DEPTH = 8
+MAX_BATCH = 1_000
+MAX_TOP_K = 100
+MAX_PAGE = 200
+CLOCK_SKEW = timedelta(minutes=5)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Role(StrEnum):
+    """Who speaks, as in the chat formats."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    SYSTEM = "system"
+    TOOL = "tool"
+
+
+class EmbeddingStatus(StrEnum):
+    """How far a message's embedding is. A failed one is still found by its words."""
+
+    PENDING = "pending"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not hold the character NUL")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must not hold half of a surrogate pair") from None
+    return text
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+def _plausible_time(when: datetime) -> datetime:
+    if when < EPOCH:
+        raise ValueError("must not be before 1970")
+    if when > datetime.now(UTC) + CLOCK_SKEW:
+        raise ValueError("must not be in the future")
+    return when.astimezone(UTC)
+
+
+def _in_utc(when: datetime) -> datetime:
+    return when.astimezone(UTC)
+
+
+def _is_shallow(value: Any, depth: int = MAX_METADATA_DEPTH) -> bool:
+    if not isinstance(value, dict | list):
+        return True
+    parts = value.values() if isinstance(value, dict) else value
+    return depth > 0 and all(_is_shallow(part, depth - 1) for part in parts)
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _sound_metadata(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError("must be an object")  # noqa: TRY004 - pydantic turns ValueErrors alone into a 422
+    if not _is_shallow(value):
+        raise ValueError(f"must not be nested deeper than {MAX_METADATA_DEPTH} levels")
+    if not _is_finite(value):
+        raise ValueError("must not hold NaN or infinite numbers")
+    try:
+        encoded = orjson.dumps(value)
+    except TypeError:
+        raise ValueError("must hold strings of valid Unicode and integers of 64 bits") from None
+    if len(encoded) > MAX_METADATA_BYTES:
+        raise ValueError(f"must not be larger than {MAX_METADATA_BYTES} bytes")
+    if b"\\u0000" in encoded:
+        raise ValueError("must not hold the character NUL")
+    return value
+
+
+Identifier = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_storable), AfterValidator(_not_blank)]
+Content = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_CONTENT_CHARACTERS),
+    AfterValidator(_storable),
+    AfterValidator(_not_blank),
+]
+Query = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_QUERY_CHARACTERS),
+    AfterValidator(_storable),
+    AfterValidator(_not_blank),
+]
+Metadata = Annotated[dict[str, Any], BeforeValidator(_sound_metadata)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+PastTime = Annotated[AwareDatetime, AfterValidator(_plausible_time)]
+Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K)]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NewMessage(_Value):
+    """A message to store."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "tenant_id": "acme",
+                    "conversation_id": "conv-1",
+                    "role": "user",
+                    "name": "Ada",
+                    "content": "I love Python programming",
+                    "metadata": {"channel": "web"},
+                }
+            ]
+        }
+    )
+
+    tenant_id: Identifier
+    conversation_id: Identifier
+    role: Role
+    content: Content
+    name: Identifier | None = Field(default=None, description="Who spoke, as in the chat formats.")
+    metadata: Metadata = Field(default_factory=dict)
+    importance_override: Share | None = Field(default=None, description="Takes the place of the computed importance.")
+    created_at: PastTime | None = Field(
+        default=None, description="When it was said, with a time zone. Now, if left out."
+    )
+
+
+class MessageChange(_Value):
+    """What to change of a message. What is left out stays; a change of content or name is embedded again."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"content": "I love Rust programming", "importance_override": 0.9}]}
+    )
+
+    content: Content | None = None
+    name: Identifier | None = None
+    metadata: Metadata | None = None
+    importance_override: Share | None = None
+
+
+class Message(_Value):
+    """A stored message."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
+                    "tenant_id": "acme",
+                    "conversation_id": "conv-1",
+                    "role": "user",
+                    "name": "Ada",
+                    "content": "I love Python programming",
+                    "metadata": {"channel": "web"},
+                    "importance_score": 0.62,
+                    "embedding_status": "completed",
+                    "embedding_error": None,
+                    "archived": False,
+                    "created_at": "2026-11-23T09:30:00Z",
+                    "updated_at": "2026-11-23T09:30:00Z",
+                }
+            ]
+        }
+    )
+
+    id: UUID
+    tenant_id: str
+    conversation_id: str
+    role: Role
+    name: str | None
+    content: str
+    metadata: dict[str, Any]
+    importance_score: float | None = Field(
+        description="0 to 1; null until the message is scored, a moment after it was stored."
+    )
+    embedding_status: EmbeddingStatus
+    embedding_error: str | None = Field(default=None, description="Why the last attempt to embed it failed.")
+    archived: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class MessagePage(_Value):
+    """Some messages, newest first."""
+
+    items: list[Message]
+    next_cursor: str | None = Field(description="Give it back as `cursor` for the next page; null at the end.")
+
+
+class Conversation(_Value):
+    """What is known of a conversation."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "conversation_id": "conv-1",
+                    "messages": 2,
+                    "first_message_at": "2026-11-23T09:30:00Z",
+                    "last_message_at": "2026-11-23T09:31:00Z",
+                }
+            ]
+        }
+    )
+
+    conversation_id: str
+    messages: int
+    first_message_at: datetime
+    last_message_at: datetime
+
+
+class ConversationPage(_Value):
+    """Some conversations, the most recently used first."""
+
+    items: list[Conversation]
+    next_cursor: str | None
+
+
+class Weights(_Value):
+    """How much each part counts in a score. They need not add up to anything."""
+
+    similarity: Weight = 0.5
+    words: Weight = 0.5
+    importance: Weight = 0.0
+    recency: Weight = 0.0
+
+
+class SearchParameters(_Value):
+    """What to look for, and among which messages."""
+
+    tenant_id: Identifier = Field(description="Whose memory it is.")
+    query: Query = Field(description="What to look for.")
+    top_k: TopK = 10
+    conversation_id: Identifier | None = None
+    role: Role | None = None
+    min_importance: Share | None = None
+    created_after: Time | None = Field(default=None, description="Inclusive.")
+    created_before: Time | None = Field(default=None, description="Exclusive.")
+    include_archived: bool = False
+
+
+class SearchRequest(SearchParameters):
+    """What to look for, among which messages, and how to rank and answer."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "tenant_id": "acme",
+                    "query": "Which language does Ada like?",
+                    "top_k": 5,
+                    "metadata": {"channel": "web"},
+                    "explain": True,
+                }
+            ]
+        }
+    )
+
+    metadata: Metadata | None = Field(default=None, description="Messages whose metadata holds all of this.")
+    weights: Weights = Weights()
+    explain: bool = Field(default=False, description="Say what each score is made of.")
+    neighbors: int = Field(default=0, ge=0, le=5, description="How many turns before and after each hit to return.")
+
+
+class Neighbor(_Value):
+    """A turn before or after a hit, in the same conversation."""
+
+    message_id: UUID
+    role: Role
+    name: str | None
+    content: str
+    created_at: datetime
+
+
+class SearchHit(_Value):
+    """A message that matters to the query."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "message_id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
+                    "conversation_id": "conv-1",
+                    "role": "user",
+                    "name": "Ada",
+                    "content": "I love Python programming",
+                    "metadata": {"channel": "web"},
+                    "created_at": "2026-11-23T09:30:00Z",
+                    "score": 0.97,
+                    "similarity": 0.81,
+                    "importance": 0.62,
+                    "explanation": {"similarity": 0.5, "words": 0.47, "importance": 0.0, "recency": 0.0},
+                    "neighbors": None,
+                }
+            ]
+        }
+    )
+
+    message_id: UUID
+    conversation_id: str
+    role: Role
+    name: str | None
+    content: str
+    metadata: dict[str, Any]
+    created_at: datetime
+    score: float = Field(description="What the hits are ordered by; comparable within one answer.")
+    similarity: float | None = Field(
+        description="Cosine similarity to the query, -1 to 1; null while the message is not embedded."
+    )
+    importance: float | None
+    explanation: dict[str, float] | None = Field(
+        default=None, description="With `explain`: the parts of the score, which add up to it."
+    )
+    neighbors: list[Neighbor] | None = Field(default=None, description="With `neighbors`: in time order.")
+
+
+class SearchAnswer(_Value):
+    """The hits, best first."""
+
+    total: int = Field(description="How many hits are in this answer.")
+    degraded: bool = Field(
+        default=False, description="True when the query could not be embedded and words alone decided."
+    )
+    items: list[SearchHit]

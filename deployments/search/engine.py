@@ -1,0 +1,128 @@
+"""A search from the query to the hits."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic, perf_counter
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import structlog
+from cachetools import LRUCache
+
+from deployments.errors import EmbeddingError, MemoryLayerError, UnavailableError
+from deployments.schemas import Role, SearchAnswer, SearchHit, SearchRequest
+from deployments.search.ranking import Ranked, rank
+from deployments.settings import SearchSettings
+from deployments.storage.candidates import CandidateRepository, Candidates
+
+logger = structlog.get_logger(__name__)
+
+Vector = npt.NDArray[np.float32]
+
+# While the embedding side is away, only so often does a search pay the timeout to see whether it is back.
+EMBEDDING_PAUSE_SECONDS = 1.0
+REMEMBERED_TENANTS = 100_000
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search, and the HTTP request that it belongs to."""
+
+    request: SearchRequest
+    request_id: str | None
+
+
+class SearchEngine:
+    """Embeds the query, finds candidates, ranks them."""
+
+    def __init__(
+        self,
+        candidates: CandidateRepository,
+        embed: Callable[[str, str | None], Awaitable[Vector]],
+        settings: SearchSettings,
+    ) -> None:
+        """`embed`: a query and its request's id in, a unit vector of shape (dimensions,) out."""
+        self._candidates = candidates
+        self._embed = embed
+        self._settings = settings
+        self._sizes: LRUCache[str, int] = LRUCache(REMEMBERED_TENANTS)
+        self._embedding_paused_until = 0.0
+
+    async def search_many(self, searches: Sequence[Search]) -> list[SearchAnswer | MemoryLayerError]:
+        """Run searches side by side; each has its own answer or its own error, in order."""
+        return list(await asyncio.gather(*(self._search_or_error(search) for search in searches)))
+
+    async def _search_or_error(self, search: Search) -> SearchAnswer | MemoryLayerError:
+        with structlog.contextvars.bound_contextvars(request_id=search.request_id):
+            try:
+                return await self._search(search)
+            except MemoryLayerError as error:
+                logger.warning("search_failed", code=error.code, reason=error.message)
+                return error
+
+    async def _search(self, search: Search) -> SearchAnswer:
+        started = perf_counter()
+        request = search.request
+        embedding = await self._embedding(search)
+        candidates = await self._find(request, embedding)
+        ranked = rank(candidates.found, request.weights, datetime.now(UTC), request.top_k)
+        hits = [_to_hit(each, explain=request.explain) for each in ranked]
+        if request.neighbors:
+            hits = await self._with_neighbors(request, hits)
+        logger.info(
+            "searched",
+            hits=len(hits),
+            candidates=len(candidates.found),
+            degraded=embedding is None,
+            duration_ms=round((perf_counter() - started) * 1e3, 2),
+        )
+        return SearchAnswer.model_construct(total=len(hits), degraded=embedding is None, items=hits)
+
+    async def _embedding(self, search: Search) -> Vector | None:
+        if monotonic() < self._embedding_paused_until:
+            return None
+        try:
+            async with asyncio.timeout(self._settings.embedding_timeout_seconds):
+                return await self._embed(search.request.query, search.request_id)
+        except (EmbeddingError, UnavailableError, TimeoutError) as error:
+            self._embedding_paused_until = monotonic() + EMBEDDING_PAUSE_SECONDS
+            logger.warning("query_not_embedded", reason=str(error) or type(error).__name__)
+            return None
+
+    async def _find(self, request: SearchRequest, embedding: Vector | None) -> Candidates:
+        """One round trip; a second one only where the HNSW walk ended before it had found enough."""
+        limit = max(self._settings.candidates, request.top_k)
+        exact = self._sizes.get(request.tenant_id, 0) <= self._settings.exact_limit
+        candidates = await self._candidates.find(request, embedding, exact=exact, limit=limit)
+        if not exact and embedding is not None and candidates.near < limit:
+            candidates = await self._candidates.find(request, embedding, exact=True, limit=limit)
+        if candidates.found:
+            self._sizes[request.tenant_id] = candidates.embedded
+        return candidates
+
+    async def _with_neighbors(self, request: SearchRequest, hits: Sequence[SearchHit]) -> list[SearchHit]:
+        around = await self._candidates.neighbors(
+            request.tenant_id, [hit.message_id for hit in hits], request.neighbors
+        )
+        return [hit.model_copy(update={"neighbors": around[hit.message_id]}) for hit in hits]
+
+
+def _to_hit(ranked: Ranked, *, explain: bool) -> SearchHit:
+    found = ranked.candidate
+    return SearchHit.model_construct(
+        message_id=found.id,
+        conversation_id=found.conversation_id,
+        role=Role(found.role),
+        name=found.name,
+        content=found.content,
+        metadata=orjson.loads(found.metadata),
+        created_at=found.created_at,
+        score=ranked.score,
+        similarity=found.similarity,
+        importance=found.importance,
+        explanation=ranked.parts if explain else None,
+        neighbors=None,
+    )

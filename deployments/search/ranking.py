@@ -1,0 +1,68 @@
+"""In which order candidates are returned. Pure: the clock is passed in."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from deployments.schemas import Weights
+from deployments.storage.candidates import Candidate
+
+HALF_LIFE_DAYS = 30.0
+SECONDS_PER_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A candidate, its score, and the parts that add up to it."""
+
+    candidate: Candidate
+    score: float
+    parts: dict[str, float]
+
+
+def rank(candidates: Sequence[Candidate], weights: Weights, now: datetime, top_k: int) -> list[Ranked]:
+    """The `top_k` best candidates by the weighted sum of their parts, each scaled to 0..1; ties by newest first.
+
+    Similarity and words are on scales of their own, so both are stretched over the candidates' range before they
+    are added: on LoCoMo that beats fusing reciprocal ranks by up to 5 points of recall (DESIGN.md, section 5).
+    """
+    similarity = scaled([c.similarity for c in candidates])
+    words = scaled([c.words for c in candidates])
+    ranked = [
+        _ranked(candidate, weights, near, said, now)
+        for candidate, near, said in zip(candidates, similarity, words, strict=True)
+    ]
+    ranked.sort(key=lambda r: (r.score, r.candidate.created_at, r.candidate.id), reverse=True)
+    return ranked[:top_k]
+
+
+def scaled(values: Sequence[float | None]) -> list[float]:
+    """Stretch values over 0..1, the least to 0 and the greatest to 1; where all are equal, to 1 unless 0.
+
+    What is missing (None or NaN) counts 0.
+    """
+    known = [value for value in values if value is not None and not math.isnan(value)]
+    if not known:
+        return [0.0] * len(values)
+    least, greatest = min(known), max(known)
+    if least == greatest:
+        return [0.0 if value is None or value == 0 or math.isnan(value) else 1.0 for value in values]
+    span = greatest - least
+    return [0.0 if value is None or math.isnan(value) else (value - least) / span for value in values]
+
+
+def recency(created_at: datetime, now: datetime) -> float:
+    """1 for now, half as much with every 30 days of age. The future counts as now."""
+    days = max((now - created_at).total_seconds(), 0) / SECONDS_PER_DAY
+    return float(0.5 ** (days / HALF_LIFE_DAYS))
+
+
+def _ranked(candidate: Candidate, weights: Weights, near: float, said: float, now: datetime) -> Ranked:
+    parts = {
+        "similarity": weights.similarity * near,
+        "words": weights.words * said,
+        "importance": weights.importance * (candidate.importance or 0.0),
+        "recency": weights.recency * recency(candidate.created_at, now) if weights.recency else 0.0,
+    }
+    return Ranked(candidate, sum(parts.values()), parts)

@@ -1,0 +1,58 @@
+"""The search deployment."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from ray.serve.handle import DeploymentHandle
+
+from deployments.batching import MicroBatcher
+from deployments.capacity import SearchCapacity
+from deployments.embedding.providers.registry import embedding_space
+from deployments.errors import EmbeddingUnavailableError, MemoryLayerError
+from deployments.handles import RemoteMethod
+from deployments.logs import configure_logging
+from deployments.schemas import SearchAnswer
+from deployments.search.engine import Search, SearchEngine
+from deployments.settings import Settings
+from deployments.storage.candidates import CandidateRepository
+from deployments.storage.opening import open_database
+
+Vector = npt.NDArray[np.float32]
+
+
+class SearchServer:
+    """One replica: a pool for reading, and the way to the embedding deployment."""
+
+    async def __init__(self, capacity: SearchCapacity, embedding: DeploymentHandle[Any]) -> None:
+        settings = Settings.load()
+        configure_logging(settings.runtime, "Search")
+        self._database = await open_database(settings, capacity.pool.size, reads_only=True)
+        self._queries: MicroBatcher[tuple[str, str | None], Vector] = MicroBatcher(
+            RemoteMethod(
+                embedding,
+                "embed_queries",
+                EmbeddingUnavailableError,
+                settings.search.embedding_timeout_seconds,
+            ),
+            max_batch=capacity.embed.size,
+            slots=capacity.embed.slots,
+            max_waiting=capacity.embed.waiting,
+        )
+        dimensions = embedding_space(settings).dimensions
+        self._engine = SearchEngine(
+            CandidateRepository(self._database, settings.search.language, dimensions),
+            self._embed,
+            settings.search,
+        )
+
+    async def search_many(self, searches: Sequence[Search]) -> list[SearchAnswer | MemoryLayerError]:
+        """An answer or an error for each search, in order."""
+        return await self._engine.search_many(searches)
+
+    async def _embed(self, text: str, request_id: str | None) -> Vector:
+        return await self._queries.submit((text, request_id))
+
+    async def __del__(self) -> None:
+        await self._database.close()

@@ -1,0 +1,44 @@
+"""Conversations: what a tenant's messages add up to."""
+
+from datetime import datetime
+
+from deployments.errors import NotFoundError
+from deployments.schemas import Conversation
+from deployments.storage.database import Database
+from deployments.storage.named_queries import load_queries
+from deployments.storage.rows import to_conversation
+
+
+class ConversationRepository:
+    """Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._queries = load_queries("conversations")
+
+    async def page(self, tenant_id: str, limit: int, after: tuple[datetime, str] | None) -> list[Conversation]:
+        """At most `limit` conversations, the most recently used first, behind (last message's time, id)."""
+        before, before_id = after or (None, None)
+        async with self._database.connection() as connection:
+            rows = self._queries.list_conversations(
+                connection, tenant_id=tenant_id, before=before, before_id=before_id, limit=limit
+            )
+            return [to_conversation(row) async for row in rows]
+
+    async def get(self, tenant_id: str, conversation_id: str) -> Conversation:
+        """One conversation. Raises `NotFoundError`."""
+        async with self._database.connection() as connection:
+            row = await self._queries.get_conversation(connection, tenant_id=tenant_id, conversation_id=conversation_id)
+        if row is None:
+            raise NotFoundError("There is no such conversation.")
+        return to_conversation(row)
+
+    async def delete(self, tenant_id: str, conversation_id: str) -> int:
+        """Delete a conversation with all of its messages. Returns how many. Raises `NotFoundError`."""
+        async with self._database.connection() as connection:
+            deleted = await self._queries.delete_conversation(
+                connection, tenant_id=tenant_id, conversation_id=conversation_id
+            )
+        if not deleted:
+            raise NotFoundError("There is no such conversation.")
+        return int(deleted)

@@ -1,0 +1,169 @@
+"""One pool of connections for each replica, and one meaning for all that can go wrong with it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+
+import asyncpg
+import structlog
+from pgvector.asyncpg import register_vector
+
+from deployments.errors import DatabaseUnavailableError, InvalidRequestError, OverloadedError
+from deployments.settings import DatabaseSettings
+
+logger = structlog.get_logger(__name__)
+
+# A plan that fits a tenant of ten messages is ruinous for one of a million, and a cached generic plan is one for
+# all of them. JIT costs more than queries as short as these can win back.
+SESSION = {
+    "plan_cache_mode": "force_custom_plan",
+    "jit": "off",
+    "hnsw.iterative_scan": "strict_order",
+    "hnsw.ef_search": "200",
+    "hnsw.max_scan_tuples": "200000",
+}
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.UndefinedTableError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.DiskFullError,
+    asyncpg.QueryCanceledError,
+    asyncpg.DeadlockDetectedError,
+)
+
+_UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
+
+
+@dataclass(frozen=True)
+class PoolSize:
+    """How many connections a pool keeps open, and how many it may open at most."""
+
+    kept: int
+    most: int
+
+
+class Database:
+    """A pool that is opened when it is first needed, so that a replica can start before its database does.
+
+    Whatever shows that Postgres is away, full or not yet set up becomes `DatabaseUnavailableError`. The pool
+    replaces broken connections by itself: once Postgres is back, so is the service.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        settings: DatabaseSettings,
+        size: PoolSize,
+        revive: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`revive` is called when Postgres does not answer, and may start it again (the embedded one)."""
+        self._url = url
+        self._settings = settings
+        self._size = size
+        self._revive = revive
+        self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+        self._closed_until = 0.0
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection of the pool. Waits for a free one for at most the connect timeout."""
+        try:
+            pool = self._pool or await self._open()
+            acquired = await self._acquire(pool)
+            try:
+                yield acquired
+            finally:
+                await pool.release(acquired)
+        except _AWAY as error:
+            logger.warning("database_unavailable", reason=type(error).__name__, detail=str(error))
+            raise DatabaseUnavailableError("The database cannot be reached just now.") from error
+        except _UNSTORABLE as error:
+            raise InvalidRequestError("The database cannot hold what was sent.") from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection inside of a transaction, committed at the end of the block."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def connect(self) -> asyncpg.Connection:
+        """A connection of one's own, outside of the pool. The caller closes it."""
+        try:
+            return await self._connect()
+        except _AWAY as error:
+            raise DatabaseUnavailableError("The database cannot be reached just now.") from error
+
+    async def close(self) -> None:
+        """Close every connection; those in use are cut off."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.terminate()
+
+    async def _acquire(self, pool: asyncpg.Pool) -> asyncpg.Connection:
+        try:
+            return await pool.acquire(timeout=self._settings.connect_timeout_seconds)
+        except TimeoutError:
+            if pool.get_size() >= self._size.most and pool.get_idle_size() == 0:
+                raise OverloadedError("All database connections are busy.") from None
+            raise
+
+    async def _open(self) -> asyncpg.Pool:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await self._create_pool()
+        return self._pool
+
+    async def _create_pool(self) -> asyncpg.Pool:
+        """Fail at once for a moment after a failure: the callers that wait in line learn the same, not slower."""
+        if monotonic() < self._closed_until:
+            raise DatabaseUnavailableError("The database cannot be reached just now.")
+        pool = asyncpg.create_pool(
+            min_size=self._size.kept,
+            max_size=self._size.most,
+            connect=self._connect,
+            init=register_vector,
+            reset=_keep_session,
+        )
+        try:
+            return await pool
+        except (*_AWAY, ValueError):
+            self._closed_until = monotonic() + 0.5
+            raise
+
+    async def _connect(self, *_: object, **options: object) -> asyncpg.Connection:
+        try:
+            return await self._connect_once(**options)
+        except OSError:
+            if self._revive is None:
+                raise
+            await self._revive()
+            return await self._connect_once(**options)
+
+    async def _connect_once(self, **options: object) -> asyncpg.Connection:
+        return await asyncpg.connect(
+            self._url,
+            timeout=self._settings.connect_timeout_seconds,
+            statement_cache_size=self._settings.statement_cache_size,
+            server_settings={
+                **SESSION,
+                "application_name": "ai-memory-layer",
+                "statement_timeout": str(int(self._settings.statement_timeout_seconds * 1000)),
+            },
+            **options,
+        )
+
+
+async def _keep_session(_: asyncpg.Connection) -> None:
+    """Nothing here changes a session, so the round trip that would reset it with every release is saved."""

@@ -1,0 +1,196 @@
+"""Messages: stored, read, changed, deleted."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import orjson
+from uuid_utils.compat import uuid7
+
+from deployments.errors import IdempotencyConflictError, InvalidRequestError, NotFoundError
+from deployments.schemas import EmbeddingStatus, Message, MessageChange, NewMessage
+from deployments.storage.database import Database
+from deployments.storage.named_queries import load_queries
+from deployments.storage.rows import to_message
+
+IDEMPOTENCY_HOURS = 24
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a page ended: the last message on it."""
+
+    created_at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A message about to be stored, and the request that brought it."""
+
+    message: Message
+    importance_override: float | None
+    request_id: str | None
+
+
+def draft(new: NewMessage, request_id: str | None, now: datetime) -> Draft:
+    """Give a new message its id and its times. Ids are UUIDs of version 7: they sort by time."""
+    message = Message.model_construct(
+        id=uuid7(),
+        tenant_id=new.tenant_id,
+        conversation_id=new.conversation_id,
+        role=new.role,
+        name=new.name,
+        content=new.content,
+        metadata=new.metadata,
+        importance_score=new.importance_override,
+        embedding_status=EmbeddingStatus.PENDING,
+        embedding_error=None,
+        archived=False,
+        created_at=new.created_at or now,
+        updated_at=now,
+    )
+    return Draft(message, new.importance_override, request_id)
+
+
+class MessageRepository:
+    """All that is done with messages one by one or in batches. Every call is one transaction.
+
+    Where a tenant may be None, the caller may see every tenant. Errors of every method:
+    `DatabaseUnavailableError`, `OverloadedError`.
+    """
+
+    def __init__(self, database: Database, language: str) -> None:
+        """`language`: the name of the Postgres text search configuration that finds words."""
+        self._database = database
+        self._language = language
+        self._messages = load_queries("messages")
+        self._jobs = load_queries("embedding_jobs")
+        self._keys = load_queries("idempotency")
+
+    async def store(self, drafts: Sequence[Draft]) -> list[Message | InvalidRequestError]:
+        """Store messages, each together with its pending embedding; what cannot be stored fails alone."""
+        try:
+            async with self._database.connection() as connection:
+                await self._insert(connection, drafts)
+        except InvalidRequestError as error:
+            if len(drafts) == 1:
+                return [error]
+            return [result for each in drafts for result in await self.store([each])]
+        return [each.message for each in drafts]
+
+    async def store_once(self, new: Draft, key: str, body: bytes) -> Message:
+        """Store a message unless `key` was used before; then return what was answered the first time.
+
+        `body` is what the client asked for: another body under the same key raises `IdempotencyConflictError`.
+        """
+        fingerprint = hashlib.sha256(body).digest()
+        tenant_id = new.message.tenant_id
+        async with self._database.transaction() as connection:
+            reserved = await self._keys.reserve_key(
+                connection,
+                tenant_id=tenant_id,
+                key=key,
+                fingerprint=fingerprint,
+                answer=new.message.model_dump_json(),
+                kept_hours=IDEMPOTENCY_HOURS,
+            )
+            if reserved:
+                await self._insert(connection, [new])
+                return new.message
+            first = await self._keys.get_answer(connection, tenant_id=tenant_id, key=key)
+        if first["fingerprint"] != fingerprint:
+            raise IdempotencyConflictError("This Idempotency-Key was used before with another body.")
+        return Message.model_validate_json(first["answer"])
+
+    async def get(self, message_id: UUID, tenant_id: str | None = None) -> Message:
+        """One message. Raises `NotFoundError`."""
+        async with self._database.connection() as connection:
+            row = await self._messages.get_message(connection, id=message_id, tenant_id=tenant_id)
+        if row is None:
+            raise NotFoundError("There is no such message.")
+        return to_message(row)
+
+    async def page(
+        self, tenant_id: str, conversation_id: str | None, limit: int, after: Position | None
+    ) -> list[Message]:
+        """At most `limit` messages of a tenant, newest first, behind the position `after`."""
+        async with self._database.connection() as connection:
+            rows = self._messages.list_messages(
+                connection,
+                tenant_id=tenant_id,
+                conversation_id=conversation_id,
+                before=after and after.created_at,
+                before_id=after and after.id,
+                limit=limit,
+            )
+            return [to_message(row) async for row in rows]
+
+    async def change(
+        self, message_id: UUID, change: MessageChange, request_id: str | None, tenant_id: str | None = None
+    ) -> Message:
+        """Change a message; what it says anew is embedded and scored again. Raises `NotFoundError`."""
+        async with self._database.transaction() as connection:
+            row = await self._messages.lock_message(connection, id=message_id, tenant_id=tenant_id)
+            if row is None:
+                raise NotFoundError("There is no such message.")
+            before = {**row, "metadata": orjson.loads(row["metadata"])}
+            after = {**before, **change.model_dump(exclude_unset=True)}
+            await self._update(connection, message_id, after)
+            if (before["content"], before["name"]) != (after["content"], after["name"]):
+                await self._embed_again(connection, message_id, before["tenant_id"], request_id)
+            return to_message(
+                await self._messages.get_message(connection, id=message_id, tenant_id=before["tenant_id"])
+            )
+
+    async def delete(self, message_id: UUID, tenant_id: str | None = None) -> None:
+        """Delete a message; it is gone from search at once. Raises `NotFoundError`."""
+        async with self._database.connection() as connection:
+            deleted = await self._messages.delete_message(connection, id=message_id, tenant_id=tenant_id)
+        if deleted is None:
+            raise NotFoundError("There is no such message.")
+
+    async def retry_embedding(self, tenant_id: str | None = None, message_id: UUID | None = None) -> int:
+        """Have failed messages embedded again, with all attempts before them. Returns how many."""
+        async with self._database.transaction() as connection:
+            retried = await self._jobs.retry_failed(connection, tenant_id=tenant_id, message_id=message_id)
+            await self._jobs.announce_jobs(connection)
+        return int(retried)
+
+    async def _insert(self, connection: object, drafts: Sequence[Draft]) -> None:
+        messages = [each.message for each in drafts]
+        await self._messages.store_messages(
+            connection,
+            ids=[m.id for m in messages],
+            tenant_ids=[m.tenant_id for m in messages],
+            conversation_ids=[m.conversation_id for m in messages],
+            roles=[m.role for m in messages],
+            names=[m.name for m in messages],
+            contents=[m.content for m in messages],
+            metadatas=[orjson.dumps(m.metadata).decode() for m in messages],
+            overrides=[each.importance_override for each in drafts],
+            created_ats=[m.created_at for m in messages],
+            request_ids=[each.request_id for each in drafts],
+            now=messages[0].updated_at,
+            language=self._language,
+        )
+
+    async def _update(self, connection: object, message_id: UUID, after: dict[str, object]) -> None:
+        await self._messages.update_message(
+            connection,
+            id=message_id,
+            tenant_id=after["tenant_id"],
+            name=after["name"],
+            content=after["content"],
+            metadata=orjson.dumps(after["metadata"]).decode(),
+            importance_override=after["importance_override"],
+            language=self._language,
+            now=datetime.now(UTC),
+        )
+
+    async def _embed_again(self, connection: object, message_id: UUID, tenant_id: str, request_id: str | None) -> None:
+        await self._jobs.enqueue_job(connection, message_id=message_id, tenant_id=tenant_id, request_id=request_id)
+        await self._messages.forget_meaning(connection, id=message_id, tenant_id=tenant_id)
+        await self._jobs.announce_jobs(connection)

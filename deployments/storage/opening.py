@@ -1,0 +1,47 @@
+"""How a replica comes by its database."""
+
+import asyncio
+
+import structlog
+
+from deployments.errors import DatabaseUnavailableError
+from deployments.settings import Settings
+from deployments.storage.database import Database, PoolSize
+from deployments.storage.embedded import ensure_running
+from deployments.storage.schema import database_url, prepare
+
+logger = structlog.get_logger(__name__)
+
+
+async def open_database(settings: Settings, size: PoolSize, *, reads_only: bool = False) -> Database:
+    """The database of the settings, checked if it can be reached; if not, it is used as soon as it can be.
+
+    `reads_only`: take `MEMORY_DATABASE_READ_URL` where it is set. Raises `ConfigurationError`.
+    """
+    try:
+        await asyncio.to_thread(prepare, settings)
+    except DatabaseUnavailableError as error:
+        logger.warning("database_unavailable_at_start", reason=str(error))
+    url = await asyncio.to_thread(database_url, settings)
+    if reads_only and settings.database.read_url is not None:
+        url = settings.database.read_url.get_secret_value()
+    return Database(url, settings.database, pool_size(settings, size), _reviver(settings))
+
+
+def pool_size(settings: Settings, size: PoolSize) -> PoolSize:
+    """The size from `serve_config.yaml`, unless the environment says otherwise."""
+    kept = size.kept if settings.database.pool_size is None else settings.database.pool_size
+    most = max(size.most, kept) if settings.database.pool_size is None else kept
+    if settings.database.max_overflow is not None:
+        most = kept + settings.database.max_overflow
+    return PoolSize(kept, most)
+
+
+def _reviver(settings: Settings):  # type: ignore[no-untyped-def]
+    if settings.database.url is not None:
+        return None
+
+    async def revive() -> None:
+        await asyncio.to_thread(ensure_running, settings.runtime.data_dir)
+
+    return revive

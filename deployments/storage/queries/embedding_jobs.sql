@@ -1,0 +1,96 @@
+-- name: claim_jobs
+-- A claim is a lease: if its worker dies, it runs out and another worker takes the messages.
+WITH due AS (
+    SELECT message_id FROM embedding_jobs
+    WHERE NOT failed AND available_at <= now()
+    ORDER BY available_at, message_id
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE embedding_jobs j SET
+        claim_id = :claim_id,
+        attempts = attempts + 1,
+        available_at = now() + make_interval(secs => :lease_seconds)
+    FROM due
+    WHERE j.message_id = due.message_id
+    RETURNING j.message_id, j.tenant_id, j.request_id, j.attempts
+)
+SELECT c.message_id, c.tenant_id, c.request_id, c.attempts, m.role, m.name, m.content, m.created_at
+FROM claimed c JOIN messages m ON m.id = c.message_id AND m.tenant_id = c.tenant_id
+ORDER BY c.message_id;
+
+-- name: complete_jobs$
+-- Only what is still ours: a message that was changed or deleted since, or whose lease ran out, is left alone.
+WITH results AS (
+    SELECT * FROM unnest(:message_ids::uuid[], :embeddings::halfvec[], :importances::float8[])
+        AS r(message_id, embedding, importance)
+), ours AS MATERIALIZED (
+    SELECT j.message_id, j.tenant_id FROM embedding_jobs j
+    WHERE j.message_id = ANY(:message_ids::uuid[]) AND j.claim_id = :claim_id
+    ORDER BY j.message_id FOR UPDATE
+), finished AS (
+    DELETE FROM embedding_jobs j USING ours WHERE j.message_id = ours.message_id
+), completed AS (
+    UPDATE messages m SET
+        embedding = r.embedding, importance = r.importance, embedding_status = 'completed'
+    FROM ours JOIN results r USING (message_id)
+    WHERE m.id = ours.message_id AND m.tenant_id = ours.tenant_id
+    RETURNING 1
+)
+SELECT count(*) FROM completed;
+
+-- name: postpone_jobs!
+UPDATE embedding_jobs j SET
+    claim_id = NULL, available_at = now() + make_interval(secs => d.delay), last_error = :error
+FROM (SELECT * FROM unnest(:message_ids::uuid[], :delays::float8[]) AS d(message_id, delay)) d
+WHERE j.message_id = d.message_id AND j.claim_id = :claim_id;
+
+-- name: fail_jobs$
+-- The last attempt is over: the message stays, found by its words, and can be tried again.
+WITH results AS (
+    SELECT * FROM unnest(:message_ids::uuid[], :importances::float8[]) AS r(message_id, importance)
+), ours AS (
+    UPDATE embedding_jobs j SET claim_id = NULL, failed = true, last_error = :error
+    WHERE j.message_id = ANY(:message_ids::uuid[]) AND j.claim_id = :claim_id
+    RETURNING j.message_id, j.tenant_id
+), marked AS (
+    UPDATE messages m SET importance = r.importance, embedding_status = 'failed'
+    FROM ours JOIN results r USING (message_id)
+    WHERE m.id = ours.message_id AND m.tenant_id = ours.tenant_id
+    RETURNING 1
+)
+SELECT count(*) FROM marked;
+
+-- name: enqueue_job!
+-- Also takes a claim away from a worker that embeds what the message said before.
+INSERT INTO embedding_jobs AS j (message_id, tenant_id, request_id)
+VALUES (:message_id, :tenant_id, :request_id)
+ON CONFLICT (message_id) DO UPDATE SET
+    claim_id = NULL, attempts = 0, available_at = now(), failed = false, last_error = NULL,
+    request_id = excluded.request_id;
+
+-- name: retry_failed$
+-- A NULL message stands for all of the tenant's, a NULL tenant for all tenants.
+WITH again AS (
+    UPDATE embedding_jobs j SET attempts = 0, available_at = now(), failed = false
+    WHERE failed
+      AND tenant_id = coalesce(:tenant_id, tenant_id)
+      AND message_id = coalesce(:message_id, message_id)
+    RETURNING j.message_id, j.tenant_id
+), marked AS (
+    UPDATE messages m SET embedding_status = 'pending'
+    FROM again WHERE m.id = again.message_id AND m.tenant_id = again.tenant_id
+    RETURNING 1
+)
+SELECT count(*) FROM marked;
+
+-- name: announce_jobs$
+SELECT pg_notify('embedding_jobs', '');
+
+-- name: count_jobs^
+SELECT count(*) FILTER (WHERE NOT failed) AS pending, count(*) FILTER (WHERE failed) AS failed
+FROM embedding_jobs;
+
+-- name: extend_claim!
+UPDATE embedding_jobs SET available_at = now() + make_interval(secs => :lease_seconds)
+WHERE message_id = ANY(:message_ids::uuid[]) AND claim_id = :claim_id;

@@ -1,0 +1,74 @@
+-- name: store_messages$
+-- Each message and its pending embedding, in one statement: both are there, or neither.
+WITH input AS (
+    SELECT * FROM unnest(
+        :ids::uuid[], :tenant_ids::text[], :conversation_ids::text[], :roles::text[], :names::text[],
+        :contents::text[], :metadatas::text[], :overrides::float8[], :created_ats::timestamptz[],
+        :request_ids::text[]
+    ) AS t(id, tenant_id, conversation_id, role, name, content, metadata, importance_override, created_at,
+           request_id)
+), stored AS (
+    INSERT INTO messages (id, tenant_id, conversation_id, role, name, content, metadata,
+                          importance_override, created_at, updated_at, terms)
+    SELECT id, tenant_id, conversation_id, role, name, content, metadata::jsonb, importance_override,
+           created_at, :now::timestamptz,
+           to_tsvector(:language::regconfig, concat_ws(' ', name, content))
+    FROM input
+), pending AS (
+    INSERT INTO embedding_jobs (message_id, tenant_id, request_id)
+    SELECT id, tenant_id, request_id FROM input
+)
+SELECT pg_notify('embedding_jobs', '');
+
+-- name: get_message^
+-- A tenant of NULL stands for a caller who may see every tenant.
+SELECT m.id, m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metadata,
+       coalesce(m.importance_override, m.importance) AS importance_score, m.embedding_status, m.archived,
+       m.created_at, m.updated_at, j.last_error AS embedding_error
+FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
+WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id);
+
+-- name: list_messages
+-- Newest first, from the position of the last message of the page before.
+SELECT m.id, m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metadata,
+       coalesce(m.importance_override, m.importance) AS importance_score, m.embedding_status, m.archived,
+       m.created_at, m.updated_at, j.last_error AS embedding_error
+FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
+WHERE m.tenant_id = :tenant_id
+  AND (:conversation_id::text IS NULL OR m.conversation_id = :conversation_id)
+  AND (:before::timestamptz IS NULL OR (m.created_at, m.id) < (:before, :before_id::uuid))
+ORDER BY m.created_at DESC, m.id DESC
+LIMIT :limit;
+
+-- name: lock_message^
+-- The job before the message, as the workers do: the order of locks is what keeps them out of deadlocks.
+WITH job AS (
+    SELECT message_id FROM embedding_jobs WHERE message_id = :id FOR UPDATE
+)
+SELECT m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.importance_override
+FROM messages m LEFT JOIN job ON job.message_id = m.id
+WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id);
+
+-- name: update_message!
+UPDATE messages SET
+    name = :name,
+    content = :content,
+    metadata = :metadata::text::jsonb,
+    importance_override = :importance_override,
+    terms = to_tsvector(:language::regconfig, concat_ws(' ', :name::text, :content::text)),
+    updated_at = :now
+WHERE id = :id AND tenant_id = :tenant_id;
+
+-- name: forget_meaning!
+-- What was embedded is not what the message says any more.
+UPDATE messages SET embedding = NULL, importance = NULL, embedding_status = 'pending'
+WHERE id = :id AND tenant_id = :tenant_id;
+
+-- name: delete_message$
+WITH job AS (
+    SELECT message_id FROM embedding_jobs WHERE message_id = :id FOR UPDATE
+)
+DELETE FROM messages m
+WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id)
+  AND (SELECT count(*) FROM job) >= 0
+RETURNING m.id;

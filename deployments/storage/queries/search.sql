@@ -1,0 +1,79 @@
+-- name: find_candidates
+-- The candidates of both sides in one round trip, each with what ranking needs.
+--
+-- exact: measures every vector of the tenant. Otherwise the HNSW index is walked until enough of the tenant's
+-- rows are found (hnsw.iterative_scan); its expression is written here as in its definition, and nowhere in
+-- the exact branch, so that neither branch can take the other's plan.
+-- Words are weighed as BM25 does: a word that few of the matching messages hold counts for more, and so does
+-- a match in a short message. Only the rough_limit best by plain ts_rank are weighed, which bounds the cost.
+WITH eligible AS NOT MATERIALIZED (
+    SELECT m.* FROM messages m
+    WHERE m.tenant_id = :tenant_id
+      AND (:include_archived OR NOT m.archived)
+      AND (:conversation_id::text IS NULL OR m.conversation_id = :conversation_id)
+      AND (:role::text IS NULL OR m.role = :role)
+      AND (:min_importance::float8 IS NULL
+           OR coalesce(m.importance_override, m.importance) >= :min_importance)
+      AND (:created_after::timestamptz IS NULL OR m.created_at >= :created_after)
+      AND (:created_before::timestamptz IS NULL OR m.created_at < :created_before)
+      AND (:metadata::text IS NULL OR m.metadata @> :metadata::text::jsonb)
+), near AS MATERIALIZED (
+    (SELECT id FROM eligible
+     WHERE :exact AND :embedding::halfvec IS NOT NULL AND embedding IS NOT NULL
+     ORDER BY embedding <=> :embedding::halfvec LIMIT :limit)
+    UNION ALL
+    (SELECT id FROM eligible
+     WHERE NOT :exact AND :embedding::halfvec IS NOT NULL
+     ORDER BY embedding::halfvec({dimensions}) <=> :embedding::halfvec({dimensions}) LIMIT :limit)
+), query AS MATERIALIZED (
+    SELECT lexeme, quote_literal(lexeme)::tsquery AS one
+    FROM unnest(tsvector_to_array(to_tsvector(:language::regconfig, :query))) AS lexeme
+    LIMIT 64
+), matching AS MATERIALIZED (
+    SELECT id, terms, length(terms) AS size
+    FROM eligible, (SELECT string_agg(quote_literal(lexeme), ' | ')::tsquery AS any_of FROM query) AS q
+    WHERE terms @@ any_of
+    ORDER BY ts_rank(terms, any_of, 1) DESC
+    LIMIT :rough_limit
+), hits AS MATERIALIZED (
+    SELECT m.id, m.size, q.lexeme FROM matching m JOIN query q ON m.terms @@ q.one
+), weights AS (
+    SELECT lexeme, ln(1 + (t.total - count(*) + 0.5) / (count(*) + 0.5)) AS idf
+    FROM hits, (SELECT greatest(
+        (SELECT count(*) FROM matching),
+        (SELECT embedded FROM tenant_statistics WHERE tenant_id = :tenant_id)) AS total) AS t
+    GROUP BY lexeme, t.total
+), said AS MATERIALIZED (
+    SELECT h.id, sum(w.idf * (:k1 + 1) / (1 + :k1 * (1 - :b + :b * h.size / a.average_size))) AS words
+    FROM hits h JOIN weights w USING (lexeme), (SELECT avg(size) AS average_size FROM matching) AS a
+    GROUP BY h.id
+    ORDER BY words DESC, h.id
+    LIMIT :limit
+)
+SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.created_at,
+       coalesce(m.importance_override, m.importance) AS importance,
+       1 - (m.embedding <=> :embedding::halfvec) AS similarity,
+       coalesce(s.words, 0) AS words,
+       (SELECT count(*) FROM near) AS near,
+       (SELECT embedded FROM tenant_statistics WHERE tenant_id = :tenant_id) AS embedded
+FROM (SELECT id FROM near UNION SELECT id FROM said) AS c
+JOIN messages m ON m.id = c.id AND m.tenant_id = :tenant_id
+LEFT JOIN said s ON s.id = m.id;
+
+-- name: find_neighbors
+-- The turns before and after each hit, in its own conversation.
+SELECT hit.id AS hit_id, n.*
+FROM messages hit
+CROSS JOIN LATERAL (
+    (SELECT id, role, name, content, created_at FROM messages
+     WHERE tenant_id = :tenant_id AND conversation_id = hit.conversation_id
+       AND (created_at, id) < (hit.created_at, hit.id)
+     ORDER BY created_at DESC, id DESC LIMIT :reach)
+    UNION ALL
+    (SELECT id, role, name, content, created_at FROM messages
+     WHERE tenant_id = :tenant_id AND conversation_id = hit.conversation_id
+       AND (created_at, id) > (hit.created_at, hit.id)
+     ORDER BY created_at, id LIMIT :reach)
+) AS n
+WHERE hit.tenant_id = :tenant_id AND hit.id = ANY(:ids::uuid[])
+ORDER BY hit.id, n.created_at, n.id;

@@ -1,0 +1,104 @@
+"""Whether the database is ours to use: its schema's revision, and the embedding space that it holds."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import cache, partial
+from importlib.resources import files
+from typing import TypeVar
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from deployments.embedding.providers.protocol import EmbeddingSpace
+from deployments.embedding.providers.registry import embedding_space
+from deployments.errors import ConfigurationError
+from deployments.settings import Settings
+from deployments.storage.database import Database, PoolSize
+from deployments.storage.embedded import ensure_running
+from deployments.storage.named_queries import load_queries
+
+T = TypeVar("T")
+
+
+def prepare(settings: Settings) -> None:
+    """Start the embedded Postgres if no URL is set, bring its schema up to date, and check what it holds.
+
+    An external database is not migrated: that is the operator's to decide (`alembic upgrade head`).
+    Raises `ConfigurationError`, or `DatabaseUnavailableError` when the database cannot be reached.
+    """
+    url = database_url(settings)
+    if settings.database.url is None and not asyncio.run(_with_connection(url, settings, _is_current)):
+        upgrade(url)
+    asyncio.run(_with_connection(url, settings, partial(check, space=embedding_space(settings))))
+
+
+def database_url(settings: Settings) -> str:
+    """The URL of the database, which is running if it is the embedded one."""
+    if settings.database.url is None:
+        return ensure_running(settings.runtime.data_dir)
+    return settings.database.url.get_secret_value()
+
+
+def upgrade(url: str) -> None:
+    """Run the migrations that are missing. Whoever calls this at the same time waits."""
+    config = migrations()
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    command.upgrade(config, "head")
+
+
+def migrations() -> Config:
+    """Alembic's configuration, wherever the package is installed."""
+    config = Config()
+    config.set_main_option("script_location", str(files("migrations")).replace("%", "%%"))
+    return config
+
+
+@cache
+def expected_revision() -> str | None:
+    """The newest revision that this code knows."""
+    return ScriptDirectory.from_config(migrations()).get_current_head()
+
+
+async def check(connection: asyncpg.Connection, space: EmbeddingSpace) -> None:
+    """Hold the database against this code and its settings; an empty one takes on their embedding space.
+
+    Raises `ConfigurationError` with one line that says what is stored, what was asked, and what to do.
+    """
+    queries = load_queries("schema")
+    revision = await _revision(connection)
+    if revision != expected_revision():
+        raise ConfigurationError(
+            f"The database's schema is at revision {revision or 'none'}, but this version needs "
+            f"{expected_revision()}: run `alembic upgrade head` with MEMORY_DATABASE_URL set"
+        )
+    stored = await queries.embedding_space(connection)
+    if stored is None:
+        await queries.create_embedding_space(connection, model=space.model, dimensions=space.dimensions)
+        stored = await queries.embedding_space(connection)
+    if EmbeddingSpace(**stored) != space:
+        raise ConfigurationError(
+            f"The database holds embeddings of {stored['model']} with {stored['dimensions']} dimensions, but the "
+            f"settings ask for {space.model} with {space.dimensions}: set MEMORY_EMBEDDING_PROVIDER, its model and "
+            "MEMORY_EMBEDDING_DIMENSIONS back to what is stored, or use an empty database"
+        )
+
+
+async def _with_connection(url: str, settings: Settings, do: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    connection = await Database(url, settings.database, PoolSize(kept=0, most=1)).connect()
+    try:
+        return await do(connection)
+    finally:
+        await connection.close()
+
+
+async def _is_current(connection: asyncpg.Connection) -> bool:
+    return await _revision(connection) == expected_revision()
+
+
+async def _revision(connection: asyncpg.Connection) -> str | None:
+    try:
+        return str(await load_queries("schema").schema_revision(connection))
+    except asyncpg.UndefinedTableError:
+        return None

@@ -1,0 +1,39 @@
+"""The HTTP application: middleware, routes, error handlers. Imports no Ray."""
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from serve_app.http_errors import add_error_handlers
+from serve_app.middleware import BodyLimit, RequestContext
+from serve_app.routes import admin, conversations, memory, messages
+from serve_app.services import Services
+
+DESCRIPTION = """
+Stores what was said to an assistant and gives back what matters.
+
+Errors have one shape: `{"error": {"code", "message", "request_id", "details"?}}`. Every answer carries
+`X-Request-ID`; send your own to find a request in the logs.
+"""
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application over a set of services, under Ray Serve and in the tests alike."""
+    app = FastAPI(
+        title="AI Memory Layer",
+        description=DESCRIPTION,
+        version=version("ai-memory-layer"),
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.services = services
+    add_error_handlers(app)
+    app.add_middleware(BodyLimit, most=services.http.request_max_bytes)
+    app.add_middleware(RequestContext)
+    for resource in (messages, memory, conversations, admin):
+        app.include_router(resource.router)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

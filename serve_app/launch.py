@@ -1,0 +1,304 @@
+"""Start the whole service on this machine, and stop all of it: `python -m serve_app.launch`."""
+
+import argparse
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+import yaml
+from dotenv import load_dotenv
+
+from deployments.errors import ConfigurationError, MemoryLayerError
+from deployments.settings import Settings
+from deployments.storage import embedded
+from serve_app import cluster_environment, run_processes
+
+_ROOT = Path(__file__).resolve().parents[1]
+_DEFAULT_HTTP_PORT = 8000
+_START_LIMIT_SECONDS = 600.0
+_POLL_SECONDS = 0.5
+_REPEAT_SECONDS = 5.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _StopRequested(BaseException):
+    """Ctrl-C, or a polite kill."""
+
+
+@dataclass
+class _Stopping:
+    """Turns the first signal into an exception in the main thread, and the later ones into haste."""
+
+    requested: bool = False
+    hurry: threading.Event = field(default_factory=threading.Event)
+
+    def install(self) -> None:
+        for number in _SIGNALS:
+            # Under nohup a hang-up is to be ignored.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self.requested:
+            self.hurry.set()
+            return
+        self.requested = True
+        raise _StopRequested
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is started, and where."""
+
+    settings: Settings
+    config: dict[str, Any]
+    http_port: int
+    dashboard_port: int
+    directory: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.http_port}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until a signal arrives, and return 0; 2 if the settings make no sense, 1 if it does not start."""
+    stopping = _Stopping()
+    stopping.install()
+    try:
+        plan = _read_plan(_options(arguments))
+        with run_processes.only_launcher(plan.directory):
+            return _run(plan, stopping)
+    except ConfigurationError as error:
+        _complain(str(error))
+        return 2
+    except MemoryLayerError as error:
+        _complain(str(error))
+        return 1
+    except _StopRequested:
+        return 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m serve_app.launch", description=__doc__)
+    parser.add_argument("--config", type=Path, default=_ROOT / "serve_config.yaml", help="the Serve config")
+    parser.add_argument("--port", type=int, help="the API's port, in place of the config's http_options.port")
+    parser.add_argument("--dashboard-port", type=int, default=8265, help="the port of Ray's dashboard (8265)")
+    parser.add_argument("--data-dir", type=Path, help="used where MEMORY_DATA_DIR is not set")
+    return parser.parse_args(arguments)
+
+
+def _read_plan(options: argparse.Namespace) -> _Plan:
+    load_dotenv(Path.cwd() / ".env", override=False)
+    if options.data_dir is not None:
+        os.environ.setdefault("MEMORY_DATA_DIR", str(options.data_dir))
+    settings = Settings.load()
+    data_dir = settings.runtime.data_dir.expanduser().resolve()
+    # Replicas run in other directories than this process: a relative path would mean another place there.
+    os.environ["MEMORY_DATA_DIR"] = str(data_dir)
+    directory = cluster_environment.run_directory(data_dir)
+    cluster_environment.make_run_directory(directory)
+    config = _read_config(options.config)
+    http = config.setdefault("http_options", {})
+    if options.port is not None:
+        http["port"] = options.port
+    return _Plan(
+        settings=Settings.load(),
+        config=config,
+        http_port=http.setdefault("port", _DEFAULT_HTTP_PORT),
+        dashboard_port=options.dashboard_port,
+        directory=directory,
+    )
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"--config: cannot read {path}: {error}") from error
+    if not isinstance(config, dict) or not config.get("applications"):
+        raise ConfigurationError(f"--config: {path} holds no applications")
+    return config
+
+
+def _run(plan: _Plan, stopping: _Stopping) -> int:
+    cluster: ModuleType | None = None
+    try:
+        _clean_up_after_the_last_run(plan)
+        _check_ports(plan)
+        _prepare_database(plan)
+        cluster = _load_ray(plan)
+        _start_ray(plan, cluster)
+        # Ray puts handlers of its own in place.
+        stopping.install()
+        _deploy(plan, cluster)
+        _introduce(plan)
+        return _wait(cluster)
+    except _StopRequested:
+        return 0
+    finally:
+        stopping.requested = True
+        _stop(plan, cluster, stopping)
+
+
+def _clean_up_after_the_last_run(plan: _Plan) -> None:
+    count = run_processes.stop_marked_processes(plan.directory)
+    if count:
+        _say(f"- stopped {count} processes that an earlier run left behind")
+
+
+def _check_ports(plan: _Plan) -> None:
+    variables = cluster_environment.cluster_environment(plan.directory) | os.environ
+    ports = {
+        plan.http_port: "the API: --port, or http_options.port in the Serve config",
+        plan.dashboard_port: "Ray's dashboard: --dashboard-port",
+    }
+    for name, use in cluster_environment.PORT_VARIABLES.items():
+        ports[int(variables[name])] = f"{use}: {name}"
+    for port, use in ports.items():
+        if not _is_free(port):
+            raise ConfigurationError(f"Port {port} is in use. Free it, or choose another for {use}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As servers bind: connections that are still closing do not hold the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))  # noqa: S104 - closed again at once
+        except OSError:
+            return False
+    return True
+
+
+def _prepare_database(plan: _Plan) -> None:
+    from deployments.storage import schema  # noqa: PLC0415 - Alembic is slow to import
+
+    if plan.settings.database.url is None:
+        with _step("starting the embedded Postgres"):
+            embedded.ensure_running(plan.settings.runtime.data_dir)
+    with _step("checking the database's schema"):
+        schema.prepare(plan.settings)
+
+
+def _load_ray(plan: _Plan) -> ModuleType:
+    cluster_environment.apply(cluster_environment.cluster_environment(plan.directory))
+    # Ray's workers find the package wherever they run, installed or not.
+    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    from serve_app import local_cluster  # noqa: PLC0415 - Ray reads its environment when imported
+
+    return local_cluster
+
+
+def _start_ray(plan: _Plan, cluster: ModuleType) -> None:
+    with _step("starting Ray"):
+        cluster.start(plan.directory, plan.dashboard_port)
+
+
+def _deploy(plan: _Plan, cluster: ModuleType) -> None:
+    with _step("deploying the application"):
+        cluster.deploy(plan.config, plan.dashboard_port)
+        _wait_until_ready(plan, cluster)
+
+
+def _wait_until_ready(plan: _Plan, cluster: ModuleType) -> None:
+    deadline = time.monotonic() + _START_LIMIT_SECONDS
+    said, said_at = "", time.monotonic()
+    while time.monotonic() < deadline:
+        found = cluster.progress(plan.dashboard_port)
+        if found.ready and cluster.answers(f"{plan.url}/-/healthz"):
+            return
+        waiting = ", ".join(f"{name} ({status})" for name, status in sorted(found.waiting_for.items()))
+        line = f"  waiting for {waiting or 'the front door'}"
+        if line != said or time.monotonic() - said_at > _REPEAT_SECONDS:
+            _say("\n".join([line, *(f"    {message}" for message in found.messages)]))
+            said, said_at = line, time.monotonic()
+        time.sleep(_POLL_SECONDS)
+    raise cluster.DeploymentFailedError(f"The application was not ready within {_START_LIMIT_SECONDS:.0f} s")
+
+
+def _introduce(plan: _Plan) -> None:
+    token = "" if os.environ["RAY_AUTH_MODE"] != "token" else "   (its token: `ray get-auth-token`)"
+    message = (
+        '{"tenant_id": "demo", "conversation_id": "first", "role": "user", '
+        '"content": "My sister Ana moved to Lisbon in March."}'
+    )
+    _say(
+        f"""
+The memory layer is ready.
+
+  API            {plan.url}
+  Documentation  {plan.url}/docs
+  Ray dashboard  http://localhost:{plan.dashboard_port}{token}
+  Data           {plan.settings.runtime.data_dir}
+  Ray's logs     {plan.directory}/ray/session_latest/logs
+
+Try it:
+
+  curl -s {plan.url}/v1/messages -H 'Content-Type: application/json' -d '{message}'
+  curl -s '{plan.url}/v1/memory/search?tenant_id=demo&query=where%20does%20Ana%20live&top_k=3'
+  curl -s {plan.url}/v1/admin/health
+
+Ctrl-C stops all of it. What the replicas log follows.
+"""
+    )
+
+
+def _wait(cluster: ModuleType) -> int:
+    while not (lost := cluster.lost_processes()):
+        time.sleep(1)
+    _complain(f"Ray's {' and '.join(lost)} ended unexpectedly: stopping")
+    return 1
+
+
+def _stop(plan: _Plan, cluster: ModuleType | None, stopping: _Stopping) -> None:
+    began = time.monotonic()
+    _say("\nStopping ...")
+    if cluster is not None:
+        cluster.stop(stopping.hurry, _say)
+    run_processes.stop_marked_processes(plan.directory)
+    if plan.settings.database.url is None:
+        try:
+            embedded.stop(plan.settings.runtime.data_dir)
+        except MemoryLayerError as error:
+            _complain(str(error))
+    _say(f"Stopped in {time.monotonic() - began:.1f} s")
+
+
+@contextlib.contextmanager
+def _step(title: str) -> Iterator[None]:
+    _say(f"- {title} ...")
+    began = time.monotonic()
+    yield
+    _say(f"  done in {time.monotonic() - began:.1f} s")
+
+
+def _say(text: str) -> None:
+    _write(sys.stdout, text)
+
+
+def _complain(text: str) -> None:
+    _write(sys.stderr, f"error: {text}")
+
+
+def _write(stream: Any, text: str) -> None:
+    # The terminal may be gone when a hang-up is what stops us.
+    with contextlib.suppress(OSError):
+        stream.write(f"{text}\n")
+        stream.flush()
+
+
+if __name__ == "__main__":
+    status = main()
+    # Everything is stopped by now, and Ray's own exit hooks crash where its start was interrupted.
+    os._exit(status)

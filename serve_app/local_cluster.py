@@ -1,0 +1,136 @@
+"""The Ray cluster of one machine, for `serve_app.launch`: started in this process, so that it ends with it.
+
+Ray's processes are children of the launcher and die with it even when it is killed; `ray start` leaves
+them running. Importing this module imports Ray, which reads its environment then: call
+`cluster_environment.apply` before.
+"""
+
+import logging
+import shutil
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+from ray import serve
+from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
+
+from deployments.errors import MemoryLayerError
+
+_OBJECT_STORE_BYTES = 256 * 1024 * 1024
+_SESSIONS_KEPT = 2
+_SERVE_STOP_SECONDS = 10.0
+_SETTLED = frozenset({"HEALTHY"})
+_FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
+
+
+class DeploymentFailedError(MemoryLayerError):
+    """A deployment did not start; the message says why, in Serve's own words."""
+
+    code = "deployment_failed"
+
+
+@dataclass(frozen=True)
+class DeploymentProgress:
+    """What Serve says about the applications so far."""
+
+    ready: bool
+    waiting_for: Mapping[str, str]
+    messages: tuple[str, ...]
+
+
+def start(directory: Path, dashboard_port: int) -> None:
+    """Start Ray on this machine, its dashboard for this machine only."""
+    temporary = directory / "ray"
+    _remove_old_sessions(temporary)
+    ray.init(
+        dashboard_host="127.0.0.1",
+        dashboard_port=dashboard_port,
+        include_dashboard=True,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        logging_level=logging.WARNING,
+        _temp_dir=str(temporary),
+    )
+
+
+def deploy(config: Mapping[str, Any], dashboard_port: int) -> None:
+    """Deploy a Serve config the way `serve deploy` does."""
+    _client(dashboard_port).deploy_applications(dict(config))
+
+
+def progress(dashboard_port: int) -> DeploymentProgress:
+    """Ask Serve how far the applications are. Raises `DeploymentFailedError` when one cannot start."""
+    applications = _client(dashboard_port).get_serve_details()["applications"]
+    waiting: dict[str, str] = {}
+    messages: list[str] = []
+    failed = False
+    for application in applications.values():
+        failed |= application["status"] in _FAILED
+        messages += [application["message"]] if application["message"] else []
+        for name, deployment in application["deployments"].items():
+            if deployment["status"] not in _SETTLED:
+                waiting[name] = deployment["status"].lower()
+                messages += [f"{name}: {deployment['message']}"] if deployment["message"] else []
+    if failed:
+        raise DeploymentFailedError("\n".join(messages) or "Serve gave no reason")
+    ready = bool(applications) and all(found["status"] == "RUNNING" for found in applications.values())
+    return DeploymentProgress(ready=ready, waiting_for=waiting, messages=tuple(messages))
+
+
+def answers(url: str) -> bool:
+    """Whether the front door lets requests through to a replica."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own http address
+            return bool(response.status == HTTPStatus.OK)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def lost_processes() -> list[str]:
+    """Return the names of Ray's central processes that are gone."""
+    names = {process.name() for process in psutil.Process().children() if _alive(process)}
+    return sorted({"gcs_server", "raylet"} - names)
+
+
+def stop(hurry: threading.Event, say: Callable[[str], None]) -> None:
+    """Let the replicas finish what they have in hand, for some seconds at most, and stop Ray."""
+    if not ray.is_initialized():
+        return
+    drained = threading.Event()
+
+    def drain() -> None:
+        try:
+            serve.shutdown()  # type: ignore[no-untyped-call]
+        except Exception as error:  # noqa: BLE001 - whatever it is, Ray is stopped next
+            say(f"  Serve did not stop in order: {error}")
+        drained.set()
+
+    threading.Thread(target=drain, daemon=True).start()
+    waited = 0.0
+    while not drained.wait(0.1) and not hurry.is_set() and waited < _SERVE_STOP_SECONDS:
+        waited += 0.1
+    ray.shutdown()
+
+
+def _client(dashboard_port: int) -> ServeSubmissionClient:
+    return ServeSubmissionClient(f"http://127.0.0.1:{dashboard_port}")
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _remove_old_sessions(temporary: Path) -> None:
+    """Keep the logs of the last runs only: each session of Ray leaves a directory."""
+    sessions = sorted(temporary.glob("session_2*"), key=lambda path: path.stat().st_mtime)
+    for session in sessions[: -(_SESSIONS_KEPT - 1)]:
+        shutil.rmtree(session, ignore_errors=True)

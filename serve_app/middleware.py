@@ -1,0 +1,104 @@
+"""What happens to every request. Pure ASGI: Starlette's BaseHTTPMiddleware costs a task for each request."""
+
+import re
+from time import perf_counter
+from uuid import uuid4
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app.http_errors import error_answer
+
+logger = structlog.get_logger(__name__)
+
+# What a client may choose as its request id: enough for UUIDs and trace ids, nothing that could forge a log line.
+SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
+
+
+class RequestContext:
+    """Gives each request an id, has every log line carry it, and logs the request itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = request_id_of(scope)
+        scope["request_id"] = request_id
+        started, status = perf_counter(), 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = [h for h in message["headers"] if h[0].lower() != b"x-request-id"]
+                message["headers"] = [*headers, (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            await self._app(scope, receive, send_with_id)
+            duration = round((perf_counter() - started) * 1e3, 2)
+            method, path = scope["method"], scope["path"]
+            logger.info("request", method=method, path=path, status=status, duration_ms=duration)
+
+
+class BodyLimit:
+    """Refuses a body that is too large before it is read whole, whatever its Content-Length claims."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app = app
+        self._most = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif _declared_length(scope) > self._most:
+            await self._refuse(scope, receive, send)
+        else:
+            await self._count(scope, receive, send)
+
+    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
+        read, started = 0, False
+
+        async def receive_counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._most:
+                raise _TooLargeError
+            return message
+
+        async def send_noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive_counted, send_noted)
+        except _TooLargeError:
+            if started:
+                raise
+            await self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = f"The body is larger than {self._most} bytes."
+        answer = error_answer(413, "request_too_large", message, scope.get("request_id"))
+        answer.headers["connection"] = "close"
+        await answer(scope, receive, send)
+
+
+class _TooLargeError(BaseException):
+    """Passes every handler on its way from the reading of the body to the middleware."""
+
+
+def request_id_of(scope: Scope) -> str:
+    """The client's own request id where it is sane, else a new one."""
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return given.decode() if SANE_REQUEST_ID.fullmatch(given) else uuid4().hex
+
+
+def _declared_length(scope: Scope) -> int:
+    value = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    return int(value) if value.isdigit() else 0

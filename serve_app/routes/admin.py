@@ -1,0 +1,67 @@
+"""For those who run the service: health, and a second chance for failed embeddings."""
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict
+
+from deployments.schemas import Identifier
+from serve_app.health import Health, Liveness, Readiness, Status
+from serve_app.http_errors import error_responses
+from serve_app.routes.dependencies import ServicesOf
+
+router = APIRouter(prefix="/v1/admin", tags=["admin"])
+
+
+class RetryRequest(BaseModel):
+    """Whose failed messages to try again; everyone's, if no tenant is named."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"tenant_id": "acme"}]})
+
+    tenant_id: Identifier | None = None
+
+
+class RetryAnswer(BaseModel):
+    """How many messages are pending again."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"retried": 12}]})
+
+    retried: int
+
+
+@router.get(
+    "/health",
+    response_model=Health,
+    responses={503: {"model": Health, "description": "The database is away."}},
+)
+async def health(services: ServicesOf, response: Response) -> Health:
+    """Everything, with latencies: for people and dashboards."""
+    report = await services.health.health()
+    response.status_code = _status_code(report.status)
+    return report
+
+
+@router.get(
+    "/readiness",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "Do not send requests here."}},
+)
+async def readiness(services: ServicesOf, response: Response) -> Readiness:
+    """Whether requests may be sent here: for load balancers."""
+    report = await services.health.readiness()
+    response.status_code = _status_code(report.status)
+    return report
+
+
+@router.get("/liveness", response_model=Liveness)
+async def liveness() -> Liveness:
+    """Whether the process answers: for whoever restarts it."""
+    return Liveness(status=Status.OK)
+
+
+@router.post("/embeddings/retry", status_code=202, response_model=RetryAnswer, responses=error_responses(400, 413, 422))
+async def retry_failed_embeddings(request: RetryRequest, services: ServicesOf) -> RetryAnswer:
+    """Have all failed messages embedded again, of one tenant or of all."""
+    return RetryAnswer(retried=await services.messages.retry_embedding(tenant_id=request.tenant_id))
+
+
+def _status_code(status: Status) -> int:
+    return 503 if status is Status.UNAVAILABLE else 200

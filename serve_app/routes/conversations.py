@@ -1,0 +1,41 @@
+"""Conversations: listed, looked at, deleted."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from deployments.schemas import MAX_PAGE, Conversation, ConversationPage, Identifier
+from serve_app.cursors import decode_cursor, encode_cursor
+from serve_app.http_errors import error_responses
+from serve_app.routes.dependencies import ServicesOf, TenantId
+
+router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+
+
+@router.get("", response_model=ConversationPage, responses=error_responses(422))
+async def list_conversations(
+    services: ServicesOf,
+    tenant_id: TenantId,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    cursor: Annotated[str | None, Query(max_length=2048)] = None,
+) -> ConversationPage:
+    """A tenant's conversations, the most recently used first."""
+    listing = f"conversations\0{tenant_id}"
+    after = None if cursor is None else decode_cursor(cursor, listing)
+    found = await services.conversations.page(tenant_id, limit + 1, after)
+    items, more = found[:limit], len(found) > limit
+    last = items[-1] if more else None
+    next_cursor = last and encode_cursor(last.last_message_at, last.conversation_id, listing)
+    return ConversationPage(items=items, next_cursor=next_cursor)
+
+
+@router.get("/{conversation_id}", response_model=Conversation, responses=error_responses(404, 422))
+async def get_conversation(conversation_id: Identifier, services: ServicesOf, tenant_id: TenantId) -> Conversation:
+    """How many messages a conversation has, and its first and last time."""
+    return await services.conversations.get(tenant_id, conversation_id)
+
+
+@router.delete("/{conversation_id}", status_code=204, responses=error_responses(404, 422))
+async def delete_conversation(conversation_id: Identifier, services: ServicesOf, tenant_id: TenantId) -> None:
+    """Delete a conversation with all of its messages. They are gone from search at once."""
+    await services.conversations.delete(tenant_id, conversation_id)

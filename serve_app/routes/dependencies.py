@@ -1,0 +1,23 @@
+"""What the routes are given."""
+
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+
+from deployments.schemas import Identifier
+from serve_app.services import Services
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+def _request_id(request: Request) -> str | None:
+    request_id: str | None = request.scope.get("request_id")
+    return request_id
+
+
+ServicesOf = Annotated[Services, Depends(_services)]
+RequestId = Annotated[str | None, Depends(_request_id)]
+TenantId = Annotated[Identifier, Query(description="Whose memory it is.", examples=["acme"])]

@@ -1,0 +1,180 @@
+"""Messages: store, batch, get, list, change, delete, and try their embedding again."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
+
+from deployments.errors import MemoryLayerError
+from deployments.schemas import (
+    MAX_BATCH,
+    MAX_PAGE,
+    Identifier,
+    Message,
+    MessageChange,
+    MessagePage,
+    NewMessage,
+)
+from deployments.storage.messages import Position, draft
+from serve_app.cursors import decode_cursor, encode_cursor
+from serve_app.http_errors import ErrorBody, error_responses, validation_details
+from serve_app.routes.dependencies import RequestId, ServicesOf, TenantId
+
+router = APIRouter(prefix="/v1/messages", tags=["messages"])
+
+_new_message = TypeAdapter(NewMessage)
+_NEW_MESSAGES = {
+    "type": "array",
+    "items": {"$ref": "#/components/schemas/NewMessage"},
+    "minItems": 1,
+    "maxItems": MAX_BATCH,
+}
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="A retry with the same key and body within 24 hours returns the first answer.",
+    ),
+]
+
+
+class Batch(BaseModel):
+    """Messages to store. Each is judged for itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    messages: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH), WithJsonSchema(_NEW_MESSAGES)]
+
+
+class Accepted(BaseModel):
+    """A message that was stored."""
+
+    status: Literal[202] = 202
+    message: Message
+
+
+class Rejected(BaseModel):
+    """A message that was not stored, and why."""
+
+    status: Literal[422] = 422
+    error: ErrorBody
+
+
+class BatchAnswer(BaseModel):
+    """What became of each message, in order."""
+
+    accepted: int
+    rejected: int
+    items: list[Accepted | Rejected]
+
+
+@router.post("", status_code=202, response_model=Message, responses=error_responses(400, 409, 413, 422))
+async def store_message(
+    new: NewMessage,
+    request: Request,
+    services: ServicesOf,
+    request_id: RequestId,
+    idempotency_key: IdempotencyKey = None,
+) -> Message:
+    """Store a message. It is found by its words at once, and by its meaning a moment later."""
+    drafted = draft(new, request_id, datetime.now(UTC))
+    if idempotency_key is not None:
+        return await services.messages.store_once(drafted, idempotency_key, await request.body())
+    return await services.store(drafted)
+
+
+@router.post(
+    "/batch",
+    status_code=202,
+    response_model=BatchAnswer,
+    responses={
+        **error_responses(400, 413, 422),
+        207: {"model": BatchAnswer, "description": "Some were stored, some were not: see the items."},
+    },
+)
+async def store_batch(batch: Batch, services: ServicesOf, request_id: RequestId, response: Response) -> BatchAnswer:
+    """Store up to 1,000 messages. A bad one does not lose the others."""
+    now = datetime.now(UTC)
+    checked = [_check(item) for item in batch.messages]
+    drafts = [draft(new, request_id, now) for new in checked if isinstance(new, NewMessage)]
+    stored = iter(await services.messages.store(drafts) if drafts else [])
+    outcomes = [next(stored) if isinstance(each, NewMessage) else each for each in checked]
+    items = [_item(outcome, request_id) for outcome in outcomes]
+    rejected = sum(isinstance(item, Rejected) for item in items)
+    response.status_code = 207 if rejected else 202
+    return BatchAnswer(accepted=len(items) - rejected, rejected=rejected, items=items)
+
+
+@router.get("", response_model=MessagePage, responses=error_responses(422))
+async def list_messages(
+    services: ServicesOf,
+    tenant_id: TenantId,
+    conversation_id: Annotated[Identifier | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    cursor: Annotated[str | None, Query(max_length=1024)] = None,
+) -> MessagePage:
+    """A tenant's messages, newest first."""
+    listing = f"messages\0{tenant_id}\0{conversation_id or ''}"
+    after = None
+    if cursor is not None:
+        created_at, key = decode_cursor(cursor, listing)
+        after = Position(created_at, UUID(key))
+    found = await services.messages.page(tenant_id, conversation_id, limit + 1, after)
+    items, more = found[:limit], len(found) > limit
+    next_cursor = encode_cursor(items[-1].created_at, str(items[-1].id), listing) if more else None
+    return MessagePage.model_construct(items=items, next_cursor=next_cursor)
+
+
+@router.get("/{message_id}", response_model=Message, responses=error_responses(404, 422))
+async def get_message(message_id: UUID, services: ServicesOf) -> Message:
+    """One message, and how far its embedding is."""
+    return await services.messages.get(message_id)
+
+
+@router.patch("/{message_id}", response_model=Message, responses=error_responses(400, 404, 413, 422))
+async def change_message(
+    message_id: UUID, change: MessageChange, services: ServicesOf, request_id: RequestId
+) -> Message:
+    """Change a message. What it says anew is found by its words at once, and embedded and scored again."""
+    return await services.messages.change(message_id, change, request_id)
+
+
+@router.delete("/{message_id}", status_code=204, responses=error_responses(404, 422))
+async def delete_message(message_id: UUID, services: ServicesOf) -> None:
+    """Delete a message. It is gone from search at once."""
+    await services.messages.delete(message_id)
+
+
+@router.post("/{message_id}/retry", status_code=202, response_model=Message, responses=error_responses(404, 422))
+async def retry_embedding(message_id: UUID, services: ServicesOf) -> Message:
+    """Have a message whose embedding failed embedded again. Changes nothing for any other."""
+    await services.messages.retry_embedding(message_id=message_id)
+    return await services.messages.get(message_id)
+
+
+def _check(item: Any) -> NewMessage | ValidationError:
+    try:
+        return _new_message.validate_python(item)
+    except ValidationError as error:
+        return error
+
+
+def _item(outcome: Message | MemoryLayerError | ValidationError, request_id: str | None) -> Accepted | Rejected:
+    if isinstance(outcome, ValidationError):
+        details = validation_details(outcome.errors(include_input=False, include_context=False))
+        return Rejected(
+            error=ErrorBody(
+                code="validation_error",
+                message="The message is not valid.",
+                request_id=request_id,
+                details=details,
+            )
+        )
+    if isinstance(outcome, MemoryLayerError):
+        return Rejected(error=ErrorBody(code=outcome.code, message=outcome.message, request_id=request_id))
+    return Accepted.model_construct(status=202, message=outcome)

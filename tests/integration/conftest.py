@@ -1,0 +1,55 @@
+"""Each test has a database of its own, copied from a migrated template."""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from deployments.embedding.providers.local import LocalProvider
+from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.settings import Settings
+from tests.integration.postgres import SPACE, PostgresServer
+from tests.integration.service import Service, create_service
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for all tests of a process."""
+    with tempfile.TemporaryDirectory(prefix="ml-test-") as directory:
+        server = PostgresServer(Path(directory))
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def database_url(postgres: PostgresServer) -> Iterator[str]:
+    """An empty, migrated database."""
+    url = postgres.create()
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture
+def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The defaults, over the test's database."""
+    monkeypatch.setenv("MEMORY_DATABASE_URL", database_url)
+    monkeypatch.setenv("MEMORY_EMBEDDING_RETRY_BASE_SECONDS", "0.01")
+    monkeypatch.setenv("MEMORY_EMBEDDING_RETRY_MAX_SECONDS", "0.02")
+    return Settings.load()
+
+
+@pytest.fixture
+def provider() -> EmbeddingProvider:
+    """The default provider; tests override it to have it fail."""
+    return LocalProvider(SPACE)
+
+
+@pytest.fixture
+async def service(settings: Settings, provider: EmbeddingProvider) -> AsyncIterator[Service]:
+    """The service over an empty database. Nothing is embedded until the test says so."""
+    service = create_service(settings, provider)
+    yield service
+    await service.client.aclose()
+    await service.database.close()
+    await provider.close()

@@ -1,0 +1,66 @@
+"""A real Postgres for the tests: migrated once into a template, copied for each test."""
+
+import asyncio
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+
+from deployments.embedding.providers.protocol import EmbeddingSpace
+from deployments.storage.embedded import ensure_running, stop
+from deployments.storage.schema import check, upgrade
+
+TEMPLATE = "migrated"
+SPACE = EmbeddingSpace("wordllama/l2_supercat", 256)
+
+
+class PostgresServer:
+    """The embedded server under a directory of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.url = ensure_running(directory)
+        self.execute(f"CREATE DATABASE {TEMPLATE}")
+        upgrade(self.url_of(TEMPLATE))
+        asyncio.run(self._claim_space())
+
+    def url_of(self, database: str) -> str:
+        """The URL of one of its databases."""
+        return self.url.replace("/memory_layer?", f"/{database}?")
+
+    def create(self, template: str = TEMPLATE) -> str:
+        """A new database; its URL."""
+        name = f"test_{uuid4().hex}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url_of(name)
+
+    def drop(self, url: str) -> None:
+        """Drop a database, whoever is still connected to it."""
+        name = url.removeprefix("postgresql://postgres@/").partition("?")[0]
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def start(self) -> None:
+        """Start it again."""
+        ensure_running(self.directory)
+
+    def stop(self) -> None:
+        """Stop it: every connection is cut."""
+        stop(self.directory)
+
+    def execute(self, statement: str) -> None:
+        """Run a statement outside of a transaction."""
+        asyncio.run(self._execute(statement))
+
+    async def _execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    async def _claim_space(self) -> None:
+        connection = await asyncpg.connect(self.url_of(TEMPLATE))
+        try:
+            await check(connection, SPACE)
+        finally:
+            await connection.close()

@@ -1,0 +1,82 @@
+"""The whole service in one process: the same parts as under Ray, wired without handles."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from deployments.capacity import Capacity
+from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.embedding.query_cache import QueryCache
+from deployments.embedding.worker import EmbeddingWorker
+from deployments.errors import EmbeddingError
+from deployments.scoring.importance import importance
+from deployments.scoring.scorable import Scorable
+from deployments.search.engine import SearchEngine
+from deployments.settings import Settings
+from deployments.storage.candidates import CandidateRepository
+from deployments.storage.database import Database
+from deployments.storage.embedding_jobs import EmbeddingJobRepository
+from serve_app.api import create_app
+from serve_app.services import create_services
+from tests.paths import SERVE_CONFIG
+
+
+def capacity() -> Capacity:
+    """What `serve_config.yaml` gives each replica."""
+    return Capacity.model_validate(yaml.safe_load(SERVE_CONFIG.read_text())["applications"][0]["args"])
+
+
+@dataclass
+class Service:
+    """A client of the API, and the parts behind it that tests drive by hand."""
+
+    client: httpx.AsyncClient
+    worker: EmbeddingWorker
+    jobs: EmbeddingJobRepository
+    database: Database
+    settings: Settings
+
+    async def embed_all(self) -> None:
+        """Work until nothing is due."""
+        while await self.worker.work_once():
+            pass
+
+
+async def score(messages: Sequence[Scorable], request_ids: Sequence[str]) -> list[float]:
+    """What the scoring deployment does."""
+    return [importance(role=m.role, content=m.content, name=m.name) for m in messages]
+
+
+def create_service(settings: Settings, provider: EmbeddingProvider) -> Service:
+    """Wire the parts together. The caller closes the client and the database."""
+    sizes = capacity()
+    assert settings.database.url is not None
+    database = Database(settings.database.url.get_secret_value(), settings.database, sizes.ingress.pool.size)
+    cache = QueryCache(provider.embed_queries, settings.embedding.cache_size)
+
+    async def embed(text: str, request_id: str | None) -> npt.NDArray[np.float32]:
+        (result,) = await cache.embed([text])
+        if isinstance(result, EmbeddingError):
+            raise result
+        return result
+
+    async def probe() -> str | None:
+        try:
+            await provider.embed_queries(["ping"])
+        except EmbeddingError as error:
+            return error.message
+        return None
+
+    engine = SearchEngine(CandidateRepository(database, settings.search.language, 256), embed, settings.search)
+    jobs = EmbeddingJobRepository(database)
+    worker = EmbeddingWorker(
+        jobs, provider, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1
+    )
+    app = create_app(create_services(settings, sizes.ingress, database, engine.search_many, probe))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    client = httpx.AsyncClient(transport=transport, base_url="http://service")
+    return Service(client, worker, jobs, database, settings)

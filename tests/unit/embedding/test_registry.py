@@ -1,0 +1,73 @@
+"""Which provider and which space the settings lead to."""
+
+import subprocess
+import sys
+
+import pytest
+
+from deployments.embedding.providers.protocol import EmbeddingSpace
+from deployments.embedding.providers.registry import create_provider, embedding_space
+from deployments.errors import ConfigurationError
+
+from .conftest import SettingsFor
+
+LIBRARIES_STAY_OUT = """
+import sys
+from deployments.embedding.providers.registry import embedding_space
+from deployments.settings import Settings
+assert embedding_space(Settings.load()).dimensions == 256
+assert not {"wordllama", "google.generativeai", "google.api_core", "openai"} & set(sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("provider", "environment", "space"),
+    [
+        ("local", {}, EmbeddingSpace("wordllama/l2_supercat", 256)),
+        ("local", {"MEMORY_EMBEDDING_DIMENSIONS": "64"}, EmbeddingSpace("wordllama/l2_supercat", 64)),
+        ("google_gemini", {}, EmbeddingSpace("models/gemini-embedding-001", 768)),
+        (
+            "google_gemini",
+            {"MEMORY_GEMINI_MODEL": "gemini-embedding-001", "MEMORY_EMBEDDING_DIMENSIONS": "3072"},
+            EmbeddingSpace("models/gemini-embedding-001", 3072),
+        ),
+        ("openai_compatible", {}, EmbeddingSpace("text-embedding-3-small", 1536)),
+        (
+            "openai_compatible",
+            {"MEMORY_OPENAI_MODEL": "bge-m3", "MEMORY_EMBEDDING_DIMENSIONS": "1024"},
+            EmbeddingSpace("bge-m3", 1024),
+        ),
+    ],
+)
+def test_the_space_follows_from_the_settings(
+    settings_for: SettingsFor, provider: str, environment: dict[str, str], space: EmbeddingSpace
+) -> None:
+    assert embedding_space(settings_for(provider, **environment)) == space
+
+
+def test_an_unknown_model_needs_its_dimensions(settings_for: SettingsFor) -> None:
+    settings = settings_for("openai_compatible", MEMORY_OPENAI_MODEL="bge-m3")
+    for function in (embedding_space, create_provider):
+        with pytest.raises(ConfigurationError, match=r"MEMORY_EMBEDDING_DIMENSIONS.*bge-m3"):
+            function(settings)
+
+
+@pytest.mark.parametrize("dimensions", ["1", "255", "512", "4000"])
+def test_the_local_model_has_its_sizes_only(settings_for: SettingsFor, dimensions: str) -> None:
+    settings = settings_for("local", MEMORY_EMBEDDING_DIMENSIONS=dimensions)
+    for function in (embedding_space, create_provider):
+        with pytest.raises(ConfigurationError, match=r"MEMORY_EMBEDDING_DIMENSIONS.*64, 128, 256"):
+            function(settings)
+
+
+@pytest.mark.parametrize("dimensions", ["0", "-1", "4001", "many"])
+def test_dimensions_that_no_index_holds_are_refused(settings_for: SettingsFor, dimensions: str) -> None:
+    with pytest.raises(ConfigurationError, match="MEMORY_EMBEDDING_DIMENSIONS"):
+        settings_for("google_gemini", MEMORY_EMBEDDING_DIMENSIONS=dimensions)
+
+
+def test_asking_for_the_space_loads_no_library() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LIBRARIES_STAY_OUT], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
