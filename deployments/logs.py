@@ -26,7 +26,8 @@ def configure_logging(settings: RuntimeSettings, deployment: str) -> None:
             *renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        # Serve puts its own logger in the place of sys.stdout; what is printed there has its level, not ours.
+        logger_factory=structlog.WriteLoggerFactory(sys.__stdout__),
         cache_logger_on_first_use=True,
     )
 

@@ -103,8 +103,8 @@ def cluster_environment(
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy),
-        # Bounds the wait for a replica too: with none ready, requests wait in Serve's fallback proxy.
-        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "60",
+        # Without a limit a request to a replica that hangs would wait for ever.
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "120",
     }
     return environment | _error_answers()
 

@@ -8,6 +8,7 @@ them running. Importing this module imports Ray, which reads its environment the
 import logging
 import shutil
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -49,6 +50,7 @@ def start(directory: Path, dashboard_port: int) -> None:
     """Start Ray on this machine, its dashboard for this machine only."""
     temporary = directory / "ray"
     _remove_old_sessions(temporary)
+    shutil.rmtree(directory / "haproxy", ignore_errors=True)
     ray.init(
         dashboard_host="127.0.0.1",
         dashboard_port=dashboard_port,
@@ -112,10 +114,12 @@ def stop(hurry: threading.Event, say: Callable[[str], None]) -> None:
         drained.set()
 
     threading.Thread(target=drain, daemon=True).start()
-    waited = 0.0
-    while not drained.wait(0.1) and not hurry.is_set() and waited < _SERVE_STOP_SECONDS:
-        waited += 0.1
-    ray.shutdown()
+    deadline = time.monotonic() + _SERVE_STOP_SECONDS
+    while not (drained.wait(0.1) or hurry.is_set() or lost_processes() or time.monotonic() > deadline):
+        pass
+    # Where Ray was told to end too, as a service manager tells all processes, there is nobody to ask.
+    if not lost_processes():
+        ray.shutdown()
 
 
 def _client(dashboard_port: int) -> ServeSubmissionClient:

@@ -62,6 +62,10 @@ class SearchEngine:
             except MemoryLayerError as error:
                 logger.warning("search_failed", code=error.code, reason=error.message)
                 return error
+            except Exception:
+                # A fault of ours in one search is not to fail those that crossed with it.
+                logger.exception("search_broke")
+                return MemoryLayerError("The search failed.")
 
     async def _search(self, search: Search) -> SearchAnswer:
         started = perf_counter()

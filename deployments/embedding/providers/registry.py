@@ -37,7 +37,7 @@ def create_provider(settings: Settings, requests_in_flight: int = 4) -> Embeddin
     `requests_in_flight` bounds the HTTP requests under way at once; the local provider makes none.
     Raises `ConfigurationError` for a missing key and for dimensions that are unknown or impossible.
     """
-    space = embedding_space(settings)
+    space, timeout = embedding_space(settings), settings.embedding.timeout_seconds
     # The imports are here since each provider's library takes up to a second and 50 MB to import.
     match settings.embedding.provider:
         case ProviderName.LOCAL:
@@ -48,20 +48,15 @@ def create_provider(settings: Settings, requests_in_flight: int = 4) -> Embeddin
             from deployments.embedding.providers.google_gemini import GoogleGeminiProvider  # noqa: PLC0415
 
             return GoogleGeminiProvider(
-                settings.gemini,
-                space,
-                timeout_seconds=settings.embedding.timeout_seconds,
-                requests_in_flight=requests_in_flight,
+                settings.gemini, space, timeout_seconds=timeout, requests_in_flight=requests_in_flight
             )
         case ProviderName.OPENAI_COMPATIBLE:
-            from deployments.embedding.providers.openai_compatible import (  # noqa: PLC0415
-                OpenAICompatibleProvider,
-            )
+            from deployments.embedding.providers.openai_compatible import OpenAICompatibleProvider  # noqa: PLC0415
 
             return OpenAICompatibleProvider(
                 settings.openai,
                 space,
-                timeout_seconds=settings.embedding.timeout_seconds,
+                timeout_seconds=timeout,
                 send_dimensions=settings.embedding.dimensions is not None,
                 requests_in_flight=requests_in_flight,
             )

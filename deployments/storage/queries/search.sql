@@ -36,29 +36,31 @@ WITH eligible AS NOT MATERIALIZED (
     ORDER BY ts_rank(terms, any_of, 1) DESC
     LIMIT :rough_limit
 ), hits AS MATERIALIZED (
-    SELECT m.id, m.size, q.lexeme FROM matching m JOIN query q ON m.terms @@ q.one
-), weights AS (
-    SELECT lexeme, ln(1 + (t.total - count(*) + 0.5) / (count(*) + 0.5)) AS idf
-    FROM hits, (SELECT greatest(
-        (SELECT count(*) FROM matching),
-        (SELECT embedded FROM tenant_statistics WHERE tenant_id = :tenant_id)) AS total) AS t
-    GROUP BY lexeme, t.total
+    SELECT m.id, m.size, count(*) OVER (PARTITION BY q.lexeme) AS holders
+    FROM matching m JOIN query q ON m.terms @@ q.one
+), corpus AS MATERIALIZED (
+    SELECT greatest(count(*), (SELECT embedded FROM tenant_statistics WHERE tenant_id = :tenant_id))::float8
+               AS messages,
+           avg(size)::float8 AS average_size
+    FROM matching
 ), said AS MATERIALIZED (
-    SELECT h.id, sum(w.idf * (:k1 + 1) / (1 + :k1 * (1 - :b + :b * h.size / a.average_size))) AS words
-    FROM hits h JOIN weights w USING (lexeme), (SELECT avg(size) AS average_size FROM matching) AS a
+    SELECT h.id,
+           sum(ln(1 + (c.messages - h.holders + 0.5) / (h.holders + 0.5))
+               * (:k1::float8 + 1) / (1 + :k1 * (1 - :b::float8 + :b * h.size / c.average_size))) AS words
+    FROM hits h CROSS JOIN corpus c
     GROUP BY h.id
     ORDER BY words DESC, h.id
     LIMIT :limit
+), found AS MATERIALIZED (
+    SELECT id, coalesce(s.words, 0) AS words FROM near n FULL JOIN said s USING (id)
 )
 SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.created_at,
        coalesce(m.importance_override, m.importance) AS importance,
        1 - (m.embedding <=> :embedding::halfvec) AS similarity,
-       coalesce(s.words, 0) AS words,
+       f.words,
        (SELECT count(*) FROM near) AS near,
        (SELECT embedded FROM tenant_statistics WHERE tenant_id = :tenant_id) AS embedded
-FROM (SELECT id FROM near UNION SELECT id FROM said) AS c
-JOIN messages m ON m.id = c.id AND m.tenant_id = :tenant_id
-LEFT JOIN said s ON s.id = m.id;
+FROM found f JOIN messages m ON m.id = f.id AND m.tenant_id = :tenant_id;
 
 -- name: find_neighbors
 -- The turns before and after each hit, in its own conversation.

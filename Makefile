@@ -1,0 +1,48 @@
+# Everything here works on a machine with Python 3.11, 3.12 or 3.13 and nothing else set up.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+
+# pip's own settings stay as they are on this machine: mirrors and caches are the operator's business.
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help serve test check format lock bench clean
+
+help:
+	@echo "make serve    start the service on this machine (Ctrl-C stops all of it)"
+	@echo "make test     run all tests"
+	@echo "make check    ruff, mypy and import-linter"
+	@echo "make format   put the code into the formatter's shape"
+	@echo "make lock     pin the newest versions that pyproject.toml allows"
+	@echo "make bench    measure the service against its floor"
+	@echo "make clean    remove .venv and caches; the data in .data stays"
+
+.venv/.installed: requirements.lock pyproject.toml .ci/install.sh
+	@PYTHON="$(PYTHON)" .ci/install.sh
+	@touch $@
+
+serve: .venv/.installed
+	@$(BIN)/python -m serve_app.launch --data-dir .data
+
+test: .venv/.installed
+	@.ci/test.sh
+
+check: .venv/.installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.installed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: .venv/.installed
+	@.ci/lock.sh
+
+bench: .venv/.installed
+	$(BIN)/python -m loadtests.bench
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info

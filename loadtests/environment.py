@@ -1,0 +1,14 @@
+"""Which database the service on this machine uses, so that the floor uses the same one."""
+
+import os
+from pathlib import Path
+
+from dotenv import load_dotenv
+
+_PROJECT = Path(__file__).resolve().parents[1]
+
+
+def use_the_services_database() -> None:
+    """Read `.env` as `make serve` does; without any setting, the data is where `make serve` keeps it."""
+    load_dotenv(Path.cwd() / ".env", override=False)
+    os.environ.setdefault("MEMORY_DATA_DIR", str(_PROJECT / ".data"))

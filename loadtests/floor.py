@@ -1,0 +1,309 @@
+"""The floor: one uvicorn process, FastAPI, the product's SQL and models. No Ray, no batching, no keys, no logs.
+
+`python -m loadtests.floor --port 8100` answers the calls that `loadtests.bench` measures, from the same database
+as the product (`MEMORY_DATABASE_URL`, or the embedded one under `MEMORY_DATA_DIR`). It is what one would write
+without Ray: each request takes a connection, runs the product's statement, ranks, answers.
+"""
+
+import argparse
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Any, Literal, Protocol
+
+import asyncpg
+import numpy as np
+import numpy.typing as npt
+import orjson
+import uvicorn
+from cachetools import LRUCache
+from fastapi import APIRouter, FastAPI, Query, Request
+from pgvector import HalfVector
+from pgvector.asyncpg import register_vector
+from pydantic import BaseModel, Field
+
+from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.embedding.providers.registry import create_provider, embedding_space
+from deployments.embedding.worker import EmbeddingWorker
+from deployments.schemas import (
+    MAX_BATCH,
+    Message,
+    NewMessage,
+    Role,
+    SearchAnswer,
+    SearchHit,
+    SearchParameters,
+    Weights,
+)
+from deployments.scoring.importance import importance
+from deployments.scoring.scorable import Scorable
+from deployments.search.ranking import Ranked, rank
+from deployments.settings import Settings
+from deployments.storage.candidates import BM25_B, BM25_K1, ROUGH_LIMIT, Candidate
+from deployments.storage.database import SESSION, Database, PoolSize
+from deployments.storage.embedding_jobs import EmbeddingJobRepository
+from deployments.storage.messages import Draft, draft
+from deployments.storage.named_queries import load_queries
+from deployments.storage.schema import database_url, prepare
+from loadtests.environment import use_the_services_database
+
+_DRAIN_BATCH = 128
+
+
+class _Runner(Protocol):
+    """What aiosql calls of a connection."""
+
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]: ...
+
+    async def fetchval(self, query: str, *arguments: object) -> Any: ...
+
+
+class _Direct:
+    """A connection's own methods: aiosql looks through all attributes of what it is given, and here are three."""
+
+    __slots__ = ("fetch", "fetchrow", "fetchval")
+
+    def __init__(self, connection: Any) -> None:
+        self.fetch = connection.fetch
+        self.fetchrow = connection.fetchrow
+        self.fetchval = connection.fetchval
+
+
+class FloorBatch(BaseModel):
+    """Messages to store."""
+
+    messages: Annotated[list[NewMessage], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class FloorAccepted(BaseModel):
+    """A message that was stored."""
+
+    status: Literal[202] = 202
+    message: Message
+
+
+class FloorBatchAnswer(BaseModel):
+    """What became of each message."""
+
+    accepted: int
+    rejected: int
+    items: list[FloorAccepted]
+
+
+@dataclass
+class Floor:
+    """What the handlers use."""
+
+    settings: Settings
+    pool: Any
+    provider: EmbeddingProvider
+
+    def __post_init__(self) -> None:
+        dimensions = embedding_space(self.settings).dimensions
+        self._search = load_queries("search", dimensions=dimensions)
+        self._messages = load_queries("messages")
+        self._jobs = load_queries("embedding_jobs")
+        self._known: LRUCache[str, npt.NDArray[np.float32]] = LRUCache(max(self.settings.embedding.cache_size, 1))
+
+    async def search(self, parameters: SearchParameters) -> SearchAnswer:
+        """Embed the query, find candidates, rank them."""
+        embedding = await self._embedded(parameters.query)
+        limit = max(self.settings.search.candidates, parameters.top_k)
+        async with self._connection() as connection:
+            rows = self._search.find_candidates(
+                connection,
+                **parameters.model_dump(exclude={"top_k"}),
+                metadata=None,
+                embedding=HalfVector(embedding),
+                exact=True,
+                limit=limit,
+                rough_limit=ROUGH_LIMIT,
+                language=self.settings.search.language,
+                k1=BM25_K1,
+                b=BM25_B,
+            )
+            found = [_candidate(row) async for row in rows]
+        hits = [_hit(each) for each in rank(found, Weights(), datetime.now(UTC), parameters.top_k)]
+        return SearchAnswer.model_construct(total=len(hits), degraded=False, items=hits)
+
+    async def store(self, drafts: Sequence[Draft]) -> list[Message]:
+        """One statement, committed before this returns."""
+        messages = [each.message for each in drafts]
+        async with self._connection() as connection:
+            await self._messages.store_messages(
+                connection,
+                ids=[m.id for m in messages],
+                tenant_ids=[m.tenant_id for m in messages],
+                conversation_ids=[m.conversation_id for m in messages],
+                roles=[m.role for m in messages],
+                names=[m.name for m in messages],
+                contents=[m.content for m in messages],
+                metadatas=[orjson.dumps(m.metadata).decode() for m in messages],
+                overrides=[each.importance_override for each in drafts],
+                created_ats=[m.created_at for m in messages],
+                request_ids=[each.request_id for each in drafts],
+                now=messages[0].updated_at,
+                language=self.settings.search.language,
+            )
+        return messages
+
+    async def pending(self) -> int:
+        """How many messages wait for their embedding."""
+        async with self._connection() as connection:
+            return int((await self._jobs.count_jobs(connection))["pending"])
+
+    async def _embedded(self, query: str) -> npt.NDArray[np.float32]:
+        known = self._known.get(query)
+        if known is None:
+            known = self._known[query] = (await self.provider.embed_queries([query]))[0]
+        return known
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[_Direct]:
+        connection = await self.pool.acquire()
+        try:
+            yield _Direct(connection)
+        finally:
+            await self.pool.release(connection)
+
+
+router = APIRouter()
+
+
+@router.get("/v1/memory/search", response_model=SearchAnswer)
+async def search(parameters: Annotated[SearchParameters, Query()], request: Request) -> SearchAnswer:
+    """The messages that matter most to a query."""
+    return await _floor(request).search(parameters)
+
+
+@router.post("/v1/messages", status_code=202, response_model=Message)
+async def store(new: NewMessage, request: Request) -> Message:
+    """Store a message."""
+    (stored,) = await _floor(request).store([draft(new, None, datetime.now(UTC))])
+    return stored
+
+
+@router.post("/v1/messages/batch", status_code=202, response_model=FloorBatchAnswer)
+async def store_batch(batch: FloorBatch, request: Request) -> FloorBatchAnswer:
+    """Store many messages."""
+    now = datetime.now(UTC)
+    stored = await _floor(request).store([draft(new, None, now) for new in batch.messages])
+    items = [FloorAccepted.model_construct(status=202, message=message) for message in stored]
+    return FloorBatchAnswer(accepted=len(items), rejected=0, items=items)
+
+
+@router.get("/v1/admin/health")
+async def health(request: Request) -> dict[str, object]:
+    """As much of the product's health as the bench reads."""
+    return {"status": "ok", "pending_embeddings": await _floor(request).pending()}
+
+
+def create_floor(settings: Settings, pool_size: int, *, drains: bool) -> FastAPI:
+    """The application. `drains`: embed what waits too, as the product's worker does."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        url = await asyncio.to_thread(database_url, settings)
+        provider = create_provider(settings)
+        async with contextlib.AsyncExitStack() as stack:
+            app.state.floor = Floor(settings, await stack.enter_async_context(_pool(url, pool_size)), provider)
+            if drains:
+                await stack.enter_async_context(_draining(settings, url, provider))
+            yield
+        await provider.close()
+
+    app = FastAPI(title="The floor", lifespan=lifespan)
+    app.include_router(router)
+    return app
+
+
+def _floor(request: Request) -> Floor:
+    floor: Floor = request.app.state.floor
+    return floor
+
+
+def _pool(url: str, size: int) -> Any:
+    return asyncpg.create_pool(
+        url, min_size=size, max_size=size, init=register_vector, reset=_keep_session, server_settings=SESSION
+    )
+
+
+async def _keep_session(_: asyncpg.Connection) -> None:
+    """As the product: nothing changes a session, so nothing resets it."""
+
+
+@contextlib.asynccontextmanager
+async def _draining(settings: Settings, url: str, provider: EmbeddingProvider) -> AsyncIterator[None]:
+    database = Database(url, settings.database, PoolSize(1, 2))
+    worker = EmbeddingWorker(
+        EmbeddingJobRepository(database),
+        provider,
+        _scores,
+        settings.embedding,
+        batch_size=_DRAIN_BATCH,
+        concurrency=1,
+    )
+    working = asyncio.create_task(worker.run())
+    try:
+        yield
+    finally:
+        working.cancel()
+        await asyncio.wait([working])
+        await database.close()
+
+
+async def _scores(messages: Sequence[Scorable], _: Sequence[str]) -> list[float]:
+    return [importance(role=m.role, content=m.content, name=m.name) for m in messages]
+
+
+def _candidate(row: asyncpg.Record) -> Candidate:
+    fields = dict(row)
+    del fields["near"], fields["embedded"]
+    return Candidate(**fields)
+
+
+def _hit(ranked: Ranked) -> SearchHit:
+    found = ranked.candidate
+    return SearchHit.model_construct(
+        message_id=found.id,
+        conversation_id=found.conversation_id,
+        role=Role(found.role),
+        name=found.name,
+        content=found.content,
+        metadata=orjson.loads(found.metadata),
+        created_at=found.created_at,
+        score=ranked.score,
+        similarity=found.similarity,
+        importance=found.importance,
+        explanation=None,
+        neighbors=None,
+    )
+
+
+def main() -> None:
+    """Serve until a signal arrives."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.floor", description=__doc__)
+    parser.add_argument("--port", type=int, default=8100)
+    parser.add_argument("--pool", type=int, default=8, help="connections to Postgres (8)")
+    parser.add_argument("--drain", action="store_true", help="embed what waits too; for use without the product")
+    options = parser.parse_args()
+    use_the_services_database()
+    settings = Settings.load()
+    prepare(settings)
+    application = partial(create_floor, settings, options.pool, drains=options.drain)
+    uvicorn.run(
+        application,
+        factory=True,
+        port=options.port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_level="warning",
+    )
+
+
+if __name__ == "__main__":
+    main()
