@@ -33,10 +33,11 @@ count="$(grep -c '==' requirements.lock)"
 echo "- making .venv with $("$python" --version) ..."
 # Not whole where an earlier run was interrupted.
 .venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
-echo "- installing $count pinned packages, one to three minutes the first time (350 MB) ..."
+echo "- installing $count pinned packages, one to three minutes the first time (1 GB on disk) ..."
 # One line per package, so that a long download says which one it is.
 .venv/bin/python -m pip install --progress-bar off -r requirements.lock |
-    sed -u -n -e 's/^Collecting \([^ ]*\).*/  \1/p' -e 's/^Installing collected.*/- unpacking them .../p'
+    sed -u -n -e 's/^Collecting \([^ ]*==[^ ]*\).*/  \1/p' -e 's/^Installing collected.*/- unpacking them .../p'
 echo "- installing this package ..."
-.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+.venv/bin/python -W ignore -m pip install --quiet --no-deps --no-build-isolation --editable . 2>&1 |
+    { grep -i '^ *error' || true; }
 echo "  done in $((SECONDS - began)) s"

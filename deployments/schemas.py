@@ -3,11 +3,19 @@
 import math
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 import orjson
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 MAX_CONTENT_CHARACTERS = 100_000
 MAX_QUERY_CHARACTERS = 100_000
@@ -58,11 +66,14 @@ def _plausible_time(when: datetime) -> datetime:
         raise ValueError("must not be before 1970")
     if when > datetime.now(UTC) + CLOCK_SKEW:
         raise ValueError("must not be in the future")
-    return when.astimezone(UTC)
+    return _in_utc(when)
 
 
 def _in_utc(when: datetime) -> datetime:
-    return when.astimezone(UTC)
+    try:
+        return when.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be between the years 1 and 9999 in UTC") from None
 
 
 def _is_shallow(value: Any, depth: int = MAX_METADATA_DEPTH) -> bool:
@@ -163,7 +174,16 @@ class MessageChange(_Value):
     content: Content | None = None
     name: Identifier | None = None
     metadata: Metadata | None = None
-    importance_override: Share | None = None
+    importance_override: Share | None = Field(default=None, description="Null: the computed importance again.")
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("must change something")
+        for name in self.model_fields_set & {"content", "metadata"}:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} must not be null")
+        return self
 
 
 class Message(_Value):

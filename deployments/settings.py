@@ -1,10 +1,10 @@
 """All settings, read from `MEMORY_*` environment variables when a process starts, never at import."""
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -159,7 +159,7 @@ class Settings:
                 "MEMORY_API_KEYS is set, but this version does not check keys yet: "
                 "unset it and keep the service where only trusted callers reach it"
             )
-        return cls(**{field.name: _read(field.type) for field in fields(cls)})
+        return cls(**{name: _read(group) for name, group in get_type_hints(cls).items()})
 
 
 def _read(group: Any) -> Any:
@@ -175,6 +175,6 @@ def known_names() -> frozenset[str]:
     """The name of every setting."""
     return frozenset(
         f"{group.model_config['env_prefix']}{name}".upper()
-        for group in (field.type for field in fields(Settings))
+        for group in get_type_hints(Settings).values()
         for name in group.model_fields
     )

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import asyncpg
 import numpy as np
@@ -51,14 +51,6 @@ from deployments.storage.schema import database_url, prepare
 from loadtests.environment import use_the_services_database
 
 _DRAIN_BATCH = 128
-
-
-class _Runner(Protocol):
-    """What aiosql calls of a connection."""
-
-    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]: ...
-
-    async def fetchval(self, query: str, *arguments: object) -> Any: ...
 
 
 class _Direct:

@@ -22,8 +22,8 @@ def build_app(args: dict[str, Any]) -> Application:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ConfigurationError(f"serve_config.yaml, args.{where}: {first['msg']}") from None
-    scoring = serve.deployment(ScoringServer, name="Scoring").bind()
-    embedding = serve.deployment(EmbeddingServer, name="Embedding").bind(capacity.embedding, scoring)
-    search = serve.deployment(SearchServer, name="Search").bind(capacity.search, embedding)
-    ingress = serve.deployment(serve.ingress()(IngressServer), name="Ingress")
-    return ingress.bind(capacity.ingress, search, embedding)
+    scoring = serve.deployment(name="Scoring")(ScoringServer).bind()
+    embedding = serve.deployment(name="Embedding")(EmbeddingServer).bind(capacity.embedding, scoring)
+    search = serve.deployment(name="Search")(SearchServer).bind(capacity.search, embedding)
+    ingress = serve.deployment(name="Ingress")(serve.ingress()(IngressServer))
+    return ingress.bind(capacity, search, embedding)

@@ -89,6 +89,8 @@ def cluster_environment(
         "SPT_NOENV": "1",
         "RAY_AUTH_MODE": auth_mode,
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Logs are shown as they are: no line stands for several.
+        "RAY_DEDUP_LOGS": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.replicas_first),

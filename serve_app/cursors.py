@@ -3,9 +3,13 @@
 import base64
 import binascii
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from deployments.errors import InvalidRequestError
+
+Key = TypeVar("Key")
 
 _CHECK_BYTES = 8
 
@@ -16,8 +20,10 @@ def encode_cursor(when: datetime, key: str, listing: str) -> str:
     return base64.urlsafe_b64encode(_check(position, listing) + position).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, listing: str) -> tuple[datetime, str]:
+def decode_cursor(cursor: str, listing: str, to_key: Callable[[str], Key]) -> tuple[datetime, Key]:
     """What `encode_cursor` was given. Raises `InvalidRequestError` for what it did not make for this listing.
+
+    `to_key` reads the key, and raises ValueError for what is none.
 
     The check value guards against mistakes, such as a cursor of another listing. It is no secret and need not be:
     a forged cursor starts the page elsewhere in what its sender may read anyway.
@@ -30,8 +36,11 @@ def decode_cursor(cursor: str, listing: str) -> tuple[datetime, str]:
     check, position = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:]
     if check != _check(position, listing):
         raise foreign
-    when, _, key = position.decode().partition("|")
-    return datetime.fromisoformat(when), key
+    when, _, key = position.decode(errors="replace").partition("|")
+    try:
+        return datetime.fromisoformat(when).astimezone(UTC), to_key(key)
+    except (ValueError, OverflowError):
+        raise foreign from None
 
 
 def _check(position: bytes, listing: str) -> bytes:

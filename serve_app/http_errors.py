@@ -11,20 +11,31 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-from deployments.errors import MemoryLayerError, OverloadedError, UnavailableError
+from deployments.errors import (
+    DatabaseUnavailableError,
+    EmbeddingRejectedError,
+    EmbeddingUnavailableError,
+    IdempotencyConflictError,
+    InvalidRequestError,
+    MemoryLayerError,
+    NotFoundError,
+    OverloadedError,
+    SearchUnavailableError,
+    UnavailableError,
+)
 
 logger = structlog.get_logger(__name__)
 
-STATUS = {
-    "invalid_request": HTTPStatus.UNPROCESSABLE_ENTITY,
-    "not_found": HTTPStatus.NOT_FOUND,
-    "idempotency_conflict": HTTPStatus.CONFLICT,
-    "embedding_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
-    "embedding_rejected": HTTPStatus.UNPROCESSABLE_ENTITY,
-    **{
-        error.code: HTTPStatus.SERVICE_UNAVAILABLE
-        for error in (UnavailableError, OverloadedError, *UnavailableError.__subclasses__())
-    },
+STATUS: dict[str, HTTPStatus] = {
+    InvalidRequestError.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotFoundError.code: HTTPStatus.NOT_FOUND,
+    IdempotencyConflictError.code: HTTPStatus.CONFLICT,
+    EmbeddingRejectedError.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    EmbeddingUnavailableError.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    UnavailableError.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    DatabaseUnavailableError.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    OverloadedError.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    SearchUnavailableError.code: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 RETRY_AFTER_SECONDS = "1"
 

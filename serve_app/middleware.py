@@ -13,6 +13,7 @@ logger = structlog.get_logger(__name__)
 
 # What a client may choose as its request id: enough for UUIDs and trace ids, nothing that could forge a log line.
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
+MAX_LENGTH_DIGITS = 18
 
 
 class RequestContext:
@@ -101,4 +102,5 @@ def request_id_of(scope: Scope) -> str:
 
 def _declared_length(scope: Scope) -> int:
     value = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    return int(value) if value.isdigit() else 0
+    # More digits than any body has bytes are not worth the reading (and Python refuses thousands of them).
+    return int(value[:MAX_LENGTH_DIGITS]) if value.isdigit() else 0

@@ -15,9 +15,7 @@ Vector = npt.NDArray[np.float32]
 class QueryCache:
     """Embeds each text once: what is known is remembered, and who asks for a text in flight waits for it."""
 
-    def __init__(
-        self, embed: Callable[[Sequence[str]], Awaitable[npt.NDArray[np.float32]]], size: int
-    ) -> None:
+    def __init__(self, embed: Callable[[Sequence[str]], Awaitable[npt.NDArray[np.float32]]], size: int) -> None:
         """`size`: how many texts are remembered; 0 remembers none."""
         self._embed = embed
         self._known: LRUCache[str, Vector] = LRUCache(max(size, 1))

@@ -1,9 +1,7 @@
 """When a message whose embedding failed is tried again. Pure: chance is passed in."""
 
 
-def retry_delay(
-    attempts: int, base: float, most: float, chance: float, retry_after: float | None = None
-) -> float:
+def retry_delay(attempts: int, base: float, most: float, chance: float, retry_after: float | None = None) -> float:
     """Seconds until the next attempt after `attempts` failed ones.
 
     Doubles from `base` up to `most`, of which `chance` (0..1) takes away up to a half, so that messages that

@@ -32,7 +32,7 @@ Query = tuple[str, str | None]
 class EmbeddingServer:
     """One replica: a provider, a cache of queries, and a worker."""
 
-    async def __init__(self, capacity: EmbeddingCapacity, scoring: DeploymentHandle[Any]) -> None:
+    async def __init__(self, capacity: EmbeddingCapacity, scoring: DeploymentHandle[Any]) -> None:  # type: ignore[misc]  # Serve awaits it
         settings = Settings.load()
         configure_logging(settings.runtime, "Embedding")
         self._provider = create_provider(settings, capacity.provider_requests)

@@ -126,9 +126,7 @@ class EmbeddingWorker:
         else:
             results = map(Result, (job.message_id for job in jobs), embeddings, importances)
             completed = await self._jobs.complete(claim_id, list(results))
-            logger.info(
-                "messages_embedded", claimed=len(jobs), completed=completed, request_ids=_requests(jobs)
-            )
+            logger.info("messages_embedded", claimed=len(jobs), completed=completed, request_ids=_requests(jobs))
 
     async def _importances(self, jobs: Sequence[Job]) -> Sequence[float]:
         return await self._score([Scorable(job.role, job.content, job.name) for job in jobs], _requests(jobs))
@@ -145,9 +143,7 @@ class EmbeddingWorker:
         delays = [(job.message_id, self._delay(job, error)) for job in jobs if job not in last]
         if delays:
             await self._jobs.postpone(claim_id, delays, error.message)
-            logger.warning(
-                "messages_postponed", count=len(delays), reason=error.message, request_ids=_requests(jobs)
-            )
+            logger.warning("messages_postponed", count=len(delays), reason=error.message, request_ids=_requests(jobs))
 
     def _delay(self, job: Job, error: MemoryLayerError) -> float:
         return retry_delay(

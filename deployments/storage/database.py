@@ -5,15 +5,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any, TypeAlias
 
 import asyncpg
 import structlog
+from asyncpg.pool import PoolConnectionProxy
 from pgvector.asyncpg import register_vector
 
 from deployments.errors import DatabaseUnavailableError, InvalidRequestError, OverloadedError
 from deployments.settings import DatabaseSettings
 
 logger = structlog.get_logger(__name__)
+
+Connection: TypeAlias = PoolConnectionProxy
+OwnConnection: TypeAlias = asyncpg.Connection
 
 # A plan that fits a tenant of ten messages is ruinous for one of a million, and a cached generic plan is one for
 # all of them. JIT costs more than queries as short as these can win back.
@@ -77,7 +82,7 @@ class Database:
         self._closed_until = 0.0
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+    async def connection(self) -> AsyncIterator[Connection]:
         """A connection of the pool. Waits for a free one for at most the connect timeout."""
         try:
             pool = self._pool or await self._open()
@@ -93,12 +98,12 @@ class Database:
             raise InvalidRequestError("The database cannot hold what was sent.") from error
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
+    async def transaction(self) -> AsyncIterator[Connection]:
         """A connection inside of a transaction, committed at the end of the block."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
-    async def connect(self) -> asyncpg.Connection:
+    async def connect(self) -> OwnConnection:
         """A connection of one's own, outside of the pool. The caller closes it."""
         try:
             return await self._connect()
@@ -111,7 +116,7 @@ class Database:
         if pool is not None:
             pool.terminate()
 
-    async def _acquire(self, pool: asyncpg.Pool) -> asyncpg.Connection:
+    async def _acquire(self, pool: asyncpg.Pool) -> Connection:
         try:
             return await pool.acquire(timeout=self._settings.connect_timeout_seconds)
         except TimeoutError:
@@ -142,7 +147,7 @@ class Database:
             self._closed_until = monotonic() + 0.5
             raise
 
-    async def _connect(self, *_: object, **options: object) -> asyncpg.Connection:
+    async def _connect(self, *_: object, **options: Any) -> OwnConnection:
         try:
             return await self._connect_once(**options)
         except OSError:
@@ -151,8 +156,8 @@ class Database:
             await self._revive()
             return await self._connect_once(**options)
 
-    async def _connect_once(self, **options: object) -> asyncpg.Connection:
-        return await asyncpg.connect(
+    async def _connect_once(self, **options: Any) -> OwnConnection:
+        connection: OwnConnection = await asyncpg.connect(
             self._url,
             timeout=self._settings.connect_timeout_seconds,
             statement_cache_size=self._settings.statement_cache_size,
@@ -163,7 +168,8 @@ class Database:
             },
             **options,
         )
+        return connection
 
 
-async def _keep_session(_: asyncpg.Connection) -> None:
+async def _keep_session(_: OwnConnection) -> None:
     """Nothing here changes a session, so the round trip that would reset it with every release is saved."""

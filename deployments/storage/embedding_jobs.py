@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
 import numpy as np
 import numpy.typing as npt
 from pgvector import HalfVector
 
-from deployments.storage.database import Database
+from deployments.storage.database import Database, OwnConnection
 from deployments.storage.named_queries import load_queries
 
 CHANNEL = "embedding_jobs"
@@ -110,6 +109,6 @@ class EmbeddingJobRepository:
         async with self._database.connection() as connection:
             return JobCounts(**await self._queries.count_jobs(connection))
 
-    async def listen(self) -> asyncpg.Connection:
+    async def listen(self) -> OwnConnection:
         """A connection that hears of new messages. The caller adds a listener on `CHANNEL`, and closes it."""
         return await self._database.connect()

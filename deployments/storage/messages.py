@@ -133,6 +133,7 @@ class MessageRepository:
     ) -> Message:
         """Change a message; what it says anew is embedded and scored again. Raises `NotFoundError`."""
         async with self._database.transaction() as connection:
+            await self._jobs.lock_job(connection, message_id=message_id)
             row = await self._messages.lock_message(connection, id=message_id, tenant_id=tenant_id)
             if row is None:
                 raise NotFoundError("There is no such message.")

@@ -1,6 +1,7 @@
 """How a replica comes by its database."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -37,7 +38,7 @@ def pool_size(settings: Settings, size: PoolSize) -> PoolSize:
     return PoolSize(kept, most)
 
 
-def _reviver(settings: Settings):  # type: ignore[no-untyped-def]
+def _reviver(settings: Settings) -> Callable[[], Awaitable[None]] | None:
     if settings.database.url is not None:
         return None
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import cache, partial
 from importlib.resources import files
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import asyncpg
 from alembic import command
@@ -15,11 +15,12 @@ from deployments.embedding.providers.protocol import EmbeddingSpace
 from deployments.embedding.providers.registry import embedding_space
 from deployments.errors import ConfigurationError
 from deployments.settings import Settings
-from deployments.storage.database import Database, PoolSize
+from deployments.storage.database import Connection, Database, OwnConnection, PoolSize
 from deployments.storage.embedded import ensure_running
 from deployments.storage.named_queries import load_queries
 
 T = TypeVar("T")
+AnyConnection: TypeAlias = Connection | OwnConnection
 
 
 def prepare(settings: Settings) -> None:
@@ -61,7 +62,7 @@ def expected_revision() -> str | None:
     return ScriptDirectory.from_config(migrations()).get_current_head()
 
 
-async def check(connection: asyncpg.Connection, space: EmbeddingSpace) -> None:
+async def check(connection: AnyConnection, space: EmbeddingSpace) -> None:
     """Hold the database against this code and its settings; an empty one takes on their embedding space.
 
     Raises `ConfigurationError` with one line that says what is stored, what was asked, and what to do.
@@ -85,7 +86,7 @@ async def check(connection: asyncpg.Connection, space: EmbeddingSpace) -> None:
         )
 
 
-async def _with_connection(url: str, settings: Settings, do: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+async def _with_connection(url: str, settings: Settings, do: Callable[[OwnConnection], Awaitable[T]]) -> T:
     connection = await Database(url, settings.database, PoolSize(kept=0, most=1)).connect()
     try:
         return await do(connection)
@@ -93,12 +94,17 @@ async def _with_connection(url: str, settings: Settings, do: Callable[[asyncpg.C
         await connection.close()
 
 
-async def _is_current(connection: asyncpg.Connection) -> bool:
+async def _is_current(connection: OwnConnection) -> bool:
     return await _revision(connection) == expected_revision()
 
 
-async def _revision(connection: asyncpg.Connection) -> str | None:
+async def _revision(connection: AnyConnection) -> str | None:
     try:
         return str(await load_queries("schema").schema_revision(connection))
     except asyncpg.UndefinedTableError:
         return None
+
+
+async def connection_limit(connection: AnyConnection) -> int:
+    """How many connections Postgres allows to those who are not superusers."""
+    return int(await load_queries("schema").connection_limit(connection))

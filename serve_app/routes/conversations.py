@@ -21,7 +21,7 @@ async def list_conversations(
 ) -> ConversationPage:
     """A tenant's conversations, the most recently used first."""
     listing = f"conversations\0{tenant_id}"
-    after = None if cursor is None else decode_cursor(cursor, listing)
+    after = None if cursor is None else decode_cursor(cursor, listing, str)
     found = await services.conversations.page(tenant_id, limit + 1, after)
     items, more = found[:limit], len(found) > limit
     last = items[-1] if more else None
@@ -29,13 +29,13 @@ async def list_conversations(
     return ConversationPage(items=items, next_cursor=next_cursor)
 
 
-@router.get("/{conversation_id}", response_model=Conversation, responses=error_responses(404, 422))
+@router.get("/{conversation_id:path}", response_model=Conversation, responses=error_responses(404, 422))
 async def get_conversation(conversation_id: Identifier, services: ServicesOf, tenant_id: TenantId) -> Conversation:
     """How many messages a conversation has, and its first and last time."""
     return await services.conversations.get(tenant_id, conversation_id)
 
 
-@router.delete("/{conversation_id}", status_code=204, responses=error_responses(404, 422))
+@router.delete("/{conversation_id:path}", status_code=204, responses=error_responses(404, 422))
 async def delete_conversation(conversation_id: Identifier, services: ServicesOf, tenant_id: TenantId) -> None:
     """Delete a conversation with all of its messages. They are gone from search at once."""
     await services.conversations.delete(tenant_id, conversation_id)

@@ -120,10 +120,7 @@ async def list_messages(
 ) -> MessagePage:
     """A tenant's messages, newest first."""
     listing = f"messages\0{tenant_id}\0{conversation_id or ''}"
-    after = None
-    if cursor is not None:
-        created_at, key = decode_cursor(cursor, listing)
-        after = Position(created_at, UUID(key))
+    after = None if cursor is None else Position(*decode_cursor(cursor, listing, UUID))
     found = await services.messages.page(tenant_id, conversation_id, limit + 1, after)
     items, more = found[:limit], len(found) > limit
     next_cursor = encode_cursor(items[-1].created_at, str(items[-1].id), listing) if more else None

@@ -5,12 +5,20 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from deployments.embedding.providers.local import LocalProvider
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.settings import Settings
 from tests.integration.postgres import SPACE, PostgresServer
 from tests.integration.service import Service, create_service
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_tracebacks() -> None:
+    """A traceback with every local variable takes seconds to draw."""
+    renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, renderer])
 
 
 @pytest.fixture(scope="session")

@@ -69,6 +69,10 @@ ON CONFLICT (message_id) DO UPDATE SET
     claim_id = NULL, attempts = 0, available_at = now(), failed = false, last_error = NULL,
     request_id = excluded.request_id;
 
+-- name: lock_job$
+-- Before the message, as the workers do: the order of locks is what keeps them out of deadlocks.
+SELECT message_id FROM embedding_jobs WHERE message_id = :message_id FOR UPDATE;
+
 -- name: retry_failed$
 -- A NULL message stands for all of the tenant's, a NULL tenant for all tenants.
 WITH again AS (

@@ -41,13 +41,10 @@ ORDER BY m.created_at DESC, m.id DESC
 LIMIT :limit;
 
 -- name: lock_message^
--- The job before the message, as the workers do: the order of locks is what keeps them out of deadlocks.
-WITH job AS (
-    SELECT message_id FROM embedding_jobs WHERE message_id = :id FOR UPDATE
-)
-SELECT m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.importance_override
-FROM messages m LEFT JOIN job ON job.message_id = m.id
-WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id);
+SELECT tenant_id, name, content, metadata, importance_override
+FROM messages
+WHERE id = :id AND tenant_id = coalesce(:tenant_id, tenant_id)
+FOR NO KEY UPDATE;
 
 -- name: update_message!
 UPDATE messages SET

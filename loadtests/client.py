@@ -1,0 +1,175 @@
+"""A load client that costs little, since it shares the machine with what it measures: HTTP/1.1, kept alive, raw."""
+
+import asyncio
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter, process_time
+
+_HEAD_END = b"\r\n\r\n"
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+_NO_ANSWER = 0
+_ANSWER_TIMEOUT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where requests go."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, 0 where the connection broke, and a body (chunks, where it came in chunks, unread)."""
+
+    status: int
+    body: bytes
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is a 2xx."""
+        return 200 <= self.status < 300  # noqa: PLR2004 - HTTP's own numbers
+
+
+class Connection(asyncio.Protocol):
+    """One request at a time. Reconnects when the other side has closed."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._transport: asyncio.Transport | None = None
+        self._received = bytearray()
+        self._length = -1
+        self._waiting: asyncio.Future[Answer] | None = None
+
+    async def ask(self, request: bytes) -> Answer:
+        """Send a request as it is, and wait for its answer."""
+        try:
+            if self._transport is None or self._transport.is_closing():
+                await asyncio.get_running_loop().create_connection(lambda: self, self._address.host, self._address.port)
+        except OSError:
+            await asyncio.sleep(0.01)
+            return Answer(_NO_ANSWER, b"")
+        self._waiting = asyncio.get_running_loop().create_future()
+        if self._transport is not None:
+            self._transport.write(request)
+        return await self._waiting
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport. Called by asyncio."""
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """End what waits. Called by asyncio."""
+        self._transport = None
+        self._deliver(Answer(_NO_ANSWER, b""))
+
+    def data_received(self, data: bytes) -> None:
+        """Deliver the answer once it is whole. Called by asyncio."""
+        self._received += data
+        if self._length < 0:
+            self._read_head()
+        whole = self._received.endswith(_LAST_CHUNK) if self._length == 0 else len(self._received) >= self._length > 0
+        if whole:
+            head, _, body = bytes(self._received).partition(_HEAD_END)
+            self._deliver(Answer(int(head[9:12]), body))
+
+    def _read_head(self) -> None:
+        """Find out how long the answer is; 0 stands for chunks, whose end shows itself."""
+        end = self._received.find(_HEAD_END)
+        if end < 0:
+            return
+        head = bytes(self._received[:end]).lower()
+        name = b"\r\ncontent-length:"
+        at = head.find(name)
+        if at >= 0:
+            self._length = end + len(_HEAD_END) + int(head[at + len(name) :].split(b"\r\n", 1)[0])
+        else:
+            self._length = 0 if b"chunked" in head else end + len(_HEAD_END)
+
+    def _deliver(self, answer: Answer) -> None:
+        self._received = bytearray()
+        self._length = -1
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(answer)
+
+
+@dataclass
+class Turn:
+    """What came of one turn of load."""
+
+    seconds: float = 0.0
+    client_cpu_share: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+    statuses: dict[int, int] = field(default_factory=dict)
+    marked: int = 0
+
+    @property
+    def accepted(self) -> int:
+        """How many 2xx."""
+        return sum(count for status, count in self.statuses.items() if 200 <= status < 300)  # noqa: PLR2004
+
+    @property
+    def refused(self) -> dict[int, int]:
+        """How many of every other status; 0 where there was no answer at all."""
+        return {s: count for s, count in sorted(self.statuses.items()) if not 200 <= s < 300}  # noqa: PLR2004
+
+
+async def run_turn(
+    address: Address,
+    requests: Iterator[bytes],
+    *,
+    callers: int,
+    seconds: float,
+    warm_up: float = 0.5,
+    mark: Sequence[bytes] = (),
+) -> Turn:
+    """Have `callers` send `requests`, each its next when its last is answered, for `seconds` after a warm-up.
+
+    Answers that hold one of `mark` are counted. Ends earlier when the requests do.
+    """
+    turn = Turn()
+    begin = perf_counter() + warm_up
+    end = begin + seconds
+    connections = [Connection(address) for _ in range(callers)]
+    cpu, started = process_time(), perf_counter()
+    try:
+        async with asyncio.timeout(warm_up + seconds + _ANSWER_TIMEOUT_SECONDS):
+            await asyncio.gather(*(_call(each, requests, begin, end, mark, turn) for each in connections))
+    finally:
+        for connection in connections:
+            connection.close()
+    finished = perf_counter()
+    turn.client_cpu_share = (process_time() - cpu) / (finished - started)
+    turn.seconds = min(finished, end) - begin
+    return turn
+
+
+async def _call(
+    connection: Connection, requests: Iterator[bytes], begin: float, end: float, mark: Sequence[bytes], turn: Turn
+) -> None:
+    for request in requests:
+        sent = perf_counter()
+        answer = await connection.ask(request)
+        now = perf_counter()
+        if begin <= now < end:
+            turn.latencies.append(now - sent)
+            turn.statuses[answer.status] = turn.statuses.get(answer.status, 0) + 1
+            turn.marked += any(sign in answer.body for sign in mark)
+        if now >= end:
+            return
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which a share of the sorted values lies; NaN of none."""
+    if not values:
+        return math.nan
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]

@@ -1,0 +1,158 @@
+"""What was measured, held against the bars."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+from loadtests.client import Turn, percentile
+
+_ALMOST_NOTHING = 1e-9
+
+
+@dataclass
+class Measurement:
+    """One kind of load by a number of callers, with what came of it on both sides, round by round."""
+
+    kind: str
+    callers: int
+    requests: Callable[[], Iterator[bytes]]
+    messages_per_request: int = 1
+    product: list[Turn] = field(default_factory=list)
+    floor: list[Turn] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """How it is called in tables."""
+        return f"{self.kind} @{self.callers}"
+
+    @property
+    def ratios(self) -> list[float]:
+        """The product's throughput over the floor's, of each round."""
+        return [rate([p]) / max(rate([f]), _ALMOST_NOTHING) for p, f in zip(self.product, self.floor, strict=True)]
+
+    @property
+    def ratio(self) -> float:
+        """The product's throughput over the floor's, of all rounds."""
+        return rate(self.product) / max(rate(self.floor), _ALMOST_NOTHING)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What the product must reach."""
+
+    name: str
+    value: float
+    limit: float
+    at_most: bool = False
+
+    @property
+    def reached(self) -> bool:
+        """Whether it does."""
+        return self.value <= self.limit if self.at_most else self.value >= self.limit
+
+
+def rate(turns: Sequence[Turn]) -> float:
+    """Accepted requests per second over several turns."""
+    return sum(turn.accepted for turn in turns) / max(sum(turn.seconds for turn in turns), _ALMOST_NOTHING)
+
+
+def bars(measurements: Mapping[str, Measurement]) -> list[Bar]:
+    """The issue's bars."""
+    one, batch = measurements["search @1"], measurements["batch @4"]
+    p50 = _milliseconds(one.product, 0.5) / max(_milliseconds(one.floor, 0.5), _ALMOST_NOTHING)
+    return [
+        Bar("searches @16, ratio", measurements["search @16"].ratio, 0.4),
+        Bar("searches @100, ratio", measurements["search @100"].ratio, 0.6),
+        Bar("single stores @16, ratio", measurements["store @16"].ratio, 0.5),
+        Bar("batches of 100 @4, messages/s", rate(batch.product) * batch.messages_per_request, 2000),
+        Bar("search p50 @1, ratio", p50, 4, at_most=True),
+    ]
+
+
+def table(measurements: Sequence[Measurement]) -> str:
+    """Every measurement, a line for each side."""
+    header = (
+        f"{'':<13}{'side':<9}{'req/s':>8}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'not 2xx':>9}{'hollow':>8}"
+        f"{'client':>8}{'ratio':>7}  rounds"
+    )
+    lines = [header]
+    for each in measurements:
+        rounds = " ".join(f"{ratio:.2f}" for ratio in each.ratios)
+        lines.append(f"{each.title:<13}{'product':<9}{_line(each.product)}{each.ratio:>7.2f}  {rounds}")
+        lines.append(f"{'':<13}{'floor':<9}{_line(each.floor)}")
+        if each.messages_per_request > 1:
+            product, floor = (rate(side) * each.messages_per_request for side in (each.product, each.floor))
+            lines.append(f"{'':<13}messages/s: product {product:,.0f}, floor {floor:,.0f}")
+    lines.append("hollow: nothing found, or words alone; client: share of a core that the load client took")
+    return "\n".join(lines)
+
+
+def verdict(judged: Sequence[Bar]) -> str:
+    """Each bar, and whether it is reached."""
+    return "\n".join(
+        f"{'ok  ' if bar.reached else 'MISS'} {bar.name:<32}{bar.value:>10,.2f}   "
+        f"{'at most' if bar.at_most else 'at least'} {bar.limit:,}"
+        for bar in judged
+    )
+
+
+def as_json(measurements: Sequence[Measurement], judged: Sequence[Bar]) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "measurements": [
+            {
+                "kind": each.kind,
+                "callers": each.callers,
+                "messages_per_request": each.messages_per_request,
+                "product": _figures(each.product),
+                "floor": _figures(each.floor),
+                "ratio": round(each.ratio, 4),
+                "ratios": [round(ratio, 4) for ratio in each.ratios],
+            }
+            for each in measurements
+        ],
+        "bars": [
+            {
+                "name": bar.name,
+                "value": round(bar.value, 4),
+                "limit": bar.limit,
+                "at_most": bar.at_most,
+                "reached": bar.reached,
+            }
+            for bar in judged
+        ],
+    }
+
+
+def refusals(measurements: Sequence[Measurement]) -> int:
+    """How many answers of the product were no 2xx."""
+    return sum(sum(turn.refused.values()) for each in measurements for turn in each.product)
+
+
+def _milliseconds(turns: Sequence[Turn], share: float) -> float:
+    return percentile([latency for turn in turns for latency in turn.latencies], share) * 1e3
+
+
+def _line(turns: Sequence[Turn]) -> str:
+    p50, p95, p99 = (_milliseconds(turns, share) for share in (0.5, 0.95, 0.99))
+    refused = sum(sum(turn.refused.values()) for turn in turns)
+    hollow = sum(turn.marked for turn in turns)
+    client = fmean(turn.client_cpu_share for turn in turns)
+    return f"{rate(turns):>8.0f}{p50:>9.2f}{p95:>9.2f}{p99:>9.2f}{refused:>9}{hollow:>8}{client:>8.0%}"
+
+
+def _figures(turns: Sequence[Turn]) -> dict[str, Any]:
+    statuses: dict[int, int] = {}
+    for turn in turns:
+        for status, count in turn.statuses.items():
+            statuses[status] = statuses.get(status, 0) + count
+    return {
+        "requests_per_second": round(rate(turns), 1),
+        "p50_ms": round(_milliseconds(turns, 0.5), 3),
+        "p95_ms": round(_milliseconds(turns, 0.95), 3),
+        "p99_ms": round(_milliseconds(turns, 0.99), 3),
+        "statuses": statuses,
+        "hollow": sum(turn.marked for turn in turns),
+        "client_cpu_share": round(fmean(turn.client_cpu_share for turn in turns), 3),
+    }

@@ -1,0 +1,60 @@
+"""Whether the pools of all replicas fit into what Postgres allows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deployments.capacity import Capacity
+from deployments.errors import ConfigurationError
+from deployments.settings import Settings
+from deployments.storage.opening import pool_size
+
+# Each embedding replica listens for new messages on a connection of its own.
+LISTENING = 1
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one deployment may open: its greatest number of replicas times the connections of each."""
+
+    deployment: str
+    replicas: int
+    connections: int
+
+    @property
+    def total(self) -> int:
+        """Connections of all of its replicas."""
+        return self.replicas * self.connections
+
+
+def demands(capacity: Capacity, settings: Settings, replicas: Mapping[str, int]) -> list[Demand]:
+    """What each deployment may open on the main database. `replicas`: the greatest number of each."""
+    connections = {
+        "Ingress": pool_size(settings, capacity.ingress.pool.size).most,
+        "Embedding": pool_size(settings, capacity.embedding.pool.size).most + LISTENING,
+    }
+    if settings.database.read_url is None:
+        connections["Search"] = pool_size(settings, capacity.search.pool.size).most
+    return [Demand(name, replicas.get(name, 1), count) for name, count in connections.items()]
+
+
+def check_demands(wanted: list[Demand], allowed: int) -> None:
+    """Raise `ConfigurationError` when the pools add up to more than `allowed` connections."""
+    total = sum(demand.total for demand in wanted)
+    if total > allowed:
+        parts = ", ".join(f"{d.deployment} {d.replicas} x {d.connections}" for d in wanted)
+        raise ConfigurationError(
+            f"The connection pools add up to {total} ({parts}), but Postgres allows {allowed}: lower the pools or the "
+            "replicas in serve_config.yaml (or MEMORY_DATABASE_POOL_SIZE), or raise max_connections"
+        )
+
+
+def most_replicas(details: Mapping[str, Any], application: str) -> dict[str, int]:
+    """The greatest number of replicas of each deployment, from what Serve says of itself."""
+    deployments = details["applications"][application]["deployments"]
+    return {name: _most(each["deployment_config"]) for name, each in deployments.items()}
+
+
+def _most(config: Mapping[str, Any]) -> int:
+    autoscaling = config.get("autoscaling_config")
+    return int(autoscaling["max_replicas"] if autoscaling else config["num_replicas"])

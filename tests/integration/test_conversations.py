@@ -1,0 +1,132 @@
+"""Conversations: what a tenant's messages add up to."""
+
+from urllib.parse import quote
+
+import pytest
+
+from tests.integration.calls import Json, error_of, found, message, store, store_many
+from tests.integration.service import Service
+
+
+async def listed(service: Service, **parameters: object) -> Json:
+    answer = await service.client.get("/v1/conversations", params={"tenant_id": "acme", **parameters})  # type: ignore[dict-item]
+    assert answer.status_code == 200, answer.text
+    body: Json = answer.json()
+    return body
+
+
+async def fill(service: Service) -> None:
+    days = {"c1": (1, 4), "c2": (2,), "c3": (3, 2, 1)}
+    await store_many(
+        service,
+        [
+            message(f"{conversation} {day}", conversation_id=conversation, created_at=f"2024-03-0{day}T00:00:00Z")
+            for conversation, when in days.items()
+            for day in when
+        ],
+    )
+
+
+async def test_the_most_recently_used_conversation_comes_first_with_its_counts_and_times(service: Service) -> None:
+    await fill(service)
+
+    assert (await listed(service))["items"] == [
+        {
+            "conversation_id": "c1",
+            "messages": 2,
+            "first_message_at": "2024-03-01T00:00:00Z",
+            "last_message_at": "2024-03-04T00:00:00Z",
+        },
+        {
+            "conversation_id": "c3",
+            "messages": 3,
+            "first_message_at": "2024-03-01T00:00:00Z",
+            "last_message_at": "2024-03-03T00:00:00Z",
+        },
+        {
+            "conversation_id": "c2",
+            "messages": 1,
+            "first_message_at": "2024-03-02T00:00:00Z",
+            "last_message_at": "2024-03-02T00:00:00Z",
+        },
+    ]
+
+
+async def test_the_pages_hold_every_conversation_once(service: Service) -> None:
+    when = "2024-03-01T00:00:00Z"
+    await store_many(service, [message(conversation_id=f"c{n}", created_at=when) for n in range(5)])
+
+    seen, cursor = [], None
+    while True:
+        page = await listed(service, limit=2, **({"cursor": cursor} if cursor else {}))
+        seen += [item["conversation_id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+
+    assert seen == ["c4", "c3", "c2", "c1", "c0"]
+
+
+async def test_a_cursor_of_another_tenant_is_refused(service: Service) -> None:
+    await fill(service)
+    cursor = (await listed(service, limit=1))["next_cursor"]
+
+    answer = await service.client.get("/v1/conversations", params={"tenant_id": "globex", "cursor": cursor})
+
+    assert answer.status_code == 422
+    assert error_of(answer)["code"] == "invalid_request"
+
+
+async def test_one_conversation_is_read_by_its_id(service: Service) -> None:
+    await fill(service)
+
+    answer = await service.client.get("/v1/conversations/c3", params={"tenant_id": "acme"})
+
+    assert answer.status_code == 200
+    assert answer.json() == (await listed(service))["items"][1]
+
+
+@pytest.mark.parametrize("conversation_id", ["a b", "ä世🌍", "a?b#c", "100%", "a/b"])
+async def test_a_conversation_is_read_and_deleted_whatever_its_id(service: Service, conversation_id: str) -> None:
+    await store(service, conversation_id=conversation_id)
+    path = f"/v1/conversations/{quote(conversation_id, safe='')}"
+
+    read = await service.client.get(path, params={"tenant_id": "acme"})
+    deleted = await service.client.delete(path, params={"tenant_id": "acme"})
+
+    assert (read.status_code, deleted.status_code) == (200, 204)
+    assert read.json()["conversation_id"] == conversation_id
+
+
+async def test_a_deleted_conversation_takes_its_messages_with_it(service: Service) -> None:
+    await fill(service)
+    await service.embed_all()
+    await store(service, "c3 pending", conversation_id="c3")
+
+    answer = await service.client.delete("/v1/conversations/c3", params={"tenant_id": "acme"})
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert sorted(await found(service, "c1 c2 c3")) == ["c1 1", "c1 4", "c2 2"]
+    assert [item["conversation_id"] for item in (await listed(service))["items"]] == ["c1", "c2"]
+    assert (await service.jobs.counts()).pending == 0
+
+
+async def test_another_tenants_conversation_of_the_same_id_is_left_alone(service: Service) -> None:
+    await store(service, "ours")
+    await store(service, "apples", tenant_id="globex")
+
+    await service.client.delete("/v1/conversations/c1", params={"tenant_id": "acme"})
+
+    assert await found(service, "apples", tenant_id="globex") == ["apples"]
+
+
+@pytest.mark.parametrize("tenant_id", ["acme", "globex"])
+async def test_a_conversation_that_the_tenant_has_not_is_not_found(service: Service, tenant_id: str) -> None:
+    await store(service, conversation_id="c1", tenant_id="globex")
+    conversation = "c2" if tenant_id == "globex" else "c1"
+
+    for method in ("GET", "DELETE"):
+        path = f"/v1/conversations/{conversation}"
+        answer = await service.client.request(method, path, params={"tenant_id": tenant_id})
+        assert answer.status_code == 404
+        assert error_of(answer)["code"] == "not_found"
