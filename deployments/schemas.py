@@ -1,6 +1,7 @@
 """What goes in and out: the service's own words, used alike by the API, the deployments and the jobs."""
 
 import math
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -83,12 +84,17 @@ def _is_shallow(value: Any, depth: int = MAX_METADATA_DEPTH) -> bool:
     return depth > 0 and all(_is_shallow(part, depth - 1) for part in parts)
 
 
-def _is_finite(value: Any) -> bool:
+def _leaves(value: Any) -> Iterator[Any]:
+    """Keys, and what is neither an object nor an array."""
     if isinstance(value, dict):
-        return all(map(_is_finite, value.values()))
-    if isinstance(value, list):
-        return all(map(_is_finite, value))
-    return not isinstance(value, float) or math.isfinite(value)
+        for key, part in value.items():
+            yield key
+            yield from _leaves(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _leaves(part)
+    else:
+        yield value
 
 
 def _sound_metadata(value: Any) -> Any:
@@ -96,16 +102,17 @@ def _sound_metadata(value: Any) -> Any:
         raise ValueError("must be an object")  # noqa: TRY004 - pydantic turns ValueErrors alone into a 422
     if not _is_shallow(value):
         raise ValueError(f"must not be nested deeper than {MAX_METADATA_DEPTH} levels")
-    if not _is_finite(value):
+    leaves = list(_leaves(value))
+    if not all(math.isfinite(leaf) for leaf in leaves if isinstance(leaf, float)):
         raise ValueError("must not hold NaN or infinite numbers")
+    if any("\0" in leaf for leaf in leaves if isinstance(leaf, str)):
+        raise ValueError("must not hold the character NUL")
     try:
         encoded = orjson.dumps(value)
     except TypeError:
         raise ValueError("must hold strings of valid Unicode and integers of 64 bits") from None
     if len(encoded) > MAX_METADATA_BYTES:
         raise ValueError(f"must not be larger than {MAX_METADATA_BYTES} bytes")
-    if b"\\u0000" in encoded:
-        raise ValueError("must not hold the character NUL")
     return value
 
 

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -65,6 +66,8 @@ def main() -> int:
     """Measure, print, and return 1 where a bar is missed or an answer was no 2xx, 2 where nothing was measured."""
     options = _options()
     use_the_services_database()
+    # A polite kill unwinds too: the floor must not outlive the bench.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         with _floor_running() as floor:
             measurements = uvloop.run(_Bench(options, floor).run())

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter, process_time
+from typing import cast
 
 _HEAD_END = b"\r\n\r\n"
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
@@ -52,8 +53,9 @@ class Connection(asyncio.Protocol):
             await asyncio.sleep(0.01)
             return Answer(_NO_ANSWER, b"")
         self._waiting = asyncio.get_running_loop().create_future()
-        if self._transport is not None:
-            self._transport.write(request)
+        if self._transport is None:
+            return Answer(_NO_ANSWER, b"")
+        self._transport.write(request)
         return await self._waiting
 
     def close(self) -> None:
@@ -63,8 +65,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport. Called by asyncio."""
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, _: Exception | None) -> None:
         """End what waits. Called by asyncio."""

@@ -5,7 +5,9 @@ them running. Importing this module imports Ray, which reads its environment the
 `cluster_environment.apply` before.
 """
 
+import contextlib
 import logging
+import os
 import shutil
 import threading
 import time
@@ -59,6 +61,7 @@ def start(directory: Path, dashboard_port: int) -> None:
         logging_level=logging.WARNING,
         _temp_dir=str(temporary),
     )
+    _keep_token_private()
 
 
 def deploy(config: Mapping[str, Any], dashboard_port: int) -> None:
@@ -131,6 +134,14 @@ def _alive(process: psutil.Process) -> bool:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
+
+
+def _keep_token_private() -> None:
+    """Close the file of Ray's token to others: Ray makes it readable for everybody."""
+    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+    # A token that the operator keeps in a place of another owner is the operator's to guard.
+    with contextlib.suppress(OSError):
+        token.chmod(0o600)
 
 
 def _remove_old_sessions(temporary: Path) -> None:

@@ -78,3 +78,13 @@ class Slow(Scripted):
         self.asked.set()
         await self.answer.wait()
         return await super().embed_documents(texts)
+
+
+class Silent(Scripted):
+    """Never answers a query."""
+
+    async def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Wait for ever."""
+        self.queries.append(list(texts))
+        await asyncio.Event().wait()
+        raise AssertionError

@@ -20,6 +20,10 @@ class PostgresServer:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.url = ensure_running(directory)
+        # The databases of the tests are thrown away: what is written need not survive the machine.
+        self.execute("ALTER SYSTEM SET fsync = off")
+        self.execute("ALTER SYSTEM SET full_page_writes = off")
+        self.execute("SELECT pg_reload_conf()")
         self.execute(f"CREATE DATABASE {TEMPLATE}")
         upgrade(self.url_of(TEMPLATE))
         asyncio.run(self._claim_space())

@@ -1,0 +1,48 @@
+"""Many messages of many tenants, made by Postgres itself, which takes seconds."""
+
+import asyncpg
+
+LARGE_TENANT = "large"
+SMALL_TENANT = "small-7"
+LARGE = 10_000
+SMALL = 20
+SMALL_TENANTS = 100
+
+WORDS = "apple pear cherry plum quince medlar sorb damson sloe bullace greengage mirabelle"
+ROWS = f"""
+    INSERT INTO messages (id, tenant_id, conversation_id, role, content, importance, embedding, embedding_status,
+                          terms, created_at, updated_at)
+    SELECT gen_random_uuid(), tenant, 'c' || n % 50, 'user', said, 0.5,
+           (SELECT array_agg(random() - 0.5 + n * 0) FROM generate_series(1, 256))::real[]::halfvec,
+           'completed', to_tsvector('english', said), when_said, when_said
+    FROM (
+        SELECT tenant, n, now() - make_interval(mins => n) AS when_said,
+               (string_to_array('{WORDS}', ' '))[1 + n % 12] || ' ' || 'word' || (n % 997) AS said
+        FROM (
+            SELECT '{LARGE_TENANT}' AS tenant, n FROM generate_series(1, {LARGE}) AS n
+            UNION ALL
+            SELECT 'small-' || t, n FROM generate_series(1, {SMALL_TENANTS}) AS t, generate_series(1, {SMALL}) AS n
+        ) AS numbered
+    ) AS turns
+"""  # noqa: S608 - constants
+PENDING = """
+    INSERT INTO embedding_jobs (message_id, tenant_id, available_at)
+    SELECT id, tenant_id, now() + random() * interval '1 day' - interval '10 minutes' FROM messages
+"""
+STATISTICS = """
+    INSERT INTO tenant_statistics SELECT tenant_id, count(embedding) FROM messages GROUP BY tenant_id
+    ON CONFLICT (tenant_id) DO UPDATE SET embedded = excluded.embedded
+"""
+
+
+async def fill(url: str) -> None:
+    """Fill an empty, migrated database. The HNSW index is built afterwards, which is quicker."""
+    connection = await asyncpg.connect(url)
+    try:
+        hnsw = await connection.fetchval("SELECT indexdef FROM pg_indexes WHERE indexname = 'messages_embedding'")
+        await connection.execute("DROP INDEX messages_embedding")
+        for statement in ("SELECT setseed(0.5)", ROWS, PENDING, STATISTICS, hnsw):
+            await connection.execute(statement)
+        await connection.execute("VACUUM ANALYZE")
+    finally:
+        await connection.close()

@@ -1,0 +1,168 @@
+"""The plans of the real queries, for a small tenant inside of a large table and for a large one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from deployments.schemas import SearchRequest
+from deployments.settings import DatabaseSettings
+from deployments.storage.candidates import CandidateRepository
+from deployments.storage.conversations import ConversationRepository
+from deployments.storage.database import Database, PoolSize
+from deployments.storage.embedding_jobs import EmbeddingJobRepository
+from deployments.storage.messages import MessageRepository, Position
+from tests.integration.explaining import ExplainingDatabase, indexes, scanned
+from tests.integration.many_messages import LARGE_TENANT, SMALL, SMALL_TENANT, fill
+from tests.integration.postgres import PostgresServer
+
+TENANT_INDEXES = {"messages_tenant_archived", "messages_tenant_time", "messages_conversation_time"}
+HNSW = "messages_embedding"
+WORDS = "messages_terms"
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(scope="module")
+def large_url(postgres: PostgresServer) -> Iterator[str]:
+    """A database with 12,000 messages."""
+    url = postgres.create()
+    asyncio.run(fill(url))
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture
+async def explaining(large_url: str) -> AsyncIterator[ExplainingDatabase]:
+    """Plans over it."""
+    database = ExplainingDatabase(large_url, DatabaseSettings(), PoolSize(0, 1))
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def candidates(large_url: str) -> AsyncIterator[CandidateRepository]:
+    """Searches over it."""
+    database = Database(large_url, DatabaseSettings(), PoolSize(0, 1))
+    yield CandidateRepository(database, "english", 256)
+    await database.close()
+
+
+def direction() -> npt.NDArray[np.float32]:
+    vector = np.random.default_rng(7).standard_normal(256).astype(np.float32)
+    unit: npt.NDArray[np.float32] = vector / np.linalg.norm(vector)
+    return unit
+
+
+async def plan_search(
+    explaining: ExplainingDatabase, tenant_id: str, *, exact: bool, query: str = "apple", by_meaning: bool = True
+) -> None:
+    request = SearchRequest(tenant_id=tenant_id, query=query)
+    repository = CandidateRepository(explaining, "english", 256)
+    await repository.find(request, direction() if by_meaning else None, exact=exact, limit=100)
+
+
+async def test_a_small_tenants_vectors_are_measured_by_way_of_a_tenants_index(explaining: ExplainingDatabase) -> None:
+    await plan_search(explaining, SMALL_TENANT, exact=True)
+
+    assert "messages" not in scanned(explaining.plan)
+    assert indexes(explaining.plan) & TENANT_INDEXES
+    assert HNSW not in indexes(explaining.plan)
+
+
+async def test_a_large_tenants_exact_search_does_not_walk_the_hnsw_index(explaining: ExplainingDatabase) -> None:
+    await plan_search(explaining, LARGE_TENANT, exact=True)
+
+    assert HNSW not in indexes(explaining.plan)
+
+
+async def test_a_large_tenants_vectors_are_found_by_the_hnsw_index(explaining: ExplainingDatabase) -> None:
+    await plan_search(explaining, LARGE_TENANT, exact=False, query="word5")
+
+    assert HNSW in indexes(explaining.plan)
+    assert "messages" not in scanned(explaining.plan)
+
+
+async def test_without_a_vector_neither_way_is_taken(explaining: ExplainingDatabase) -> None:
+    await plan_search(explaining, LARGE_TENANT, exact=False, query="word5", by_meaning=False)
+
+    assert HNSW not in indexes(explaining.plan)
+    assert "messages" not in scanned(explaining.plan)
+
+
+async def test_a_large_tenants_words_are_found_by_the_gin_index(explaining: ExplainingDatabase) -> None:
+    await plan_search(explaining, LARGE_TENANT, exact=False, query="word5")
+
+    assert WORDS in indexes(explaining.plan)
+
+
+async def test_neighbors_are_found_by_the_conversations_index(explaining: ExplainingDatabase) -> None:
+    await CandidateRepository(explaining, "english", 256).neighbors(LARGE_TENANT, [uuid4()], 2)
+
+    assert "messages_conversation_time" in indexes(explaining.plan)
+    assert not scanned(explaining.plan)
+
+
+@pytest.mark.parametrize("tenant_id", [LARGE_TENANT, SMALL_TENANT])
+@pytest.mark.parametrize("after", [None, Position(NOW, uuid4())])
+async def test_a_page_of_messages_is_read_in_the_indexs_order(
+    explaining: ExplainingDatabase, tenant_id: str, after: Position | None
+) -> None:
+    await MessageRepository(explaining, "english").page(tenant_id, None, 51, after)
+
+    assert "messages_tenant_time" in indexes(explaining.plan)
+    assert "messages" not in scanned(explaining.plan)
+
+
+async def test_a_page_of_a_conversation_is_read_in_the_indexs_order(explaining: ExplainingDatabase) -> None:
+    await MessageRepository(explaining, "english").page(LARGE_TENANT, "c1", 51, None)
+
+    assert "messages_conversation_time" in indexes(explaining.plan)
+    assert "messages" not in scanned(explaining.plan)
+
+
+async def test_what_is_due_is_claimed_by_the_index_of_due_jobs(explaining: ExplainingDatabase) -> None:
+    await EmbeddingJobRepository(explaining).claim(uuid4(), 128, 60.0)
+
+    assert "embedding_jobs_due" in indexes(explaining.plan)
+    assert "messages" not in scanned(explaining.plan)
+
+
+@pytest.mark.parametrize("conversation_id", ["c1", None])
+async def test_conversations_are_read_by_a_tenants_index(
+    explaining: ExplainingDatabase, conversation_id: str | None
+) -> None:
+    conversations = ConversationRepository(explaining)
+    if conversation_id is None:
+        await conversations.page(SMALL_TENANT, 51, None)
+    else:
+        await conversations.delete(SMALL_TENANT, conversation_id)
+
+    assert indexes(explaining.plan) & TENANT_INDEXES
+    assert not scanned(explaining.plan) & {"messages", "embedding_jobs"}
+
+
+async def test_a_small_tenant_inside_of_a_large_table_is_not_lost_by_the_hnsw_index(
+    candidates: CandidateRepository,
+) -> None:
+    """A global index that is filtered afterwards returns too few, or nothing, to most small tenants."""
+    request = SearchRequest(tenant_id=SMALL_TENANT, query="nothing-of-the-kind")
+
+    walked = await candidates.find(request, direction(), exact=False, limit=SMALL)
+    measured = await candidates.find(request, direction(), exact=True, limit=SMALL)
+
+    assert measured.near == SMALL
+    assert {each.id for each in walked.found} == {each.id for each in measured.found}
+
+
+async def test_the_hnsw_index_finds_nearly_what_measuring_finds(candidates: CandidateRepository) -> None:
+    request = SearchRequest(tenant_id=LARGE_TENANT, query="nothing-of-the-kind")
+
+    walked = await candidates.find(request, direction(), exact=False, limit=20)
+    measured = await candidates.find(request, direction(), exact=True, limit=20)
+
+    assert (walked.near, measured.near) == (20, 20)
+    assert len({each.id for each in walked.found} & {each.id for each in measured.found}) >= 15

@@ -1,0 +1,201 @@
+"""The schema's history, and what a database is refused for."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+from alembic import command
+from alembic.config import Config
+
+from deployments.embedding.providers.protocol import EmbeddingSpace
+from deployments.errors import ConfigurationError
+from deployments.settings import Settings
+from deployments.storage.schema import check, expected_revision, migrations, prepare, upgrade
+from tests.integration.postgres import SPACE, PostgresServer
+from tests.paths import ROOT
+
+OWN_OBJECTS = """
+    SELECT 'table ' || relname || ' ' || relkind::text AS object FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+    UNION ALL SELECT 'column ' || table_name || '.' || column_name || ' ' || udt_name || ' ' || is_nullable || ' '
+           || coalesce(column_default, '')
+    FROM information_schema.columns WHERE table_schema = 'public'
+    UNION ALL SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'public'
+    UNION ALL SELECT 'constraint ' || conrelid::regclass || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT 'trigger ' || pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT 'function ' || pg_get_functiondef(p.oid) FROM pg_proc p
+    WHERE pronamespace = 'public'::regnamespace
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+    ORDER BY object
+"""
+
+
+@pytest.fixture
+def empty_url(postgres: PostgresServer) -> Iterator[str]:
+    """A database without any schema."""
+    url = postgres.create(template="template1")
+    yield url
+    postgres.drop(url)
+
+
+def fetch(url: str, query: str) -> list[Any]:
+    async def ask() -> list[Any]:
+        connection = await asyncpg.connect(url)
+        try:
+            return [row[0] for row in await connection.fetch(query)]
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+def config_for(url: str) -> Config:
+    config = migrations()
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    return config
+
+
+def settings_for(url: str, monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
+    for name, value in {"MEMORY_DATABASE_URL": url, **environment}.items():
+        monkeypatch.setenv(name, value)
+    return Settings.load()
+
+
+def refusal(settings: Settings) -> str:
+    with pytest.raises(ConfigurationError) as raised:
+        prepare(settings)
+    assert "\n" not in raised.value.message
+    return raised.value.message
+
+
+def test_down_and_up_again_makes_the_same_schema(empty_url: str) -> None:
+    upgrade(empty_url)
+    first = fetch(empty_url, OWN_OBJECTS)
+    assert any("messages_terms" in each for each in first)
+
+    command.downgrade(config_for(empty_url), "base")
+    assert {each.split()[1] for each in fetch(empty_url, OWN_OBJECTS) if each.startswith("table")} == {"alembic_version"}
+    assert not [each for each in fetch(empty_url, OWN_OBJECTS) if each.startswith(("function", "trigger"))]
+
+    upgrade(empty_url)
+    assert fetch(empty_url, OWN_OBJECTS) == first
+
+
+def test_the_newest_schema_is_left_as_it_is(empty_url: str) -> None:
+    upgrade(empty_url)
+    before = fetch(empty_url, OWN_OBJECTS)
+
+    upgrade(empty_url)
+
+    assert fetch(empty_url, OWN_OBJECTS) == before
+
+
+def test_two_processes_that_upgrade_at_once_take_turns(empty_url: str) -> None:
+    environment = {**os.environ, "MEMORY_DATABASE_URL": empty_url}
+    command_line = [sys.executable, "-m", "alembic", "upgrade", "head"]
+
+    both = [
+        subprocess.Popen(command_line, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    errors = [process.communicate(timeout=60)[1] for process in both]
+
+    assert [process.returncode for process in both] == [0, 0], errors
+    assert fetch(empty_url, "SELECT version_num FROM alembic_version") == [expected_revision()]
+
+
+def test_alembic_says_in_one_line_that_it_needs_a_url() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "MEMORY_DATABASE_URL"}
+    command_line = [sys.executable, "-m", "alembic", "upgrade", "head"]
+
+    done = subprocess.run(command_line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode != 0
+    assert "MEMORY_DATABASE_URL" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_database_that_was_never_migrated_is_refused(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = refusal(settings_for(empty_url, monkeypatch))
+
+    assert "alembic upgrade head" in line
+    assert str(expected_revision()) in line
+
+
+def test_a_database_of_another_revision_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch(database_url, "UPDATE alembic_version SET version_num = '0000' RETURNING 1")
+
+    line = refusal(settings_for(database_url, monkeypatch))
+
+    assert "0000" in line
+    assert str(expected_revision()) in line
+    assert "alembic upgrade head" in line
+
+
+def test_an_empty_database_takes_on_the_embedding_space(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    upgrade(empty_url)
+
+    prepare(settings_for(empty_url, monkeypatch, MEMORY_EMBEDDING_DIMENSIONS="128"))
+
+    assert fetch(empty_url, "SELECT model || ' ' || dimensions FROM embedding_space") == ["wordllama/l2_supercat 128"]
+    (index,) = fetch(empty_url, "SELECT indexdef FROM pg_indexes WHERE indexname = 'messages_embedding'")
+    assert "USING hnsw" in index
+    assert "halfvec(128)" in index
+
+
+def test_the_same_space_is_accepted_again(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_for(database_url, monkeypatch)
+    for _ in range(2):
+        prepare(settings)
+
+    assert fetch(database_url, "SELECT count(*) FROM embedding_space") == [1]
+
+
+def test_replicas_that_start_at_once_record_one_space(empty_url: str) -> None:
+    upgrade(empty_url)
+
+    async def start() -> None:
+        connection = await asyncpg.connect(empty_url)
+        try:
+            await check(connection, SPACE)
+        finally:
+            await connection.close()
+
+    async def start_all() -> None:
+        await asyncio.gather(*(start() for _ in range(4)))
+
+    asyncio.run(start_all())
+
+    assert fetch(empty_url, "SELECT model FROM embedding_space") == [SPACE.model]
+
+
+@pytest.mark.parametrize(
+    ("environment", "asked"),
+    [
+        ({"MEMORY_EMBEDDING_DIMENSIONS": "128"}, EmbeddingSpace("wordllama/l2_supercat", 128)),
+        (
+            {
+                "MEMORY_EMBEDDING_PROVIDER": "openai_compatible",
+                "MEMORY_OPENAI_MODEL": "text-embedding-3-small",
+                "MEMORY_EMBEDDING_DIMENSIONS": "256",
+            },
+            EmbeddingSpace("text-embedding-3-small", 256),
+        ),
+    ],
+    ids=["other dimensions", "other model"],
+)
+def test_another_space_is_refused(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], asked: EmbeddingSpace
+) -> None:
+    line = refusal(settings_for(database_url, monkeypatch, **environment))
+
+    for word in (SPACE.model, str(SPACE.dimensions), asked.model, str(asked.dimensions)):
+        assert word in line
+    assert "MEMORY_EMBEDDING_PROVIDER" in line
+    assert "MEMORY_EMBEDDING_DIMENSIONS" in line
+    assert fetch(database_url, "SELECT dimensions FROM embedding_space") == [SPACE.dimensions]
