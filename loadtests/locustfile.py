@@ -35,7 +35,8 @@ def weighted(kind: str, weight: int) -> Callable[[Task], Task]:
     chosen = int(os.environ.get(f"LOADTEST_{kind.upper()}", str(weight)))
 
     def decorate(function: Task) -> Task:
-        decorated: Task = tag(kind)(task(chosen)(function)) if chosen else function
+        task_of_weight: Any = task(chosen)
+        decorated: Task = tag(kind)(task_of_weight(function)) if chosen else function
         return decorated
 
     return decorate
@@ -136,7 +137,7 @@ class MemoryUser(FastHttpUser):
             answer.require(must_hold is None or must_hold in found, "what was just stored was not found")
             answer.require(must_not_hold is None or must_not_hold not in found, "found by another tenant")
 
-    def _checked(self, method: str, path: str, status: int, **arguments: object) -> "CheckedAnswer":
+    def _checked(self, method: str, path: str, status: int, **arguments: Any) -> "CheckedAnswer":
         request = self.client.request(
             method, path, name=f"{method} {path}", headers=self._headers, catch_response=True, **arguments
         )
@@ -163,7 +164,7 @@ class CheckedAnswer:
     def __exit__(self, *raised: object) -> None:
         self._request.__exit__(*raised)
 
-    def require(self, holds: bool, complaint: str) -> None:  # noqa: FBT001
+    def require(self, holds: bool, complaint: str) -> None:
         """Count the answer as failed unless the check holds."""
         if not holds:
             self._answer.failure(complaint)

@@ -92,6 +92,16 @@ TENANT_STATISTICS = (
     END $$
     """,
     """
+    CREATE FUNCTION count_embedded_on_insert() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO tenant_statistics AS s (tenant_id, embedded)
+        SELECT tenant_id, count(embedding) FROM changed_to
+        WHERE embedding IS NOT NULL GROUP BY tenant_id ORDER BY tenant_id
+        ON CONFLICT (tenant_id) DO UPDATE SET embedded = s.embedded + excluded.embedded;
+        RETURN NULL;
+    END $$
+    """,
+    """
     CREATE FUNCTION count_embedded_on_delete() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         UPDATE tenant_statistics AS s SET embedded = s.embedded - gone.embedded
@@ -99,6 +109,11 @@ TENANT_STATISTICS = (
         WHERE s.tenant_id = gone.tenant_id AND gone.embedded > 0;
         RETURN NULL;
     END $$
+    """,
+    """
+    CREATE TRIGGER count_embedded_on_insert AFTER INSERT ON messages
+        REFERENCING NEW TABLE AS changed_to
+        FOR EACH STATEMENT EXECUTE FUNCTION count_embedded_on_insert()
     """,
     """
     CREATE TRIGGER count_embedded_on_update AFTER UPDATE ON messages
@@ -150,6 +165,7 @@ def downgrade() -> None:
         op.execute(f"DROP TABLE {table}")
     for function in (
         "create_embedding_space(text, integer)",
+        "count_embedded_on_insert()",
         "count_embedded_on_update()",
         "count_embedded_on_delete()",
     ):

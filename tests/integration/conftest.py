@@ -10,7 +10,7 @@ import structlog
 from deployments.embedding.providers.local import LocalProvider
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.settings import Settings
-from tests.integration.postgres import SPACE, PostgresServer
+from tests.integration.postgres import SPACE, PostgresServer, fast_directory
 from tests.integration.service import Service, create_service
 
 
@@ -24,7 +24,7 @@ def plain_tracebacks() -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """One server for all tests of a process."""
-    with tempfile.TemporaryDirectory(prefix="ml-test-") as directory:
+    with tempfile.TemporaryDirectory(prefix="ml-test-", dir=fast_directory()) as directory:
         server = PostgresServer(Path(directory))
         yield server
         server.stop()

@@ -4,16 +4,16 @@ import asyncpg
 
 LARGE_TENANT = "large"
 SMALL_TENANT = "small-7"
-LARGE = 10_000
+LARGE = 5_000
 SMALL = 20
-SMALL_TENANTS = 100
+SMALL_TENANTS = 50
 
 WORDS = "apple pear cherry plum quince medlar sorb damson sloe bullace greengage mirabelle"
 ROWS = f"""
     INSERT INTO messages (id, tenant_id, conversation_id, role, content, importance, embedding, embedding_status,
                           terms, created_at, updated_at)
     SELECT gen_random_uuid(), tenant, 'c' || n % 50, 'user', said, 0.5,
-           (SELECT array_agg(random() - 0.5 + n * 0) FROM generate_series(1, 256))::real[]::halfvec,
+           (SELECT array_agg(random() - 0.5 + 0 * (n + d)) FROM generate_series(1, 256) AS d)::real[]::halfvec,
            'completed', to_tsvector('english', said), when_said, when_said
     FROM (
         SELECT tenant, n, now() - make_interval(mins => n) AS when_said,
