@@ -67,6 +67,8 @@ class MicroBatcher(Generic[Item, Result]):
             results = await self._send([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait for this batch
             results = [error] * len(batch)  # type: ignore[list-item]
+        if len(results) != len(batch):
+            results = [RuntimeError(f"{len(results)} results for {len(batch)} items")] * len(batch)  # type: ignore[list-item]
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():
                 continue

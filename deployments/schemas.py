@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     model_validator,
 )
 
@@ -27,6 +28,42 @@ MAX_TOP_K = 100
 MAX_PAGE = 200
 CLOCK_SKEW = timedelta(minutes=5)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+MESSAGE_EXAMPLE: dict[str, JsonValue] = {
+    "id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
+    "tenant_id": "acme",
+    "conversation_id": "conv-1",
+    "role": "user",
+    "name": "Ada",
+    "content": "I love Python programming",
+    "metadata": {"channel": "web"},
+    "importance_score": 0.62,
+    "embedding_status": "completed",
+    "embedding_error": None,
+    "archived": False,
+    "created_at": "2026-11-23T09:30:00Z",
+    "updated_at": "2026-11-23T09:30:00Z",
+}
+CONVERSATION_EXAMPLE: dict[str, JsonValue] = {
+    "conversation_id": "conv-1",
+    "messages": 2,
+    "first_message_at": "2026-11-23T09:30:00Z",
+    "last_message_at": "2026-11-23T09:31:00Z",
+}
+HIT_EXAMPLE: dict[str, JsonValue] = {
+    "message_id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
+    "conversation_id": "conv-1",
+    "role": "user",
+    "name": "Ada",
+    "content": "I love Python programming",
+    "metadata": {"channel": "web"},
+    "created_at": "2026-11-23T09:30:00Z",
+    "score": 0.97,
+    "similarity": 0.81,
+    "importance": 0.62,
+    "explanation": {"similarity": 0.5, "words": 0.47, "importance": 0.0, "recency": 0.0},
+    "neighbors": None,
+}
 
 
 class Role(StrEnum):
@@ -196,27 +233,7 @@ class MessageChange(_Value):
 class Message(_Value):
     """A stored message."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
-                    "tenant_id": "acme",
-                    "conversation_id": "conv-1",
-                    "role": "user",
-                    "name": "Ada",
-                    "content": "I love Python programming",
-                    "metadata": {"channel": "web"},
-                    "importance_score": 0.62,
-                    "embedding_status": "completed",
-                    "embedding_error": None,
-                    "archived": False,
-                    "created_at": "2026-11-23T09:30:00Z",
-                    "updated_at": "2026-11-23T09:30:00Z",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [MESSAGE_EXAMPLE]})
 
     id: UUID
     tenant_id: str
@@ -238,6 +255,8 @@ class Message(_Value):
 class MessagePage(_Value):
     """Some messages, newest first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [MESSAGE_EXAMPLE], "next_cursor": None}]})
+
     items: list[Message]
     next_cursor: str | None = Field(description="Give it back as `cursor` for the next page; null at the end.")
 
@@ -245,18 +264,7 @@ class MessagePage(_Value):
 class Conversation(_Value):
     """What is known of a conversation."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "conversation_id": "conv-1",
-                    "messages": 2,
-                    "first_message_at": "2026-11-23T09:30:00Z",
-                    "last_message_at": "2026-11-23T09:31:00Z",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [CONVERSATION_EXAMPLE]})
 
     conversation_id: str
     messages: int
@@ -266,6 +274,8 @@ class Conversation(_Value):
 
 class ConversationPage(_Value):
     """Some conversations, the most recently used first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [CONVERSATION_EXAMPLE], "next_cursor": None}]})
 
     items: list[Conversation]
     next_cursor: str | None
@@ -330,26 +340,7 @@ class Neighbor(_Value):
 class SearchHit(_Value):
     """A message that matters to the query."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "message_id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
-                    "conversation_id": "conv-1",
-                    "role": "user",
-                    "name": "Ada",
-                    "content": "I love Python programming",
-                    "metadata": {"channel": "web"},
-                    "created_at": "2026-11-23T09:30:00Z",
-                    "score": 0.97,
-                    "similarity": 0.81,
-                    "importance": 0.62,
-                    "explanation": {"similarity": 0.5, "words": 0.47, "importance": 0.0, "recency": 0.0},
-                    "neighbors": None,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [HIT_EXAMPLE]})
 
     message_id: UUID
     conversation_id: str
@@ -371,6 +362,8 @@ class SearchHit(_Value):
 
 class SearchAnswer(_Value):
     """The hits, best first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"total": 1, "degraded": False, "items": [HIT_EXAMPLE]}]})
 
     total: int = Field(description="How many hits are in this answer.")
     degraded: bool = Field(

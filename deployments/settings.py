@@ -105,7 +105,7 @@ class EmbeddingSettings(BaseSettings):
     max_attempts: int = Field(default=10, ge=1, le=100)
     retry_base_seconds: float = Field(default=1.0, gt=0)
     retry_max_seconds: float = Field(default=300.0, gt=0)
-    lease_seconds: float = Field(default=60.0, gt=0)
+    lease_seconds: float = Field(default=30.0, gt=0)
 
 
 class GeminiSettings(BaseSettings):
@@ -134,7 +134,7 @@ class SearchSettings(BaseSettings):
     model_config = _group("MEMORY_SEARCH_")
 
     candidates: int = Field(default=100, ge=10, le=1000)
-    exact_limit: int = Field(default=50_000, ge=0)
+    exact_limit: int = Field(default=20_000, ge=0)
     language: str = Field(default="english", pattern=r"^[a-z_]{1,63}$")
     embedding_timeout_seconds: float = Field(default=2.0, gt=0)
 

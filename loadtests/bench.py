@@ -40,6 +40,9 @@ _PREPARED_PER_SECOND = 1_500
 _PREPARED_BATCHES_PER_SECOND = 60
 _MOST_PER_SECOND = 10_000
 _HTTP_NOT_FOUND = 404
+_KINDS = ("search", "store", "batch")
+# What a turn of batches leaves to embed takes many times as long as the turn.
+_BATCH_SECONDS = 2.0
 _HOLLOW = (b'"total":0', b'"degraded":true')
 
 
@@ -59,6 +62,7 @@ class Options:
     seed: int
     repeat_queries: bool
     keep: bool
+    only: tuple[str, ...]
     json: Path | None
 
 
@@ -74,7 +78,7 @@ def main() -> int:
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    bars = report.bars({each.title: each for each in measurements})
+    bars = report.bars(measurements)
     print(report.table(measurements), report.verdict(bars), sep="\n\n")
     if options.json is not None:
         options.json.write_text(json.dumps({"at": time(), **report.as_json(measurements, bars)}, indent=2) + "\n")
@@ -85,11 +89,12 @@ def _options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="the product (http://127.0.0.1:8000)")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each turn (5)")
-    parser.add_argument("--rounds", type=int, default=2, help="turns of each side for each measurement (2)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each side for each measurement (3)")
     parser.add_argument("--tenants", type=int, default=50, help="how many tenants (50)")
     parser.add_argument("--messages", type=int, default=200, help="messages of each tenant (200)")
     parser.add_argument("--seed", type=int, default=0, help="of the texts (0)")
     parser.add_argument("--repeat-queries", action="store_true", help="a few queries over and over: cached ones")
+    parser.add_argument("--only", nargs="+", choices=_KINDS, default=_KINDS, help="kinds of load (all)")
     parser.add_argument("--keep", action="store_true", help="leave the bench's messages in the database")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given = parser.parse_args()
@@ -103,6 +108,7 @@ def _options() -> Options:
         seed=given.seed,
         repeat_queries=given.repeat_queries,
         keep=given.keep,
+        only=tuple(given.only),
         json=given.json,
     )
 
@@ -177,20 +183,23 @@ class _Bench:
             _say("WARNING: loadtests/floor.py does other work than the product's search: the ratios mislead")
 
     def _measurements(self) -> list[Measurement]:
-        return [
+        everything = [
             *(Measurement("search", callers, self._next_searches) for callers in (1, 16, 100)),
-            Measurement("store", 16, lambda: self._prepared(self._stores, _PREPARED_PER_SECOND)),
-            Measurement("batch", 4, lambda: self._prepared(self._batches, _PREPARED_BATCHES_PER_SECOND), _BATCH),
+            Measurement("store", 16, lambda: self._prepared(self._stores, "store", _PREPARED_PER_SECOND)),
+            Measurement(
+                "batch", 4, lambda: self._prepared(self._batches, "batch", _PREPARED_BATCHES_PER_SECOND), _BATCH
+            ),
         ]
+        return [each for each in everything if each.kind in self._options.only]
 
     def _next_searches(self) -> Iterator[bytes]:
         if self._options.repeat_queries:
             return cycle(list(islice(self._searches, _REPEATED_QUERIES)))
-        return self._prepared(self._searches, _PREPARED_PER_SECOND)
+        return self._prepared(self._searches, "search", _PREPARED_PER_SECOND)
 
-    def _prepared(self, source: Iterator[bytes], per_second: int) -> Iterator[bytes]:
+    def _prepared(self, source: Iterator[bytes], kind: str, per_second: int) -> Iterator[bytes]:
         """Requests that are made before the clock runs, and more as needed; bounded in any case."""
-        seconds = self._options.seconds + 1
+        seconds = self._seconds(kind) + 1
         prepared = list(islice(source, int(per_second * seconds)))
         return islice(chain(prepared, source), int(_MOST_PER_SECOND * seconds))
 
@@ -208,9 +217,12 @@ class _Bench:
             address,
             measurement.requests(),
             callers=measurement.callers,
-            seconds=self._options.seconds,
+            seconds=self._seconds(measurement.kind),
             mark=_HOLLOW,
         )
+
+    def _seconds(self, kind: str) -> float:
+        return min(self._options.seconds, _BATCH_SECONDS) if kind == "batch" else self._options.seconds
 
     async def _until_embedded(self, *, required: bool) -> None:
         """What one turn leaves to embed must not burden the next."""

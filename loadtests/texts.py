@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _CIRCLE = 10
-_LISTED_CHARACTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 _WORDS = {
     "person": """Ada Amir Ana Anselm Aoife Beatriz Benno Bilal Carla Chidi Clara Dagny Damaris Dario Dunja Edda Efe
@@ -245,11 +244,13 @@ class Turn:
 
 
 class TenantTexts:
-    """What the people of one tenant say and ask. Two with the same seed and number say and ask the same."""
+    """What the people of one tenant say and ask. Two with the same seed and number are of the same circle of
+    people, and with the same speaker too they say and ask the same.
+    """
 
-    def __init__(self, number: int, seed: int = 0) -> None:
-        self._random = random.Random(f"{seed}/{number}")
-        self._people = self._random.sample(_LISTS["person"], _CIRCLE)
+    def __init__(self, number: int, seed: int = 0, speaker: int = 0) -> None:
+        self._people = random.Random(f"{seed}/{number}").sample(_LISTS["person"], _CIRCLE)
+        self._random = random.Random(f"{seed}/{number}/{speaker}")
         self._slots = _Slots(self._random, self._people)
 
     def turns(self, count: int, per_conversation: int = 20) -> list[Turn]:
@@ -260,10 +261,6 @@ class TenantTexts:
         """A question about what was said."""
         pick = self._random.choice
         return self._filled(pick(_ASKING) + pick(_ASKED) + pick(_HINTS))
-
-    def reference(self) -> str:
-        """A word that no other message holds: a booking code."""
-        return "".join(self._random.choices(_LISTED_CHARACTERS, k=10)).lower()
 
     def _turn(self, conversation: int, index: int) -> Turn:
         if index % 2:
@@ -306,6 +303,11 @@ class _Slots(dict[str, str]):
                 return f"{number(6, 23)}:{number(0, 12) * 5:02}"
             case _:
                 return self._random.choice(_LISTS[slot])
+
+
+def booking_code() -> str:
+    """A word that no other message holds, of this run or an earlier one: the only text that no seed decides."""
+    return "".join(random.SystemRandom().choices(string.ascii_lowercase, k=14))
 
 
 def distinct_queries(tenants: int, seed: int = 0) -> Iterator[tuple[int, str]]:

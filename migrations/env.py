@@ -13,7 +13,7 @@ MIGRATION_LOCK = 7_205_759_403_792_794
 
 
 def database_url() -> str:
-    url = context.config.get_alembic_option("sqlalchemy.url") or os.environ.get("MEMORY_DATABASE_URL", "")
+    url = str(context.config.get_alembic_option("sqlalchemy.url") or os.environ.get("MEMORY_DATABASE_URL", ""))
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.split("+")[0] not in {"postgresql", "postgres"}:
         raise SystemExit("Set MEMORY_DATABASE_URL to the postgresql:// URL of the database to migrate.")

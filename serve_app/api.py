@@ -18,8 +18,8 @@ Errors have one shape: `{"error": {"code", "message", "request_id", "details"?}}
 """
 
 
-def create_app(services: Services) -> FastAPI:
-    """The application over a set of services, under Ray Serve and in the tests alike."""
+def create_app(services: Services, *, answers_request_id: bool = True) -> FastAPI:
+    """The application over a set of services. `answers_request_id`: false under Serve, which does it itself."""
     app = FastAPI(
         title="AI Memory Layer",
         description=DESCRIPTION,
@@ -29,7 +29,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     add_error_handlers(app)
     app.add_middleware(BodyLimit, most=services.http.request_max_bytes)
-    app.add_middleware(RequestContext)
+    app.add_middleware(RequestContext, answers_id=answers_request_id)
     for resource in (messages, memory, conversations, admin):
         app.include_router(resource.router)
     return app

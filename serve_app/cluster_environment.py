@@ -89,6 +89,9 @@ def cluster_environment(
         "SPT_NOENV": "1",
         "RAY_AUTH_MODE": auth_mode,
         "RAY_USAGE_STATS_ENABLED": "0",
+        # The only processes that are forked become other programs at once; gRPC's own handlers may hang before.
+        "GRPC_ENABLE_FORK_SUPPORT": "0",
+        "GRPC_VERBOSITY": "ERROR",
         # Logs are shown as they are: no line stands for several.
         "RAY_DEDUP_LOGS": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",

@@ -90,7 +90,6 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(MemoryLayerError, _on_memory_layer_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(Exception, _on_unexpected_error)
 
 
 def error_answer(status: int, code: str, message: str, request_id: str | None, details: Any = None) -> JSONResponse:
@@ -100,6 +99,12 @@ def error_answer(status: int, code: str, message: str, request_id: str | None, d
         error["details"] = details
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
     return JSONResponse({"error": error}, status, headers)
+
+
+def unexpected_error_answer(request_id: str | None) -> JSONResponse:
+    """What a client learns of a fault of ours: nothing but where to look it up."""
+    message = "Something went wrong on our side. The request id helps us to find it."
+    return error_answer(HTTPStatus.INTERNAL_SERVER_ERROR, MemoryLayerError.code, message, request_id)
 
 
 def validation_details(errors: Sequence[Any]) -> list[dict[str, Any]]:
@@ -125,7 +130,8 @@ async def _on_memory_layer_error(request: Request, error: Exception) -> JSONResp
     code = getattr(error, "code", MemoryLayerError.code)
     status = STATUS.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
-        return await _on_unexpected_error(request, error)
+        logger.error("unexpected_error", exc_info=error)
+        return unexpected_error_answer(_request_id(request))
     message, details = getattr(error, "message", str(error)), getattr(error, "details", None)
     return error_answer(status, code, message, _request_id(request), details)
 
@@ -146,9 +152,3 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     answer = error_answer(status, code, message, _request_id(request))
     answer.headers.update(getattr(error, "headers", None) or {})
     return answer
-
-
-async def _on_unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    logger.error("unexpected_error", exc_info=error)
-    message = "Something went wrong on our side. The request id helps us to find it."
-    return error_answer(500, MemoryLayerError.code, message, _request_id(request))

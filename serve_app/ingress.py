@@ -45,7 +45,7 @@ class IngressServer:
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._services)
+        return create_app(self._services, answers_request_id=False)
 
     async def __del__(self) -> None:
         await self._database.close()

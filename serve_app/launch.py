@@ -202,7 +202,7 @@ def _load_ray(plan: _Plan) -> ModuleType:
 
 def _start_ray(plan: _Plan, cluster: ModuleType) -> None:
     with _step("starting Ray"):
-        cluster.start(plan.directory, plan.dashboard_port)
+        cluster.start(plan.directory, plan.dashboard_port, plan.config)
 
 
 def _deploy(plan: _Plan, cluster: ModuleType) -> None:

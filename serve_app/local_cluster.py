@@ -48,8 +48,12 @@ class DeploymentProgress:
     messages: tuple[str, ...]
 
 
-def start(directory: Path, dashboard_port: int) -> None:
-    """Start Ray on this machine, its dashboard for this machine only."""
+def start(directory: Path, dashboard_port: int, config: Mapping[str, Any]) -> None:
+    """Start Ray on this machine, its dashboard for this machine only, and Serve on it.
+
+    Serve is started from here, before anything is deployed, since Ray shows a driver the output of its own job
+    only: started by the deployment, the replicas would belong to the dashboard's.
+    """
     temporary = directory / "ray"
     _remove_old_sessions(temporary)
     shutil.rmtree(directory / "haproxy", ignore_errors=True)
@@ -60,6 +64,11 @@ def start(directory: Path, dashboard_port: int) -> None:
         object_store_memory=_OBJECT_STORE_BYTES,
         logging_level=logging.WARNING,
         _temp_dir=str(temporary),
+    )
+    serve.start(
+        proxy_location=config.get("proxy_location"),
+        http_options=config.get("http_options"),
+        logging_config=config.get("logging_config"),
     )
     _keep_token_private()
 

@@ -7,11 +7,12 @@ from uuid import uuid4
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.http_errors import error_answer
+from serve_app.http_errors import error_answer, unexpected_error_answer
 
 logger = structlog.get_logger(__name__)
 
 # What a client may choose as its request id: enough for UUIDs and trace ids, nothing that could forge a log line.
+# `serve_app/haproxy` drops the others before Serve sees them.
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
 MAX_LENGTH_DIGITS = 18
 
@@ -19,8 +20,10 @@ MAX_LENGTH_DIGITS = 18
 class RequestContext:
     """Gives each request an id, has every log line carry it, and logs the request itself."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, answers_id: bool) -> None:
+        """`answers_id`: put the id into the answer. Not under Serve, which does so itself."""
         self._app = app
+        self._answers_id = answers_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -33,13 +36,20 @@ class RequestContext:
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = [h for h in message["headers"] if h[0].lower() != b"x-request-id"]
-                message["headers"] = [*headers, (b"x-request-id", request_id.encode())]
+                status = int(message["status"])
+                if self._answers_id:
+                    message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._app(scope, receive, send_with_id)
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception:
+                # Here and not in a handler of the application: Starlette runs that one outside of all middleware.
+                logger.exception("unexpected_error")
+                if status:
+                    raise
+                await unexpected_error_answer(request_id)(scope, receive, send_with_id)
             duration = round((perf_counter() - started) * 1e3, 2)
             method, path = scope["method"], scope["path"]
             logger.info("request", method=method, path=path, status=status, duration_ms=duration)

@@ -11,7 +11,14 @@ import structlog
 from deployments.embedding.document import document_text
 from deployments.embedding.providers.protocol import EmbeddingProvider, Vectors
 from deployments.embedding.retrying import retry_delay
-from deployments.errors import EmbeddingRejectedError, EmbeddingUnavailableError, MemoryLayerError
+from deployments.errors import (
+    DatabaseUnavailableError,
+    EmbeddingError,
+    EmbeddingRejectedError,
+    EmbeddingUnavailableError,
+    InvalidRequestError,
+    MemoryLayerError,
+)
 from deployments.scoring.scorable import Scorable
 from deployments.settings import EmbeddingSettings
 from deployments.storage.embedding_jobs import CHANNEL, EmbeddingJobRepository, Job, Result
@@ -61,8 +68,16 @@ class EmbeddingWorker:
         jobs = await self._jobs.claim(claim_id, self._batch_size, self._settings.lease_seconds)
         if jobs:
             async with self._held(claim_id, jobs):
-                await self._process(claim_id, jobs)
+                await self._work(claim_id, jobs)
         return len(jobs)
+
+    async def _work(self, claim_id: UUID, jobs: Sequence[Job]) -> None:
+        """What was claimed too often took its worker with it every time: it is not tried once more."""
+        spent = [job for job in jobs if job.attempts > self._settings.max_attempts]
+        if spent:
+            await self._give_up(claim_id, spent, EmbeddingError("No attempt to embed it came to an end."))
+        if rest := [job for job in jobs if job not in spent]:
+            await self._process(claim_id, rest)
 
     async def _drain(self) -> None:
         while True:
@@ -112,21 +127,29 @@ class EmbeddingWorker:
                 logger.warning("claim_not_extended", reason=error.message)
 
     async def _process(self, claim_id: UUID, jobs: Sequence[Job]) -> None:
-        """One batch; where the provider refuses it, each message for itself, to find the one that it refuses."""
+        """One batch; where it is refused, each message for itself, to find the one that is to blame."""
         try:
-            importances, embeddings = await asyncio.gather(self._importances(jobs), self._embeddings(jobs))
-        except EmbeddingRejectedError as error:
+            await self._finish(claim_id, jobs)
+        except (EmbeddingRejectedError, InvalidRequestError) as error:
             if len(jobs) == 1:
                 await self._give_up(claim_id, jobs, error)
                 return
             for job in jobs:
                 await self._process(claim_id, [job])
+        except DatabaseUnavailableError:
+            raise
         except MemoryLayerError as error:
             await self._try_again_later(claim_id, jobs, error)
-        else:
-            results = map(Result, (job.message_id for job in jobs), embeddings, importances)
-            completed = await self._jobs.complete(claim_id, list(results))
-            logger.info("messages_embedded", claimed=len(jobs), completed=completed, request_ids=_requests(jobs))
+        except Exception:
+            # A fault of ours is no reason to stop draining, nor to claim the same messages for ever.
+            logger.exception("embedding_broke", request_ids=_requests(jobs))
+            await self._try_again_later(claim_id, jobs, EmbeddingError("The embedding failed for a reason of ours."))
+
+    async def _finish(self, claim_id: UUID, jobs: Sequence[Job]) -> None:
+        importances, embeddings = await asyncio.gather(self._importances(jobs), self._embeddings(jobs))
+        results = map(Result, (job.message_id for job in jobs), embeddings, importances)
+        completed = await self._jobs.complete(claim_id, list(results))
+        logger.info("messages_embedded", claimed=len(jobs), completed=completed, request_ids=_requests(jobs))
 
     async def _importances(self, jobs: Sequence[Job]) -> Sequence[float]:
         return await self._score([Scorable(job.role, job.content, job.name) for job in jobs], _requests(jobs))

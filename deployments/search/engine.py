@@ -127,6 +127,6 @@ def _to_hit(ranked: Ranked, *, explain: bool) -> SearchHit:
         score=ranked.score,
         similarity=found.similarity,
         importance=found.importance,
-        explanation=ranked.parts if explain else None,
+        explanation=ranked.parts._asdict() if explain else None,
         neighbors=None,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -21,9 +22,8 @@ BM25_B = 0.4
 ROUGH_LIMIT = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A message that one of the sides found.
+class Candidate(NamedTuple):
+    """A message that one of the sides found; the columns of `find_candidates`, in their order.
 
     `similarity`: cosine, -1 to 1, None while there is no embedding. `words`: BM25, 0 and up, 0 where the words
     were not among the best. `importance`: 0 to 1, None until scored. `metadata`: JSON.
@@ -95,11 +95,13 @@ class CandidateRepository:
                 k1=BM25_K1,
                 b=BM25_B,
             )
-            found = [dict(row) async for row in rows]
+            found = [row async for row in rows]
         if not found:
             return Candidates([])
-        near, embedded = found[0]["near"], found[0]["embedded"] or 0
-        return Candidates([_to_candidate(row) for row in found], near, embedded)
+        columns = len(Candidate._fields)
+        return Candidates(
+            [Candidate(*row[:columns]) for row in found], near=found[0]["near"], embedded=found[0]["embedded"] or 0
+        )
 
     async def neighbors(self, tenant_id: str, message_ids: Sequence[UUID], reach: int) -> dict[UUID, list[Neighbor]]:
         """At most `reach` turns before and after each message, in time order."""
@@ -111,8 +113,3 @@ class CandidateRepository:
                 hit = fields.pop("hit_id")
                 around[hit].append(Neighbor(message_id=fields.pop("id"), **fields))
         return around
-
-
-def _to_candidate(row: dict[str, object]) -> Candidate:
-    del row["near"], row["embedded"]
-    return Candidate(**row)  # type: ignore[arg-type]

@@ -139,12 +139,12 @@ class Database:
             min_size=self._size.kept,
             max_size=self._size.most,
             connect=self._connect,
-            init=register_vector,
+            init=_register_types,
             reset=_keep_session,
         )
         try:
             return await pool
-        except (*_AWAY, ValueError):
+        except (*_AWAY, DatabaseUnavailableError):
             self._closed_until = monotonic() + 0.5
             raise
 
@@ -170,6 +170,13 @@ class Database:
             **options,
         )
         return connection
+
+
+async def _register_types(connection: OwnConnection) -> None:
+    try:
+        await register_vector(connection)
+    except ValueError as error:
+        raise DatabaseUnavailableError("The database is not set up yet.") from error
 
 
 async def _keep_session(_: OwnConnection) -> None:

@@ -30,6 +30,9 @@ import psutil
 from deployments.errors import ConfigurationError, DatabaseUnavailableError
 
 _DATABASE = "memory_layer"
+_DATABASE_MADE = "memory_layer.made"
+# https://www.postgresql.org/docs/18/storage-file-layout.html: the postmaster's status is the last line of its file.
+_STATUS_LINE = 8
 _SUPERUSER = "postgres"
 _VERSION = 18
 _SYSTEM_USER = "pgserver"
@@ -69,8 +72,14 @@ def _programs() -> Path:
 
 
 def ensure_running(data_dir: Path) -> str:
-    """Have the server of `data_dir` run, and say its URL. Any number of processes may call this at once."""
+    """Have the server of `data_dir` run, and say its URL. Any number of processes may call this at once.
+
+    Where it runs already no process is started to find out: a replica has gRPC's threads, and to fork among them
+    may hang.
+    """
     directory = _directory(data_dir)
+    if _is_ready(directory):
+        return _url(directory)
     try:
         with _lock(data_dir):
             _check_version(directory)
@@ -83,7 +92,7 @@ def ensure_running(data_dir: Path) -> str:
         raise ConfigurationError(
             f"MEMORY_DATA_DIR: no permission for {error.filename}: it may belong to another user"
         ) from error
-    return f"postgresql://{_SUPERUSER}@/{_DATABASE}?host={quote(str(_socket_directory(directory)))}"
+    return _url(directory)
 
 
 def stop(data_dir: Path) -> None:
@@ -99,6 +108,20 @@ def stop(data_dir: Path) -> None:
             if _run("pg_ctl", arguments, directory).returncode == 0:
                 return
         raise DatabaseUnavailableError(f"The embedded Postgres under {directory} does not stop")
+
+
+def _url(directory: Path) -> str:
+    return f"postgresql://{_SUPERUSER}@/{_DATABASE}?host={quote(str(_socket_directory(directory)))}"
+
+
+def _is_ready(directory: Path) -> bool:
+    """Whether the server takes connections, by its own word in `postmaster.pid`, and has its database."""
+    try:
+        lines = (directory / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return False
+    says_so = len(lines) >= _STATUS_LINE and lines[_STATUS_LINE - 1].strip() == "ready"
+    return says_so and (directory / _DATABASE_MADE).exists() and _postmaster(directory) is not None
 
 
 def _directory(data_dir: Path) -> Path:
@@ -172,11 +195,11 @@ def _start(directory: Path) -> None:
 
 def _ensure_database(directory: Path) -> None:
     exists = f"SELECT 1 FROM pg_database WHERE datname = '{_DATABASE}'"  # noqa: S608 - a constant
-    if _psql(directory, exists).stdout.strip() == "1":
-        return
-    result = _psql(directory, f"CREATE DATABASE {_DATABASE}")
-    if result.returncode != 0:
-        raise DatabaseUnavailableError(f"The embedded Postgres made no database: {_last_line(result.stderr)}")
+    if _psql(directory, exists).stdout.strip() != "1":
+        result = _psql(directory, f"CREATE DATABASE {_DATABASE}")
+        if result.returncode != 0:
+            raise DatabaseUnavailableError(f"The embedded Postgres made no database: {_last_line(result.stderr)}")
+    (directory / _DATABASE_MADE).touch()
 
 
 def _psql(directory: Path, statement: str) -> subprocess.CompletedProcess[str]:

@@ -16,6 +16,7 @@ from deployments.storage.named_queries import load_queries
 from deployments.storage.rows import to_message
 
 IDEMPOTENCY_HOURS = 24
+PURGED_WITH_EACH_KEY = 10
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ class MessageRepository:
                 answer=new.message.model_dump_json(),
                 kept_hours=IDEMPOTENCY_HOURS,
             )
+            # Each new key sweeps up after some old ones, so that no job has to.
+            await self._keys.purge_keys(connection, kept_hours=IDEMPOTENCY_HOURS, limit=PURGED_WITH_EACH_KEY)
             if reserved:
                 await self._insert(connection, [new])
                 return new.message

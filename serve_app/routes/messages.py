@@ -11,6 +11,7 @@ from deployments.errors import MemoryLayerError
 from deployments.schemas import (
     MAX_BATCH,
     MAX_PAGE,
+    MESSAGE_EXAMPLE,
     Identifier,
     Message,
     MessageChange,
@@ -46,7 +47,23 @@ IdempotencyKey = Annotated[
 class Batch(BaseModel):
     """Messages to store. Each is judged for itself."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "messages": [
+                        {
+                            "tenant_id": "acme",
+                            "conversation_id": "conv-1",
+                            "role": "user",
+                            "content": "I love Python programming",
+                        }
+                    ]
+                }
+            ]
+        },
+    )
 
     messages: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH), WithJsonSchema(_NEW_MESSAGES)]
 
@@ -67,6 +84,12 @@ class Rejected(BaseModel):
 
 class BatchAnswer(BaseModel):
     """What became of each message, in order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"accepted": 1, "rejected": 0, "items": [{"status": 202, "message": MESSAGE_EXAMPLE}]}]
+        }
+    )
 
     accepted: int
     rejected: int

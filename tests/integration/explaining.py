@@ -57,5 +57,3 @@ def indexes(plan: Plan) -> set[str]:
 def scanned(plan: Plan) -> set[str]:
     """The tables that a plan reads from end to end."""
     return {node["Relation Name"] for node in nodes(plan) if node["Node Type"] == "Seq Scan"}
-
-

@@ -88,3 +88,20 @@ class Silent(Scripted):
         self.queries.append(list(texts))
         await asyncio.Event().wait()
         raise AssertionError
+
+
+class Misfit(Scripted):
+    """Its vectors have fewer dimensions than the database keeps."""
+
+    async def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """Embed, and cut."""
+        return (await super().embed_documents(texts))[:, :128]
+
+
+class Faulty(Scripted):
+    """Raises what no provider should."""
+
+    async def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """Fail by mistake."""
+        self.documents.append(list(texts))
+        raise ZeroDivisionError

@@ -73,9 +73,7 @@ def create_service(settings: Settings, provider: EmbeddingProvider) -> Service:
 
     engine = SearchEngine(CandidateRepository(database, settings.search.language, 256), embed, settings.search)
     jobs = EmbeddingJobRepository(database)
-    worker = EmbeddingWorker(
-        jobs, provider, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1
-    )
+    worker = EmbeddingWorker(jobs, provider, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1)
     app = create_app(create_services(settings, sizes.ingress, database, engine.search_many, probe))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://service")

@@ -83,7 +83,7 @@ BAD_FIELDS: dict[str, tuple[str, object]] = {
 
 
 @pytest.mark.parametrize(("field", "value"), BAD_FIELDS.values(), ids=BAD_FIELDS.keys())
-async def test_a_message_with_a_bad_field_is_refused(service: Service, field: str, value: object) -> None:
+async def test_a_message_with_a_bad_field_is_refused(service: Service, field: str, value: Any) -> None:
     body = json.dumps(message(**{field: value}))
 
     answer = await service.client.post("/v1/messages", content=body, headers=JSON)
@@ -125,7 +125,7 @@ GOOD_FIELDS: dict[str, tuple[str, object]] = {
 
 
 @pytest.mark.parametrize(("field", "value"), GOOD_FIELDS.values(), ids=GOOD_FIELDS.keys())
-async def test_what_is_odd_but_sound_is_stored_and_embedded(service: Service, field: str, value: object) -> None:
+async def test_what_is_odd_but_sound_is_stored_and_embedded(service: Service, field: str, value: Any) -> None:
     answer = await service.client.post("/v1/messages", json=message(**{field: value}))
     assert answer.status_code == 202, answer.text
     await service.embed_all()

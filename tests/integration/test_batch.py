@@ -1,5 +1,7 @@
 """Many messages in one request: each is judged for itself."""
 
+from typing import Any
+
 import pytest
 
 from tests.integration.calls import error_of, found, get, message
@@ -44,7 +46,7 @@ async def test_a_bad_message_does_not_lose_the_good_ones(service: Service) -> No
         {"tenant_id": None},
     ],
 )
-async def test_what_is_wrong_with_a_rejected_message_is_said(service: Service, bad: dict[str, object]) -> None:
+async def test_what_is_wrong_with_a_rejected_message_is_said(service: Service, bad: dict[str, Any]) -> None:
     answer = await service.client.post("/v1/messages/batch", json={"messages": [message(), message(**bad)]})
     error = answer.json()["items"][1]["error"]
 

@@ -49,9 +49,7 @@ async def test_within_the_pause_the_provider_is_not_asked_again(
     assert away.queries == [["apples"]]
 
 
-async def test_after_the_pause_it_is_asked_again(
-    service: Service, away: Away, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_after_the_pause_it_is_asked_again(service: Service, away: Away, monkeypatch: pytest.MonkeyPatch) -> None:
     pause(monkeypatch, 0)
     await search(service, "apples")
     away.back = True

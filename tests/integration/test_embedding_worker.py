@@ -12,7 +12,7 @@ from deployments.errors import EmbeddingRejectedError, EmbeddingUnavailableError
 from deployments.scoring.scorable import Scorable
 from deployments.settings import Settings
 from tests.integration.calls import found, get, message, store, store_many
-from tests.integration.failing import Away, Scripted, Squeamish
+from tests.integration.failing import Away, Faulty, Misfit, Scripted, Squeamish
 from tests.integration.service import Service, score
 
 AWAY = EmbeddingUnavailableError("The provider is away.")
@@ -222,9 +222,25 @@ async def test_a_running_worker_hears_of_new_messages(service: Service) -> None:
     try:
         stored = await store(service)
         async with asyncio.timeout(10):
-            while (await get(service, stored["id"]))["embedding_status"] != "completed":
+            while (await get(service, stored["id"]))["embedding_status"] != "completed":  # noqa: ASYNC110 - Postgres sets no event
                 await asyncio.sleep(0.01)
     finally:
         running.cancel()
         await asyncio.wait([running])
     assert running.cancelled()
+
+
+@pytest.mark.parametrize("unfit", [Misfit, Faulty])
+async def test_what_can_never_be_written_fails_in_the_end(service: Service, unfit: type[Scripted]) -> None:
+    """It must neither stop the worker nor be tried for ever: what waits behind it would never be embedded."""
+    stored = await store(service)
+    worker = worker_with(service, unfit())
+
+    for _ in range(3):
+        await worker.work_once()
+        await make_due(service)
+    assert await worker.work_once() == 0
+
+    now = await get(service, stored["id"])
+    assert now["embedding_status"] == "failed"
+    assert now["embedding_error"]

@@ -151,7 +151,7 @@ async def test_what_was_acknowledged_while_the_database_stopped_is_there(
 
     callers = asyncio.gather(*(caller() for _ in range(8)))
     async with asyncio.timeout(20):
-        while len(acknowledged) < 50:
+        while len(acknowledged) < 50:  # noqa: ASYNC110 - Postgres sets no event
             await asyncio.sleep(0.001)
     await asyncio.to_thread(gone.stop)
     await callers
@@ -182,7 +182,7 @@ async def test_a_running_worker_outlives_its_database(service: Service, gone: Po
 
 async def nothing_pending(service: Service) -> None:
     async with asyncio.timeout(20):
-        while (await service.jobs.counts()).pending:
+        while (await service.jobs.counts()).pending:  # noqa: ASYNC110 - Postgres sets no event
             await asyncio.sleep(0.02)
 
 
@@ -215,7 +215,7 @@ async def test_a_connection_killed_under_a_search_is_a_503(service: Service) -> 
             call = service.client.post("/v1/memory/search", json={"tenant_id": "acme", "query": "apples"})
             searching = asyncio.create_task(call)
             async with asyncio.timeout(20):
-                while not await blocker.fetchval(
+                while not await blocker.fetchval(  # noqa: ASYNC110 - Postgres sets no event
                     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
                     " WHERE datname = current_database() AND wait_event_type = 'Lock'"
                 ):

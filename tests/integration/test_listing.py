@@ -48,7 +48,7 @@ async def test_the_pages_hold_every_message_once(service: Service) -> None:
     assert [len(page) for page in found] == [3, 3, 3, 1]
     listed = [item for page in found for item in page]
     assert sorted(item["id"] for item in listed) == sorted(item["id"] for item in stored)
-    assert [(i["created_at"], i["id"]) for i in listed] == sorted(((i["created_at"], i["id"]) for i in listed))[::-1]
+    assert [(i["created_at"], i["id"]) for i in listed] == sorted((i["created_at"], i["id"]) for i in listed)[::-1]
 
 
 async def test_a_full_last_page_has_no_cursor(service: Service) -> None:

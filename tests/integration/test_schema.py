@@ -16,7 +16,10 @@ from deployments.embedding.providers.protocol import EmbeddingSpace
 from deployments.errors import ConfigurationError
 from deployments.settings import Settings
 from deployments.storage.schema import check, expected_revision, migrations, prepare, upgrade
+from tests.integration.calls import error_of, message
+from tests.integration.failing import Scripted
 from tests.integration.postgres import SPACE, PostgresServer
+from tests.integration.service import create_service
 from tests.paths import ROOT
 
 OWN_OBJECTS = """
@@ -80,7 +83,9 @@ def test_down_and_up_again_makes_the_same_schema(empty_url: str) -> None:
     assert any("messages_terms" in each for each in first)
 
     command.downgrade(config_for(empty_url), "base")
-    assert {each.split()[1] for each in fetch(empty_url, OWN_OBJECTS) if each.startswith("table")} == {"alembic_version"}
+    assert {each.split()[1] for each in fetch(empty_url, OWN_OBJECTS) if each.startswith("table")} == {
+        "alembic_version"
+    }
     assert not [each for each in fetch(empty_url, OWN_OBJECTS) if each.startswith(("function", "trigger"))]
 
     upgrade(empty_url)
@@ -125,6 +130,27 @@ def test_a_database_that_was_never_migrated_is_refused(empty_url: str, monkeypat
 
     assert "alembic upgrade head" in line
     assert str(expected_revision()) in line
+
+
+async def test_a_service_that_started_before_its_schema_waits_for_it(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = Scripted()
+    service = create_service(settings_for(empty_url, monkeypatch), provider)
+
+    stored = await service.client.post("/v1/messages", json=message())
+    readiness = await service.client.get("/v1/admin/readiness")
+    assert (stored.status_code, readiness.status_code) == (503, 503)
+    assert error_of(stored)["code"] == "database_unavailable"
+
+    await asyncio.to_thread(upgrade, empty_url)
+    async with asyncio.timeout(10):
+        while (await service.client.get("/v1/admin/readiness")).status_code != 200:  # noqa: ASYNC110 - as it is asked
+            await asyncio.sleep(0.05)
+    assert (await service.client.post("/v1/messages", json=message())).status_code == 202
+    await service.client.aclose()
+    await service.database.close()
+    await provider.close()
 
 
 def test_a_database_of_another_revision_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

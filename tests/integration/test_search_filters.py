@@ -16,7 +16,9 @@ async def fill(service: Service) -> None:
     await store_many(
         service,
         [
-            message("note A", created_at="2024-03-01T00:00:00Z", importance_override=0.2, metadata={"k": 1, "t": ["x"]}),
+            message(
+                "note A", created_at="2024-03-01T00:00:00Z", importance_override=0.2, metadata={"k": 1, "t": ["x"]}
+            ),
             message("note B", created_at="2024-03-02T00:00:00Z", importance_override=0.5, role="assistant"),
             message("note C", created_at="2024-03-03T00:00:00Z", importance_override=0.9, conversation_id="c2"),
             message("note D", created_at="2024-03-04T00:00:00Z", metadata={"k": 2, "deep": {"a": 1, "b": 2}}),
@@ -64,9 +66,7 @@ async def test_a_filter_keeps_what_it_names(service: Service, filters: Json, exp
 async def test_a_get_takes_the_same_filters(service: Service, filters: Json, expected: str) -> None:
     await fill(service)
 
-    answer = await service.client.get(
-        "/v1/memory/search", params={"tenant_id": "acme", "query": EVERYTHING, **filters}
-    )
+    answer = await service.client.get("/v1/memory/search", params={"tenant_id": "acme", "query": EVERYTHING, **filters})
 
     assert answer.status_code == 200
     assert "".join(sorted(hit["content"][-1] for hit in answer.json()["items"])) == expected

@@ -9,6 +9,3 @@ SELECT model, dimensions FROM embedding_space;
 
 -- name: connection_limit$
 SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int;
-
--- name: ping$
-SELECT 1;

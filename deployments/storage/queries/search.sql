@@ -1,9 +1,10 @@
 -- name: find_candidates
 -- The candidates of both sides in one round trip, each with what ranking needs.
 --
--- exact: measures every vector of the tenant. Otherwise the HNSW index is walked until enough of the tenant's
--- rows are found (hnsw.iterative_scan); its expression is written here as in its definition, and nowhere in
--- the exact branch, so that neither branch can take the other's plan.
+-- exact: reads all of the tenant's rows, and measures every vector. Otherwise the HNSW index is walked until enough
+-- of the tenant's rows are found (hnsw.iterative_scan), and the GIN index finds the words; both hold the rows of all
+-- tenants. Their expressions are written here as in their definitions, and nowhere in the exact branches, so that
+-- neither branch can take the other's plan: ts_match_vq is what @@ calls, and no index knows it.
 -- Words are weighed as BM25 does: a word that few of the matching messages hold counts for more, and so does
 -- a match in a short message. Only the rough_limit best by plain ts_rank are weighed, which bounds the cost.
 WITH eligible AS NOT MATERIALIZED (
@@ -32,7 +33,7 @@ WITH eligible AS NOT MATERIALIZED (
 ), matching AS MATERIALIZED (
     SELECT id, terms, length(terms) AS size
     FROM eligible, (SELECT string_agg(quote_literal(lexeme), ' | ')::tsquery AS any_of FROM query) AS q
-    WHERE terms @@ any_of
+    WHERE (:exact AND ts_match_vq(terms, any_of)) OR (NOT :exact AND terms @@ any_of)
     ORDER BY ts_rank(terms, any_of, 1) DESC
     LIMIT :rough_limit
 ), hits AS MATERIALIZED (

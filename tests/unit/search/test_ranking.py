@@ -60,11 +60,15 @@ def test_the_parts_are_each_scaled_weighted_and_add_up() -> None:
     ranked = {each.candidate.id.int: each for each in rank(candidates, weights, NOW, 10)}
 
     expected = {"similarity": 1.0, "words": 1.5, "importance": 0.25, "recency": 0.125}
-    assert ranked[1].parts == pytest.approx(expected)
-    assert ranked[2].parts == pytest.approx({"similarity": 2.0, "words": 0.0, "importance": 0.0, "recency": 0.25})
-    assert ranked[3].parts == pytest.approx({"similarity": 0.0, "words": 3.0, "importance": 0.5, "recency": 0.25})
+    assert ranked[1].parts._asdict() == pytest.approx(expected)
+    assert ranked[2].parts._asdict() == pytest.approx(
+        {"similarity": 2.0, "words": 0.0, "importance": 0.0, "recency": 0.25}
+    )
+    assert ranked[3].parts._asdict() == pytest.approx(
+        {"similarity": 0.0, "words": 3.0, "importance": 0.5, "recency": 0.25}
+    )
     for each in ranked.values():
-        assert each.score == pytest.approx(sum(each.parts.values()))
+        assert each.score == pytest.approx(sum(each.parts))
 
 
 def test_of_two_as_good_the_newer_comes_first() -> None:

@@ -1,0 +1,99 @@
+"""Every error survives the way from one replica to another, and means one thing over HTTP."""
+
+import importlib
+import inspect
+import pickle
+import pkgutil
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import PydanticDeprecatedSince20
+
+import deployments
+import jobs
+import serve_app
+from deployments.errors import MemoryLayerError
+from serve_app.http_errors import STATUS
+
+with warnings.catch_warnings():
+    # What Ray's own modules do when they are imported is not ours to mend.
+    warnings.simplefilter("ignore", PydanticDeprecatedSince20)
+    from ray import cloudpickle, serve  # noqa: F401
+
+DETAILS = {"call": "embed", "numbers": [1, 2.5, None]}
+
+
+def everywhere() -> None:
+    """Import all modules, so that no subclass is missed."""
+    for package in (deployments, serve_app, jobs):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+
+
+def errors(base: type[MemoryLayerError] = MemoryLayerError) -> list[type[MemoryLayerError]]:
+    return [base, *(error for child in base.__subclasses__() for error in errors(child))]
+
+
+everywhere()
+
+
+def example(error: type[MemoryLayerError]) -> MemoryLayerError:
+    """One with every argument that its constructor takes."""
+    given: dict[str, Any] = {"message": "Something is wrong.", "details": DETAILS, "retry_after": 12.5}
+    names = list(inspect.signature(error).parameters)
+    assert set(names) <= set(given), f"say here what {error.__name__} is given"
+    return error(**{name: given[name] for name in names})
+
+
+@pytest.mark.parametrize("error", errors())
+@pytest.mark.parametrize("dumps", [pickle.dumps, cloudpickle.dumps], ids=["pickle", "cloudpickle"])
+def test_an_error_survives_pickling(error: type[MemoryLayerError], dumps: Callable[[object], bytes]) -> None:
+    sent = example(error)
+
+    received = pickle.loads(dumps(sent))  # noqa: S301 - made here
+
+    assert type(received) is error
+    assert received.code == sent.code
+    assert received.args == sent.args
+    assert vars(received) == vars(sent)
+    assert str(received) == "Something is wrong."
+
+
+@pytest.mark.parametrize("error", errors())
+def test_an_error_can_be_made_of_its_message_alone(error: type[MemoryLayerError]) -> None:
+    assert pickle.loads(pickle.dumps(error("Away."))).message == "Away."  # noqa: S301 - made here
+
+
+def test_every_error_has_a_code_of_its_own() -> None:
+    codes = [error.code for error in errors()]
+
+    assert len(codes) == len(set(codes))
+    assert all("code" in vars(error) for error in errors())
+
+
+@pytest.mark.parametrize("error", errors())
+def test_every_error_says_what_it_means(error: type[MemoryLayerError]) -> None:
+    assert inspect.getdoc(error) not in {None, inspect.getdoc(error.__base__)}
+
+
+# Raised before there is anyone to answer, or only as a base of others.
+NEVER_SENT = {"internal_error", "configuration_error", "embedding_error"}
+
+
+@pytest.mark.parametrize("error", [error for error in errors() if error.__module__.startswith("deployments.")])
+def test_every_code_has_a_status(error: type[MemoryLayerError]) -> None:
+    assert (error.code in STATUS) != (error.code in NEVER_SENT)
+
+
+def test_no_status_is_kept_for_a_code_that_is_gone() -> None:
+    assert set(STATUS) <= {error.code for error in errors()}
+
+
+def test_what_is_away_for_now_is_a_503() -> None:
+    away = {"unavailable", "database_unavailable", "overloaded", "search_unavailable", "embedding_unavailable"}
+
+    assert {code for code, status in STATUS.items() if status == 503} >= away
+    assert all(status < 500 or status == 503 for status in STATUS.values())

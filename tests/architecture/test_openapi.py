@@ -1,0 +1,132 @@
+"""OpenAPI is complete: each answer and each error of each route has its model and an example."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from deployments.settings import HttpSettings
+from serve_app.api import create_app
+from serve_app.services import Services
+
+Json = dict[str, Any]
+SERVICES = Services(HttpSettings(), *[None] * 5)  # type: ignore[arg-type]
+NO_BODY = {"204"}
+
+
+def app() -> FastAPI:
+    return create_app(SERVICES)
+
+
+SPECIFICATION: Json = app().openapi()
+
+
+def operations() -> Iterator[tuple[str, Json]]:
+    for path, item in SPECIFICATION["paths"].items():
+        for method, operation in item.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def answers() -> Iterator[tuple[str, str, Json]]:
+    for name, operation in operations():
+        for status, answer in operation["responses"].items():
+            yield name, status, answer
+
+
+def resolved(schema: Json) -> Json:
+    reference = schema.get("$ref")
+    return SPECIFICATION["components"]["schemas"][reference.rpartition("/")[2]] if reference else schema
+
+
+def has_example(content: Json) -> bool:
+    return "example" in content or "examples" in content or bool(resolved(content["schema"]).get("examples"))
+
+
+ANSWERS = pytest.mark.parametrize(
+    ("name", "status", "answer"), [pytest.param(*each, id=f"{each[0]} {each[1]}") for each in answers()]
+)
+OPERATIONS = pytest.mark.parametrize(("name", "operation"), [pytest.param(*each, id=each[0]) for each in operations()])
+
+
+@ANSWERS
+def test_an_answer_has_a_model_and_an_example(name: str, status: str, answer: Json) -> None:
+    if status in NO_BODY:
+        assert "content" not in answer
+        return
+    content = answer["content"]["application/json"]
+
+    assert "$ref" in content["schema"], f"{name} {status} has no model"
+    assert has_example(content), f"{name} {status} has no example"
+
+
+@ANSWERS
+def test_an_error_has_the_one_shape(name: str, status: str, answer: Json) -> None:
+    if status < "400":
+        return
+    content = answer["content"]["application/json"]
+    own = {"ErrorAnswer"} | ({"Health", "Readiness"} if name.startswith("GET /v1/admin/") else set())
+
+    assert content["schema"]["$ref"].rpartition("/")[2] in own
+    if content["schema"]["$ref"].endswith("/ErrorAnswer"):
+        error = content["example"]["error"]
+        assert {"code", "message", "request_id"} <= set(error)
+
+
+def test_fastapis_own_error_is_nowhere() -> None:
+    assert not {"HTTPValidationError", "ValidationError"} & set(SPECIFICATION["components"]["schemas"])
+
+
+@OPERATIONS
+def test_a_route_says_what_it_does_and_how_it_fails(name: str, operation: Json) -> None:
+    assert operation.get("description")
+    assert operation["tags"]
+    expected = set()
+    if not name.endswith("/liveness"):
+        expected.add("503")
+    if "requestBody" in operation:
+        expected |= {"400", "413", "422"}
+    if operation.get("parameters"):
+        expected.add("422")
+    if "{" in name:
+        expected.add("404")
+    assert expected <= set(operation["responses"])
+
+
+@OPERATIONS
+def test_what_a_route_takes_has_an_example(name: str, operation: Json) -> None:
+    if "requestBody" not in operation:
+        return
+    content = operation["requestBody"]["content"]["application/json"]
+
+    assert has_example(content), f"the body of {name} has no example"
+
+
+def test_every_operation_has_a_name_of_its_own() -> None:
+    ids = [operation["operationId"] for _, operation in operations()]
+
+    assert len(ids) == len(set(ids))
+
+
+CONTRACT = {
+    "POST /v1/messages",
+    "POST /v1/messages/batch",
+    "GET /v1/messages",
+    "GET /v1/messages/{message_id}",
+    "PATCH /v1/messages/{message_id}",
+    "DELETE /v1/messages/{message_id}",
+    "GET /v1/memory/search",
+    "POST /v1/memory/search",
+    "GET /v1/conversations",
+    "GET /v1/conversations/{conversation_id}",
+    "DELETE /v1/conversations/{conversation_id}",
+    "GET /v1/admin/health",
+    "GET /v1/admin/readiness",
+    "GET /v1/admin/liveness",
+}
+
+
+def test_the_contract_is_kept() -> None:
+    names = {name.replace(":path}", "}") for name, _ in operations()}
+
+    assert names >= CONTRACT

@@ -1,0 +1,77 @@
+"""The named queries: each keeps to its tenant, and each is used."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.paths import ROOT
+
+QUERIES = ROOT / "deployments" / "storage" / "queries"
+NAMED = re.compile(r"^-- name: (\w+)\S*$", re.MULTILINE)
+TOUCHES_MESSAGES = re.compile(
+    r"\b(?:FROM|JOIN|UPDATE|INTO|USING)\s+messages\b(?:\s+AS)?\s*(?P<alias>\w+)?", re.IGNORECASE
+)
+KEYWORDS = {"where", "set", "left", "join", "on", "cross", "order", "group", "limit", "using", "union"}
+
+
+def without_comments(sql: str) -> str:
+    return re.sub(r"--[^\n]*", "", sql)
+
+
+def queries() -> dict[str, str]:
+    """Every query by its name."""
+    found: dict[str, str] = {}
+    for path in sorted(QUERIES.glob("*.sql")):
+        _, *parts = NAMED.split(path.read_text())
+        for name, sql in zip(parts[::2], parts[1::2], strict=True):
+            assert name not in found, f"two queries are named {name}"
+            found[name] = without_comments(sql)
+    return found
+
+
+def blocks(sql: str) -> list[str]:
+    """The innermost-to-outermost SELECTs, UPDATEs and DELETEs of a query, each without those inside of it."""
+    found = []
+    rest = sql
+    while match := re.search(r"\([^()]*\)", rest):
+        found.append(match.group())
+        rest = rest[: match.start()] + " … " + rest[match.end() :]
+    return [*found, rest]
+
+
+def unguarded(sql: str) -> list[str]:
+    """The uses of `messages` beside which no tenant is compared."""
+    found = []
+    for block in blocks(sql):
+        for use in TOUCHES_MESSAGES.finditer(block):
+            alias = use["alias"]
+            prefix = rf"{alias}\." if alias and alias.lower() not in KEYWORDS else r"(?:messages\.)?"
+            inserted = use.group().upper().startswith("INTO")
+            if not inserted and not re.search(rf"\b{prefix}tenant_id\s*=", block):
+                found.append(use.group())
+    return found
+
+
+@pytest.mark.parametrize("name", queries())
+def test_a_query_that_touches_messages_names_the_tenant(name: str) -> None:
+    assert unguarded(queries()[name]) == []
+
+
+def test_the_check_itself_finds_a_query_that_forgets_the_tenant() -> None:
+    assert unguarded("SELECT * FROM messages WHERE id = :id")
+    assert unguarded("SELECT * FROM jobs j JOIN messages m ON m.id = j.id WHERE j.tenant_id = :t")
+    assert unguarded("SELECT * FROM (SELECT id FROM messages) AS c JOIN messages m ON m.id = c.id AND m.tenant_id = :t")
+    assert unguarded("DELETE FROM messages WHERE id = :id AND a IN (SELECT 1 FROM t WHERE tenant_id = :t)")
+    assert not unguarded("UPDATE messages m SET a = 1 WHERE m.tenant_id = :t")
+
+
+def test_some_queries_are_looked_at() -> None:
+    assert sum(bool(TOUCHES_MESSAGES.search(sql)) for sql in queries().values()) >= 10
+
+
+@pytest.mark.parametrize("name", queries())
+def test_a_query_is_used(name: str) -> None:
+    sources = [path for folder in ("deployments", "jobs", "serve_app") for path in Path(ROOT / folder).rglob("*.py")]
+
+    assert any(re.search(rf"\.{name}\(", path.read_text()) for path in sources)

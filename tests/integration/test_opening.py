@@ -1,0 +1,69 @@
+"""How a replica comes by its database: which one, and with how many connections."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from deployments.settings import Settings
+from deployments.storage.database import PoolSize
+from deployments.storage.opening import open_database, pool_size
+from tests.integration.postgres import PostgresServer
+
+
+@pytest.fixture
+def read_url(postgres: PostgresServer) -> Iterator[str]:
+    """Another database, in the place of a read replica."""
+    url = postgres.create()
+    yield url
+    postgres.drop(url)
+
+
+@pytest.mark.parametrize(("reads_only", "replica"), [(True, True), (False, False)])
+async def test_searches_alone_read_from_the_read_url(
+    settings: Settings, read_url: str, monkeypatch: pytest.MonkeyPatch, reads_only: bool, replica: bool
+) -> None:
+    monkeypatch.setenv("MEMORY_DATABASE_READ_URL", read_url)
+
+    database = await open_database(Settings.load(), PoolSize(0, 1), reads_only=reads_only)
+
+    async with database.connection() as connection:
+        connected_to = await connection.fetchval("SELECT current_database()")
+    await database.close()
+    assert (f"/{connected_to}?" in read_url) is replica
+
+
+async def test_without_a_read_url_searches_read_from_the_only_one(settings: Settings) -> None:
+    database = await open_database(settings, PoolSize(0, 1), reads_only=True)
+
+    async with database.connection() as connection:
+        assert str(await connection.fetchval("SELECT current_database()")).startswith("test_")
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    ("kept", "overflow", "expected"),
+    [
+        (None, None, PoolSize(2, 8)),
+        ("3", None, PoolSize(3, 3)),
+        ("3", "4", PoolSize(3, 7)),
+        (None, "4", PoolSize(2, 6)),
+        ("20", None, PoolSize(20, 20)),
+    ],
+)
+async def test_the_environment_takes_the_place_of_the_configs_pool_size(
+    kept: str | None, overflow: str | None, expected: PoolSize, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"POOL_SIZE": kept, "MAX_OVERFLOW": overflow}.items():
+        if value is not None:
+            monkeypatch.setenv(f"MEMORY_DATABASE_{name}", value)
+
+    assert pool_size(Settings.load(), PoolSize(2, 8)) == expected
+
+
+async def test_a_pool_opens_no_more_connections_than_it_may(settings: Settings) -> None:
+    database = await open_database(settings, PoolSize(1, 3))
+    async with database.connection() as one, database.connection() as two, database.connection() as three:
+        assert len({await each.fetchval("SELECT pg_backend_pid()") for each in (one, two, three)}) == 3
+        count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        assert await one.fetchval(count) == 3
+    await database.close()

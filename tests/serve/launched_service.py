@@ -1,0 +1,141 @@
+"""The service as `make serve` starts it, for the tests: its own data, its own ports, nothing left behind."""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from deployments.storage import embedded
+from serve_app.cluster_environment import run_directory
+from serve_app.run_processes import marked_processes, stop_marked_processes
+from tests.paths import ROOT
+
+_START_SECONDS = 180
+STOP_SECONDS = 60
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class LaunchedService:
+    """One launcher with its data directory, on ports of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.data_dir = home / "data"
+        self.run_directory = run_directory(self.data_dir)
+        self.port = _free_port()
+        self._log = home / "console.log"
+        first = random.randrange(20000, 31000, 100)
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MEMORY_"))},
+            # Ray keeps its token there.
+            "HOME": str(home),
+            "MEMORY_DATA_DIR": str(self.data_dir),
+            "RAY_SERVE_HAPROXY_METRICS_PORT": str(_free_port()),
+            "RAY_SERVE_HAPROXY_STATS_PORT": str(_free_port()),
+            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_free_port()),
+            "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
+            "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + 99),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self, *options: str) -> list[str]:
+        ports = ["--port", str(self.port), "--dashboard-port", str(_free_port())]
+        return [sys.executable, "-m", "serve_app.launch", *ports, *options]
+
+    def console(self) -> str:
+        return self._log.read_text()
+
+    def start(self) -> None:
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                self.command(),
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while "Ctrl-C stops all of it" not in self.console():
+            assert self.process.poll() is None, self.console()
+            assert time.monotonic() < deadline, self.console()
+            time.sleep(0.2)
+
+    def fails_to_start(self) -> tuple[int, str]:
+        result = subprocess.run(
+            self.command(), cwd=ROOT, env=self.environment, capture_output=True, timeout=60, check=False
+        )
+        return result.returncode, result.stderr.decode()
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C: the terminal sends the signal to the whole group."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(timeout=STOP_SECONDS)
+
+    def processes(self) -> list[psutil.Process]:
+        return marked_processes(self.run_directory) + self._postgres()
+
+    def kill_hard(self) -> None:
+        """Kill everything at once, the launcher first, so that nothing is stopped in order."""
+        assert self.process is not None
+        self.process.kill()
+        while found := self.processes():
+            for process in found:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(found, timeout=5)
+        self.process.wait()
+
+    def request(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"http://localhost:{self.port}{path}", data=data, headers={"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - our own http address
+            return json.load(response)
+
+    def replicas(self, deployment: str) -> list[psutil.Process]:
+        """The replicas of one deployment: Ray puts its name into the process's title."""
+        title = f"ServeReplica:memory:{deployment}"
+        return [process for process in marked_processes(self.run_directory) if _has_title(process, title)]
+
+    def clean_up(self) -> None:
+        """Leave nothing behind, whatever the test did."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        stop_marked_processes(self.run_directory)
+        embedded.stop(self.data_dir)
+        shutil.rmtree(self.run_directory, ignore_errors=True)
+
+    def _postgres(self) -> list[psutil.Process]:
+        directory = str(self.data_dir / "postgres")
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.name() == "postgres" and directory in process.cmdline():
+                    found.append(process)
+        return found
+
+
+def _has_title(process: psutil.Process, title: str) -> bool:
+    try:
+        return any(title in part for part in process.cmdline())
+    except psutil.Error:
+        return False

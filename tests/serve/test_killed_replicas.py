@@ -1,0 +1,99 @@
+"""A replica of each deployment is killed while the service is under load: nothing acknowledged is lost."""
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.serve.launched_service import LaunchedService
+from tests.serve.test_cluster import message, wait_until
+
+STORERS = 4
+SEARCHERS = 2
+
+
+@dataclass
+class Load:
+    """Callers that store and search until they are told to stop."""
+
+    url: str
+    tenant_id: str
+    stored: list[str] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> list[threading.Thread]:
+        """Start the callers."""
+        targets = [self._store] * STORERS + [self._search] * SEARCHERS
+        threads = [threading.Thread(target=target) for target in targets]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _store(self) -> None:
+        with httpx.Client(base_url=self.url, timeout=60) as client:
+            while not self.stopping.is_set():
+                content = f"note {uuid4().hex}"
+                answer = self._call(client, "POST", "/v1/messages", json=message(content, self.tenant_id))
+                if answer is not None and answer.status_code == 202:
+                    self.stored.append(answer.json()["id"])
+
+    def _search(self) -> None:
+        query = {"tenant_id": self.tenant_id, "query": "note"}
+        with httpx.Client(base_url=self.url, timeout=60) as client:
+            while not self.stopping.is_set():
+                self._call(client, "GET", "/v1/memory/search", params=query)
+
+    def _call(self, client: httpx.Client, method: str, path: str, **content: object) -> httpx.Response | None:
+        try:
+            answer = client.request(method, path, **content)  # type: ignore[arg-type]
+        except httpx.HTTPError as error:
+            self.broken.append(repr(error))
+            return None
+        self.statuses[answer.status_code] += 1
+        self.stopping.wait(0.02)
+        return answer
+
+
+@pytest.mark.parametrize("deployment", ["Scoring", "Embedding", "Search", "Ingress"])
+def test_nothing_acknowledged_is_lost(cluster: LaunchedService, client: httpx.Client, deployment: str) -> None:
+    load = Load(f"http://127.0.0.1:{cluster.port}", uuid4().hex)
+    threads = load.run()
+    try:
+        wait_until(lambda: len(load.stored) > 50)
+        victim = cluster.replicas(deployment)[0]
+        victim.kill()
+        acknowledged = len(load.stored)
+        wait_until(lambda: victim.pid not in {replica.pid for replica in cluster.replicas(deployment)})
+        wait_until(lambda: bool(cluster.replicas(deployment)) and len(load.stored) > acknowledged + 50)
+    finally:
+        load.stopping.set()
+        for thread in threads:
+            thread.join()
+
+    assert set(load.statuses) <= {200, 202, 503}
+    assert load.broken == []
+    wait_until(lambda: client.get("/v1/admin/health").json()["pending_embeddings"] == 0)
+    found = all_messages(client, load.tenant_id)
+    assert set(load.stored) <= set(found)
+    assert set(found.values()) == {"completed"}
+
+
+def all_messages(client: httpx.Client, tenant_id: str) -> dict[str, str]:
+    """Every stored message's embedding status by its id; asserts that none is there twice."""
+    statuses: dict[str, str] = {}
+    cursor = None
+    while True:
+        page = client.get(
+            "/v1/messages", params={"tenant_id": tenant_id, "limit": 200, **({"cursor": cursor} if cursor else {})}
+        ).json()
+        for found in page["items"]:
+            assert found["id"] not in statuses
+            statuses[found["id"]] = found["embedding_status"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return statuses

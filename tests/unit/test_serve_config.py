@@ -1,0 +1,156 @@
+"""`serve_config.yaml` against Serve's schema and the builder: Serve ignores what it does not know."""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import pytest
+import yaml
+from pydantic import BaseModel, PydanticDeprecatedSince20
+
+from deployments.capacity import Capacity
+from deployments.errors import ConfigurationError
+from tests.paths import SERVE_CONFIG
+
+with warnings.catch_warnings():
+    # What Ray's own modules do when they are imported is not ours to mend.
+    warnings.simplefilter("ignore", PydanticDeprecatedSince20)
+    from ray.serve import Application
+    from ray.serve.config import AutoscalingConfig
+    from ray.serve.schema import ServeDeploySchema
+
+    from serve_app.build import build_app
+
+# Ray's schema declares this one as a plain dict.
+AS_IF = {"autoscaling_config": AutoscalingConfig}
+
+
+def config() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(SERVE_CONFIG.read_text())
+    return loaded
+
+
+def args() -> dict[str, Any]:
+    given: dict[str, Any] = config()["applications"][0]["args"]
+    return given
+
+
+def unknown_keys(value: Any, model: type[BaseModel], where: str = "") -> Iterator[str]:
+    """The keys, at any depth, that Serve would silently ignore."""
+    for key, part in value.items():
+        if key not in model.model_fields:
+            yield f"{where}{key}"
+            continue
+        inner = AS_IF.get(key) or _model_in(model.model_fields[key].annotation)
+        for element in part if isinstance(part, list) else [part]:
+            if inner is not None and isinstance(element, dict):
+                yield from unknown_keys(element, inner, f"{where}{key}.")
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for found in map(_model_in, get_args(annotation)) if found is not None), None)
+
+
+def bound(application: Application) -> set[str]:
+    """The names of all deployments that an application binds together."""
+    deployment: Any = application._bound_deployment
+    parts = [*deployment.init_args, *deployment.init_kwargs.values()]
+    return {deployment.name}.union(*(bound(part) for part in parts if isinstance(part, Application)))
+
+
+def test_every_key_is_known_to_serve() -> None:
+    assert list(unknown_keys(config(), ServeDeploySchema)) == []
+
+
+def test_a_key_that_serve_does_not_know_is_found_at_any_depth() -> None:
+    wrong = {
+        "proxy_locations": "EveryNode",
+        "http_options": {"prot": 8000},
+        "applications": [
+            {"deployments": [{"num_replica": 2, "ray_actor_options": {"cpus": 1}, "autoscaling_config": {"least": 1}}]}
+        ],
+    }
+
+    assert list(unknown_keys(wrong, ServeDeploySchema)) == [
+        "proxy_locations",
+        "http_options.prot",
+        "applications.deployments.num_replica",
+        "applications.deployments.ray_actor_options.cpus",
+        "applications.deployments.autoscaling_config.least",
+    ]
+
+
+def test_serve_accepts_the_config() -> None:
+    schema = ServeDeploySchema.model_validate(config())
+
+    assert [application.name for application in schema.applications] == ["memory"]
+
+
+def test_the_deployments_are_those_that_the_builder_binds() -> None:
+    (application,) = config()["applications"]
+    names = [deployment["name"] for deployment in application["deployments"]]
+
+    assert len(names) == len(set(names))
+    assert set(names) == bound(build_app(application["args"]))
+
+
+def test_each_deployment_states_its_own_capacity() -> None:
+    stated = {
+        "max_ongoing_requests",
+        "max_queued_requests",
+        "graceful_shutdown_timeout_s",
+        "health_check_period_s",
+        "health_check_timeout_s",
+        "ray_actor_options",
+    }
+    for deployment in config()["applications"][0]["deployments"]:
+        assert stated <= set(deployment), deployment["name"]
+        assert "num_replicas" in deployment or "autoscaling_config" in deployment
+
+
+def test_a_deployment_takes_at_least_what_one_caller_sends_at_once() -> None:
+    taken = {each["name"]: each["max_ongoing_requests"] for each in config()["applications"][0]["deployments"]}
+    capacity = Capacity.model_validate(args())
+
+    assert taken["Search"] >= capacity.ingress.search.slots
+    assert taken["Embedding"] >= capacity.search.embed.slots
+    assert taken["Scoring"] >= capacity.embedding.concurrent_batches
+
+
+def test_the_arguments_are_the_capacitys_fields_and_no_others() -> None:
+    assert Capacity.model_validate(args()).model_dump() == args()
+
+
+def leaves(value: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, part in value.items():
+        if isinstance(part, dict):
+            yield from leaves(part, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def changed(path: tuple[str, ...], **to: Any) -> dict[str, Any]:
+    """The arguments without one of them, or with another value for it."""
+    given = args()
+    inner = given
+    for key in path[:-1]:
+        inner = inner[key]
+    del inner[path[-1]]
+    inner.update(to)
+    return given
+
+
+@pytest.mark.parametrize("path", list(leaves(args())), ids=".".join)
+def test_an_argument_that_is_missing_or_senseless_is_named_in_one_line(path: tuple[str, ...]) -> None:
+    for wrong in (changed(path), changed(path, **{path[-1]: -1}), changed(path, **{path[-1]: "many"})):
+        with pytest.raises(ConfigurationError) as raised:
+            build_app(wrong)
+        assert raised.value.message.startswith(f"serve_config.yaml, args.{'.'.join(path)}: ")
+        assert "\n" not in raised.value.message
+
+
+def test_an_argument_that_nothing_takes_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"args\.embedding\.bach"):
+        build_app(changed(("embedding", "batch"), batch=1, bach=1))

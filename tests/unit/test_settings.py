@@ -1,0 +1,159 @@
+"""Settings: what the environment says, or one line that says what is wrong with it."""
+
+import os
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+from pydantic import ValidationError
+
+from deployments.errors import ConfigurationError
+from deployments.settings import Environment, LogLevel, ProviderName, Settings, known_names
+from tests.paths import ROOT
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is set where the tests run does not count."""
+    for name in [name for name in os.environ if name.startswith("MEMORY_")]:
+        monkeypatch.delenv(name)
+
+
+def url_of(settings: Settings) -> str | None:
+    url = settings.database.url
+    return None if url is None else url.get_secret_value()
+
+
+def refusal() -> str:
+    with pytest.raises(ConfigurationError) as raised:
+        Settings.load()
+    assert "\n" not in raised.value.message
+    return raised.value.message
+
+
+def test_without_any_setting_the_defaults_hold() -> None:
+    settings = Settings.load()
+
+    assert settings.runtime.environment is Environment.DEVELOPMENT
+    assert settings.embedding.provider is ProviderName.LOCAL
+    assert url_of(settings) is None
+    assert settings.database.read_url is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["postgresql://u:p@h:5432/d?x=y", "postgresql+asyncpg://u:p@h:5432/d?x=y", "postgres://u:p@h:5432/d?x=y"],
+)
+def test_every_form_of_the_url_comes_to_the_same(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_DATABASE_URL", given)
+    monkeypatch.setenv("MEMORY_DATABASE_READ_URL", given)
+    settings = Settings.load()
+
+    assert url_of(settings) == "postgresql://u:p@h:5432/d?x=y"
+    assert settings.database.read_url == settings.database.url
+
+
+def test_an_empty_setting_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_DATABASE_URL", "")
+    monkeypatch.setenv("MEMORY_EMBEDDING_DIMENSIONS", "")
+
+    settings = Settings.load()
+
+    assert (url_of(settings), settings.embedding.dimensions) == (None, None)
+
+
+def test_a_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_LOG_LEVEL", "debug")
+
+    assert Settings.load().runtime.log_level is LogLevel.DEBUG
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MEMORY_DATABASE_URL", "mysql://h/d"),
+        ("MEMORY_DATABASE_URL", "h:5432/d"),
+        ("MEMORY_DATABASE_READ_URL", "https://h/d"),
+        ("MEMORY_DATABASE_POOL_SIZE", "0"),
+        ("MEMORY_DATABASE_POOL_SIZE", "many"),
+        ("MEMORY_DATABASE_MAX_OVERFLOW", "-1"),
+        ("MEMORY_DATABASE_STATEMENT_CACHE_SIZE", "-1"),
+        ("MEMORY_DATABASE_CONNECT_TIMEOUT_SECONDS", "0"),
+        ("MEMORY_ENVIRONMENT", "moon"),
+        ("MEMORY_LOG_LEVEL", "LOUD"),
+        ("MEMORY_REQUEST_MAX_BYTES", "16MB"),
+        ("MEMORY_REQUEST_MAX_BYTES", "0"),
+        ("MEMORY_EMBEDDING_PROVIDER", "crystal_ball"),
+        ("MEMORY_EMBEDDING_DIMENSIONS", "0"),
+        ("MEMORY_EMBEDDING_DIMENSIONS", "4001"),
+        ("MEMORY_EMBEDDING_MAX_ATTEMPTS", "0"),
+        ("MEMORY_EMBEDDING_LEASE_SECONDS", "-5"),
+        ("MEMORY_EMBEDDING_TIMEOUT_SECONDS", "nan"),
+        ("MEMORY_EMBEDDING_CACHE_SIZE", "-1"),
+        ("MEMORY_SEARCH_CANDIDATES", "1"),
+        ("MEMORY_SEARCH_LANGUAGE", "english'; DROP TABLE messages; --"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named_in_one_line(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    assert refusal().startswith(f"{name}: ")
+
+
+def test_a_url_that_is_refused_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_DATABASE_URL", "mysql://root:hunter2@h/d")
+
+    assert "hunter2" not in refusal()
+
+
+def test_keys_are_refused_while_nothing_checks_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_API_KEYS", "one,two")
+
+    line = refusal()
+
+    assert line.startswith("MEMORY_API_KEYS ")
+    assert "one,two" not in line
+
+
+def test_no_secret_is_shown_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {
+        "MEMORY_DATABASE_URL": "postgresql://u:hunter2@h/d",
+        "MEMORY_DATABASE_READ_URL": "postgresql://u:hunter2@h/d",
+        "MEMORY_GEMINI_API_KEY": "hunter2",
+        "MEMORY_OPENAI_API_KEY": "hunter2",
+    }
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+
+    assert "hunter2" not in repr(Settings.load())
+
+
+@pytest.mark.parametrize("group", [field.name for field in fields(Settings)])
+def test_settings_do_not_change(group: str) -> None:
+    settings = Settings.load()
+    settings_group = getattr(settings, group)
+
+    with pytest.raises(FrozenInstanceError):
+        setattr(settings, group, None)
+    for name in type(settings_group).model_fields:
+        with pytest.raises(ValidationError):
+            setattr(settings_group, name, None)
+
+
+def test_nothing_is_read_when_the_module_is_imported() -> None:
+    environment = {**os.environ, "MEMORY_LOG_LEVEL": "LOUD", "MEMORY_DATABASE_URL": "mysql://h/d"}
+    imports = [sys.executable, "-c", "import deployments.settings, serve_app.api, serve_app.build"]
+
+    done = subprocess.run(imports, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_example_names_every_setting_and_no_other() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    assigned = [line.lstrip("# ").partition("=") for line in lines]
+
+    assert {name for name, equals, _ in assigned if equals and name.startswith("MEMORY_")} == known_names()
