@@ -94,6 +94,8 @@ def cluster_environment(
         "GRPC_VERBOSITY": "ERROR",
         # Logs are shown as they are: no line stands for several.
         "RAY_DEDUP_LOGS": "0",
+        # Ray runs its workers at niceness 15, behind everything else on the machine; these serve requests.
+        "RAY_worker_niceness": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.replicas_first),

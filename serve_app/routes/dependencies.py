@@ -1,4 +1,4 @@
-"""What the routes are given."""
+"""What the routes are given. Async, though nothing is awaited: FastAPI sends the others through a thread."""
 
 from typing import Annotated
 
@@ -8,12 +8,12 @@ from deployments.schemas import Identifier
 from serve_app.services import Services
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-def _request_id(request: Request) -> str | None:
+async def _request_id(request: Request) -> str | None:
     request_id: str | None = request.scope.get("request_id")
     return request_id
 
