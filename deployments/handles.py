@@ -21,7 +21,9 @@ class RemoteMethod:
         self, handle: DeploymentHandle[Any], method: str, unavailable: type[MemoryLayerError], timeout: float
     ) -> None:
         """`timeout`: seconds that a call may take, waiting for a free replica included."""
-        self._method = getattr(handle, method)
+        # What crosses is data of ours, which plain pickle handles in half of the time that cloudpickle takes.
+        plain = handle.options(request_serialization="pickle", response_serialization="pickle")
+        self._method = getattr(plain, method)
         self._name = method
         self._unavailable = unavailable
         self._timeout = timeout

@@ -2,9 +2,12 @@
 
 import logging
 import sys
+import traceback
+from typing import TextIO
 
 import orjson
 import structlog
+from structlog.typing import ExcInfo
 
 from deployments.settings import Environment, RuntimeSettings
 
@@ -13,13 +16,9 @@ def configure_logging(settings: RuntimeSettings, deployment: str) -> None:
     """Set structlog up for this process. Every line names the deployment; the request id comes from contextvars."""
     production = settings.environment is Environment.PRODUCTION
     renderer: list[structlog.typing.Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_to_json)]
+        [structlog.processors.ExceptionRenderer(_to_text), structlog.processors.JSONRenderer(serializer=_to_json)]
         if production
-        else [
-            structlog.dev.ConsoleRenderer(
-                colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
-            )
-        ]
+        else [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, exception_formatter=_write_traceback)]
     )
     structlog.configure(
         processors=[
@@ -34,6 +33,15 @@ def configure_logging(settings: RuntimeSettings, deployment: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.__stdout__),
         cache_logger_on_first_use=True,
     )
+
+
+def _to_text(exc_info: ExcInfo) -> str:
+    """Serve replaces `print` by one that garbles what goes to a file, and structlog's own formatters use it."""
+    return "".join(traceback.format_exception(*exc_info)).rstrip()
+
+
+def _write_traceback(stream: TextIO, exc_info: ExcInfo) -> None:
+    stream.write(f"\n{_to_text(exc_info)}")
 
 
 def _to_json(event: object, **_: object) -> str:

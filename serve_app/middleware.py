@@ -56,7 +56,10 @@ class RequestContext:
 
 
 class BodyLimit:
-    """Refuses a body that is too large before it is read whole, whatever its Content-Length claims."""
+    """Refuses a body that is too large before it is read whole, whatever its Content-Length claims.
+
+    FastAPI's own `max_body_size` answers in a shape of its own where the length is declared.
+    """
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self._app = app
