@@ -1,0 +1,1 @@
+"""Ray jobs, each run as `python -m jobs.NAME`. The first ones come with retention."""

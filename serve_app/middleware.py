@@ -98,9 +98,8 @@ class BodyLimit:
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         message = f"The body is larger than {self._most} bytes."
-        answer = error_answer(413, "request_too_large", message, scope.get("request_id"))
-        answer.headers["connection"] = "close"
-        await answer(scope, receive, send)
+        # The connection stays open: uvicorn reads past the rest of the body, and closing on it could cost the answer.
+        await error_answer(413, "request_too_large", message, scope.get("request_id"))(scope, receive, send)
 
 
 class _TooLargeError(BaseException):

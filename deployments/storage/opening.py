@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import ray
 import structlog
 
-from deployments.errors import DatabaseUnavailableError
+from deployments.errors import ConfigurationError, DatabaseUnavailableError
 from deployments.settings import Settings
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.embedded import ensure_running
@@ -19,6 +20,7 @@ async def open_database(settings: Settings, size: PoolSize, *, reads_only: bool 
 
     `reads_only`: take `MEMORY_DATABASE_READ_URL` where it is set. Raises `ConfigurationError`.
     """
+    check_nodes(settings, _nodes())
     try:
         await asyncio.to_thread(prepare, settings)
     except DatabaseUnavailableError as error:
@@ -27,6 +29,14 @@ async def open_database(settings: Settings, size: PoolSize, *, reads_only: bool 
     if reads_only and settings.database.read_url is not None:
         url = settings.database.read_url.get_secret_value()
     return Database(url, settings.database, pool_size(settings, size), _reviver(settings))
+
+
+def check_nodes(settings: Settings, nodes: int) -> None:
+    """Raise `ConfigurationError` where each of several nodes would start an embedded Postgres of its own."""
+    if settings.database.url is None and nodes > 1:
+        raise ConfigurationError(
+            f"MEMORY_DATABASE_URL is not set, but the cluster has {nodes} nodes: the embedded Postgres serves one only"
+        )
 
 
 def pool_size(settings: Settings, size: PoolSize) -> PoolSize:
@@ -46,3 +56,9 @@ def _reviver(settings: Settings) -> Callable[[], Awaitable[None]] | None:
         await asyncio.to_thread(ensure_running, settings.runtime.data_dir)
 
     return revive
+
+
+def _nodes() -> int:
+    if not ray.is_initialized():
+        return 1
+    return sum(node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]

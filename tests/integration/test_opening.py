@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from deployments.errors import ConfigurationError
 from deployments.settings import Settings
 from deployments.storage.database import PoolSize
-from deployments.storage.opening import open_database, pool_size
+from deployments.storage.opening import check_nodes, open_database, pool_size
 from tests.integration.postgres import PostgresServer
 
 
@@ -67,3 +68,15 @@ async def test_a_pool_opens_no_more_connections_than_it_may(settings: Settings) 
         count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
         assert await one.fetchval(count) == 3
     await database.close()
+
+
+def test_an_embedded_postgres_on_several_nodes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MEMORY_DATABASE_URL", raising=False)
+
+    check_nodes(Settings.load(), 1)
+    with pytest.raises(ConfigurationError, match="MEMORY_DATABASE_URL is not set, but the cluster has 2 nodes"):
+        check_nodes(Settings.load(), 2)
+
+
+def test_a_database_of_ones_own_serves_any_number_of_nodes(settings: Settings) -> None:
+    check_nodes(settings, 5)

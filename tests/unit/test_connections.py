@@ -1,0 +1,64 @@
+"""The pools of all replicas are held against what Postgres allows."""
+
+import pytest
+
+from deployments.errors import ConfigurationError
+from deployments.settings import Settings
+from serve_app.connections import Demand, check_demands, demands, most_replicas
+from tests.integration.service import capacity
+
+
+def deployment(**config: object) -> dict[str, object]:
+    """What Serve says of one."""
+    return {"deployment_config": config}
+
+
+def test_the_greatest_number_of_replicas_counts() -> None:
+    details = {
+        "applications": {
+            "memory": {
+                "deployments": {
+                    "Ingress": deployment(num_replicas=2, autoscaling_config=None),
+                    "Search": deployment(num_replicas=1, autoscaling_config={"max_replicas": 7}),
+                }
+            }
+        }
+    }
+
+    assert most_replicas(details, "memory") == {"Ingress": 2, "Search": 7}
+
+
+def test_each_deployment_asks_for_its_replicas_times_its_pool() -> None:
+    wanted = demands(capacity(), Settings.load(), {"Ingress": 2, "Search": 3, "Embedding": 1})
+
+    pools = capacity()
+    assert {(d.deployment, d.total) for d in wanted} == {
+        ("Ingress", 2 * pools.ingress.pool.most),
+        ("Search", 3 * pools.search.pool.most),
+        ("Embedding", pools.embedding.pool.most + 1),
+    }
+
+
+def test_searches_of_a_read_replica_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_DATABASE_READ_URL", "postgresql://elsewhere/db")
+
+    assert {d.deployment for d in demands(capacity(), Settings.load(), {})} == {"Ingress", "Embedding"}
+
+
+def test_the_environment_overrides_the_pools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_DATABASE_POOL_SIZE", "20")
+    monkeypatch.setenv("MEMORY_DATABASE_MAX_OVERFLOW", "10")
+
+    totals = {d.deployment: d.connections for d in demands(capacity(), Settings.load(), {})}
+
+    assert totals == {"Ingress": 30, "Search": 30, "Embedding": 31}
+
+
+def test_more_than_postgres_allows_is_refused_in_one_line_that_adds_up() -> None:
+    wanted = [Demand("Ingress", 2, 30), Demand("Search", 2, 20)]
+
+    check_demands(wanted, 100)
+    with pytest.raises(ConfigurationError) as refused:
+        check_demands(wanted, 99)
+    assert "add up to 100 (Ingress 2 x 30, Search 2 x 20), but Postgres allows 99" in refused.value.message
+    assert "\n" not in refused.value.message
