@@ -103,5 +103,8 @@ def test_the_haproxy_wrapper_makes_no_replica_a_503(tmp_path: Path) -> None:
     assert "Retry-After: 1" in head
     assert json.loads(body)["error"]["code"] == "unavailable"
     assert configuration.read_text() == (
-        "backend http-memory\n    option http-server-close\n    option http-pretend-keepalive\n    server SERVE_REPLICA-a 127.0.0.1:30000 check\n"
+        "backend http-memory\n"
+        "    option http-server-close\n"
+        "    option http-pretend-keepalive\n"
+        "    server SERVE_REPLICA-a 127.0.0.1:30000 check\n"
     )
