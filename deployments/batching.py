@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from deployments.errors import MemoryLayerError, OverloadedError
@@ -42,7 +43,8 @@ class MicroBatcher(Generic[Item, Result]):
         self._waiting.append((item, future))
         if self._free:
             self._free -= 1
-            task = asyncio.create_task(self._drain())
+            # In a context of its own: the log lines of a batch are not those of whoever happened to start it.
+            task = asyncio.create_task(self._drain(), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return await future

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import orjson
+import structlog
 from uuid_utils.compat import uuid7
 
 from deployments.errors import IdempotencyConflictError, InvalidRequestError, NotFoundError
@@ -73,9 +74,11 @@ class MessageRepository:
 
     async def store(self, drafts: Sequence[Draft]) -> list[Message | InvalidRequestError]:
         """Store messages, each together with its pending embedding; what cannot be stored fails alone."""
+        request_ids = sorted({each.request_id for each in drafts if each.request_id})
         try:
-            async with self._database.connection() as connection:
-                await self._insert(connection, drafts)
+            with structlog.contextvars.bound_contextvars(request_ids=request_ids):
+                async with self._database.connection() as connection:
+                    await self._insert(connection, drafts)
         except InvalidRequestError as error:
             if len(drafts) == 1:
                 return [error]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 
 import pytest
 
@@ -182,3 +183,18 @@ async def test_an_answer_of_the_wrong_length_is_an_error_and_leaves_nobody_waiti
         results = await asyncio.gather(*submit_all(batches, [1, 2]), return_exceptions=True)
 
     assert all(isinstance(result, Exception) for result in results)
+
+
+async def test_a_batch_does_not_run_in_the_context_of_whoever_started_it() -> None:
+    caller: ContextVar[str] = ContextVar("caller", default="nobody")
+    seen: list[str] = []
+
+    async def send(items: Sequence[int]) -> Sequence[int]:
+        seen.append(caller.get())
+        return items
+
+    caller.set("first")
+    batcher: MicroBatcher[int, int] = MicroBatcher(send, max_batch=10, slots=1, max_waiting=10)
+    await batcher.submit(1)
+
+    assert seen == ["nobody"]
