@@ -17,7 +17,6 @@ from typing import Annotated, Any, Literal
 import asyncpg
 import numpy as np
 import numpy.typing as npt
-import orjson
 import uvicorn
 from cachetools import LRUCache
 from fastapi import APIRouter, FastAPI, Query, Request
@@ -32,20 +31,19 @@ from deployments.schemas import (
     MAX_BATCH,
     Message,
     NewMessage,
-    Role,
     SearchAnswer,
-    SearchHit,
     SearchParameters,
     Weights,
 )
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
-from deployments.search.ranking import Ranked, rank
+from deployments.search.engine import to_hit
+from deployments.search.ranking import rank
 from deployments.settings import Settings
-from deployments.storage.candidates import BM25_B, BM25_K1, ROUGH_LIMIT, Candidate
+from deployments.storage.candidates import BM25_B, BM25_K1, ROUGH_LIMIT, to_candidate
 from deployments.storage.database import SESSION, Database, PoolSize
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
-from deployments.storage.messages import Draft, draft
+from deployments.storage.messages import Draft, draft, store_parameters
 from deployments.storage.named_queries import load_queries
 from deployments.storage.schema import database_url, prepare
 from loadtests.environment import use_the_services_database
@@ -117,30 +115,16 @@ class Floor:
                 k1=BM25_K1,
                 b=BM25_B,
             )
-            found = [_candidate(row) async for row in rows]
-        hits = [_hit(each) for each in rank(found, Weights(), datetime.now(UTC), parameters.top_k)]
+            found = [to_candidate(row) async for row in rows]
+        hits = [to_hit(each, explain=False) for each in rank(found, Weights(), datetime.now(UTC), parameters.top_k)]
         return SearchAnswer.model_construct(total=len(hits), degraded=False, items=hits)
 
     async def store(self, drafts: Sequence[Draft]) -> list[Message]:
         """One statement, committed before this returns."""
-        messages = [each.message for each in drafts]
         async with self._connection() as connection:
-            await self._messages.store_messages(
-                connection,
-                ids=[m.id for m in messages],
-                tenant_ids=[m.tenant_id for m in messages],
-                conversation_ids=[m.conversation_id for m in messages],
-                roles=[m.role for m in messages],
-                names=[m.name for m in messages],
-                contents=[m.content for m in messages],
-                metadatas=[orjson.dumps(m.metadata).decode() for m in messages],
-                overrides=[each.importance_override for each in drafts],
-                created_ats=[m.created_at for m in messages],
-                request_ids=[each.request_id for each in drafts],
-                now=messages[0].updated_at,
-                language=self.settings.search.language,
-            )
-        return messages
+            parameters = store_parameters(drafts, self.settings.search.language)
+            await self._messages.store_messages(connection, **parameters)
+        return [each.message for each in drafts]
 
     async def pending(self) -> int:
         """How many messages wait for their embedding."""
@@ -249,30 +233,6 @@ async def _draining(settings: Settings, url: str, provider: EmbeddingProvider) -
 
 async def _scores(messages: Sequence[Scorable], _: Sequence[str]) -> list[float]:
     return [importance(role=m.role, content=m.content, name=m.name) for m in messages]
-
-
-def _candidate(row: asyncpg.Record) -> Candidate:
-    fields = dict(row)
-    del fields["near"], fields["embedded"]
-    return Candidate(**fields)
-
-
-def _hit(ranked: Ranked) -> SearchHit:
-    found = ranked.candidate
-    return SearchHit.model_construct(
-        message_id=found.id,
-        conversation_id=found.conversation_id,
-        role=Role(found.role),
-        name=found.name,
-        content=found.content,
-        metadata=orjson.loads(found.metadata),
-        created_at=found.created_at,
-        score=ranked.score,
-        similarity=found.similarity,
-        importance=found.importance,
-        explanation=None,
-        neighbors=None,
-    )
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ class SearchEngine:
         embedding = await self._embedding(search)
         candidates = await self._find(request, embedding)
         ranked = rank(candidates.found, request.weights, datetime.now(UTC), request.top_k)
-        hits = [_to_hit(each, explain=request.explain) for each in ranked]
+        hits = [to_hit(each, explain=request.explain) for each in ranked]
         if request.neighbors:
             hits = await self._with_neighbors(request, hits)
         logger.info(
@@ -114,7 +114,8 @@ class SearchEngine:
         return [hit.model_copy(update={"neighbors": around[hit.message_id]}) for hit in hits]
 
 
-def _to_hit(ranked: Ranked, *, explain: bool) -> SearchHit:
+def to_hit(ranked: Ranked, *, explain: bool) -> SearchHit:
+    """A ranked candidate as it is answered."""
     found = ranked.candidate
     return SearchHit.model_construct(
         message_id=found.id,

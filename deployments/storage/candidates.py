@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -39,6 +39,9 @@ class Candidate(NamedTuple):
     importance: float | None
     similarity: float | None
     words: float
+
+
+_COLUMNS = len(Candidate._fields)
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,7 @@ class CandidateRepository:
             found = [row async for row in rows]
         if not found:
             return Candidates([])
-        columns = len(Candidate._fields)
-        return Candidates(
-            [Candidate(*row[:columns]) for row in found], near=found[0]["near"], embedded=found[0]["embedded"] or 0
-        )
+        return Candidates([to_candidate(row) for row in found], found[0]["near"], found[0]["embedded"] or 0)
 
     async def neighbors(self, tenant_id: str, message_ids: Sequence[UUID], reach: int) -> dict[UUID, list[Neighbor]]:
         """At most `reach` turns before and after each message, in time order."""
@@ -113,3 +113,8 @@ class CandidateRepository:
                 hit = fields.pop("hit_id")
                 around[hit].append(Neighbor(message_id=fields.pop("id"), **fields))
         return around
+
+
+def to_candidate(row: Sequence[Any]) -> Candidate:
+    """A row of `find_candidates`, whose first columns are a candidate's."""
+    return Candidate(*row[:_COLUMNS])

@@ -167,22 +167,7 @@ class MessageRepository:
         return int(retried)
 
     async def _insert(self, connection: object, drafts: Sequence[Draft]) -> None:
-        messages = [each.message for each in drafts]
-        await self._messages.store_messages(
-            connection,
-            ids=[m.id for m in messages],
-            tenant_ids=[m.tenant_id for m in messages],
-            conversation_ids=[m.conversation_id for m in messages],
-            roles=[m.role for m in messages],
-            names=[m.name for m in messages],
-            contents=[m.content for m in messages],
-            metadatas=[orjson.dumps(m.metadata).decode() for m in messages],
-            overrides=[each.importance_override for each in drafts],
-            created_ats=[m.created_at for m in messages],
-            request_ids=[each.request_id for each in drafts],
-            now=messages[0].updated_at,
-            language=self._language,
-        )
+        await self._messages.store_messages(connection, **store_parameters(drafts, self._language))
 
     async def _update(self, connection: object, message_id: UUID, after: dict[str, object]) -> None:
         await self._messages.update_message(
@@ -201,3 +186,22 @@ class MessageRepository:
         await self._jobs.enqueue_job(connection, message_id=message_id, tenant_id=tenant_id, request_id=request_id)
         await self._messages.forget_meaning(connection, id=message_id, tenant_id=tenant_id)
         await self._jobs.announce_jobs(connection)
+
+
+def store_parameters(drafts: Sequence[Draft], language: str) -> dict[str, object]:
+    """The parameters of `store_messages`: a list for each column."""
+    messages = [each.message for each in drafts]
+    return {
+        "ids": [m.id for m in messages],
+        "tenant_ids": [m.tenant_id for m in messages],
+        "conversation_ids": [m.conversation_id for m in messages],
+        "roles": [m.role for m in messages],
+        "names": [m.name for m in messages],
+        "contents": [m.content for m in messages],
+        "metadatas": [orjson.dumps(m.metadata).decode() for m in messages],
+        "overrides": [each.importance_override for each in drafts],
+        "created_ats": [m.created_at for m in messages],
+        "request_ids": [each.request_id for each in drafts],
+        "now": messages[0].updated_at,
+        "language": language,
+    }
