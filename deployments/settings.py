@@ -123,7 +123,7 @@ class OpenAISettings(BaseSettings):
 
     model_config = _group("MEMORY_OPENAI_")
 
-    base_url: str = "https://api.openai.com/v1"
+    base_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+")] = "https://api.openai.com/v1"
     api_key: SecretStr | None = None
     model: str = "text-embedding-3-small"
 

@@ -7,7 +7,7 @@ from typing import Any
 from deployments.capacity import Capacity
 from deployments.errors import ConfigurationError
 from deployments.settings import Settings
-from deployments.storage.opening import pool_size
+from deployments.storage.database import pool_size
 
 # Each embedding replica listens for new messages on a connection of its own.
 LISTENING = 1
@@ -30,11 +30,11 @@ class Demand:
 def demands(capacity: Capacity, settings: Settings, replicas: Mapping[str, int]) -> list[Demand]:
     """What each deployment may open on the main database. `replicas`: the greatest number of each."""
     connections = {
-        "Ingress": pool_size(settings, capacity.ingress.pool.size).most,
-        "Embedding": pool_size(settings, capacity.embedding.pool.size).most + LISTENING,
+        "Ingress": pool_size(settings.database, capacity.ingress.pool.size).most,
+        "Embedding": pool_size(settings.database, capacity.embedding.pool.size).most + LISTENING,
     }
     if settings.database.read_url is None:
-        connections["Search"] = pool_size(settings, capacity.search.pool.size).most
+        connections["Search"] = pool_size(settings.database, capacity.search.pool.size).most
     return [Demand(name, replicas.get(name, 1), count) for name, count in connections.items()]
 
 
@@ -55,6 +55,11 @@ def most_replicas(details: Mapping[str, Any], application: str) -> dict[str, int
     return {name: _most(each["deployment_config"]) for name, each in deployments.items()}
 
 
+def configured_replicas(application: Mapping[str, Any]) -> dict[str, int]:
+    """The same from an application of `serve_config.yaml`, before it is deployed."""
+    return {each["name"]: _most(each) for each in application.get("deployments", [])}
+
+
 def _most(config: Mapping[str, Any]) -> int:
     autoscaling = config.get("autoscaling_config")
-    return int(autoscaling["max_replicas"] if autoscaling else config["num_replicas"])
+    return int(autoscaling["max_replicas"] if autoscaling else config.get("num_replicas", 1))

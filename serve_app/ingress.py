@@ -56,11 +56,14 @@ async def _check_connections(database: Database, capacity: Capacity, settings: S
     details = await asyncio.to_thread(_serve_details)
     wanted = demands(capacity, settings, most_replicas(details, application))
     try:
-        async with database.connection() as connection:
-            allowed = await connection_limit(connection)
+        connection = await database.connect()
     except DatabaseUnavailableError:
         logger.warning("connections_not_checked")
         return
+    try:
+        allowed = await connection_limit(connection)
+    finally:
+        await connection.close()
     check_demands(wanted, allowed)
 
 

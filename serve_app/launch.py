@@ -17,10 +17,12 @@ from typing import Any
 import yaml
 from dotenv import load_dotenv
 
+from deployments.capacity import Capacity
 from deployments.errors import ConfigurationError, MemoryLayerError
-from deployments.settings import Settings
+from deployments.settings import Settings, known_names
 from deployments.storage import embedded
 from serve_app import cluster_environment, run_processes
+from serve_app.connections import check_demands, configured_replicas, demands
 
 _ROOT = Path(__file__).resolve().parents[1]
 _DEFAULT_HTTP_PORT = 8000
@@ -101,6 +103,7 @@ def _read_plan(options: argparse.Namespace) -> _Plan:
     load_dotenv(Path.cwd() / ".env", override=False)
     if options.data_dir is not None:
         os.environ.setdefault("MEMORY_DATA_DIR", str(options.data_dir))
+    _warn_of_unknown_settings()
     settings = Settings.load()
     data_dir = settings.runtime.data_dir.expanduser().resolve()
     # Replicas run in other directories than this process: a relative path would mean another place there.
@@ -188,6 +191,22 @@ def _prepare_database(plan: _Plan) -> None:
             embedded.ensure_running(plan.settings.runtime.data_dir)
     with _step("checking the database's schema"):
         schema.prepare(plan.settings)
+        _check_connections(plan, schema.allowed_connections(plan.settings))
+
+
+def _check_connections(plan: _Plan, allowed: int) -> None:
+    """Said here in one line; a replica says it too, where the service is not started by this."""
+    for application in plan.config["applications"]:
+        if application.get("import_path") == "serve_app.build:build_app":
+            capacity = Capacity.model_validate(application.get("args", {}))
+            check_demands(demands(capacity, plan.settings, configured_replicas(application)), allowed)
+
+
+def _warn_of_unknown_settings() -> None:
+    own = {cluster_environment.RUN_DIRECTORY_VARIABLE, "MEMORY_HAPROXY_BINARY"}
+    for name in sorted(set(os.environ) - known_names() - own):
+        if name.startswith("MEMORY_"):
+            _say(f"warning: {name} is no setting of this version: it has no effect")
 
 
 def _load_ray(plan: _Plan) -> ModuleType:
@@ -228,7 +247,11 @@ def _wait_until_ready(plan: _Plan, cluster: ModuleType) -> None:
 
 
 def _introduce(plan: _Plan) -> None:
-    token = "" if os.environ["RAY_AUTH_MODE"] != "token" else "   (its token: `ray get-auth-token`)"
+    token = (
+        ""
+        if os.environ["RAY_AUTH_MODE"] != "token"
+        else f"   (its token: {Path(sys.executable).with_name('ray')} get-auth-token)"
+    )
     message = (
         '{"tenant_id": "demo", "conversation_id": "first", "role": "user", '
         '"content": "My sister Ana moved to Lisbon in March."}'

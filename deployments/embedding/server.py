@@ -24,6 +24,7 @@ from deployments.storage.opening import open_database
 logger = structlog.get_logger(__name__)
 
 PROBE_SECONDS = 10.0
+PROBE_PATIENCE_SECONDS = 2.0
 
 Vector = npt.NDArray[np.float32]
 Query = tuple[str, str | None]
@@ -47,6 +48,7 @@ class EmbeddingServer:
             concurrency=capacity.concurrent_batches,
         )
         self._working = asyncio.create_task(worker.run())
+        self._probing: asyncio.Task[None] | None = None
         self._probe_due = 0.0
         self._trouble: str | None = None
 
@@ -60,14 +62,19 @@ class EmbeddingServer:
 
     async def probe(self) -> str | None:
         """Why the provider cannot embed, or None if it can. Asks it at most every ten seconds: calls may cost."""
-        if monotonic() >= self._probe_due:
-            self._probe_due = monotonic() + PROBE_SECONDS
-            try:
-                await self._provider.embed_queries(["ping"])
-                self._trouble = None
-            except EmbeddingError as error:
-                self._trouble = error.message
-        return self._trouble
+        if self._probing is None or (self._probing.done() and monotonic() >= self._probe_due):
+            self._probing = asyncio.create_task(self._ask_provider())
+        done, _ = await asyncio.wait([self._probing], timeout=PROBE_PATIENCE_SECONDS)
+        return self._trouble if done else self._trouble or "The embedding provider takes long to answer."
+
+    async def _ask_provider(self) -> None:
+        """In a task of its own: with the provider's retries it takes longer than those who ask have time."""
+        try:
+            await self._provider.embed_queries(["ping"])
+            self._trouble = None
+        except EmbeddingError as error:
+            self._trouble = error.message
+        self._probe_due = monotonic() + PROBE_SECONDS
 
     async def check_health(self) -> None:
         """Called by Serve. A replica whose worker died is replaced."""

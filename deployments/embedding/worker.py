@@ -154,6 +154,13 @@ class EmbeddingWorker:
     async def _importances(self, jobs: Sequence[Job]) -> Sequence[float]:
         return await self._score([Scorable(job.role, job.content, job.name) for job in jobs], _requests(jobs))
 
+    async def _importances_or_none(self, jobs: Sequence[Job]) -> Sequence[float | None]:
+        try:
+            return await self._importances(jobs)
+        except MemoryLayerError as error:
+            logger.warning("messages_not_scored", reason=error.message)
+            return [None] * len(jobs)
+
     async def _embeddings(self, jobs: Sequence[Job]) -> Vectors:
         return await self._provider.embed_documents(
             [document_text(job.role, job.name, job.content, job.created_at) for job in jobs]
@@ -163,8 +170,13 @@ class EmbeddingWorker:
         last = [job for job in jobs if job.attempts >= self._settings.max_attempts]
         if last:
             await self._give_up(claim_id, last, error)
-        delays = [(job.message_id, self._delay(job, error)) for job in jobs if job not in last]
-        if delays:
+        rest = [job for job in jobs if job not in last]
+        if rest:
+            importances = await self._importances_or_none(rest)
+            delays = [
+                (job.message_id, self._delay(job, error), importance)
+                for job, importance in zip(rest, importances, strict=True)
+            ]
             await self._jobs.postpone(claim_id, delays, error.message)
             logger.warning("messages_postponed", count=len(delays), reason=error.message, request_ids=_requests(jobs))
 
@@ -178,12 +190,7 @@ class EmbeddingWorker:
         )
 
     async def _give_up(self, claim_id: UUID, jobs: Sequence[Job], error: MemoryLayerError) -> None:
-        importances: Sequence[float | None]
-        try:
-            importances = await self._importances(jobs)
-        except MemoryLayerError as unscored:
-            logger.warning("messages_not_scored", reason=unscored.message)
-            importances = [None] * len(jobs)
+        importances = await self._importances_or_none(jobs)
         ids = [job.message_id for job in jobs]
         failed = await self._jobs.fail(claim_id, list(zip(ids, importances, strict=True)), error.message)
         logger.error("messages_failed", count=failed, reason=error.message, request_ids=_requests(jobs))

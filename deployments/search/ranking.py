@@ -34,7 +34,7 @@ def rank(candidates: Sequence[Candidate], weights: Weights, now: datetime, top_k
     """The `top_k` best candidates by the weighted sum of their parts, each scaled to 0..1; ties by newest first.
 
     Similarity and words are on scales of their own, so both are stretched over the candidates' range before they
-    are added: on LoCoMo that beats fusing reciprocal ranks by up to 5 points of recall (DESIGN.md, section 5).
+    are added: on LoCoMo that beats fusing reciprocal ranks by up to 5 points of recall (docs/measurements.md).
     A message that is not embedded yet is taken to mean what its words say: its words count for both.
     """
     words = scaled([c.words for c in candidates])

@@ -16,7 +16,7 @@ from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
 
 # Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), give 1.2 to 2 and 0.75 for
-# long documents; for turns of a chat, 0.9 and 0.4 (Anserini's defaults) did better: DESIGN.md, section 5.
+# long documents; for turns of a chat, 0.9 and 0.4 (Anserini's defaults) did better: docs/measurements.md.
 BM25_K1 = 0.9
 BM25_B = 0.4
 ROUGH_LIMIT = 2_000

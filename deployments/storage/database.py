@@ -59,6 +59,15 @@ class PoolSize:
     most: int
 
 
+def pool_size(settings: DatabaseSettings, size: PoolSize) -> PoolSize:
+    """The size from `serve_config.yaml`, unless the environment says otherwise."""
+    kept = size.kept if settings.pool_size is None else settings.pool_size
+    most = max(size.most, kept) if settings.pool_size is None else kept
+    if settings.max_overflow is not None:
+        most = kept + settings.max_overflow
+    return PoolSize(kept, most)
+
+
 class Database:
     """A pool that is opened when it is first needed, so that a replica can start before its database does.
 

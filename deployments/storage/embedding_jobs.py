@@ -81,14 +81,15 @@ class EmbeddingJobRepository:
             )
         return int(completed)
 
-    async def postpone(self, claim_id: UUID, delays: Sequence[tuple[UUID, float]], error: str) -> None:
-        """Give messages back, to be tried again after their delay in seconds."""
+    async def postpone(self, claim_id: UUID, delays: Sequence[tuple[UUID, float, float | None]], error: str) -> None:
+        """Give messages back, each to be tried again after its delay in seconds, with its importance if it has one."""
         async with self._database.connection() as connection:
             await self._queries.postpone_jobs(
                 connection,
                 claim_id=claim_id,
-                message_ids=[message_id for message_id, _ in delays],
-                delays=[delay for _, delay in delays],
+                message_ids=[message_id for message_id, _, _ in delays],
+                delays=[delay for _, delay, _ in delays],
+                importances=[importance for _, _, importance in delays],
                 error=error,
             )
 

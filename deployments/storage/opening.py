@@ -8,7 +8,7 @@ import structlog
 
 from deployments.errors import ConfigurationError, DatabaseUnavailableError
 from deployments.settings import Settings
-from deployments.storage.database import Database, PoolSize
+from deployments.storage.database import Database, PoolSize, pool_size
 from deployments.storage.embedded import ensure_running
 from deployments.storage.schema import database_url, prepare
 
@@ -28,7 +28,7 @@ async def open_database(settings: Settings, size: PoolSize, *, reads_only: bool 
     url = await asyncio.to_thread(database_url, settings)
     if reads_only and settings.database.read_url is not None:
         url = settings.database.read_url.get_secret_value()
-    return Database(url, settings.database, pool_size(settings, size), _reviver(settings))
+    return Database(url, settings.database, pool_size(settings.database, size), _reviver(settings))
 
 
 def check_nodes(settings: Settings, nodes: int) -> None:
@@ -37,15 +37,6 @@ def check_nodes(settings: Settings, nodes: int) -> None:
         raise ConfigurationError(
             f"MEMORY_DATABASE_URL is not set, but the cluster has {nodes} nodes: the embedded Postgres serves one only"
         )
-
-
-def pool_size(settings: Settings, size: PoolSize) -> PoolSize:
-    """The size from `serve_config.yaml`, unless the environment says otherwise."""
-    kept = size.kept if settings.database.pool_size is None else settings.database.pool_size
-    most = max(size.most, kept) if settings.database.pool_size is None else kept
-    if settings.database.max_overflow is not None:
-        most = kept + settings.database.max_overflow
-    return PoolSize(kept, most)
 
 
 def _reviver(settings: Settings) -> Callable[[], Awaitable[None]] | None:

@@ -29,10 +29,12 @@ def prepare(settings: Settings) -> None:
     An external database is not migrated: that is the operator's to decide (`alembic upgrade head`).
     Raises `ConfigurationError`, or `DatabaseUnavailableError` when the database cannot be reached.
     """
+    space = embedding_space(settings)
     url = database_url(settings)
     if settings.database.url is None and not asyncio.run(_with_connection(url, settings, _is_current)):
         upgrade(url)
-    asyncio.run(_with_connection(url, settings, partial(check, space=embedding_space(settings))))
+    asyncio.run(_with_connection(url, settings, partial(_check_language, language=settings.search.language)))
+    asyncio.run(_with_connection(url, settings, partial(check, space=space)))
 
 
 def database_url(settings: Settings) -> str:
@@ -94,6 +96,13 @@ async def _with_connection(url: str, settings: Settings, do: Callable[[OwnConnec
         await connection.close()
 
 
+async def _check_language(connection: OwnConnection, language: str) -> None:
+    if not await load_queries("schema").has_language(connection, language=language):
+        raise ConfigurationError(
+            f"MEMORY_SEARCH_LANGUAGE: Postgres has no text search configuration {language}; `simple` fits any language"
+        )
+
+
 async def _is_current(connection: OwnConnection) -> bool:
     return await _revision(connection) == expected_revision()
 
@@ -103,6 +112,11 @@ async def _revision(connection: AnyConnection) -> str | None:
         return str(await load_queries("schema").schema_revision(connection))
     except asyncpg.UndefinedTableError:
         return None
+
+
+def allowed_connections(settings: Settings) -> int:
+    """How many connections the settings' database allows. Raises `DatabaseUnavailableError`."""
+    return asyncio.run(_with_connection(database_url(settings), settings, connection_limit))
 
 
 async def connection_limit(connection: AnyConnection) -> int:

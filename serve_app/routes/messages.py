@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
 
-from deployments.errors import MemoryLayerError
+from deployments.errors import InvalidRequestError, MemoryLayerError
 from deployments.schemas import (
     MAX_BATCH,
     MAX_PAGE,
@@ -120,8 +120,16 @@ async def store_message(
         207: {"model": BatchAnswer, "description": "Some were stored, some were not: see the items."},
     },
 )
-async def store_batch(batch: Batch, services: ServicesOf, request_id: RequestId, response: Response) -> BatchAnswer:
-    """Store up to 1,000 messages. A bad one does not lose the others."""
+async def store_batch(
+    batch: Batch,
+    services: ServicesOf,
+    request_id: RequestId,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=False)] = None,
+) -> BatchAnswer:
+    """Store up to 1,000 messages. A bad one does not lose the others. `Idempotency-Key` is for single messages."""
+    if idempotency_key is not None:
+        raise InvalidRequestError("A batch takes no Idempotency-Key: it would not keep a retry from storing twice.")
     now = datetime.now(UTC)
     checked = [_check(item) for item in batch.messages]
     drafts = [draft(new, request_id, now) for new in checked if isinstance(new, NewMessage)]

@@ -155,7 +155,7 @@ async def test_a_failure_of_the_old_content_is_not_held_against_the_new(service:
     claim_id, jobs = await claim(service)
     await change(service, stored["id"], content="new")
 
-    await service.jobs.postpone(claim_id, [(job.message_id, 3600.0) for job in jobs], "too late")
+    await service.jobs.postpone(claim_id, [(job.message_id, 3600.0, None) for job in jobs], "too late")
     assert await service.jobs.fail(claim_id, [(job.message_id, None) for job in jobs], "too late") == 0
 
     now = await get(service, stored["id"])

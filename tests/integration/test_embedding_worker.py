@@ -244,3 +244,14 @@ async def test_what_can_never_be_written_fails_in_the_end(service: Service, unfi
     now = await get(service, stored["id"])
     assert now["embedding_status"] == "failed"
     assert now["embedding_error"]
+
+
+async def test_importance_does_not_wait_for_an_embedding_that_is_postponed(service: Service) -> None:
+    stored = await store(service)
+    worker = worker_with(service, Scripted(EmbeddingUnavailableError("Away for now.")))
+
+    await worker.work_once()
+
+    now = await get(service, stored["id"])
+    assert now["embedding_status"] == "pending"
+    assert 0 < now["importance_score"] < 1

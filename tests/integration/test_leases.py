@@ -85,7 +85,7 @@ async def test_what_comes_after_the_lease_ran_out_is_not_written(service: Servic
     await service.jobs.claim(late, 10, 0.0)
     (job,) = await service.jobs.claim(uuid4(), 10, 60.0)
 
-    await service.jobs.postpone(late, [(job.message_id, 3600.0)], "too late")
+    await service.jobs.postpone(late, [(job.message_id, 3600.0, None)], "too late")
     await service.jobs.extend(late, [job.message_id], 3600.0)
     assert await service.jobs.fail(late, [(job.message_id, None)], "too late") == 0
 

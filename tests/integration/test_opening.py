@@ -6,8 +6,8 @@ import pytest
 
 from deployments.errors import ConfigurationError
 from deployments.settings import Settings
-from deployments.storage.database import PoolSize
-from deployments.storage.opening import check_nodes, open_database, pool_size
+from deployments.storage.database import PoolSize, pool_size
+from deployments.storage.opening import check_nodes, open_database
 from tests.integration.postgres import PostgresServer
 
 
@@ -58,7 +58,7 @@ async def test_the_environment_takes_the_place_of_the_configs_pool_size(
         if value is not None:
             monkeypatch.setenv(f"MEMORY_DATABASE_{name}", value)
 
-    assert pool_size(Settings.load(), PoolSize(2, 8)) == expected
+    assert pool_size(Settings.load().database, PoolSize(2, 8)) == expected
 
 
 async def test_a_pool_opens_no_more_connections_than_it_may(settings: Settings) -> None:

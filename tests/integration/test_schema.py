@@ -225,3 +225,25 @@ def test_another_space_is_refused(
     assert "MEMORY_EMBEDDING_PROVIDER" in line
     assert "MEMORY_EMBEDDING_DIMENSIONS" in line
     assert fetch(database_url, "SELECT dimensions FROM embedding_space") == [SPACE.dimensions]
+
+
+def test_a_language_that_postgres_does_not_know_is_refused(
+    database_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMORY_SEARCH_LANGUAGE", "klingon")
+
+    with pytest.raises(ConfigurationError, match=r"MEMORY_SEARCH_LANGUAGE.*klingon"):
+        prepare(Settings.load())
+
+
+def test_a_provider_without_its_key_does_not_claim_the_database(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade(empty_url)
+    monkeypatch.setenv("MEMORY_DATABASE_URL", empty_url)
+    monkeypatch.setenv("MEMORY_EMBEDDING_PROVIDER", "google_gemini")
+    monkeypatch.delenv("MEMORY_GEMINI_API_KEY", raising=False)
+
+    with pytest.raises(ConfigurationError, match="MEMORY_GEMINI_API_KEY"):
+        prepare(Settings.load())
+    assert fetch(empty_url, "SELECT model FROM embedding_space") == []

@@ -15,7 +15,8 @@ def budget_seconds(timeout_seconds: float) -> float:
     """How long one request may take with all its attempts and waits.
 
     Longer than one timeout, so that a request that hung can be sent again; with the default timeout
-    (30 s) shorter than the default lease (60 s), so that nobody else claims the batch meanwhile.
+    (30 s) still short enough for a batch that is split over requests to end in minutes. The worker extends its
+    claim meanwhile, so that nobody else takes the batch.
     """
     return timeout_seconds * _BUDGET_FACTOR
 

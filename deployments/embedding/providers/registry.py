@@ -18,13 +18,18 @@ _OPENAI_DIMENSIONS = {
 def embedding_space(settings: Settings) -> EmbeddingSpace:
     """The model and the number of dimensions that the settings ask for, without loading a model.
 
-    Raises `ConfigurationError` when the number of dimensions is neither set nor known, or impossible.
+    Raises `ConfigurationError` when the number of dimensions is neither set nor known, or impossible, and when the
+    provider lacks its key: a database is not to be claimed for a provider that cannot be made.
     """
     asked = settings.embedding.dimensions
     match settings.embedding.provider:
         case ProviderName.LOCAL:
             return EmbeddingSpace(_LOCAL_MODEL, _local_dimensions(asked))
         case ProviderName.GOOGLE_GEMINI:
+            if settings.gemini.api_key is None:
+                raise ConfigurationError(
+                    "MEMORY_GEMINI_API_KEY must be set for MEMORY_EMBEDDING_PROVIDER=google_gemini"
+                )
             return EmbeddingSpace(_resource_name(settings.gemini.model), asked or _GEMINI_DIMENSIONS)
         case ProviderName.OPENAI_COMPATIBLE:
             model = settings.openai.model

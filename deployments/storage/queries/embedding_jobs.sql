@@ -39,11 +39,23 @@ WITH results AS (
 )
 SELECT count(*) FROM completed;
 
--- name: postpone_jobs!
-UPDATE embedding_jobs j SET
-    claim_id = NULL, available_at = now() + make_interval(secs => d.delay), last_error = :error
-FROM (SELECT * FROM unnest(:message_ids::uuid[], :delays::float8[]) AS d(message_id, delay)) d
-WHERE j.message_id = d.message_id AND j.claim_id = :claim_id;
+-- name: postpone_jobs$
+-- What was scored already is kept: importance does not wait for an embedding that is long in coming.
+WITH results AS (
+    SELECT * FROM unnest(:message_ids::uuid[], :delays::float8[], :importances::float8[])
+        AS r(message_id, delay, importance)
+), ours AS (
+    UPDATE embedding_jobs j SET
+        claim_id = NULL, available_at = now() + make_interval(secs => r.delay), last_error = :error
+    FROM results r
+    WHERE j.message_id = r.message_id AND j.claim_id = :claim_id
+    RETURNING j.message_id, j.tenant_id, r.importance
+), scored AS (
+    UPDATE messages m SET importance = ours.importance
+    FROM ours
+    WHERE m.id = ours.message_id AND m.tenant_id = ours.tenant_id AND ours.importance IS NOT NULL
+)
+SELECT count(*) FROM ours;
 
 -- name: fail_jobs$
 -- The last attempt is over: the message stays, found by its words, and can be tried again.

@@ -19,16 +19,18 @@ assert embedding_space(Settings.load()).dimensions == 256
 assert not {"wordllama", "google.generativeai", "google.api_core", "openai"} & set(sys.modules)
 """
 
+GEMINI_KEY = {"MEMORY_GEMINI_API_KEY": "key"}
+
 
 @pytest.mark.parametrize(
     ("provider", "environment", "space"),
     [
         ("local", {}, EmbeddingSpace("wordllama/l2_supercat", 256)),
         ("local", {"MEMORY_EMBEDDING_DIMENSIONS": "64"}, EmbeddingSpace("wordllama/l2_supercat", 64)),
-        ("google_gemini", {}, EmbeddingSpace("models/gemini-embedding-001", 768)),
+        ("google_gemini", GEMINI_KEY, EmbeddingSpace("models/gemini-embedding-001", 768)),
         (
             "google_gemini",
-            {"MEMORY_GEMINI_MODEL": "gemini-embedding-001", "MEMORY_EMBEDDING_DIMENSIONS": "3072"},
+            GEMINI_KEY | {"MEMORY_GEMINI_MODEL": "gemini-embedding-001", "MEMORY_EMBEDDING_DIMENSIONS": "3072"},
             EmbeddingSpace("models/gemini-embedding-001", 3072),
         ),
         ("openai_compatible", {}, EmbeddingSpace("text-embedding-3-small", 1536)),
