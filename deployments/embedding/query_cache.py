@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from cachetools import LRUCache
 
+from deployments.embedding.providers.protocol import Vector
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
-
-Vector = npt.NDArray[np.float32]
 
 
 class QueryCache:

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import structlog
 from ray.serve.handle import DeploymentHandle
 
 from deployments.capacity import EmbeddingCapacity
+from deployments.embedding.providers.protocol import Vector
 from deployments.embedding.providers.registry import create_provider
 from deployments.embedding.query_cache import QueryCache
 from deployments.embedding.worker import EmbeddingWorker
@@ -26,7 +25,6 @@ logger = structlog.get_logger(__name__)
 PROBE_SECONDS = 10.0
 PROBE_PATIENCE_SECONDS = 2.0
 
-Vector = npt.NDArray[np.float32]
 Query = tuple[str, str | None]
 
 

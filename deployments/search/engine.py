@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, perf_counter
 
-import numpy as np
-import numpy.typing as npt
 import orjson
 import structlog
 from cachetools import LRUCache
 
+from deployments.embedding.providers.protocol import Vector
 from deployments.errors import EmbeddingError, MemoryLayerError, UnavailableError
 from deployments.schemas import Role, SearchAnswer, SearchHit, SearchRequest
 from deployments.search.ranking import Ranked, rank
@@ -20,7 +19,6 @@ from deployments.storage.candidates import CandidateRepository, Candidates
 
 logger = structlog.get_logger(__name__)
 
-Vector = npt.NDArray[np.float32]
 
 # While the embedding side is away, only so often does a search pay the timeout to see whether it is back.
 EMBEDDING_PAUSE_SECONDS = 1.0

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from ray.serve.handle import DeploymentHandle
 
 from deployments.batching import MicroBatcher
 from deployments.capacity import SearchCapacity
+from deployments.embedding.providers.protocol import Vector
 from deployments.embedding.providers.registry import embedding_space
 from deployments.errors import EmbeddingUnavailableError, MemoryLayerError
 from deployments.handles import RemoteMethod
@@ -18,8 +17,6 @@ from deployments.search.engine import Search, SearchEngine
 from deployments.settings import Settings
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.opening import open_database
-
-Vector = npt.NDArray[np.float32]
 
 
 class SearchServer:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import orjson
 from pgvector import HalfVector
 
-from deployments.schemas import Neighbor, SearchRequest
+from deployments.schemas import Neighbor, SearchParameters, SearchRequest
 from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
 
@@ -42,6 +42,7 @@ class Candidate(NamedTuple):
 
 
 _COLUMNS = len(Candidate._fields)
+_PARAMETERS = set(SearchParameters.model_fields) - {"top_k"}
 
 
 @dataclass(frozen=True)
@@ -77,18 +78,7 @@ class CandidateRepository:
         async with self._database.connection() as connection:
             rows = self._queries.find_candidates(
                 connection,
-                **request.model_dump(
-                    include={
-                        "tenant_id",
-                        "query",
-                        "conversation_id",
-                        "role",
-                        "min_importance",
-                        "created_after",
-                        "created_before",
-                        "include_archived",
-                    }
-                ),
+                **request.model_dump(include=_PARAMETERS),
                 metadata=None if request.metadata is None else orjson.dumps(request.metadata).decode(),
                 embedding=None if embedding is None else HalfVector(embedding),
                 exact=exact,

@@ -1,11 +1,13 @@
 """The named queries of `queries/*.sql`."""
 
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import aiosql
 
 
+@cache
 def load_queries(name: str, **literals: int) -> Any:
     """The queries of one file, as async functions of a connection and named parameters.
 

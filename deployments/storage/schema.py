@@ -33,8 +33,7 @@ def prepare(settings: Settings) -> None:
     url = database_url(settings)
     if settings.database.url is None and not asyncio.run(_with_connection(url, settings, _is_current)):
         upgrade(url)
-    asyncio.run(_with_connection(url, settings, partial(_check_language, language=settings.search.language)))
-    asyncio.run(_with_connection(url, settings, partial(check, space=space)))
+    asyncio.run(_with_connection(url, settings, partial(_accept, language=settings.search.language, space=space)))
 
 
 def database_url(settings: Settings) -> str:
@@ -94,6 +93,11 @@ async def _with_connection(url: str, settings: Settings, do: Callable[[OwnConnec
         return await do(connection)
     finally:
         await connection.close()
+
+
+async def _accept(connection: OwnConnection, language: str, space: EmbeddingSpace) -> None:
+    await _check_language(connection, language)
+    await check(connection, space)
 
 
 async def _check_language(connection: OwnConnection, language: str) -> None:
