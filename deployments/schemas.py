@@ -20,11 +20,9 @@ from pydantic import (
 )
 
 MAX_CONTENT_CHARACTERS = 100_000
-MAX_QUERY_CHARACTERS = 100_000
 MAX_METADATA_BYTES = 16_384
 MAX_METADATA_DEPTH = 8
 MAX_BATCH = 1_000
-MAX_TOP_K = 100
 MAX_PAGE = 200
 CLOCK_SKEW = timedelta(minutes=5)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,20 +48,6 @@ CONVERSATION_EXAMPLE: dict[str, JsonValue] = {
     "first_message_at": "2026-11-23T09:30:00Z",
     "last_message_at": "2026-11-23T09:31:00Z",
 }
-HIT_EXAMPLE: dict[str, JsonValue] = {
-    "message_id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
-    "conversation_id": "conv-1",
-    "role": "user",
-    "name": "Ada",
-    "content": "I love Python programming",
-    "metadata": {"channel": "web"},
-    "created_at": "2026-11-23T09:30:00Z",
-    "score": 0.97,
-    "similarity": 0.81,
-    "importance": 0.62,
-    "explanation": {"similarity": 0.5, "words": 0.47, "importance": 0.0, "recency": 0.0},
-    "neighbors": None,
-}
 
 
 class Role(StrEnum):
@@ -83,7 +67,7 @@ class EmbeddingStatus(StrEnum):
     FAILED = "failed"
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("must not hold the character NUL")
     try:
@@ -93,7 +77,7 @@ def _storable(text: str) -> str:
     return text
 
 
-def _not_blank(text: str) -> str:
+def not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be blank")
     return text
@@ -104,10 +88,10 @@ def _plausible_time(when: datetime) -> datetime:
         raise ValueError("must not be before 1970")
     if when > datetime.now(UTC) + CLOCK_SKEW:
         raise ValueError("must not be in the future")
-    return _in_utc(when)
+    return in_utc(when)
 
 
-def _in_utc(when: datetime) -> datetime:
+def in_utc(when: datetime) -> datetime:
     try:
         return when.astimezone(UTC)
     except OverflowError:
@@ -153,32 +137,24 @@ def _sound_metadata(value: Any) -> Any:
     return value
 
 
-Identifier = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_storable), AfterValidator(_not_blank)]
+Identifier = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(storable), AfterValidator(not_blank)]
 Content = Annotated[
     str,
     Field(min_length=1, max_length=MAX_CONTENT_CHARACTERS),
-    AfterValidator(_storable),
-    AfterValidator(_not_blank),
-]
-Query = Annotated[
-    str,
-    Field(min_length=1, max_length=MAX_QUERY_CHARACTERS),
-    AfterValidator(_storable),
-    AfterValidator(_not_blank),
+    AfterValidator(storable),
+    AfterValidator(not_blank),
 ]
 Metadata = Annotated[dict[str, Any], BeforeValidator(_sound_metadata)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Weight = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 PastTime = Annotated[AwareDatetime, AfterValidator(_plausible_time)]
-Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K)]
+Time = Annotated[AwareDatetime, AfterValidator(in_utc)]
 
 
-class _Value(BaseModel):
+class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class NewMessage(_Value):
+class NewMessage(Value):
     """A message to store."""
 
     model_config = ConfigDict(
@@ -208,7 +184,7 @@ class NewMessage(_Value):
     )
 
 
-class MessageChange(_Value):
+class MessageChange(Value):
     """What to change of a message. What is left out stays; a change of content or name is embedded again."""
 
     model_config = ConfigDict(
@@ -230,7 +206,7 @@ class MessageChange(_Value):
         return self
 
 
-class Message(_Value):
+class Message(Value):
     """A stored message."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [MESSAGE_EXAMPLE]})
@@ -252,7 +228,7 @@ class Message(_Value):
     updated_at: datetime
 
 
-class MessagePage(_Value):
+class MessagePage(Value):
     """Some messages, newest first."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"items": [MESSAGE_EXAMPLE], "next_cursor": None}]})
@@ -261,7 +237,7 @@ class MessagePage(_Value):
     next_cursor: str | None = Field(description="Give it back as `cursor` for the next page; null at the end.")
 
 
-class Conversation(_Value):
+class Conversation(Value):
     """What is known of a conversation."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [CONVERSATION_EXAMPLE]})
@@ -272,101 +248,10 @@ class Conversation(_Value):
     last_message_at: datetime
 
 
-class ConversationPage(_Value):
+class ConversationPage(Value):
     """Some conversations, the most recently used first."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"items": [CONVERSATION_EXAMPLE], "next_cursor": None}]})
 
     items: list[Conversation]
     next_cursor: str | None
-
-
-class Weights(_Value):
-    """How much each part counts in a score. They need not add up to anything."""
-
-    similarity: Weight = 0.5
-    words: Weight = 0.5
-    importance: Weight = 0.0
-    recency: Weight = 0.0
-
-
-class SearchParameters(_Value):
-    """What to look for, and among which messages."""
-
-    tenant_id: Identifier = Field(description="Whose memory it is.")
-    query: Query = Field(description="What to look for.")
-    top_k: TopK = 10
-    conversation_id: Identifier | None = None
-    role: Role | None = None
-    min_importance: Share | None = None
-    created_after: Time | None = Field(default=None, description="Inclusive.")
-    created_before: Time | None = Field(default=None, description="Exclusive.")
-    include_archived: bool = False
-
-
-class SearchRequest(SearchParameters):
-    """What to look for, among which messages, and how to rank and answer."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "tenant_id": "acme",
-                    "query": "Which language does Ada like?",
-                    "top_k": 5,
-                    "metadata": {"channel": "web"},
-                    "explain": True,
-                }
-            ]
-        }
-    )
-
-    metadata: Metadata | None = Field(default=None, description="Messages whose metadata holds all of this.")
-    weights: Weights = Weights()
-    explain: bool = Field(default=False, description="Say what each score is made of.")
-    neighbors: int = Field(default=0, ge=0, le=5, description="How many turns before and after each hit to return.")
-
-
-class Neighbor(_Value):
-    """A turn before or after a hit, in the same conversation."""
-
-    message_id: UUID
-    role: Role
-    name: str | None
-    content: str
-    created_at: datetime
-
-
-class SearchHit(_Value):
-    """A message that matters to the query."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [HIT_EXAMPLE]})
-
-    message_id: UUID
-    conversation_id: str
-    role: Role
-    name: str | None
-    content: str
-    metadata: dict[str, Any]
-    created_at: datetime
-    score: float = Field(description="What the hits are ordered by; comparable within one answer.")
-    similarity: float | None = Field(
-        description="Cosine similarity to the query, -1 to 1; null while the message is not embedded."
-    )
-    importance: float | None
-    explanation: dict[str, float] | None = Field(
-        default=None, description="With `explain`: the parts of the score, which add up to it."
-    )
-    neighbors: list[Neighbor] | None = Field(default=None, description="With `neighbors`: in time order.")
-
-
-class SearchAnswer(_Value):
-    """The hits, best first."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"total": 1, "degraded": False, "items": [HIT_EXAMPLE]}]})
-
-    total: int = Field(description="How many hits are in this answer.")
-    degraded: bool = Field(
-        default=False, description="True when the query could not be embedded and words alone decided."
-    )
-    items: list[SearchHit]

@@ -133,9 +133,13 @@ class SearchSettings(BaseSettings):
 
     model_config = _group("MEMORY_SEARCH_")
 
-    candidates: int = Field(default=100, ge=10, le=1000)
-    exact_limit: int = Field(default=20_000, ge=0)
+    candidates: int = Field(default=40, ge=10, le=1000)
+    exact_limit: int = Field(default=10_000, ge=0)
     language: str = Field(default="english", pattern=r"^[a-z_]{1,63}$")
+    bm25_k1: float = Field(default=1.2, ge=0, le=10, allow_inf_nan=False)
+    bm25_b: float = Field(default=0.75, ge=0, le=1)
+    neighbor_share: float = Field(default=0.5, ge=0, le=1)
+    subtract_mean: bool = True
     embedding_timeout_seconds: float = Field(default=2.0, gt=0)
 
 

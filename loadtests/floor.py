@@ -20,27 +20,21 @@ import numpy.typing as npt
 import uvicorn
 from cachetools import LRUCache
 from fastapi import APIRouter, FastAPI, Query, Request
-from pgvector import HalfVector
 from pgvector.asyncpg import register_vector
 from pydantic import BaseModel, Field
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.embedding.providers.registry import create_provider, embedding_space
 from deployments.embedding.worker import EmbeddingWorker
-from deployments.schemas import (
-    MAX_BATCH,
-    Message,
-    NewMessage,
-    SearchAnswer,
-    SearchParameters,
-    Weights,
-)
+from deployments.schemas import MAX_BATCH, Message, NewMessage
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
+from deployments.search.bm25 import Bm25
 from deployments.search.engine import to_hit
-from deployments.search.ranking import rank
+from deployments.search.ranking import Question, rank
+from deployments.search_schemas import SearchAnswer, SearchParameters, SearchRequest
 from deployments.settings import Settings
-from deployments.storage.candidates import BM25_B, BM25_K1, ROUGH_LIMIT, to_candidate
+from deployments.storage.candidates import search_parameters, to_candidates
 from deployments.storage.database import SESSION, Database, PoolSize
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.messages import Draft, draft, store_parameters
@@ -93,6 +87,8 @@ class Floor:
 
     def __post_init__(self) -> None:
         dimensions = embedding_space(self.settings).dimensions
+        search = self.settings.search
+        self._bm25 = Bm25(search.bm25_k1, search.bm25_b, search.neighbor_share)
         self._search = load_queries("search", dimensions=dimensions)
         self._messages = load_queries("messages")
         self._jobs = load_queries("embedding_jobs")
@@ -102,21 +98,19 @@ class Floor:
         """Embed the query, find candidates, rank them."""
         embedding = await self._embedded(parameters.query)
         limit = max(self.settings.search.candidates, parameters.top_k)
+        request = SearchRequest.model_validate(parameters.model_dump())
         async with self._connection() as connection:
             rows = self._search.find_candidates(
                 connection,
-                **parameters.model_dump(exclude={"top_k"}),
-                metadata=None,
-                embedding=HalfVector(embedding),
+                **search_parameters(request, embedding, self.settings.search, limit),
                 exact=True,
-                limit=limit,
-                rough_limit=ROUGH_LIMIT,
-                language=self.settings.search.language,
-                k1=BM25_K1,
-                b=BM25_B,
+                scan_words=True,
             )
-            found = [to_candidate(row) async for row in rows]
-        hits = [to_hit(each, explain=False) for each in rank(found, Weights(), datetime.now(UTC), parameters.top_k)]
+            found = to_candidates([row async for row in rows])
+        question = Question(request.query, datetime.now(UTC))
+        hits = [
+            to_hit(each, explain=False) for each in rank(found, question, request.weights, self._bm25, request.top_k)
+        ]
         return SearchAnswer.model_construct(total=len(hits), degraded=False, items=hits)
 
     async def store(self, drafts: Sequence[Draft]) -> list[Message]:

@@ -26,7 +26,7 @@ logger = structlog.get_logger(__name__)
 
 
 class IngressServer:
-    """One replica of the front door. A store needs no other deployment; a search crosses to Search."""
+    """One replica of the front door. A store needs no other deployment; a search or a context crosses to Search."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, capacity: Capacity, search: DeploymentHandle[Any], embedding: DeploymentHandle[Any]
@@ -41,6 +41,7 @@ class IngressServer:
             capacity.ingress,
             self._database,
             RemoteMethod(search, "search_many", SearchUnavailableError, timeout),
+            RemoteMethod(search, "assemble_many", SearchUnavailableError, timeout),
             RemoteMethod(embedding, "probe", UnavailableError, CHECK_TIMEOUT_SECONDS),
         )
 

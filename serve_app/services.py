@@ -3,12 +3,15 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from deployments.batching import MicroBatcher
-from deployments.capacity import IngressCapacity
+from deployments.batching import Item, MicroBatcher, Result
+from deployments.capacity import Batches, IngressCapacity
+from deployments.context_schemas import ContextAnswer
 from deployments.embedding.providers.registry import embedding_space
 from deployments.errors import MemoryLayerError
-from deployments.schemas import Message, SearchAnswer
+from deployments.schemas import Message
+from deployments.search.context_assembler import Context
 from deployments.search.engine import Search
+from deployments.search_schemas import SearchAnswer
 from deployments.settings import HttpSettings, Settings
 from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database
@@ -18,11 +21,12 @@ from deployments.storage.schema import check
 from serve_app.health import HealthReporter
 
 SearchMany = Callable[[Sequence[Search]], Awaitable[Sequence[SearchAnswer | MemoryLayerError]]]
+AssembleMany = Callable[[Sequence[Context]], Awaitable[Sequence[ContextAnswer | MemoryLayerError]]]
 
 
 @dataclass(frozen=True)
 class Services:
-    """`store` and `search` gather what waits; the repositories do one call at a time."""
+    """`store`, `search` and `assemble` gather what waits; the repositories do one call at a time."""
 
     http: HttpSettings
     messages: MessageRepository
@@ -30,6 +34,7 @@ class Services:
     health: HealthReporter
     store: Callable[[Draft], Awaitable[Message]]
     search: Callable[[Search], Awaitable[SearchAnswer]]
+    assemble: Callable[[Context], Awaitable[ContextAnswer]]
 
 
 def create_services(
@@ -37,22 +42,11 @@ def create_services(
     capacity: IngressCapacity,
     database: Database,
     search_many: SearchMany,
+    assemble_many: AssembleMany,
     probe_embedding: Callable[[], Awaitable[str | None]],
 ) -> Services:
-    """`search_many` answers several searches at once; `probe_embedding` says why embedding is away, or None."""
+    """What ends in `_many` answers several at once; `probe_embedding` says why embedding is away, or None."""
     messages = MessageRepository(database, settings.search.language)
-    stores: MicroBatcher[Draft, Message] = MicroBatcher(
-        messages.store,
-        max_batch=capacity.store.size,
-        slots=capacity.store.slots,
-        max_waiting=capacity.store.waiting,
-    )
-    searches: MicroBatcher[Search, SearchAnswer] = MicroBatcher(
-        search_many,
-        max_batch=capacity.search.size,
-        slots=capacity.search.slots,
-        max_waiting=capacity.search.waiting,
-    )
 
     async def check_schema() -> None:
         async with database.connection() as connection:
@@ -65,6 +59,15 @@ def create_services(
         health=HealthReporter(
             EmbeddingJobRepository(database), check_schema, probe_embedding, settings.runtime.environment
         ),
-        store=stores.submit,
-        search=searches.submit,
+        store=_together(messages.store, capacity.store),
+        search=_together(search_many, capacity.search),
+        # Apart from the searches: a context takes longer, and is not to hold up those that would wait with it.
+        assemble=_together(assemble_many, capacity.search),
     )
+
+
+def _together(
+    send: Callable[[Sequence[Item]], Awaitable[Sequence[Result | MemoryLayerError]]], batches: Batches
+) -> Callable[[Item], Awaitable[Result]]:
+    batcher = MicroBatcher(send, max_batch=batches.size, slots=batches.slots, max_waiting=batches.waiting)
+    return batcher.submit

@@ -1,16 +1,28 @@
 """In which order candidates are returned. Pure: the clock is passed in."""
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from heapq import nlargest
+from itertools import pairwise
 from typing import NamedTuple
+from uuid import UUID
 
-from deployments.schemas import Weights
-from deployments.storage.candidates import Candidate
+import numpy as np
+import numpy.typing as npt
+
+from deployments.search.bm25 import Bm25, Floats, frequencies, rarities
+from deployments.search.repetition import repetitions
+from deployments.search.speakers import Speakers
+from deployments.search.times import asks_when, span_asked_for, tells_when
+from deployments.search_schemas import Weights
+from deployments.storage.candidates import Candidate, Candidates
 
 HALF_LIFE_DAYS = 30.0
 SECONDS_PER_DAY = 86_400
+# Where the answer is a time, a message that says when is a better guess, but no more than that; and a long message
+# nearly always says some time or other.
+TELLS_WHEN = 0.25
+TELLING_CHARACTERS = 300
 
 
 class Parts(NamedTuple):
@@ -18,8 +30,12 @@ class Parts(NamedTuple):
 
     similarity: float
     words: float
+    speaker: float
+    time: float
     importance: float
     recency: float
+    session: float
+    repetition: float
 
 
 class Ranked(NamedTuple):
@@ -30,38 +46,42 @@ class Ranked(NamedTuple):
     parts: Parts
 
 
-def rank(candidates: Sequence[Candidate], weights: Weights, now: datetime, top_k: int) -> list[Ranked]:
-    """The `top_k` best candidates by the weighted sum of their parts, each scaled to 0..1; ties by newest first.
+@dataclass(frozen=True)
+class Question:
+    """What is asked, and when."""
 
-    Similarity and words are on scales of their own, so both are stretched over the candidates' range before they
-    are added: on LoCoMo that beats fusing reciprocal ranks by up to 5 points of recall (docs/measurements.md).
-    A message that is not embedded yet is taken to mean what its words say: its words count for both.
+    text: str
+    now: datetime
+
+
+def rank(found: Candidates, question: Question, weights: Weights, bm25: Bm25, top_k: int) -> list[Ranked]:
+    """The `top_k` best candidates by the weighted sum of their parts; ties by newest first.
+
+    Similarity and words are on scales of their own, so both are stretched over the candidates before they are added:
+    on LoCoMo that beats fusing reciprocal ranks by up to 5 points of recall. Which part brings what, on three sets:
+    docs/decisions/0009-ranking.md. A message that is not embedded yet is taken to mean what its words say.
     """
-    words = scaled([c.words for c in candidates])
-    near = scaled([c.similarity for c in candidates])
-    similarity = [
-        said if c.similarity is None else value for c, said, value in zip(candidates, words, near, strict=True)
-    ]
-    ranked = (
-        _ranked(candidate, weights, part, said, now)
-        for candidate, part, said in zip(candidates, similarity, words, strict=True)
-    )
-    return nlargest(top_k, ranked, key=lambda r: (r.score, r.candidate.created_at, r.candidate.id))
+    if not found.found:
+        return []
+    parts = _parts(found, question, weights, bm25).tolist()
+    ranked = sorted(map(_ranked, found.found, parts), key=_order, reverse=True)
+    if weights.diversity:
+        ranked = _without_repetition(ranked, weights.diversity, top_k)
+    return ranked[:top_k]
 
 
-def scaled(values: Sequence[float | None]) -> list[float]:
-    """Stretch values over 0..1, the least to 0 and the greatest to 1; where all are equal, to 1 unless 0.
+def scaled(values: Floats) -> Floats:
+    """Stretch values over 0..1, the least to 0 and the greatest to 1; where all are equal, to 1 if above 0.
 
-    What is missing (None or NaN) counts 0.
+    What is missing (NaN) stays missing.
     """
-    known = [value for value in values if value is not None and not math.isnan(value)]
-    if not known:
-        return [0.0] * len(values)
-    least, greatest = min(known), max(known)
+    if np.isnan(values).all():
+        return values
+    least, greatest = np.nanmin(values), np.nanmax(values)
     if least == greatest:
-        return [0.0 if value is None or value == 0 or math.isnan(value) else 1.0 for value in values]
-    span = greatest - least
-    return [0.0 if value is None or math.isnan(value) else (value - least) / span for value in values]
+        return np.where(np.isnan(values), values, 1.0 if greatest > 0 else 0.0)
+    stretched: Floats = (values - least) / (greatest - least)
+    return stretched
 
 
 def recency(created_at: datetime, now: datetime) -> float:
@@ -70,11 +90,88 @@ def recency(created_at: datetime, now: datetime) -> float:
     return float(0.5 ** (days / HALF_LIFE_DAYS))
 
 
-def _ranked(candidate: Candidate, weights: Weights, near: float, said: float, now: datetime) -> Ranked:
-    parts = Parts(
-        similarity=weights.similarity * near,
-        words=weights.words * said,
-        importance=weights.importance * (candidate.importance or 0.0),
-        recency=weights.recency * recency(candidate.created_at, now) if weights.recency else 0.0,
+def _parts(found: Candidates, question: Question, weights: Weights, bm25: Bm25) -> Floats:
+    """Shape (candidates, parts), without repetition, which is known only once there is an order."""
+    candidates = found.found
+    words = _words(found, bm25)
+    similarity = scaled(np.array([np.nan if c.closeness is None else c.closeness for c in candidates]))
+    parts = np.zeros((len(candidates), len(Parts._fields)))
+    columns = {
+        "similarity": weights.similarity * np.where(np.isnan(similarity), words, similarity),
+        "words": weights.words * words,
+        "speaker": weights.speaker * _speaker(candidates, question),
+        "time": weights.time * _time(candidates, question),
+        "importance": weights.importance * np.array([c.importance or 0.0 for c in candidates]),
+        "recency": weights.recency * np.array([recency(c.created_at, question.now) for c in candidates]),
+    }
+    for name, values in columns.items():
+        parts[:, Parts._fields.index(name)] = values
+    parts[:, Parts._fields.index("session")] = weights.session * _best_of_conversation(candidates, parts.sum(axis=1))
+    return parts
+
+
+def _words(found: Candidates, bm25: Bm25) -> Floats:
+    """BM25 in proportion to the best of the candidates: 1 for it, 0 where none of the words are."""
+    corpus = found.corpus
+    scores = bm25.scores(
+        frequencies(np.array([c.ranks for c in found.found], dtype=np.float64)),
+        np.array([c.term_count for c in found.found], dtype=np.float64),
+        rarities(np.array(corpus.holders, dtype=np.float64), corpus.messages),
+        corpus.term_count / corpus.messages,
+        _beside(found.found),
     )
-    return Ranked(candidate, sum(parts), parts)
+    best = scores.max()
+    return scores / best if best > 0 else scores
+
+
+def _beside(candidates: Sequence[Candidate]) -> npt.NDArray[np.intp]:
+    """Those of the candidates that follow each other in a conversation, by their places: shape (2, pairs)."""
+    places = {candidate.id: place for place, candidate in enumerate(candidates)}
+    pairs = {
+        (places[before], places[after])
+        for candidate in candidates
+        for before, after in pairwise((candidate.previous, candidate.id, candidate.next))
+        if before in places and after in places
+    }
+    return np.array(sorted(pairs), dtype=np.intp).reshape(-1, 2).T
+
+
+def _speaker(candidates: Sequence[Candidate], question: Question) -> Floats:
+    speakers = Speakers(question.text, {c.name for c in candidates})
+    return np.array([speakers.spoke(c.role, c.name) for c in candidates], dtype=np.float64)
+
+
+def _time(candidates: Sequence[Candidate], question: Question) -> Floats:
+    if span := span_asked_for(question.text, question.now):
+        return np.array([span.start <= c.created_at < span.end for c in candidates], dtype=np.float64)
+    if asks_when(question.text):
+        return TELLS_WHEN * np.array([tells_when(c.content[:TELLING_CHARACTERS]) for c in candidates], dtype=np.float64)
+    return np.zeros(len(candidates))
+
+
+def _best_of_conversation(candidates: Sequence[Candidate], scores: Floats) -> Floats:
+    best: dict[str, float] = {}
+    for candidate, score in zip(candidates, scores.tolist(), strict=True):
+        best[candidate.conversation_id] = max(score, best.get(candidate.conversation_id, 0.0))
+    return np.array([best[candidate.conversation_id] for candidate in candidates])
+
+
+def _ranked(candidate: Candidate, parts: list[float]) -> Ranked:
+    return Ranked(candidate, sum(parts), Parts(*parts))
+
+
+def _order(ranked: Ranked) -> tuple[float, datetime, UUID]:
+    return ranked.score, ranked.candidate.created_at, ranked.candidate.id
+
+
+def _without_repetition(ranked: Sequence[Ranked], weight: float, top_k: int) -> list[Ranked]:
+    """What a better hit says already is put back by `weight`. Ends once there are `top_k` that repeat nothing."""
+    looked_through = []
+    new = 0
+    for each, said in zip(ranked, repetitions(each.candidate.content for each in ranked), strict=False):
+        parts = each.parts._replace(repetition=-weight * said) if said else each.parts
+        looked_through.append(_ranked(each.candidate, list(parts)))
+        new += not said
+        if new == top_k:
+            break
+    return sorted(looked_through, key=_order, reverse=True)

@@ -7,16 +7,19 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.batching import MicroBatcher
 from deployments.capacity import SearchCapacity
+from deployments.context_schemas import ContextAnswer
 from deployments.embedding.providers.protocol import Vector
 from deployments.embedding.providers.registry import embedding_space
 from deployments.errors import EmbeddingUnavailableError, MemoryLayerError
 from deployments.handles import RemoteMethod
 from deployments.logs import configure_logging
-from deployments.schemas import SearchAnswer
+from deployments.search.context_assembler import Context, ContextAssembler
 from deployments.search.engine import Search, SearchEngine
+from deployments.search_schemas import SearchAnswer
 from deployments.settings import Settings
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.opening import open_database
+from deployments.storage.recent_turns import RecentTurnRepository
 
 
 class SearchServer:
@@ -39,14 +42,19 @@ class SearchServer:
         )
         dimensions = embedding_space(settings).dimensions
         self._engine = SearchEngine(
-            CandidateRepository(self._database, settings.search.language, dimensions),
+            CandidateRepository(self._database, settings.search, dimensions),
             self._embed,
             settings.search,
         )
+        self._contexts = ContextAssembler(RecentTurnRepository(self._database), self._engine.search)
 
     async def search_many(self, searches: Sequence[Search]) -> list[SearchAnswer | MemoryLayerError]:
         """An answer or an error for each search, in order."""
         return await self._engine.search_many(searches)
+
+    async def assemble_many(self, contexts: Sequence[Context]) -> list[ContextAnswer | MemoryLayerError]:
+        """A context or an error for each that is asked for, in order."""
+        return await self._contexts.assemble_many(contexts)
 
     async def _embed(self, text: str, request_id: str | None) -> Vector:
         return await self._queries.submit((text, request_id))

@@ -1,5 +1,6 @@
 """The candidates of a search."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,22 +12,26 @@ import numpy.typing as npt
 import orjson
 from pgvector import HalfVector
 
-from deployments.schemas import Neighbor, SearchParameters, SearchRequest
+from deployments.search_schemas import Neighbor, SearchParameters, SearchRequest
+from deployments.settings import SearchSettings
 from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
 
-# Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), give 1.2 to 2 and 0.75 for
-# long documents; for turns of a chat, 0.9 and 0.4 (Anserini's defaults) did better: docs/measurements.md.
-BM25_K1 = 0.9
-BM25_B = 0.4
-ROUGH_LIMIT = 2_000
+# Words are looked up by the rarest terms of a query, as many as hold about so many messages together: more cost time
+# and find nothing better (docs/decisions/0009-ranking.md). A query of a whole page has hundreds of terms.
+SCAN_LIMIT = 2_000
+TERM_LIMIT = 32
+# The mean of a tenant's vectors counts in full once they are many more than this.
+MEAN_PRIOR = 10.0
 
 
 class Candidate(NamedTuple):
-    """A message that one of the sides found; the columns of `find_candidates`, in their order.
+    """A message that one of the sides found, or a turn beside it; the columns of `find_candidates`, in their order.
 
-    `similarity`: cosine, -1 to 1, None while there is no embedding. `words`: BM25, 0 and up, 0 where the words
-    were not among the best. `importance`: 0 to 1, None until scored. `metadata`: JSON.
+    `metadata`: JSON. `importance`: 0 to 1, None until scored. `similarity`: cosine to the query, -1 to 1, None while
+    there is no embedding; `closeness`: the same after the mean of the tenant's vectors is taken off both. `ranks`:
+    ts_rank of each of the query's terms. `term_count`: the message's length. `previous`, `next`: the turns beside it,
+    None where there is none or where the message itself is such a turn.
     """
 
     id: UUID
@@ -38,28 +43,49 @@ class Candidate(NamedTuple):
     created_at: datetime
     importance: float | None
     similarity: float | None
-    words: float
+    closeness: float | None
+    ranks: Sequence[float]
+    term_count: int
+    previous: UUID | None
+    next: UUID | None
+
+
+class Corpus(NamedTuple):
+    """What is known of the tenant's messages: how many are counted, and how many terms they have together.
+
+    `embedded`: how many have a vector. `near`: how many of the candidates were found by theirs. `terms`: of the query;
+    `holders`: how many messages hold each.
+    """
+
+    messages: float
+    term_count: float
+    embedded: int
+    near: int
+    terms: Sequence[str]
+    holders: Sequence[int]
 
 
 _COLUMNS = len(Candidate._fields)
 _PARAMETERS = set(SearchParameters.model_fields) - {"top_k"}
 
 
+NOTHING_KNOWN = Corpus(messages=1.0, term_count=0.0, embedded=0, near=0, terms=(), holders=())
+
+
 @dataclass(frozen=True)
 class Candidates:
-    """What was found, how many of it by meaning, and how many of the tenant's messages have an embedding."""
+    """What was found, in no order, and among what."""
 
     found: list[Candidate]
-    near: int = 0
-    embedded: int = 0
+    corpus: Corpus = NOTHING_KNOWN
 
 
 class CandidateRepository:
     """Finds candidates by meaning and by words in one round trip."""
 
-    def __init__(self, database: Database, language: str, dimensions: int) -> None:
+    def __init__(self, database: Database, settings: SearchSettings, dimensions: int) -> None:
         self._database = database
-        self._language = language
+        self._settings = settings
         self._queries = load_queries("search", dimensions=dimensions)
 
     async def find(
@@ -69,35 +95,34 @@ class CandidateRepository:
         *,
         exact: bool,
         limit: int,
+        scan_words: bool | None = None,
     ) -> Candidates:
-        """At most `limit` candidates of each side, in no order. Without an embedding, by words alone.
+        """At most `limit` candidates of each side and the turns beside them. Without an embedding, by words alone.
 
-        `exact`: measure all vectors of the tenant, else walk the HNSW index.
+        `exact`: measure all vectors of the tenant, else walk the HNSW index. `scan_words`: read the terms of all of its
+        messages, else look them up in the GIN index; if None, as `exact` says.
         Raises `DatabaseUnavailableError`, `OverloadedError`.
         """
         async with self._database.connection() as connection:
             rows = self._queries.find_candidates(
                 connection,
-                **request.model_dump(include=_PARAMETERS),
-                metadata=None if request.metadata is None else orjson.dumps(request.metadata).decode(),
-                embedding=None if embedding is None else HalfVector(embedding),
+                **search_parameters(request, embedding, self._settings, limit),
                 exact=exact,
-                limit=limit,
-                rough_limit=ROUGH_LIMIT,
-                language=self._language,
-                k1=BM25_K1,
-                b=BM25_B,
+                scan_words=exact if scan_words is None else scan_words,
             )
-            found = [row async for row in rows]
-        if not found:
-            return Candidates([])
-        return Candidates([to_candidate(row) for row in found], found[0]["near"], found[0]["embedded"] or 0)
+            return to_candidates([row async for row in rows])
 
-    async def neighbors(self, tenant_id: str, message_ids: Sequence[UUID], reach: int) -> dict[UUID, list[Neighbor]]:
-        """At most `reach` turns before and after each message, in time order."""
+    async def neighbors(self, request: SearchRequest, message_ids: Sequence[UUID]) -> dict[UUID, list[Neighbor]]:
+        """At most `request.neighbors` turns before and after each message, in time order."""
         around: dict[UUID, list[Neighbor]] = {message_id: [] for message_id in message_ids}
         async with self._database.connection() as connection:
-            rows = self._queries.find_neighbors(connection, tenant_id=tenant_id, ids=list(message_ids), reach=reach)
+            rows = self._queries.find_neighbors(
+                connection,
+                tenant_id=request.tenant_id,
+                ids=list(message_ids),
+                reach=request.neighbors,
+                include_archived=request.include_archived,
+            )
             async for row in rows:
                 fields = dict(row)
                 hit = fields.pop("hit_id")
@@ -105,6 +130,24 @@ class CandidateRepository:
         return around
 
 
-def to_candidate(row: Sequence[Any]) -> Candidate:
-    """A row of `find_candidates`, whose first columns are a candidate's."""
-    return Candidate(*row[:_COLUMNS])
+def search_parameters(
+    request: SearchRequest, embedding: npt.NDArray[np.float32] | None, settings: SearchSettings, limit: int
+) -> dict[str, object]:
+    """The parameters of `find_candidates`, but for the ways that it takes."""
+    return {
+        **request.model_dump(include=_PARAMETERS),
+        "metadata": None if request.metadata is None else orjson.dumps(request.metadata).decode(),
+        "embedding": None if embedding is None else HalfVector(embedding),
+        "limit": limit,
+        "language": settings.language,
+        "scan_limit": SCAN_LIMIT,
+        "term_limit": TERM_LIMIT,
+        "mean_prior": MEAN_PRIOR if settings.subtract_mean else math.inf,
+    }
+
+
+def to_candidates(rows: Sequence[Sequence[Any]]) -> Candidates:
+    """Rows of `find_candidates`: a candidate's columns, and behind the first the corpus."""
+    if not rows:
+        return Candidates([])
+    return Candidates([Candidate(*row[:_COLUMNS]) for row in rows], Corpus(*orjson.loads(rows[0][_COLUMNS])))

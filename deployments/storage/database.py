@@ -25,9 +25,11 @@ OwnConnection: TypeAlias = asyncpg.Connection
 SESSION = {
     "plan_cache_mode": "force_custom_plan",
     "jit": "off",
-    "hnsw.iterative_scan": "strict_order",
-    "hnsw.ef_search": "200",
-    "hnsw.max_scan_tuples": "200000",
+    # What is found is ranked again, so it need not come in order: strict order drops what a later round finds nearer.
+    # A walked tuple costs four measured ones, so a filter that lets few through is sooner served by measuring all.
+    "hnsw.iterative_scan": "relaxed_order",
+    "hnsw.ef_search": "400",
+    "hnsw.max_scan_tuples": "20000",
 }
 
 _AWAY = (

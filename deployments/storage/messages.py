@@ -145,9 +145,9 @@ class MessageRepository:
                 raise NotFoundError("There is no such message.")
             before = {**row, "metadata": orjson.loads(row["metadata"])}
             after = {**before, **change.model_dump(exclude_unset=True)}
-            await self._update(connection, message_id, after)
             if (before["content"], before["name"]) != (after["content"], after["name"]):
                 await self._embed_again(connection, message_id, before["tenant_id"], request_id)
+            await self._update(connection, message_id, after)
             return to_message(
                 await self._messages.get_message(connection, id=message_id, tenant_id=before["tenant_id"])
             )

@@ -1,11 +1,13 @@
-"""Search: what matters to a query."""
+"""Search: what matters to a query; and contexts: that, with what was said last, for a prompt."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from deployments.schemas import SearchAnswer, SearchParameters, SearchRequest
+from deployments.context_schemas import ContextAnswer, ContextRequest
+from deployments.search.context_assembler import Context
 from deployments.search.engine import Search
+from deployments.search_schemas import SearchAnswer, SearchParameters, SearchRequest
 from serve_app.http_errors import error_responses
 from serve_app.routes.dependencies import RequestId, ServicesOf
 
@@ -27,6 +29,12 @@ async def search_memory_with_body(request: SearchRequest, services: ServicesOf, 
     return _to_json(await services.search(Search(request, request_id)))
 
 
-def _to_json(answer: SearchAnswer) -> Response:
-    """Straight to bytes: what the search made is not validated again on its way out."""
+@router.post("/context", response_model=ContextAnswer, responses=error_responses(400, 413, 422))
+async def assemble_context(request: ContextRequest, services: ServicesOf, request_id: RequestId) -> Response:
+    """The last turns of a conversation and the memories that matter to it, as a prompt takes them, within a budget."""
+    return _to_json(await services.assemble(Context(request, request_id)))
+
+
+def _to_json(answer: SearchAnswer | ContextAnswer) -> Response:
+    """Straight to bytes: what was made of the rows is not validated again on its way out."""
     return Response(answer.__pydantic_serializer__.to_json(answer), media_type="application/json")

@@ -11,7 +11,7 @@ from serve_app.api import create_app
 from serve_app.services import Services
 
 Json = dict[str, Any]
-SERVICES = Services(HttpSettings(), *[None] * 5)  # type: ignore[arg-type]
+SERVICES = Services(HttpSettings(), *[None] * 6)  # type: ignore[arg-type]
 NO_BODY = {"204"}
 
 
@@ -117,6 +117,7 @@ CONTRACT = {
     "DELETE /v1/messages/{message_id}",
     "GET /v1/memory/search",
     "POST /v1/memory/search",
+    "POST /v1/memory/context",
     "GET /v1/conversations",
     "GET /v1/conversations/{conversation_id}",
     "DELETE /v1/conversations/{conversation_id}",

@@ -15,11 +15,13 @@ from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import EmbeddingError
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
+from deployments.search.context_assembler import ContextAssembler
 from deployments.search.engine import SearchEngine
 from deployments.settings import Settings
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
+from deployments.storage.recent_turns import RecentTurnRepository
 from serve_app.api import create_app
 from serve_app.services import create_services
 from tests.paths import SERVE_CONFIG
@@ -71,10 +73,13 @@ def create_service(settings: Settings, provider: EmbeddingProvider) -> Service:
             return error.message
         return None
 
-    engine = SearchEngine(CandidateRepository(database, settings.search.language, 256), embed, settings.search)
+    engine = SearchEngine(CandidateRepository(database, settings.search, 256), embed, settings.search)
+    contexts = ContextAssembler(RecentTurnRepository(database), engine.search)
     jobs = EmbeddingJobRepository(database)
     worker = EmbeddingWorker(jobs, provider, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1)
-    app = create_app(create_services(settings, sizes.ingress, database, engine.search_many, probe))
+    app = create_app(
+        create_services(settings, sizes.ingress, database, engine.search_many, contexts.assemble_many, probe)
+    )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://service")
     return Service(client, worker, jobs, database, settings)

@@ -153,6 +153,7 @@ WITH_BODY = [
     ("POST", "/v1/messages/batch"),
     ("PATCH", "/v1/messages/0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10"),
     ("POST", "/v1/memory/search"),
+    ("POST", "/v1/memory/context"),
     ("POST", "/v1/admin/embeddings/retry"),
 ]
 

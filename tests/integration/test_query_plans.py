@@ -3,26 +3,28 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from deployments.schemas import SearchRequest
-from deployments.settings import DatabaseSettings
-from deployments.storage.candidates import CandidateRepository
+from deployments.search_schemas import SearchRequest
+from deployments.settings import DatabaseSettings, SearchSettings
+from deployments.storage.candidates import CandidateRepository, Candidates
 from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.messages import MessageRepository, Position
-from tests.integration.explaining import ExplainingDatabase, indexes, scanned
+from deployments.storage.recent_turns import RecentTurnRepository
+from tests.integration.explaining import ExplainingDatabase, Plan, indexes, nodes, scanned
 from tests.integration.many_messages import LARGE_TENANT, SMALL, SMALL_TENANT, fill
 from tests.integration.postgres import PostgresServer
 
 TENANT_INDEXES = {"messages_tenant_archived", "messages_tenant_time", "messages_conversation_time"}
 HNSW = "messages_embedding"
 WORDS = "messages_terms"
+TURNS = "messages_conversation_time"
 NOW = datetime.now(UTC)
 
 
@@ -30,7 +32,7 @@ NOW = datetime.now(UTC)
 def large_url(postgres: PostgresServer) -> Iterator[str]:
     """A database with 12,000 messages."""
     url = postgres.create()
-    asyncio.run(fill(url))
+    asyncio.run(fill(url, pending=True))
     yield url
     postgres.drop(url)
 
@@ -47,7 +49,7 @@ async def explaining(large_url: str) -> AsyncIterator[ExplainingDatabase]:
 async def candidates(large_url: str) -> AsyncIterator[CandidateRepository]:
     """Searches over it."""
     database = Database(large_url, DatabaseSettings(), PoolSize(0, 1))
-    yield CandidateRepository(database, "english", 256)
+    yield CandidateRepository(database, SearchSettings(), 256)
     await database.close()
 
 
@@ -61,7 +63,7 @@ async def plan_search(
     explaining: ExplainingDatabase, tenant_id: str, *, exact: bool, query: str = "apple", by_meaning: bool = True
 ) -> None:
     request = SearchRequest(tenant_id=tenant_id, query=query)
-    repository = CandidateRepository(explaining, "english", 256)
+    repository = CandidateRepository(explaining, SearchSettings(), 256)
     await repository.find(request, direction() if by_meaning else None, exact=exact, limit=100)
 
 
@@ -86,6 +88,29 @@ async def test_a_large_tenants_vectors_are_found_by_the_hnsw_index(explaining: E
     assert "messages" not in scanned(explaining.plan)
 
 
+@pytest.mark.parametrize(("tenant_id", "exact"), [(SMALL_TENANT, True), (LARGE_TENANT, True), (LARGE_TENANT, False)])
+async def test_what_is_known_of_terms_and_turns_is_looked_up(
+    explaining: ExplainingDatabase, tenant_id: str, exact: bool
+) -> None:
+    """Not read for all of a tenant's terms, nor for whole conversations."""
+    await plan_search(explaining, tenant_id, exact=exact, query="apple word5")
+
+    assert "tenant_terms" not in scanned(explaining.plan)
+    assert _looked_up(explaining.plan, "tenant_terms") == [("tenant_terms_pkey", {"tenant_id", "term"})]
+    first_rows = [child for node in nodes(explaining.plan) if node["Node Type"] == "Limit" for child in node["Plans"]]
+    turns = [node["Index Cond"] for node in first_rows if node.get("Index Name") == TURNS]
+    assert len([each for each in turns if "conversation_id =" in each and "ROW(created_at, id)" in each]) == 2
+
+
+def _looked_up(plan: Plan, table: str) -> list[tuple[str, set[str]]]:
+    """The indexes that a table is read by, and the columns that are looked up."""
+    return [
+        (node.get("Index Name", ""), {name for name in ("tenant_id", "term") if name in node.get("Index Cond", "")})
+        for node in nodes(plan)
+        if node.get("Relation Name") == table
+    ]
+
+
 async def test_without_a_vector_neither_way_is_taken(explaining: ExplainingDatabase) -> None:
     await plan_search(explaining, LARGE_TENANT, exact=False, query="word5", by_meaning=False)
 
@@ -100,9 +125,11 @@ async def test_a_large_tenants_words_are_found_by_the_gin_index(explaining: Expl
 
 
 async def test_neighbors_are_found_by_the_conversations_index(explaining: ExplainingDatabase) -> None:
-    await CandidateRepository(explaining, "english", 256).neighbors(LARGE_TENANT, [uuid4()], 2)
+    request = SearchRequest(tenant_id=LARGE_TENANT, query="apple", neighbors=2)
 
-    assert "messages_conversation_time" in indexes(explaining.plan)
+    await CandidateRepository(explaining, SearchSettings(), 256).neighbors(request, [uuid4()])
+
+    assert TURNS in indexes(explaining.plan)
     assert not scanned(explaining.plan)
 
 
@@ -122,6 +149,13 @@ async def test_a_page_of_a_conversation_is_read_in_the_indexs_order(explaining: 
 
     assert "messages_conversation_time" in indexes(explaining.plan)
     assert "messages" not in scanned(explaining.plan)
+
+
+async def test_the_last_turns_of_a_conversation_are_read_in_the_indexs_order(explaining: ExplainingDatabase) -> None:
+    await RecentTurnRepository(explaining).newest(LARGE_TENANT, "c1", 20)
+
+    assert "messages_conversation_time" in indexes(explaining.plan)
+    assert not {node["Node Type"] for node in nodes(explaining.plan)} & {"Sort", "Seq Scan"}
 
 
 async def test_what_is_due_is_claimed_by_the_index_of_due_jobs(explaining: ExplainingDatabase) -> None:
@@ -154,7 +188,7 @@ async def test_a_small_tenant_inside_of_a_large_table_is_not_lost_by_the_hnsw_in
     walked = await candidates.find(request, direction(), exact=False, limit=SMALL)
     measured = await candidates.find(request, direction(), exact=True, limit=SMALL)
 
-    assert measured.near == SMALL
+    assert walked.corpus.near == measured.corpus.near == SMALL
     assert {each.id for each in walked.found} == {each.id for each in measured.found}
 
 
@@ -164,5 +198,32 @@ async def test_the_hnsw_index_finds_nearly_what_measuring_finds(candidates: Cand
     walked = await candidates.find(request, direction(), exact=False, limit=20)
     measured = await candidates.find(request, direction(), exact=True, limit=20)
 
-    assert (walked.near, measured.near) == (20, 20)
-    assert len({each.id for each in walked.found} & {each.id for each in measured.found}) >= 15
+    assert (walked.corpus.near, measured.corpus.near) == (20, 20)
+    assert len(_hits(walked) & _hits(measured)) >= 15
+
+
+def _hits(candidates: Candidates) -> set[UUID]:
+    """Without the turns beside them, of which nothing is known; all of a large tenant's have a turn beside."""
+    return {each.id for each in candidates.found if each.previous or each.next}
+
+
+@pytest.mark.parametrize("query", ["word5", "apple word7", "the apple of word996"])
+async def test_the_gin_index_finds_what_reading_finds(candidates: CandidateRepository, query: str) -> None:
+    request = SearchRequest(tenant_id=LARGE_TENANT, query=query)
+
+    looked_up = await candidates.find(request, None, exact=False, limit=1000)
+    read = await candidates.find(request, None, exact=True, limit=1000)
+
+    assert looked_up.corpus == read.corpus
+    assert len(_hits(looked_up)) >= 5
+    assert sorted(looked_up.found) == sorted(read.found)
+
+
+async def test_a_word_is_found_in_its_own_tenant(candidates: CandidateRepository) -> None:
+    """One index holds the words of all."""
+    request = SearchRequest(tenant_id=SMALL_TENANT, query="apple")
+
+    found = await candidates.find(request, None, exact=False, limit=1000)
+
+    assert ["apple" in each.content for each in found.found] == [True] * (SMALL // 12)
+    assert found.corpus.holders == [SMALL // 12]

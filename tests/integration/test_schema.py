@@ -19,6 +19,7 @@ from deployments.storage.schema import check, expected_revision, migrations, pre
 from tests.integration.calls import error_of, message
 from tests.integration.failing import Scripted
 from tests.integration.postgres import SPACE, PostgresServer
+from tests.integration.recount import recount_at
 from tests.integration.service import create_service
 from tests.paths import ROOT
 
@@ -247,3 +248,76 @@ def test_a_provider_without_its_key_does_not_claim_the_database(
     with pytest.raises(ConfigurationError, match="MEMORY_GEMINI_API_KEY"):
         prepare(Settings.load())
     assert fetch(empty_url, "SELECT model FROM embedding_space") == []
+
+
+# As the first version of the service stored it: what was said is indexed alone, with the name.
+FIRST_VERSION = """
+    INSERT INTO messages (id, tenant_id, conversation_id, role, name, content, embedding, embedding_status, terms,
+                          archived, created_at, updated_at)
+    SELECT gen_random_uuid(), 'tenant ' || n % 3, 'c1', 'user', name, said,
+           CASE WHEN n % 4 > 1 THEN array_fill((n % 5 - 2.0)::real / 10, ARRAY[256])::vector::halfvec END,
+           CASE WHEN n % 4 > 1 THEN 'completed' WHEN n % 4 = 1 THEN 'pending' ELSE 'failed' END,
+           to_tsvector('english', concat_ws(' ', name, said)), n % 6 = 0, said_at, said_at
+    FROM generate_series(1, 120) AS n, LATERAL (
+        SELECT CASE WHEN n % 2 = 0 THEN 'Ada' END AS name, 'apples and pear' || n % 7 AS said,
+               timestamptz '2023-05-31 23:30Z' + make_interval(days => n) AS said_at
+    ) AS m
+    RETURNING 1
+"""
+KEPT = """
+    SELECT (to_jsonb(m) - 'terms' - 'term_count')::text FROM messages m
+    UNION ALL SELECT tenant_id || ' ' || embedded FROM tenant_statistics ORDER BY 1
+"""
+WITHOUT_ITS_DATE = """
+    SELECT count(*) FROM messages
+    WHERE NOT terms @@ plainto_tsquery('english', to_char(created_at AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY'))
+"""
+NOT_AS_STORED_TODAY = """
+    SELECT count(*) FROM messages
+    WHERE strip(terms) <> strip(message_terms('english', name, content, created_at))
+       OR term_count <> term_count(message_terms('english', name, content, created_at))
+"""
+
+
+def test_what_the_first_version_stored_is_counted_and_found_by_its_date(empty_url: str) -> None:
+    command.upgrade(config_for(empty_url), "0001")
+    assert fetch(empty_url, WITHOUT_ITS_DATE) == [0]
+    assert len(fetch(empty_url, FIRST_VERSION)) == fetch(empty_url, WITHOUT_ITS_DATE)[0] == 120
+    before = fetch(empty_url, KEPT)
+
+    upgrade(empty_url)
+
+    counted = asyncio.run(recount_at(empty_url))
+    assert set(counted) == {"tenant 0", "tenant 1", "tenant 2"}
+    # Of each 12 messages 2 are archived, and of the others 3 pending; 6 of all have a vector.
+    assert sum(each.messages for each in counted.values()) == 70
+    assert sum(each.embedded for each in counted.values()) == 60
+    assert fetch(empty_url, KEPT) == before
+    assert fetch(empty_url, NOT_AS_STORED_TODAY) == [0]
+
+
+def test_back_at_the_first_version_all_is_as_it_was(empty_url: str) -> None:
+    command.upgrade(config_for(empty_url), "0001")
+    first = fetch(empty_url, OWN_OBJECTS)
+    fetch(empty_url, FIRST_VERSION)
+    before = fetch(empty_url, KEPT)
+    upgrade(empty_url)
+    assert fetch(empty_url, OWN_OBJECTS) != first
+
+    command.downgrade(config_for(empty_url), "0001")
+
+    assert fetch(empty_url, OWN_OBJECTS) == first
+    assert fetch(empty_url, KEPT) == before
+    # Its triggers count again: half as many rows have a vector as there are.
+    fetch(empty_url, FIRST_VERSION)
+    assert sum(fetch(empty_url, "SELECT embedded::integer FROM tenant_statistics")) == 120
+
+
+def test_there_and_back_again_says_a_date_once(empty_url: str) -> None:
+    command.upgrade(config_for(empty_url), "0001")
+    fetch(empty_url, FIRST_VERSION)
+    for _ in range(2):
+        upgrade(empty_url)
+        assert fetch(empty_url, NOT_AS_STORED_TODAY) == [0]
+        asyncio.run(recount_at(empty_url))
+        command.downgrade(config_for(empty_url), "0001")

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from deployments.search_schemas import Weights
 from tests.integration.calls import Json, found, message, search, store, store_many
+from tests.integration.recount import execute
 from tests.integration.service import Service
 
 EVERYTHING = "note"
+ALONE: Json = dict.fromkeys(Weights.model_fields, 0)
 
 
 async def fill(service: Service) -> None:
@@ -75,8 +78,7 @@ async def test_a_get_takes_the_same_filters(service: Service, filters: Json, exp
 async def test_archived_messages_are_found_only_when_asked_for(service: Service) -> None:
     await fill(service)
     await service.embed_all()
-    async with service.database.connection() as connection:
-        await connection.execute("UPDATE messages SET archived = true WHERE content = 'note B'")
+    await execute(service, "UPDATE messages SET archived = true WHERE content = 'note B'")
 
     assert "note B" not in await found(service, EVERYTHING)
     assert "note B" in await found(service, EVERYTHING, include_archived=True)
@@ -122,14 +124,18 @@ async def test_hits_come_best_first(service: Service) -> None:
 async def test_the_parts_of_a_score_add_up_to_it(service: Service) -> None:
     await fill(service)
     await service.embed_all()
-    weights = {"similarity": 0.7, "words": 0.2, "importance": 1.5, "recency": 3}
+    await store(service, "note  C", conversation_id="c3", created_at="2024-03-02T12:00:00Z")
+    weights = {name: 0.25 + n for n, name in enumerate(ALONE)}
+    asked = {"asked_at": "2024-03-03T00:00:00Z", "weights": weights, "explain": True}
 
-    hits = (await search(service, "note C", weights=weights, explain=True))["items"]
+    hits = (await search(service, "my note C of yesterday", **asked))["items"]
 
-    assert len(hits) == 4
+    assert len(hits) == 5
     for hit in hits:
-        assert set(hit["explanation"]) == set(weights)
+        assert set(hit["explanation"]) == {*weights, "repetition"} - {"diversity"}
         assert math.isclose(sum(hit["explanation"].values()), hit["score"])
+    for part in hits[0]["explanation"]:
+        assert any(hit["explanation"][part] for hit in hits), part
 
 
 async def test_a_score_is_explained_only_when_asked(service: Service) -> None:
@@ -138,23 +144,53 @@ async def test_a_score_is_explained_only_when_asked(service: Service) -> None:
     assert {hit["explanation"] for hit in (await search(service, EVERYTHING))["items"]} == {None}
 
 
-ALONE = {"similarity": 0, "words": 0, "importance": 0, "recency": 0}
-
-
 @pytest.mark.parametrize(
-    ("weights", "best"),
+    ("weight", "query", "best"),
     [
-        ({**ALONE, "importance": 1}, "note C"),
-        ({**ALONE, "recency": 1}, "note D"),
-        ({**ALONE, "words": 1}, "note A"),
-        ({**ALONE, "similarity": 1}, "note A"),
+        ("importance", "note D", "note C"),
+        ("recency", "note B", "note D"),
+        ("words", "note B", "note B"),
+        ("similarity", "note B", "note B"),
+        ("speaker", "what did you say in the note", "note B"),
+        ("time", "note of yesterday", "note C"),
     ],
 )
-async def test_a_weight_decides_what_counts(service: Service, weights: dict[str, Any], best: str) -> None:
+async def test_a_weight_decides_what_counts(service: Service, weight: str, query: str, best: str) -> None:
     await fill(service)
     await service.embed_all()
+    asked: dict[str, Any] = {"weights": {**ALONE, weight: 1}, "asked_at": "2024-03-04T09:00:00Z"}
 
-    assert (await found(service, "note A", weights=weights))[0] == best
+    assert (await found(service, query, **asked))[0] == best
+
+
+async def test_a_conversation_helps_its_messages(service: Service) -> None:
+    await store_many(
+        service,
+        [
+            message("a needle in a haystack", created_at="2024-03-01T00:00:00Z"),
+            message("nothing of the kind", created_at="2024-03-01T00:00:01Z"),
+            message("nothing else of the kind", conversation_id="c2", created_at="2024-03-01T00:00:02Z"),
+        ],
+    )
+    await service.embed_all()
+    weights = {**ALONE, "words": 1, "session": 1}
+
+    hits = (await search(service, "haystack", weights=weights, explain=True))["items"]
+
+    assert [hit["explanation"]["session"] for hit in hits] == [1, 1, 0]
+    assert [hit["content"] for hit in hits][::2] == ["a needle in a haystack", "nothing else of the kind"]
+
+
+async def test_what_says_the_same_again_makes_room_for_others(service: Service) -> None:
+    same = "the needle is in the old haystack behind the barn"
+    await store_many(
+        service,
+        [message(each, conversation_id=f"c{n}") for n, each in enumerate((same, same.upper(), same, "a needle"))],
+    )
+    weights = {**ALONE, "words": 1}
+
+    assert (await found(service, "needle haystack", weights=weights))[3] == "a needle"
+    assert (await found(service, "needle haystack", weights={**weights, "diversity": 1}))[1] == "a needle"
 
 
 async def test_a_hit_says_all_that_it_is(service: Service) -> None:
@@ -178,8 +214,76 @@ async def test_the_turns_around_a_hit_come_in_time_order(service: Service) -> No
     await store(service, "another's", tenant_id="globex", created_at="2024-03-01T00:00:02Z")
 
     for reach, expected in ((1, ["two", "four"]), (5, ["one", "two", "four", "five"])):
-        (hit,) = (await search(service, "needle", neighbors=reach))["items"]
+        (hit,) = (await search(service, "needle", neighbors=reach, top_k=1))["items"]
+        assert hit["content"] == "the needle"
         assert [neighbor["content"] for neighbor in hit["neighbors"]] == expected
+
+
+async def test_archived_turns_are_neighbors_only_when_asked_for(service: Service) -> None:
+    turns = ["zero", "one", "two", "the needle", "four", "five"]
+    await store_many(service, [message(turn, created_at=f"2024-03-01T00:00:0{n}Z") for n, turn in enumerate(turns)])
+    await execute(service, "UPDATE messages SET archived = true WHERE content IN ('two', 'four')")
+
+    for asked, expected in (
+        ({}, ["zero", "one", "five"]),
+        ({"include_archived": True}, ["one", "two", "four", "five"]),
+    ):
+        (hit,) = (await search(service, "needle", neighbors=2, top_k=1, **asked))["items"]
+        assert [neighbor["content"] for neighbor in hit["neighbors"]] == expected
+
+
+async def test_the_turns_beside_a_hit_are_found_behind_it(service: Service) -> None:
+    """By words alone: what answers a question often shares no word with it."""
+    turns = ["one", "two", "the needle", "four", "five"]
+    await store_many(service, [message(turn, created_at=f"2024-03-01T00:00:0{n}Z") for n, turn in enumerate(turns)])
+    await store(service, "elsewhere", conversation_id="c2", created_at="2024-03-01T00:00:02Z")
+    await store(service, "another's", tenant_id="globex", created_at="2024-03-01T00:00:02Z")
+
+    first, *others = await found(service, "needle")
+
+    assert first == "the needle"
+    assert sorted(others) == ["four", "two"]
+
+
+BESIDE: list[tuple[Json, set[str]]] = [
+    ({}, {"before", "needle"}),
+    ({"include_archived": True}, {"before", "needle", "after"}),
+    ({"role": "user"}, {"needle"}),
+    ({"created_after": "2024-03-01T00:00:01Z"}, {"needle"}),
+    ({"min_importance": 0.5}, {"needle"}),
+    ({"metadata": {"k": 1}}, {"needle"}),
+]
+
+
+@pytest.mark.parametrize(("filters", "expected"), BESIDE)
+async def test_a_filter_holds_for_the_turns_beside_a_hit(service: Service, filters: Json, expected: set[str]) -> None:
+    turns = [("before", "assistant", 0.1, {}), ("needle", "user", 0.9, {"k": 1}), ("after", "assistant", 0.1, {})]
+    await store_many(
+        service,
+        [
+            message(
+                content, role=role, importance_override=share, metadata=metadata, created_at=f"2024-03-01T00:00:0{n}Z"
+            )
+            for n, (content, role, share, metadata) in enumerate(turns)
+        ],
+    )
+    await execute(service, "UPDATE messages SET archived = true WHERE content = 'after'")
+
+    assert set(await found(service, "needle", **filters)) == expected
+
+
+async def test_a_turn_beside_one_that_is_archived_still_lends_its_words(service: Service) -> None:
+    """What nobody sees any more parts no two turns."""
+    turns = ["the needle", "two", "three"]
+    await store_many(service, [message(turn, created_at=f"2024-03-01T00:00:0{n}Z") for n, turn in enumerate(turns)])
+    await store(service, "alone", conversation_id="c2")
+    await execute(service, "UPDATE messages SET archived = true WHERE content = 'two'")
+    await service.embed_all()
+
+    hits = (await search(service, "needle", weights={**ALONE, "words": 1}, explain=True))["items"]
+
+    words = {hit["content"]: hit["explanation"]["words"] for hit in hits}
+    assert words["the needle"] == 1 > words["three"] > words["alone"] == 0
 
 
 async def test_a_message_that_stands_alone_has_no_neighbors(service: Service) -> None:

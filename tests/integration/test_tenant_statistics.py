@@ -1,27 +1,22 @@
-"""How many of a tenant's messages have a vector, right after everything that changes it."""
+"""How many of a tenant's messages have a vector, and their sum, right after everything that changes it."""
 
 from tests.integration.calls import change, message, store, store_many
+from tests.integration.recount import execute, recounted
 from tests.integration.service import Service
 
 
-async def counted(service: Service) -> dict[str, int]:
+async def embedded(service: Service) -> dict[str, int]:
     """What is recorded, which must be what is there."""
-    actual = "SELECT tenant_id, count(embedding) AS embedded FROM messages GROUP BY tenant_id"
-    async with service.database.connection() as connection:
-        recorded = await connection.fetch("SELECT tenant_id, embedded FROM tenant_statistics")
-        there = await connection.fetch(actual)
-    statistics = {row["tenant_id"]: row["embedded"] for row in recorded if row["embedded"]}
-    assert statistics == {row["tenant_id"]: row["embedded"] for row in there if row["embedded"]}
-    return statistics
+    return {tenant: counted.embedded for tenant, counted in (await recounted(service)).items() if counted.embedded}
 
 
 async def test_a_message_counts_once_it_is_embedded(service: Service) -> None:
     await store_many(service, [message("a"), message("b"), message("c", tenant_id="globex")])
-    assert await counted(service) == {}
+    assert await embedded(service) == {}
 
     await service.embed_all()
 
-    assert await counted(service) == {"acme": 2, "globex": 1}
+    assert await embedded(service) == {"acme": 2, "globex": 1}
 
 
 async def test_a_changed_message_counts_again_once_it_is_embedded_again(service: Service) -> None:
@@ -29,10 +24,10 @@ async def test_a_changed_message_counts_again_once_it_is_embedded_again(service:
     await service.embed_all()
 
     await change(service, first["id"], content="c")
-    assert await counted(service) == {"acme": 1}
+    assert await embedded(service) == {"acme": 1}
 
     await service.embed_all()
-    assert await counted(service) == {"acme": 2}
+    assert await embedded(service) == {"acme": 2}
 
 
 async def test_a_change_that_is_not_embedded_again_changes_no_count(service: Service) -> None:
@@ -41,7 +36,7 @@ async def test_a_change_that_is_not_embedded_again_changes_no_count(service: Ser
 
     await change(service, stored["id"], metadata={"a": 1})
 
-    assert await counted(service) == {"acme": 1}
+    assert await embedded(service) == {"acme": 1}
 
 
 async def test_a_deleted_message_does_not_count(service: Service) -> None:
@@ -52,7 +47,7 @@ async def test_a_deleted_message_does_not_count(service: Service) -> None:
     for each in (stored[0], pending):
         await service.client.delete(f"/v1/messages/{each['id']}")
 
-    assert await counted(service) == {"acme": 1}
+    assert await embedded(service) == {"acme": 1}
 
 
 async def test_a_deleted_conversation_does_not_count(service: Service) -> None:
@@ -61,18 +56,58 @@ async def test_a_deleted_conversation_does_not_count(service: Service) -> None:
 
     await service.client.delete("/v1/conversations/c1", params={"tenant_id": "acme"})
 
-    assert await counted(service) == {"acme": 1}
+    assert await embedded(service) == {"acme": 1}
+
+
+async def test_an_archived_message_keeps_its_vector_and_its_count(service: Service) -> None:
+    await store(service)
+    await service.embed_all()
+
+    await execute(service, "UPDATE messages SET archived = true")
+
+    assert await embedded(service) == {"acme": 1}
+
+
+async def test_a_vector_that_is_replaced_is_taken_off_the_sum(service: Service) -> None:
+    """As an operator does who embeds anew with the same model: nothing but the vectors changes."""
+    await store_many(service, [message(f"note {n}") for n in range(5)])
+    await service.embed_all()
+
+    await execute(
+        service,
+        "UPDATE messages SET embedding = (SELECT array_agg((n + d) % 7 - 3.0) FROM generate_series(1, 256) AS d)"
+        "::real[]::halfvec FROM (SELECT id AS numbered, row_number() OVER () AS n FROM messages) AS n"
+        " WHERE numbered = id",
+    )
+
+    assert await embedded(service) == {"acme": 5}
+
+
+async def test_the_sum_of_an_emptied_tenant_starts_anew(service: Service) -> None:
+    """What rounding left in it would else be the mean of whoever comes next."""
+    await store_many(service, [message(f"note {n}") for n in range(50)])
+    await service.embed_all()
+    for half in ("content < 'note 3'", "true"):
+        await execute(service, f"DELETE FROM messages WHERE {half}")  # noqa: S608 - constants
+
+    assert await embedded(service) == {}
+    async with service.database.connection() as connection:
+        assert await connection.fetchval("SELECT embedding_sum IS NULL FROM tenant_statistics")
+
+    await store(service)
+    await service.embed_all()
+    assert await embedded(service) == {"acme": 1}
 
 
 async def test_rows_that_arrive_with_their_vectors_count(service: Service) -> None:
     """As a restored dump or an import does."""
     await store(service)
     await service.embed_all()
-    async with service.database.connection() as connection:
-        await connection.execute(
-            "INSERT INTO messages SELECT gen_random_uuid(), 'globex', conversation_id, role, name, content, metadata,"
-            " importance, importance_override, embedding, embedding_status, terms, archived, created_at, updated_at"
-            " FROM messages"
-        )
+    await execute(
+        service,
+        "INSERT INTO messages SELECT gen_random_uuid(), 'globex', conversation_id, role, name, content, metadata,"
+        " importance, importance_override, embedding, embedding_status, terms, archived, created_at, updated_at"
+        " FROM messages",
+    )
 
-    assert await counted(service) == {"acme": 1, "globex": 1}
+    assert await embedded(service) == {"acme": 1, "globex": 1}

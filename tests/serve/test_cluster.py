@@ -97,6 +97,27 @@ def test_the_request_id_is_in_the_logs_of_every_deployment(client: httpx.Client,
     wait_until(lambda: deployments(search_id) == {"Ingress", "Search", "Embedding"})
 
 
+def test_contexts_that_wait_together_are_told_apart(client: httpx.Client, cluster: LaunchedService) -> None:
+    tenant_id, request_id = uuid4().hex, f"context-{uuid4().hex}"
+    for word in ("apple", "pear", "cherry"):
+        client.post("/v1/messages", json=message(f"I like {word} pie", tenant_id) | {"conversation_id": word})
+
+    def context(word: str) -> list[tuple[str, list[str]]]:
+        request = {"tenant_id": tenant_id, "conversation_id": "apple", "query": word, "top_k": 1, "token_budget": 60}
+        answer = client.post("/v1/memory/context", json=request, headers={"X-Request-ID": request_id})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["tokens_used"] <= 60
+        return [(item["content"], item["reasons"]) for item in answer.json()["items"]]
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(context, ["pear", "cherry"] * 10))
+
+    recent = ("I like apple pie", ["recent"])
+    assert found == [[recent, (f"I like {word} pie", ["relevant"])] for word in ["pear", "cherry"] * 10]
+    lines = [line for line in cluster.console().splitlines() if request_id in line]
+    assert any("context_assembled" in line and "deployment=Search " in f"{line} " for line in lines)
+
+
 def test_health_says_how_every_part_is(client: httpx.Client) -> None:
     health = client.get("/v1/admin/health").json()
 

@@ -12,7 +12,7 @@ WITH input AS (
                           importance_override, created_at, updated_at, terms)
     SELECT id, tenant_id, conversation_id, role, name, content, metadata::jsonb, importance_override,
            created_at, :now::timestamptz,
-           to_tsvector(:language::regconfig, concat_ws(' ', name, content))
+           message_terms(:language::regconfig, name, content, created_at)
     FROM input
 ), pending AS (
     INSERT INTO embedding_jobs (message_id, tenant_id, request_id)
@@ -52,12 +52,13 @@ UPDATE messages SET
     content = :content,
     metadata = :metadata::text::jsonb,
     importance_override = :importance_override,
-    terms = to_tsvector(:language::regconfig, concat_ws(' ', :name::text, :content::text)),
+    terms = message_terms(:language::regconfig, :name, :content, created_at),
     updated_at = :now
 WHERE id = :id AND tenant_id = :tenant_id;
 
 -- name: forget_meaning!
--- What was embedded is not what the message says any more.
+-- What was embedded is not what the message says any more. Before its terms change: the counts of a tenant's terms
+-- are then touched by this statement alone, in their order, which keeps transactions out of deadlocks.
 UPDATE messages SET embedding = NULL, importance = NULL, embedding_status = 'pending'
 WHERE id = :id AND tenant_id = :tenant_id;
 

@@ -1,12 +1,19 @@
 -- name: find_candidates
--- The candidates of both sides in one round trip, each with what ranking needs.
+-- The candidates of both sides and the turns beside them, in one round trip, each with what ranking needs.
 --
--- exact: reads all of the tenant's rows, and measures every vector. Otherwise the HNSW index is walked until enough
--- of the tenant's rows are found (hnsw.iterative_scan), and the GIN index finds the words; both hold the rows of all
--- tenants. Their expressions are written here as in their definitions, and nowhere in the exact branches, so that
--- neither branch can take the other's plan: ts_match_vq is what @@ calls, and no index knows it.
--- Words are weighed as BM25 does: a word that few of the matching messages hold counts for more, and so does
--- a match in a short message. Only the rough_limit best by plain ts_rank are weighed, which bounds the cost.
+-- exact: measures every vector of the tenant; otherwise the HNSW index is walked until enough of the tenant's rows are
+-- found (hnsw.iterative_scan). scan_words: reads the terms of all of the tenant's messages; otherwise the GIN index finds
+-- them. Both indexes' expressions are written here as in their definitions, and nowhere in the other branches, so that
+-- no branch can take another's plan: ts_match_vq is what @@ calls, and no index knows it.
+--
+-- Vectors are compared after the mean of the tenant's is taken off them: the direction that all of a small model's
+-- vectors share says nothing. A stored vector has length 1, so the order by its angle to `query - mean` is the order
+-- by (vector - mean) . (query - mean), and the index serves it.
+--
+-- Words find by the query's rarest terms only, as many as hold scan_limit messages together, and by the one term that is
+-- too many for that, up to scan_limit of its messages: this bounds the cost, and no rare term drowns in a common one.
+-- What was found is weighed by all of its terms, roughly, and ranking weighs the best of it as BM25. Terms are joined
+-- to nothing once, which unpacks a long message's: else each ts_rank would.
 WITH eligible AS NOT MATERIALIZED (
     SELECT m.* FROM messages m
     WHERE m.tenant_id = :tenant_id
@@ -18,50 +25,97 @@ WITH eligible AS NOT MATERIALIZED (
       AND (:created_after::timestamptz IS NULL OR m.created_at >= :created_after)
       AND (:created_before::timestamptz IS NULL OR m.created_at < :created_before)
       AND (:metadata::text IS NULL OR m.metadata @> :metadata::text::jsonb)
-), near AS MATERIALIZED (
-    (SELECT id FROM eligible
-     WHERE :exact AND :embedding::halfvec IS NOT NULL AND embedding IS NOT NULL
-     ORDER BY embedding <=> :embedding::halfvec LIMIT :limit)
-    UNION ALL
-    (SELECT id FROM eligible
-     WHERE NOT :exact AND :embedding::halfvec IS NOT NULL
-     ORDER BY embedding::halfvec({dimensions}) <=> :embedding::halfvec({dimensions}) LIMIT :limit)
-), query AS MATERIALIZED (
-    SELECT lexeme, quote_literal(lexeme)::tsquery AS one
-    FROM unnest(tsvector_to_array(to_tsvector(:language::regconfig, :query))) AS lexeme
-    LIMIT 64
-), matching AS MATERIALIZED (
-    SELECT id, terms, length(terms) AS size
-    FROM eligible, (SELECT string_agg(quote_literal(lexeme), ' | ')::tsquery AS any_of FROM query) AS q
-    WHERE (:exact AND ts_match_vq(terms, any_of)) OR (NOT :exact AND terms @@ any_of)
-    ORDER BY ts_rank(terms, any_of, 1) DESC
-    LIMIT :rough_limit
-), hits AS MATERIALIZED (
-    SELECT m.id, m.size, count(*) OVER (PARTITION BY q.lexeme) AS holders
-    FROM matching m JOIN query q ON m.terms @@ q.one
 ), corpus AS MATERIALIZED (
-    SELECT greatest(count(*), (SELECT embedded FROM tenant_statistics WHERE tenant_id = :tenant_id))::float8
-               AS messages,
-           avg(size)::float8 AS average_size
-    FROM matching
+    SELECT greatest(sum(messages), 1)::float8 AS messages, coalesce(sum(term_count), 0)::float8 AS term_count,
+           coalesce(sum(embedded), 0)::bigint AS embedded,
+           sum(embedding_sum * array_fill((1.0 / (embedded + :mean_prior::float8))::real,
+                                          ARRAY[coalesce(vector_dims(embedding_sum), 1)])::vector) AS mean
+    FROM tenant_statistics WHERE tenant_id = :tenant_id
+), aim AS MATERIALIZED (
+    SELECT mean, coalesce(:embedding::halfvec::vector - mean, :embedding::halfvec::vector) AS direction FROM corpus
+), near AS MATERIALIZED (
+    (SELECT id, conversation_id, created_at FROM eligible
+     WHERE :exact AND :embedding::halfvec IS NOT NULL AND embedding IS NOT NULL
+     ORDER BY embedding <=> (SELECT direction::halfvec FROM aim) LIMIT :limit)
+    UNION ALL
+    (SELECT id, conversation_id, created_at FROM eligible
+     WHERE NOT :exact AND :embedding::halfvec IS NOT NULL
+     ORDER BY embedding::halfvec({dimensions}) <=> (SELECT direction::halfvec({dimensions}) FROM aim) LIMIT :limit)
+), query AS MATERIALIZED (
+    SELECT term, quote_literal(term)::tsquery AS one, holders, rarity,
+           sum(holders) OVER (ORDER BY holders, term) AS together
+    FROM (
+        SELECT q.term, known.holders,
+               ln(1 + (greatest(c.messages - known.holders, 0) + 0.5) / (known.holders + 0.5)) AS rarity,
+               row_number() OVER (PARTITION BY known.holders > 0 ORDER BY known.holders, q.term) AS place
+        FROM corpus c
+        CROSS JOIN unnest(tsvector_to_array(to_tsvector(:language::regconfig, :query))) AS q (term)
+        LEFT JOIN tenant_terms t ON t.tenant_id = :tenant_id AND t.term = q.term AND t.messages > 0
+        CROSS JOIN LATERAL (SELECT coalesce(t.messages, 0) AS holders) AS known
+    ) AS asked
+    WHERE place <= :term_limit
+    ORDER BY holders, term
+), looked_up AS MATERIALIZED (
+    SELECT string_agg(one::text, ' | ') FILTER (WHERE together <= :scan_limit)::tsquery AS rare,
+           array_agg(term_key(:tenant_id, term)) FILTER (WHERE together <= :scan_limit) AS rare_keys,
+           string_agg(one::text, ' | ') FILTER (WHERE together > :scan_limit)::tsquery AS common,
+           array_agg(term_key(:tenant_id, term)) FILTER (WHERE together > :scan_limit) AS common_keys
+    FROM query WHERE together - holders < :scan_limit
+), matching AS MATERIALIZED (
+    (SELECT id, conversation_id, created_at, terms || '' AS terms FROM eligible
+     WHERE :scan_words AND ts_match_vq(terms, (SELECT rare FROM looked_up)) LIMIT :scan_limit)
+    UNION ALL
+    (SELECT id, conversation_id, created_at, terms || '' AS terms FROM eligible
+     WHERE :scan_words AND ts_match_vq(terms, (SELECT common FROM looked_up))
+       AND ts_match_vq(terms, (SELECT rare FROM looked_up)) IS NOT TRUE LIMIT :scan_limit)
+    UNION ALL
+    (SELECT id, conversation_id, created_at, terms || '' AS terms FROM eligible
+     WHERE NOT :scan_words AND term_keys(tenant_id, terms) && (SELECT rare_keys FROM looked_up) LIMIT :scan_limit)
+    UNION ALL
+    (SELECT id, conversation_id, created_at, terms || '' AS terms FROM eligible
+     WHERE NOT :scan_words AND term_keys(tenant_id, terms) && (SELECT common_keys FROM looked_up)
+       AND ts_match_vq(terms, (SELECT rare FROM looked_up)) IS NOT TRUE LIMIT :scan_limit)
 ), said AS MATERIALIZED (
-    SELECT h.id,
-           sum(ln(1 + (c.messages - h.holders + 0.5) / (h.holders + 0.5))
-               * (:k1::float8 + 1) / (1 + :k1 * (1 - :b::float8 + :b * h.size / c.average_size))) AS words
-    FROM hits h CROSS JOIN corpus c
-    GROUP BY h.id
-    ORDER BY words DESC, h.id
+    SELECT m.id, m.conversation_id, m.created_at
+    FROM matching m, LATERAL (
+        SELECT sum(rarity * ts_rank('{1,1,1,1}', m.terms, one, 1)) AS weight FROM query
+    ) AS rough
+    ORDER BY weight DESC, m.id
     LIMIT :limit
+), hits AS MATERIALIZED (
+    SELECT * FROM near UNION SELECT * FROM said
+), turns AS MATERIALIZED (
+    SELECT h.id, before.id AS previous, after.id AS next
+    FROM hits h
+    LEFT JOIN LATERAL (
+        SELECT id FROM messages
+        WHERE tenant_id = :tenant_id AND conversation_id = h.conversation_id AND (:include_archived OR NOT archived)
+          AND (created_at, id) < (h.created_at, h.id)
+        ORDER BY created_at DESC, id DESC LIMIT 1
+    ) AS before ON true
+    LEFT JOIN LATERAL (
+        SELECT id FROM messages
+        WHERE tenant_id = :tenant_id AND conversation_id = h.conversation_id AND (:include_archived OR NOT archived)
+          AND (created_at, id) > (h.created_at, h.id)
+        ORDER BY created_at, id LIMIT 1
+    ) AS after ON true
 ), found AS MATERIALIZED (
-    SELECT id, coalesce(s.words, 0) AS words FROM near n FULL JOIN said s USING (id)
+    SELECT id FROM turns UNION SELECT previous FROM turns UNION SELECT next FROM turns
 )
 SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.created_at,
        coalesce(m.importance_override, m.importance) AS importance,
        1 - (m.embedding <=> :embedding::halfvec) AS similarity,
-       f.words,
-       (SELECT count(*) FROM near) AS near,
-       (SELECT embedded FROM tenant_statistics WHERE tenant_id = :tenant_id) AS embedded
-FROM found f JOIN messages m ON m.id = f.id AND m.tenant_id = :tenant_id;
+       1 - (coalesce(m.embedding::vector - aim.mean, m.embedding::vector) <=> aim.direction) AS closeness,
+       ARRAY(SELECT ts_rank('{1,1,1,1}', m.unpacked, one) FROM query) AS ranks,
+       m.term_count, t.previous, t.next,
+       CASE WHEN row_number() OVER () = 1 THEN (
+           SELECT json_build_array(messages, term_count, embedded, (SELECT count(*) FROM near),
+                                   ARRAY(SELECT term FROM query), ARRAY(SELECT holders FROM query))::text FROM corpus
+       ) END AS corpus
+FROM found f
+JOIN LATERAL (SELECT *, terms || '' AS unpacked FROM eligible WHERE id = f.id LIMIT 1) AS m ON true
+LEFT JOIN turns t ON t.id = f.id
+CROSS JOIN aim;
 
 -- name: find_neighbors
 -- The turns before and after each hit, in its own conversation.
@@ -70,12 +124,12 @@ FROM messages hit
 CROSS JOIN LATERAL (
     (SELECT id, role, name, content, created_at FROM messages
      WHERE tenant_id = :tenant_id AND conversation_id = hit.conversation_id
-       AND (created_at, id) < (hit.created_at, hit.id)
+       AND (created_at, id) < (hit.created_at, hit.id) AND (:include_archived OR NOT archived)
      ORDER BY created_at DESC, id DESC LIMIT :reach)
     UNION ALL
     (SELECT id, role, name, content, created_at FROM messages
      WHERE tenant_id = :tenant_id AND conversation_id = hit.conversation_id
-       AND (created_at, id) > (hit.created_at, hit.id)
+       AND (created_at, id) > (hit.created_at, hit.id) AND (:include_archived OR NOT archived)
      ORDER BY created_at, id LIMIT :reach)
 ) AS n
 WHERE hit.tenant_id = :tenant_id AND hit.id = ANY(:ids::uuid[])

@@ -1,0 +1,142 @@
+"""What goes in and out when a context is asked for."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, JsonValue
+
+from deployments.schemas import Identifier, Metadata, Role, Share, Value
+from deployments.search_schemas import MAX_TOP_K, Filters, Query, Weights
+
+MAX_TOKEN_BUDGET = 1_000_000
+MAX_RECENT_TURNS = 100
+
+CONTEXT_EXAMPLE: dict[str, JsonValue] = {
+    "token_budget": 2000,
+    "tokens_used": 68,
+    "degraded": False,
+    "omitted": 0,
+    "items": [
+        {
+            "message_id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
+            "conversation_id": "conv-1",
+            "role": "user",
+            "name": "Ada",
+            "content": "I love Python programming",
+            "created_at": "2026-11-23T09:30:00Z",
+            "tokens": 12,
+            "reasons": ["relevant"],
+            "score": 0.97,
+        },
+        {
+            "message_id": "0199d7ca-5652-7d11-8a52-61c1b0e6f0a2",
+            "conversation_id": "conv-2",
+            "role": "user",
+            "name": "Ada",
+            "content": "Which language shall I use?",
+            "created_at": "2026-11-24T09:30:00Z",
+            "tokens": 12,
+            "reasons": ["recent", "relevant"],
+            "score": 0.41,
+        },
+    ],
+    "text": (
+        "[2026-11-23]\nAda: I love Python programming\n"
+        "[2026-11-24, this conversation]\nAda: Which language shall I use?"
+    ),
+}
+
+
+class Scope(StrEnum):
+    """Where memories are looked for."""
+
+    TENANT = "tenant"
+    CONVERSATION = "conversation"
+
+
+class Reason(StrEnum):
+    """Why a message is in a context."""
+
+    RECENT = "recent"
+    RELEVANT = "relevant"
+    NEIGHBOR = "neighbor"
+
+
+class ContextRequest(Filters):
+    """For which conversation a context is wanted, how large it may be, and what is to go into it.
+
+    The filters, `metadata`, `weights` and `top_k` are those of a search: they choose memories, while the recent turns
+    are whatever was said last.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "tenant_id": "acme",
+                    "conversation_id": "conv-2",
+                    "query": "Which language does Ada like?",
+                    "token_budget": 2000,
+                }
+            ]
+        }
+    )
+
+    tenant_id: Identifier = Field(description="Whose memory it is.")
+    conversation_id: Identifier = Field(description="The conversation that goes on. It may be one without messages.")
+    query: Query | None = Field(
+        default=None,
+        description="What memories are looked for. Left out: what the user said last in this conversation.",
+    )
+    token_budget: Annotated[int, Field(ge=0, le=MAX_TOKEN_BUDGET)] = Field(
+        default=2_000, description="`text` never takes more, by the estimate that `docs/context.md` describes."
+    )
+    recent_turns: Annotated[int, Field(ge=0, le=MAX_RECENT_TURNS)] = Field(
+        default=20, description="At most so many of the conversation's last turns."
+    )
+    recent_share: Share = Field(
+        default=0.5,
+        description="The share of the budget that is the recent turns' own; what one side leaves, the other may use.",
+    )
+    top_k: Annotated[int, Field(ge=0, le=MAX_TOP_K)] = Field(
+        default=50,
+        description=(
+            "At most so many memories besides the recent turns; it is the budget that is meant to decide. "
+            "0: nothing is looked for."
+        ),
+    )
+    scope: Scope = Field(default=Scope.TENANT, description="Look in all conversations of the tenant, or in this one.")
+    metadata: Metadata | None = Field(default=None, description="Memories whose metadata holds all of this.")
+    weights: Weights = Weights()
+    neighbors: int = Field(
+        default=0, ge=0, le=5, description="How many turns before and after each memory to bring along."
+    )
+
+
+class ContextItem(Value):
+    """A message of the context."""
+
+    message_id: UUID
+    conversation_id: str
+    role: Role
+    name: str | None
+    content: str
+    created_at: datetime
+    tokens: int = Field(description="What its line in `text` takes.")
+    reasons: list[Reason]
+    score: float | None = Field(default=None, description="The search's score, where it is relevant.")
+
+
+class ContextAnswer(Value):
+    """The messages of the context in time order, and the same as text for a prompt."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [CONTEXT_EXAMPLE]})
+
+    token_budget: int
+    tokens_used: int = Field(description="What `text` takes as a whole.")
+    degraded: bool = Field(description="True when the query could not be embedded and words alone decided.")
+    omitted: int = Field(description="How many messages would have been in it with a larger budget.")
+    items: list[ContextItem]
+    text: str = Field(description="A line for the day where it changes, then `name: content` for each message.")

@@ -1,0 +1,121 @@
+"""A context from the request to the answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import structlog
+
+from deployments.context_schemas import ContextAnswer, ContextRequest, Scope
+from deployments.errors import MemoryLayerError
+from deployments.schemas import Role
+from deployments.search.context import assemble
+from deployments.search.engine import Search
+from deployments.search.side_by_side import side_by_side
+from deployments.search_schemas import MAX_TOP_K, Filters, SearchAnswer, SearchRequest
+from deployments.storage.recent_turns import RecentTurnRepository, Turn
+
+logger = structlog.get_logger(__name__)
+
+NOTHING_FOUND = SearchAnswer(total=0, items=[])
+# Among so many of the last turns one of the user's is looked for when the request brings no query: calls of tools
+# and their results may stand behind it.
+TURNS_WITH_A_QUERY = 20
+# Beyond, counting and comparing what was said takes long enough for others to feel it: a thread does it then.
+DIRECT_CHARACTERS = 100_000
+_AS_IN_A_SEARCH = {"tenant_id", "metadata", "weights", "neighbors", *Filters.model_fields}
+
+
+@dataclass(frozen=True)
+class Context:
+    """A context that is asked for, and the HTTP request that it belongs to."""
+
+    request: ContextRequest
+    request_id: str | None
+
+
+class ContextAssembler:
+    """Reads what was said last, has memories searched, and puts both together."""
+
+    def __init__(self, turns: RecentTurnRepository, search: Callable[[Search], Awaitable[SearchAnswer]]) -> None:
+        self._turns = turns
+        self._search = search
+
+    async def assemble_many(self, contexts: Sequence[Context]) -> list[ContextAnswer | MemoryLayerError]:
+        """Assemble contexts side by side; each has its own answer or its own error, in order."""
+        return await side_by_side(contexts, self._assemble, "context")
+
+    async def _assemble(self, context: Context) -> ContextAnswer:
+        started = perf_counter()
+        recent, found = await self._gather(context)
+        if _characters(recent, found) > DIRECT_CHARACTERS:
+            answer = await asyncio.to_thread(assemble, context.request, recent, found)
+        else:
+            answer = assemble(context.request, recent, found)
+        logger.info(
+            "context_assembled",
+            items=len(answer.items),
+            omitted=answer.omitted,
+            tokens=answer.tokens_used,
+            degraded=answer.degraded,
+            duration_ms=round((perf_counter() - started) * 1e3, 2),
+        )
+        return answer
+
+    async def _gather(self, context: Context) -> tuple[list[Turn], SearchAnswer]:
+        """The recent turns and the memories: at once where the query is known, else one after the other."""
+        request = context.request
+        if not request.token_budget:
+            return [], NOTHING_FOUND
+        if request.query is not None:
+            recent, found = await asyncio.gather(
+                self._recent(request, request.recent_turns), self._memories(context, request.query)
+            )
+            return recent, found
+        recent = await self._recent(request, max(request.recent_turns, TURNS_WITH_A_QUERY))
+        asked = last_question(recent)
+        found = await self._memories(context, asked and asked.content)
+        shown = recent[: request.recent_turns]
+        # It finds itself before all others, and is no memory.
+        return shown, found if asked in shown else without(found, asked)
+
+    async def _recent(self, request: ContextRequest, limit: int) -> list[Turn]:
+        if not limit:
+            return []
+        return await self._turns.newest(
+            request.tenant_id, request.conversation_id, limit, include_archived=request.include_archived
+        )
+
+    async def _memories(self, context: Context, query: str | None) -> SearchAnswer:
+        request = context.request
+        if query is None or not request.top_k:
+            return NOTHING_FOUND
+        return await self._search(Search(_to_search(request, query), context.request_id))
+
+
+def last_question(turns: Sequence[Turn]) -> Turn | None:
+    """What the user said last; where no user speaks, as between two tools, whatever was said last."""
+    return next((turn for turn in turns if turn.role is Role.USER), next(iter(turns), None))
+
+
+def without(found: SearchAnswer, turn: Turn | None) -> SearchAnswer:
+    """What was found but for one message."""
+    hits = [hit for hit in found.items if turn is None or hit.message_id != turn.id]
+    return found.model_copy(update={"items": hits, "total": len(hits)})
+
+
+def _to_search(request: ContextRequest, query: str) -> SearchRequest:
+    """A search that finds `top_k` memories also when it finds the question and all recent turns before them."""
+    shared = {name: getattr(request, name) for name in _AS_IN_A_SEARCH}
+    return SearchRequest(
+        query=query,
+        top_k=min(request.top_k + request.recent_turns + 1, MAX_TOP_K),
+        conversation_id=request.conversation_id if request.scope is Scope.CONVERSATION else None,
+        **shared,
+    )
+
+
+def _characters(recent: Sequence[Turn], found: SearchAnswer) -> int:
+    around = (turn for hit in found.items for turn in hit.neighbors or ())
+    return sum(len(turn.content) for turns in (recent, found.items, around) for turn in turns)

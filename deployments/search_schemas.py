@@ -1,0 +1,156 @@
+"""What goes in and out when memories are searched."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, JsonValue
+
+from deployments.schemas import Identifier, Metadata, Role, Share, Time, Value, in_utc, not_blank, storable
+
+MAX_QUERY_CHARACTERS = 100_000
+MAX_TOP_K = 100
+
+HIT_EXAMPLE: dict[str, JsonValue] = {
+    "message_id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
+    "conversation_id": "conv-1",
+    "role": "user",
+    "name": "Ada",
+    "content": "I love Python programming",
+    "metadata": {"channel": "web"},
+    "created_at": "2026-11-23T09:30:00Z",
+    "score": 1.77,
+    "similarity": 0.81,
+    "importance": 0.62,
+    "explanation": {
+        "similarity": 0.5,
+        "words": 0.47,
+        "speaker": 0.2,
+        "time": 0.0,
+        "importance": 0.19,
+        "recency": 0.0,
+        "session": 0.41,
+        "repetition": 0.0,
+    },
+    "neighbors": None,
+}
+
+
+def _in_its_zone(when: datetime) -> datetime:
+    in_utc(when)
+    return when
+
+
+Weight = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+ZonedTime = Annotated[AwareDatetime, AfterValidator(_in_its_zone)]
+TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K)]
+Query = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_QUERY_CHARACTERS),
+    AfterValidator(storable),
+    AfterValidator(not_blank),
+]
+
+
+class Weights(Value):
+    """How much each part counts in a score. They need not add up to anything."""
+
+    similarity: Weight = Field(default=0.5, description="How near its meaning is to the query's.")
+    words: Weight = Field(default=0.5, description="BM25 of the query's words in it and in the turns beside it.")
+    speaker: Weight = Field(default=0.2, description="The query names who said it, or says I or you.")
+    time: Weight = Field(default=0.2, description="The query names a time, and it was said then.")
+    importance: Weight = Field(default=0.3, description="How much it says, whatever the query.")
+    recency: Weight = Field(default=0.0, description="How new it is: half as much with every 30 days.")
+    session: Weight = Field(default=0.3, description="The best score of a message of its conversation.")
+    diversity: Weight = Field(default=1.0, description="Taken off what repeats a better hit nearly word by word.")
+
+
+class Filters(Value):
+    """Among which messages of a tenant to look."""
+
+    role: Role | None = None
+    min_importance: Share | None = None
+    created_after: Time | None = Field(default=None, description="Inclusive.")
+    created_before: Time | None = Field(default=None, description="Exclusive.")
+    include_archived: bool = False
+
+
+class SearchParameters(Filters):
+    """What to look for, and among which messages."""
+
+    tenant_id: Identifier = Field(description="Whose memory it is.")
+    query: Query = Field(description="What to look for.")
+    top_k: TopK = 10
+    conversation_id: Identifier | None = None
+
+
+class SearchRequest(SearchParameters):
+    """What to look for, among which messages, and how to rank and answer."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "tenant_id": "acme",
+                    "query": "Which language does Ada like?",
+                    "top_k": 5,
+                    "metadata": {"channel": "web"},
+                    "explain": True,
+                }
+            ]
+        }
+    )
+
+    metadata: Metadata | None = Field(default=None, description="Messages whose metadata holds all of this.")
+    weights: Weights = Weights()
+    asked_at: ZonedTime | None = Field(
+        default=None,
+        description='When it is asked, in the zone of who asks: what "yesterday" refers to. Now in UTC, if left out.',
+    )
+    explain: bool = Field(default=False, description="Say what each score is made of.")
+    neighbors: int = Field(default=0, ge=0, le=5, description="How many turns before and after each hit to return.")
+
+
+class Neighbor(Value):
+    """A turn before or after a hit, in the same conversation."""
+
+    message_id: UUID
+    role: Role
+    name: str | None
+    content: str
+    created_at: datetime
+
+
+class SearchHit(Value):
+    """A message that matters to the query."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [HIT_EXAMPLE]})
+
+    message_id: UUID
+    conversation_id: str
+    role: Role
+    name: str | None
+    content: str
+    metadata: dict[str, Any]
+    created_at: datetime
+    score: float = Field(description="What the hits are ordered by; comparable within one answer.")
+    similarity: float | None = Field(
+        description="Cosine similarity to the query, -1 to 1; null while the message is not embedded."
+    )
+    importance: float | None
+    explanation: dict[str, float] | None = Field(
+        default=None, description="With `explain`: the parts of the score, which add up to it."
+    )
+    neighbors: list[Neighbor] | None = Field(default=None, description="With `neighbors`: in time order.")
+
+
+class SearchAnswer(Value):
+    """The hits, best first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"total": 1, "degraded": False, "items": [HIT_EXAMPLE]}]})
+
+    total: int = Field(description="How many hits are in this answer.")
+    degraded: bool = Field(
+        default=False, description="True when the query could not be embedded and words alone decided."
+    )
+    items: list[SearchHit]

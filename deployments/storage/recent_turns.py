@@ -1,0 +1,45 @@
+"""The turns that a conversation ended with."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from deployments.schemas import Role
+from deployments.storage.database import Database
+from deployments.storage.named_queries import load_queries
+
+
+class Turn(NamedTuple):
+    """Who said what, where and when; the columns of `find_recent_turns`, in their order."""
+
+    id: UUID
+    conversation_id: str
+    role: Role
+    name: str | None
+    content: str
+    created_at: datetime
+
+
+class RecentTurnRepository:
+    """Reads the end of a conversation."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._queries = load_queries("recent_turns")
+
+    async def newest(
+        self, tenant_id: str, conversation_id: str, limit: int, *, include_archived: bool = False
+    ) -> list[Turn]:
+        """At most `limit` turns, newest first; none of a conversation that is not known.
+
+        Raises `DatabaseUnavailableError`, `OverloadedError`.
+        """
+        async with self._database.connection() as connection:
+            rows = self._queries.find_recent_turns(
+                connection,
+                tenant_id=tenant_id,
+                conversation_id=conversation_id,
+                include_archived=include_archived,
+                limit=limit,
+            )
+            return [Turn(**{**row, "role": Role(row["role"])}) async for row in rows]

@@ -1,0 +1,166 @@
+"""Judges how well searches find what answers labelled questions: `python -m jobs.evaluate DATA ...`.
+
+Formats, configurations and how to read the results: docs/evaluation.md.
+"""
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from dotenv import load_dotenv
+
+from deployments.errors import ConfigurationError, MemoryLayerError
+from jobs.evaluation.configurations import read_configurations
+from jobs.evaluation.dataset import asked_of
+from jobs.evaluation.errors import EvaluationInputError
+from jobs.evaluation.formats.recognition import read_datasets
+from jobs.evaluation.metrics import METRICS
+from jobs.evaluation.progress import progress_on_stderr
+from jobs.evaluation.report.writing import make_directory, write_report
+from jobs.evaluation.results import PERCENT, Evaluation
+from jobs.evaluation.running import Plan, evaluate
+from jobs.evaluation.table import write_tables
+
+OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The least that the first configuration has to reach, in percent."""
+
+    metric: str
+    least: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Evaluate and report.
+
+    Returns 0; 1 if it failed or fell below a bar; 2 if what it was given makes no sense; 130 if it was interrupted.
+    """
+    options = _options(arguments)
+    load_dotenv(Path.cwd() / ".env", override=False)
+    try:
+        return _run(options)
+    except (ConfigurationError, EvaluationInputError) as error:
+        _complain(error.message)
+        return MISUSED
+    except MemoryLayerError as error:
+        _complain(error.message)
+        return FAILED
+    except KeyboardInterrupt:
+        _complain("interrupted: nothing is left of what was stored")
+        return INTERRUPTED
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.key is not None and options.url is None:
+        raise EvaluationInputError("--key: is for --url")
+    configurations = read_configurations(
+        options.configurations, ablation=options.ablation, settings_too=options.url is None
+    )
+    datasets = [asked_of(each, options.questions, options.seed) for each in read_datasets(options.data)]
+    directory = make_directory(options.out or Path(f"evaluation-{datetime.now(UTC):%Y%m%dT%H%M%S}"))
+    plan = Plan(datasets, configurations, options.seed, options.url, options.key)
+    evaluation = evaluate(plan, progress_on_stderr())
+    write_tables(evaluation, sys.stdout)
+    for path in write_report(evaluation, directory):
+        sys.stdout.write(f"{path}\n")
+    return _held_against(options.fail_under, evaluation)
+
+
+def _held_against(bars: Sequence[Bar], evaluation: Evaluation) -> int:
+    below = [
+        f"{dataset.name}: {bar.metric} is {found:.1f}, below {bar.least:g}"
+        for dataset in evaluation.datasets
+        for bar in bars
+        if (found := dataset.configurations[0].metrics[bar.metric].value) < bar.least
+    ]
+    if below:
+        _complain("; ".join(below))
+    return FAILED if below else OK
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m jobs.evaluate", description=__doc__)
+    parser.add_argument("data", nargs="+", type=Path, metavar="DATA", help="JSON Lines, LoCoMo's or LongMemEval's file")
+    parser.add_argument("--configurations", type=Path, metavar="FILE", help="TOML: a table for each configuration")
+    parser.add_argument("--ablation", action="store_true", help="add the first configuration without each part")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where results.json and report.html go")
+    parser.add_argument("--url", help="judge the service that runs there, in place of its parts in this process")
+    parser.add_argument("--key", help="the service's key, sent as X-API-Key")
+    parser.add_argument("--questions", type=_positive, metavar="N", help="ask at most N questions of each file")
+    parser.add_argument("--seed", type=_natural, default=0, help="of the intervals and of the choice of questions (0)")
+    parser.add_argument(
+        "--fail-under",
+        type=_bar,
+        action="append",
+        default=[],
+        metavar="METRIC=PERCENT",
+        help="exit with 1 if the first configuration reaches less, as in recall@10=70; may be repeated",
+    )
+    return parser.parse_args(arguments)
+
+
+def _positive(text: str) -> int:
+    number = _natural(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _natural(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def _bar(text: str) -> Bar:
+    metric, _, least = text.partition("=")
+    if metric not in METRICS:
+        raise argparse.ArgumentTypeError(f"{metric!r} is none of {', '.join(METRICS)}")
+    try:
+        bar = Bar(metric, float(least))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{least!r} is no number") from None
+    # Nothing is below NaN, so it would hold nothing to anything.
+    if not 0 <= bar.least <= PERCENT:
+        raise argparse.ArgumentTypeError(f"{least!r} is no percentage")
+    return bar
+
+
+def _stop_politely() -> None:
+    """Have SIGTERM, which `ray job stop` sends, end all in the same way as Ctrl-C: nothing is left then either."""
+    # Ray blocks SIGINT in the processes of its jobs, and shells have those that they put behind ignore it.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def _log_to_stderr() -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(
+                colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+            ),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"error: {text}\n")
+
+
+if __name__ == "__main__":
+    _log_to_stderr()
+    _stop_politely()
+    sys.exit(main())

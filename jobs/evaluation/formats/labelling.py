@@ -1,0 +1,17 @@
+"""A message of somebody else's file, as the service would take it."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from deployments.schemas import NewMessage
+from jobs.evaluation.dataset import LabelledMessage
+from jobs.evaluation.errors import EvaluationInputError, first_fault
+
+
+def labelled(label: str, where: str, **fields: Any) -> LabelledMessage:
+    """A message that the service would take. Raises `EvaluationInputError` that begins with `where`."""
+    try:
+        return LabelledMessage(label, NewMessage(**fields))
+    except ValidationError as error:
+        raise EvaluationInputError(f"{where}: message {label}: {first_fault(error)}") from None

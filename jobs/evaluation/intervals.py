@@ -1,0 +1,48 @@
+"""How sure a mean is: confidence intervals by the bootstrap."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+RESAMPLES = 2_000
+CONFIDENCE_PERCENT = 95
+_TAILS = (50 - CONFIDENCE_PERCENT / 2, 50 + CONFIDENCE_PERCENT / 2)
+
+Values: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure, and between what it lies with 95 % confidence. In the unit of what was measured."""
+
+    value: float
+    low: float
+    high: float
+
+
+def means(values: Values, seed: int) -> list[Interval]:
+    """The mean of each column of `values`, shape (questions, columns)."""
+    return bootstrap(values, lambda sample: sample.mean(axis=0), seed)
+
+
+def percentiles(values: Values, percents: tuple[int, ...], seed: int) -> list[Interval]:
+    """These percentiles of `values`, shape (questions,)."""
+    return bootstrap(values, lambda sample: np.percentile(sample, percents), seed)
+
+
+def bootstrap(values: Values, statistic: Callable[[Values], Values], seed: int) -> list[Interval]:
+    """The percentile interval of each figure of `statistic`, by drawing the rows of `values` anew 2,000 times.
+
+    Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. `values`: at least one row, one for
+    each question; whoever compares two configurations gives the differences question by question, which makes it
+    paired. The same seed draws the same rows. With one row the interval has no width.
+    """
+    generator = np.random.default_rng(seed)
+    rows = len(values)
+    drawn = np.array([statistic(values[generator.integers(rows, size=rows)]) for _ in range(RESAMPLES)])
+    lows, highs = np.percentile(drawn, _TAILS, axis=0)
+    found = statistic(values)
+    return [Interval(float(v), float(low), float(high)) for v, low, high in zip(found, lows, highs, strict=True)]

@@ -1,0 +1,175 @@
+"""The service's parts in this process, over scratch databases: the only place that puts them together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from deployments.embedding.providers.protocol import EmbeddingProvider, Vector
+from deployments.embedding.providers.registry import create_provider, embedding_space
+from deployments.embedding.worker import EmbeddingWorker
+from deployments.errors import InvalidRequestError, MemoryLayerError
+from deployments.schemas import MAX_BATCH
+from deployments.scoring.importance import importance
+from deployments.scoring.scorable import Scorable
+from deployments.search.engine import EMBEDDING_PAUSE_SECONDS, Search, SearchEngine
+from deployments.search_schemas import SearchRequest
+from deployments.settings import Settings
+from deployments.storage.candidates import CandidateRepository
+from deployments.storage.database import Database, PoolSize
+from deployments.storage.embedding_jobs import EmbeddingJobRepository
+from deployments.storage.messages import MessageRepository, draft
+from deployments.storage.scratch import scratch_database, scratch_server, settle
+from jobs.evaluation.configurations import Configuration
+from jobs.evaluation.dataset import LabelledMessage, Tenant
+from jobs.evaluation.errors import EvaluationFailedError
+from jobs.evaluation.memory.protocol import Memory
+from jobs.evaluation.progress import Advance, Progress
+
+EMBEDDED_AT_ONCE = 128
+POLL_SECONDS = 0.2
+ATTEMPTS = 3
+POOL = PoolSize(kept=1, most=4)
+
+
+@dataclass(frozen=True)
+class Store:
+    """One scratch database, and what fills and reads it. `ids`: what the dataset calls each stored message."""
+
+    settings: Settings
+    database: Database
+    provider: EmbeddingProvider
+    ids: dict[UUID, str] = field(default_factory=dict)
+
+
+@contextmanager
+def scratch_settings(settings: Settings, configurations: Sequence[Configuration]) -> Iterator[list[Settings]]:
+    """Each configuration's settings over a scratch database; those that store alike share one.
+
+    The databases, and the embedded server if it is one, are gone after the block, however it ends.
+    Not to be called where an event loop runs. Raises `ConfigurationError`, `DatabaseUnavailableError`.
+    """
+    applied = [configuration.applied_to(settings) for configuration in configurations]
+    for each in applied:
+        embedding_space(each)
+    with scratch_server(settings) as server, ExitStack() as stack:
+        databases = {
+            stored_alike(each): stack.enter_context(scratch_database(server, each, "evaluation")).database
+            for each in {stored_alike(each): each for each in applied}.values()
+        }
+        yield [replace(each, database=databases[stored_alike(each)]) for each in applied]
+
+
+def stored_alike(settings: Settings) -> Hashable:
+    """Equal for settings under which the same messages are stored in the same way."""
+    return settings.embedding, settings.gemini, settings.openai, settings.search.language
+
+
+@asynccontextmanager
+async def memories_in_process(
+    scratch: Sequence[Settings], configurations: Sequence[Configuration], tenants: Sequence[Tenant], progress: Progress
+) -> AsyncIterator[list[Memory]]:
+    """A memory for each configuration, over the settings of `scratch_settings`, that holds the tenants' messages.
+
+    Raises `EvaluationFailedError`, `EmbeddingError`, `DatabaseUnavailableError`.
+    """
+    async with AsyncExitStack() as stack:
+        stores: dict[Hashable, Store] = {}
+        for settings in scratch:
+            if stored_alike(settings) not in stores:
+                store = await stack.enter_async_context(_opened(settings))
+                await _fill(store, tenants, progress)
+                stores[stored_alike(settings)] = store
+        yield [
+            InProcessMemory(stores[stored_alike(settings)], settings, configuration)
+            for settings, configuration in zip(scratch, configurations, strict=True)
+        ]
+
+
+class InProcessMemory:
+    """A store, searched as the search deployment does. No query's vector is remembered: each pays for its own."""
+
+    def __init__(self, store: Store, settings: Settings, configuration: Configuration) -> None:
+        self._store = store
+        self._weights = configuration.weights
+        dimensions = embedding_space(settings).dimensions
+        candidates = CandidateRepository(store.database, settings.search, dimensions)
+        self._engine = SearchEngine(candidates, self._embed, settings.search)
+
+    async def ask(self, tenant: int, question: str, top_k: int) -> list[str]:
+        """The ids of the hits, best first. Raises `EvaluationFailedError`."""
+        request = SearchRequest(tenant_id=str(tenant), query=question, top_k=top_k, weights=self._weights)
+        for _ in range(ATTEMPTS):
+            (answer,) = await self._engine.search_many([Search(request, None)])
+            if isinstance(answer, MemoryLayerError):
+                raise EvaluationFailedError(f"A search failed: {answer.message} ({question[:80]!r})")
+            if not answer.degraded:
+                return [self._store.ids[hit.message_id] for hit in answer.items]
+            await asyncio.sleep(EMBEDDING_PAUSE_SECONDS)
+        raise EvaluationFailedError(f"A question could not be embedded in {ATTEMPTS} attempts: {question[:80]!r}")
+
+    async def _embed(self, text: str, _request_id: str | None) -> Vector:
+        vector: Vector = (await self._store.provider.embed_queries([text]))[0]
+        return vector
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[Store]:
+    url = settings.database.url
+    if url is None:
+        raise EvaluationFailedError("An evaluation runs over scratch databases only.")
+    database = Database(url.get_secret_value(), settings.database, POOL)
+    provider = create_provider(settings)
+    try:
+        yield Store(settings, database, provider)
+    finally:
+        await provider.close()
+        await database.close()
+
+
+async def _fill(store: Store, tenants: Sequence[Tenant], progress: Progress) -> None:
+    # Before anything is stored: a worker would go on for minutes to learn that the provider is away.
+    await store.provider.embed_queries(["ping"])
+    count = sum(len(tenant.messages) for tenant in tenants)
+    with progress.step("storing messages", count) as advance:
+        messages = MessageRepository(store.database, store.settings.search.language)
+        for number, tenant in enumerate(tenants):
+            for start in range(0, len(tenant.messages), MAX_BATCH):
+                batch = tenant.messages[start : start + MAX_BATCH]
+                await _store(store, messages, number, batch)
+                advance(len(batch))
+    space = embedding_space(store.settings)
+    with progress.step(f"embedding ({space.model}, {space.dimensions})", count) as advance:
+        await _embed_all(store, advance)
+    await settle(store.database)
+
+
+async def _store(store: Store, messages: MessageRepository, tenant: int, batch: Sequence[LabelledMessage]) -> None:
+    now = datetime.now(UTC)
+    drafts = [draft(each.message.model_copy(update={"tenant_id": str(tenant)}), None, now) for each in batch]
+    store.ids.update((drafted.message.id, each.id) for drafted, each in zip(drafts, batch, strict=True))
+    for stored, each in zip(await messages.store(drafts), batch, strict=True):
+        if isinstance(stored, InvalidRequestError):
+            raise EvaluationFailedError(f"Message {each.id} was refused: {stored.message}")
+
+
+async def _embed_all(store: Store, advance: Advance) -> None:
+    jobs = EmbeddingJobRepository(store.database)
+    worker = EmbeddingWorker(
+        jobs, store.provider, _score, store.settings.embedding, batch_size=EMBEDDED_AT_ONCE, concurrency=1
+    )
+    counts = await jobs.counts()
+    while counts.pending:
+        if not await worker.work_once():
+            # What failed for a moment is due again after a pause.
+            await asyncio.sleep(POLL_SECONDS)
+        before, counts = counts, await jobs.counts()
+        advance(before.pending - counts.pending)
+        if counts.failed:
+            raise EvaluationFailedError(f"{counts.failed} messages could not be embedded: the log says why")
+
+
+async def _score(messages: Sequence[Scorable], _request_ids: Sequence[str]) -> list[float]:
+    return [importance(role=each.role, content=each.content, name=each.name) for each in messages]
