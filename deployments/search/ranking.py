@@ -1,11 +1,10 @@
 """In which order candidates are returned. Pure: the clock is passed in."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from itertools import islice, pairwise, tee
 from typing import NamedTuple
-from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -64,10 +63,12 @@ def rank(found: Candidates, question: Question, weights: Weights, bm25: Bm25, to
     if not found.found:
         return []
     parts = _parts(found, question, weights, bm25).tolist()
-    ranked = sorted(map(_ranked, found.found, parts), key=_order, reverse=True)
+    scores = [(sum(row), each.created_at, each.id) for row, each in zip(parts, found.found, strict=True)]
+    best_first = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+    ranked: Iterator[Ranked] = (_ranked(found.found[place], parts[place]) for place in best_first)
     if weights.diversity:
-        ranked = _without_repetition(ranked, weights.diversity, top_k)
-    return ranked[:top_k]
+        ranked = iter(_without_repetition(ranked, weights.diversity, top_k))
+    return list(islice(ranked, top_k))
 
 
 def scaled(values: Floats) -> Floats:
@@ -102,7 +103,7 @@ def _parts(found: Candidates, question: Question, weights: Weights, bm25: Bm25) 
         "speaker": weights.speaker * _speaker(candidates, question),
         "time": weights.time * _time(candidates, question),
         "importance": weights.importance * np.array([c.importance or 0.0 for c in candidates]),
-        "recency": weights.recency * np.array([recency(c.created_at, question.now) for c in candidates]),
+        "recency": _recency(candidates, question.now, weights.recency),
     }
     for name, values in columns.items():
         parts[:, Parts._fields.index(name)] = values
@@ -149,6 +150,12 @@ def _time(candidates: Sequence[Candidate], question: Question) -> Floats:
     return np.zeros(len(candidates))
 
 
+def _recency(candidates: Sequence[Candidate], now: datetime, weight: float) -> Floats:
+    if not weight:
+        return np.zeros(len(candidates))
+    return weight * np.array([recency(candidate.created_at, now) for candidate in candidates])
+
+
 def _best_of_conversation(candidates: Sequence[Candidate], scores: Floats) -> Floats:
     best: dict[str, float] = {}
     for candidate, score in zip(candidates, scores.tolist(), strict=True):
@@ -160,18 +167,17 @@ def _ranked(candidate: Candidate, parts: list[float]) -> Ranked:
     return Ranked(candidate, sum(parts), Parts(*parts))
 
 
-def _order(ranked: Ranked) -> tuple[float, datetime, UUID]:
-    return ranked.score, ranked.candidate.created_at, ranked.candidate.id
-
-
-def _without_repetition(ranked: Sequence[Ranked], weight: float, top_k: int) -> list[Ranked]:
+def _without_repetition(ranked: Iterator[Ranked], weight: float, top_k: int) -> list[Ranked]:
     """What a better hit says already is put back by `weight`. Ends once there are `top_k` that repeat nothing."""
+    ranked, read = tee(ranked)
     looked_through = []
     new = 0
-    for each, said in zip(ranked, repetitions(each.candidate.content for each in ranked), strict=False):
+    for each, said in zip(ranked, repetitions(other.candidate.content for other in read), strict=False):
         parts = each.parts._replace(repetition=-weight * said) if said else each.parts
         looked_through.append(_ranked(each.candidate, list(parts)))
         new += not said
         if new == top_k:
             break
-    return sorted(looked_through, key=_order, reverse=True)
+    return sorted(
+        looked_through, key=lambda each: (each.score, each.candidate.created_at, each.candidate.id), reverse=True
+    )
