@@ -45,6 +45,18 @@ class NotFoundError(MemoryLayerError):
     code = "not_found"
 
 
+class UnauthorizedError(MemoryLayerError):
+    """No key, or none that holds."""
+
+    code = "unauthorized"
+
+
+class ForbiddenError(MemoryLayerError):
+    """The key holds, but does not allow this."""
+
+    code = "forbidden"
+
+
 class IdempotencyConflictError(MemoryLayerError):
     """The idempotency key was used before with another body."""
 

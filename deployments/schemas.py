@@ -19,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from deployments.tenancy import bound_tenant, tenant_if_any, the_tenant
+
 MAX_CONTENT_CHARACTERS = 100_000
 MAX_METADATA_BYTES = 16_384
 MAX_METADATA_DEPTH = 8
@@ -138,6 +140,16 @@ def _sound_metadata(value: Any) -> Any:
 
 
 Identifier = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(storable), AfterValidator(not_blank)]
+TenantId = Annotated[
+    Identifier,
+    BeforeValidator(the_tenant),
+    Field(
+        default_factory=bound_tenant,
+        validate_default=True,
+        description="Whose memory it is. May be left out with a key that is bound to a tenant.",
+    ),
+]
+TenantOrAll = Annotated[Identifier | None, AfterValidator(tenant_if_any)]
 Content = Annotated[
     str,
     Field(min_length=1, max_length=MAX_CONTENT_CHARACTERS),
@@ -172,7 +184,7 @@ class NewMessage(Value):
         }
     )
 
-    tenant_id: Identifier
+    tenant_id: TenantId
     conversation_id: Identifier
     role: Role
     content: Content

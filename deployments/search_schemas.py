@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, JsonValue
 
-from deployments.schemas import Identifier, Metadata, Role, Share, Time, Value, in_utc, not_blank, storable
+from deployments.schemas import Identifier, Metadata, Role, Share, TenantId, Time, Value, in_utc, not_blank, storable
 
 MAX_QUERY_CHARACTERS = 100_000
 MAX_TOP_K = 100
@@ -78,7 +78,7 @@ class Filters(Value):
 class SearchParameters(Filters):
     """What to look for, and among which messages."""
 
-    tenant_id: Identifier = Field(description="Whose memory it is.")
+    tenant_id: TenantId
     query: Query = Field(description="What to look for.")
     top_k: TopK = 10
     conversation_id: Identifier | None = None

@@ -1,6 +1,5 @@
 """All settings, read from `MEMORY_*` environment variables when a process starts, never at import."""
 
-import os
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -54,6 +53,34 @@ class HttpSettings(BaseSettings):
     model_config = _group("MEMORY_")
 
     request_max_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+
+
+class AccessSettings(BaseSettings):
+    """Who gets in besides those whose keys are in the database."""
+
+    model_config = _group("MEMORY_")
+
+    api_keys: SecretStr | None = None
+
+    @field_validator("api_keys")
+    @classmethod
+    def _fit_for_headers(cls, value: SecretStr | None) -> SecretStr | None:
+        for key in _listed(value):
+            if not key.isascii() or not key.isprintable() or " " in key:
+                raise ValueError("each key must be of printable ASCII characters without spaces")
+        if value is not None and not _listed(value):
+            raise ValueError("must name at least one key, or not be set")
+        return value
+
+    @property
+    def root_keys(self) -> tuple[str, ...]:
+        """The keys that may do everything, for all tenants."""
+        return _listed(self.api_keys)
+
+
+def _listed(value: SecretStr | None) -> tuple[str, ...]:
+    parts = value.get_secret_value().split(",") if value is not None else []
+    return tuple(part.strip() for part in parts if part.strip())
 
 
 class DatabaseSettings(BaseSettings):
@@ -149,6 +176,7 @@ class Settings:
 
     runtime: RuntimeSettings
     http: HttpSettings
+    access: AccessSettings
     database: DatabaseSettings
     embedding: EmbeddingSettings
     gemini: GeminiSettings
@@ -158,11 +186,6 @@ class Settings:
     @classmethod
     def load(cls) -> "Settings":
         """Read the environment. Raises `ConfigurationError` with one line that names what makes no sense."""
-        if os.environ.get("MEMORY_API_KEYS"):
-            raise ConfigurationError(
-                "MEMORY_API_KEYS is set, but this version does not check keys yet: "
-                "unset it and keep the service where only trusted callers reach it"
-            )
         return cls(**{name: _read(group) for name, group in get_type_hints(cls).items()})
 
 

@@ -15,12 +15,14 @@ from deployments.errors import (
     DatabaseUnavailableError,
     EmbeddingRejectedError,
     EmbeddingUnavailableError,
+    ForbiddenError,
     IdempotencyConflictError,
     InvalidRequestError,
     MemoryLayerError,
     NotFoundError,
     OverloadedError,
     SearchUnavailableError,
+    UnauthorizedError,
     UnavailableError,
 )
 
@@ -28,6 +30,8 @@ logger = structlog.get_logger(__name__)
 
 STATUS: dict[str, HTTPStatus] = {
     InvalidRequestError.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    UnauthorizedError.code: HTTPStatus.UNAUTHORIZED,
+    ForbiddenError.code: HTTPStatus.FORBIDDEN,
     NotFoundError.code: HTTPStatus.NOT_FOUND,
     IdempotencyConflictError.code: HTTPStatus.CONFLICT,
     EmbeddingRejectedError.code: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -37,10 +41,15 @@ STATUS: dict[str, HTTPStatus] = {
     OverloadedError.code: HTTPStatus.SERVICE_UNAVAILABLE,
     SearchUnavailableError.code: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-RETRY_AFTER_SECONDS = "1"
+HEADERS = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "1"},
+}
 
 EXAMPLES = {
     400: ("invalid_json", "The body is not valid JSON."),
+    401: ("unauthorized", "This API key does not hold: it is unknown, expired or revoked."),
+    403: ("forbidden", "This key is bound to another tenant."),
     404: ("not_found", "There is no such message."),
     405: ("method_not_allowed", "Method Not Allowed"),
     409: ("idempotency_conflict", "This Idempotency-Key was used before with another body."),
@@ -81,8 +90,8 @@ class ErrorAnswer(BaseModel):
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors that a route may answer with, for OpenAPI."""
-    return {status: _documented(status) for status in sorted({*statuses, 503})}
+    """The errors that a route behind a key may answer with, for OpenAPI."""
+    return {status: _documented(status) for status in sorted({*statuses, 401, 403, 503})}
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -97,8 +106,18 @@ def error_answer(status: int, code: str, message: str, request_id: str | None, d
     error = {"code": code, "message": message, "request_id": request_id}
     if details is not None:
         error["details"] = details
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-    return JSONResponse({"error": error}, status, headers)
+    return JSONResponse({"error": error}, status, HEADERS.get(HTTPStatus(status)))
+
+
+def answer_to(error: Exception, request_id: str | None) -> JSONResponse:
+    """What a client learns of an error that was raised on purpose."""
+    code = getattr(error, "code", MemoryLayerError.code)
+    status = STATUS.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("unexpected_error", exc_info=error)
+        return unexpected_error_answer(request_id)
+    message, details = getattr(error, "message", str(error)), getattr(error, "details", None)
+    return error_answer(status, code, message, request_id, details)
 
 
 def unexpected_error_answer(request_id: str | None) -> JSONResponse:
@@ -127,13 +146,7 @@ def _request_id(request: Request) -> str | None:
 
 
 async def _on_memory_layer_error(request: Request, error: Exception) -> JSONResponse:
-    code = getattr(error, "code", MemoryLayerError.code)
-    status = STATUS.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
-    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("unexpected_error", exc_info=error)
-        return unexpected_error_answer(_request_id(request))
-    message, details = getattr(error, "message", str(error)), getattr(error, "details", None)
-    return error_answer(status, code, message, _request_id(request), details)
+    return answer_to(error, _request_id(request))
 
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:

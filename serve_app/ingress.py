@@ -44,11 +44,13 @@ class IngressServer:
             RemoteMethod(search, "assemble_many", SearchUnavailableError, timeout),
             RemoteMethod(embedding, "probe", UnavailableError, CHECK_TIMEOUT_SECONDS),
         )
+        await self._services.keyring.start()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._services, answers_request_id=False)
 
     async def __del__(self) -> None:
+        await self._services.keyring.stop()
         await self._database.close()
 
 

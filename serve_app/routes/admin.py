@@ -1,9 +1,10 @@
 """For those who run the service: health, and a second chance for failed embeddings."""
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from deployments.schemas import Identifier
+from deployments.schemas import TenantOrAll
+from serve_app.auth import Administers
 from serve_app.health import Health, Liveness, Readiness, Status
 from serve_app.http_errors import error_responses
 from serve_app.routes.dependencies import ServicesOf
@@ -12,11 +13,11 @@ router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
 
 class RetryRequest(BaseModel):
-    """Whose failed messages to try again; everyone's, if no tenant is named."""
+    """Whose failed messages to try again; everyone's that the key may see, if no tenant is named."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"tenant_id": "acme"}]})
 
-    tenant_id: Identifier | None = None
+    tenant_id: TenantOrAll = Field(default=None, validate_default=True)
 
 
 class RetryAnswer(BaseModel):
@@ -57,7 +58,13 @@ async def liveness() -> Liveness:
     return Liveness(status=Status.OK)
 
 
-@router.post("/embeddings/retry", status_code=202, response_model=RetryAnswer, responses=error_responses(400, 413, 422))
+@router.post(
+    "/embeddings/retry",
+    status_code=202,
+    response_model=RetryAnswer,
+    responses=error_responses(400, 413, 422),
+    dependencies=[Administers],
+)
 async def retry_failed_embeddings(request: RetryRequest, services: ServicesOf) -> RetryAnswer:
     """Have all failed messages embedded again, of one tenant or of all."""
     return RetryAnswer(retried=await services.messages.retry_embedding(tenant_id=request.tenant_id))
