@@ -1,6 +1,7 @@
 """The keys in memory: how they follow what is stored, and what it costs others when somebody guesses."""
 
 import asyncio
+import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -157,7 +158,7 @@ async def test_keys_are_compared_in_constant_time(
         compared.append((left, right))
         return left == right
 
-    monkeypatch.setattr(keyring.hmac, "compare_digest", compare)
+    monkeypatch.setattr(hmac, "compare_digest", compare)
     key, ring = source.add(), make_ring(MEMORY_API_KEYS="first,second,third")
     await ring.refresh()
 
