@@ -109,6 +109,11 @@ class KeyDescription(Value):
     expires_at: datetime | None
     created_at: datetime
 
+    @property
+    def rights(self) -> Rights:
+        """What the key allows."""
+        return Rights(self.tenant_id, frozenset(self.scopes), self.expires_at)
+
 
 class CreatedKey(KeyDescription):
     """A new key."""
@@ -125,11 +130,6 @@ class ListedKey(KeyDescription):
 
     last_used_at: datetime | None = Field(description="Noted once a minute at most.")
     revoked_at: datetime | None
-
-    @property
-    def rights(self) -> Rights:
-        """What the key allows."""
-        return Rights(self.tenant_id, frozenset(self.scopes), self.expires_at)
 
 
 class KeyPage(Value):

@@ -28,6 +28,7 @@ logger = structlog.get_logger(__name__)
 POLL_SECONDS = 0.4
 # A change is seen when it is committed, which may be later than the time it bears.
 READ_AGAIN = timedelta(seconds=60)
+READ_TIMEOUT_SECONDS = 5.0
 SEARCH_GAP_SECONDS = 0.05
 NOTE_USES_SECONDS = 60.0
 REFUSED_KEPT = 1024
@@ -131,7 +132,7 @@ class Keyring:
         # One after the other: a read that began earlier must not undo what a later one found.
         async with self._reading:
             since = None if self._read_until is None else self._read_until - READ_AGAIN
-            changes = await self._source.changed_since(since)
+            changes = await self._read(since)
             for key in changes.keys:
                 self._take(key)
             self._read_until = changes.read_at
@@ -146,6 +147,14 @@ class Keyring:
         except MemoryLayerError:
             self._uses = uses | self._uses
             raise
+
+    async def _read(self, since: datetime | None) -> KeyChanges:
+        # A connection that hangs must not keep the revocations from this replica until TCP gives it up.
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+                return await self._source.changed_since(since)
+        except TimeoutError:
+            raise DatabaseUnavailableError("The keys cannot be read just now.") from None
 
     def _judge_start(self) -> None:
         if self._production and not self._root_digests and not self._any_stored:

@@ -283,6 +283,8 @@ Try it:
   curl -s '{plan.url}/v1/memory/search?tenant_id=demo&query=where%20does%20Ana%20live&top_k=3'
   curl -s {plan.url}/v1/admin/health
 
+Where there are API keys, add -H 'X-API-Key: ...' to the first two.
+
 Ctrl-C stops all of it. What the replicas log follows.
 """
     )
