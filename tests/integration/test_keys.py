@@ -181,7 +181,7 @@ async def test_no_key_makes_one_that_allows_more(service: Service) -> None:
     later = (datetime.now(UTC) + timedelta(days=2)).isoformat()
     own = await make(service, "acme", READ, ADMIN, expires_at=datetime.now(UTC) + timedelta(days=1))
 
-    refused = [
+    refused: list[Json] = [
         {"scopes": ["write"]},
         {"scopes": ["read", "write", "admin"]},
         {"scopes": ["read"]},
