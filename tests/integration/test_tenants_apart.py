@@ -1,5 +1,6 @@
 """Two tenants over one database: neither sees, changes or counts what is the other's."""
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -185,3 +186,17 @@ async def test_what_another_tenant_says_does_not_move_a_score(service: Service, 
     async with service.database.connection() as connection:
         rows = await connection.fetch("SELECT tenant_id, messages FROM tenant_terms WHERE term = 'zebra'")
     assert {row["tenant_id"]: row["messages"] for row in rows} == {"acme": 2, "globex": 30}
+
+
+async def test_calls_that_wait_together_are_told_apart(service: Service, keys: Keys) -> None:
+    stored = await asyncio.gather(*(store(service, key, f"{SECRET} of {key.tenant_id}") for key in keys * 10))
+    assert [each["tenant_id"] for each in stored] == ["acme", "globex"] * 10
+    await service.embed_all()
+
+    async def contents(key: CreatedKey, path: str) -> set[str]:
+        found = await items(service, key, path, query="zebra vault", conversation_id="c1")
+        return {item["content"] for item in found}
+
+    for path in ("/v1/memory/search", "/v1/memory/context"):
+        found = await asyncio.gather(*(contents(key, path) for key in keys * 10))
+        assert found == [{f"{SECRET} of acme"}, {f"{SECRET} of globex"}] * 10

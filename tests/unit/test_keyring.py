@@ -29,6 +29,7 @@ class Source:
 
     stored: dict[str, tuple[StoredKey, datetime]] = field(default_factory=dict)
     away: bool = False
+    hangs: bool = False
     reads: int = 0
     noted: list[Mapping[UUID, datetime]] = field(default_factory=list)
 
@@ -43,7 +44,7 @@ class Source:
 
     async def changed_since(self, since: datetime | None) -> KeyChanges:
         self.reads += 1
-        await asyncio.sleep(0)
+        await asyncio.sleep(3600 if self.hangs else 0)
         self._answer()
         return KeyChanges([k for k, at in self.stored.values() if since is None or at > since], datetime.now(UTC))
 
@@ -201,6 +202,19 @@ async def test_without_the_database_known_keys_go_on_and_unknown_ones_are_not_ju
     with pytest.raises(DatabaseUnavailableError):
         await ring.caller(fresh)
     source.away = False
+    assert (await ring.caller(fresh)).rights == READ
+
+
+async def test_a_database_that_hangs_is_one_that_is_away(
+    source: Source, make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring, "READ_TIMEOUT_SECONDS", 0.01)
+    ring, fresh = make_ring(MEMORY_API_KEYS="root"), source.add()
+    source.hangs = True
+
+    with pytest.raises(DatabaseUnavailableError):
+        await ring.caller(fresh)
+    source.hangs = False
     assert (await ring.caller(fresh)).rights == READ
 
 
