@@ -196,16 +196,20 @@ class Keyring:
         came = monotonic()
         async with self._searching:
             if self._searched < came:
-                await asyncio.sleep(self._searched + SEARCH_GAP_SECONDS - came)
+                await asyncio.sleep(self._searched + SEARCH_GAP_SECONDS - monotonic())
                 await self._search_once()
             if self._search_failed:
                 raise DatabaseUnavailableError("The key cannot be checked just now.")
 
     async def _search_once(self) -> None:
-        self._searched, self._search_failed = monotonic(), True
-        with contextlib.suppress(MemoryLayerError):
+        # Until it is done there was none: where whoever reads is cancelled, those who wait for it read themselves.
+        started, self._searched = monotonic(), 0.0
+        try:
             await self.refresh()
             self._search_failed = False
+        except MemoryLayerError:
+            self._search_failed = True
+        self._searched = started
 
     def _take(self, key: StoredKey) -> None:
         # A key that was revoked counts too: taking the last one away must not open the service to all.

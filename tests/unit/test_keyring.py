@@ -218,6 +218,20 @@ async def test_a_database_that_hangs_is_one_that_is_away(
     assert (await ring.caller(fresh)).rights == READ
 
 
+async def test_who_goes_away_while_keys_are_read_for_all_takes_nobody_along(
+    source: Source, make_ring: MakeRing
+) -> None:
+    ring, fresh = make_ring(MEMORY_API_KEYS="root"), source.add()
+    source.hangs = True
+    first, second = (asyncio.create_task(ring.caller(fresh)) for _ in range(2))
+    await asyncio.sleep(0.01)
+    source.hangs = False
+
+    first.cancel()
+
+    assert (await second).rights == READ
+
+
 async def test_a_ring_that_has_read_nothing_yet_lets_nobody_in(source: Source, make_ring: MakeRing) -> None:
     source.away = True
     ring = make_ring()
