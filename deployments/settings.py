@@ -138,7 +138,7 @@ class SearchSettings(BaseSettings):
     language: str = Field(default="english", pattern=r"^[a-z_]{1,63}$")
     bm25_k1: float = Field(default=1.2, ge=0, le=10, allow_inf_nan=False)
     bm25_b: float = Field(default=0.75, ge=0, le=1)
-    neighbor_share: float = Field(default=0.5, ge=0, le=1)
+    neighbor_share: float = Field(default=0.75, ge=0, le=1)
     subtract_mean: bool = True
     embedding_timeout_seconds: float = Field(default=2.0, gt=0)
 
