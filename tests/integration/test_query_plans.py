@@ -14,7 +14,6 @@ from deployments.settings import DatabaseSettings, SearchSettings
 from deployments.storage.candidates import CandidateRepository, Candidates
 from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database, PoolSize
-from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.messages import MessageRepository, Position
 from deployments.storage.recent_turns import RecentTurnRepository
 from tests.integration.explaining import ExplainingDatabase, Plan, indexes, nodes, scanned
@@ -156,13 +155,6 @@ async def test_the_last_turns_of_a_conversation_are_read_in_the_indexs_order(exp
 
     assert "messages_conversation_time" in indexes(explaining.plan)
     assert not {node["Node Type"] for node in nodes(explaining.plan)} & {"Sort", "Seq Scan"}
-
-
-async def test_what_is_due_is_claimed_by_the_index_of_due_jobs(explaining: ExplainingDatabase) -> None:
-    await EmbeddingJobRepository(explaining).claim(uuid4(), 128, 60.0)
-
-    assert "embedding_jobs_due" in indexes(explaining.plan)
-    assert "messages" not in scanned(explaining.plan)
 
 
 @pytest.mark.parametrize("conversation_id", ["c1", None])
