@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -156,7 +157,7 @@ async def test_workers_at_once_share_all_tenants_and_take_nothing_twice(service:
             taken += [job.message_id for job in batch]
         return taken
 
-    taken = sum(await asyncio.gather(*(drain(jobs) for jobs in repositories * 2)), [])
+    taken = list(chain.from_iterable(await asyncio.gather(*(drain(jobs) for jobs in repositories * 2))))
 
     assert len(taken) == len(set(taken)) == 400
 

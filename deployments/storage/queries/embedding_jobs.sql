@@ -124,11 +124,11 @@ SELECT count(*) FROM marked;
 
 -- name: enqueue_job!
 -- Also takes a claim away from a worker that embeds what the message said before.
-INSERT INTO embedding_jobs AS j (message_id, tenant_id, request_id)
-VALUES (:message_id, :tenant_id, :request_id)
+INSERT INTO embedding_jobs AS j (message_id, tenant_id, request_id, bytes)
+VALUES (:message_id, :tenant_id, :request_id, octet_length(:content))
 ON CONFLICT (message_id) DO UPDATE SET
     claim_id = NULL, attempts = 0, available_at = now(), failed = false, last_error = NULL,
-    request_id = excluded.request_id;
+    request_id = excluded.request_id, bytes = excluded.bytes;
 
 -- name: lock_job$
 -- Before the message, as the workers do: the order of locks is what keeps them out of deadlocks.
