@@ -41,37 +41,37 @@ class QuotaGate:
         self._queries = load_queries("usage")
 
     async def admit(self, connection: object, messages: Sequence[Message]) -> list[MemoryLayerError | None]:
-        """For each message None, or why it is not let in: `MessageQuotaError`, `ByteQuotaError` or
-        `EmbeddingQuotaError`. A smaller one behind it may still be.
+        """None for each message that is let in, in order, or else why not. A smaller one behind it may still be let in.
+
+        Why not: `MessageQuotaError`, `ByteQuotaError`, `EmbeddingQuotaError`.
         """
-        left = await self.left(connection, {message.tenant_id for message in messages})
+        left = await self._left(connection, {message.tenant_id for message in messages})
         return [left[message.tenant_id].take(1, _size(message.content), 1) for message in messages]
 
-    async def lock(self, connection: object, tenant_ids: Iterable[str]) -> None:
-        """Wait until no other transaction stores for these tenants, and make others wait until this one ends."""
-        await self._queries.lock_usage(connection, tenant_ids=list(tenant_ids))
+    async def admit_change(self, connection: object, tenant_id: str, before: str, after: str, *, waits: bool) -> None:
+        """Let in a change of content, which is embedded again. `waits`: it is to be embedded as it is.
 
-    async def left(self, connection: object, tenant_ids: Iterable[str]) -> "dict[str, Left]":
-        """What is left to each tenant, locked."""
+        Raises what `admit` returns.
+        """
+        left = (await self._left(connection, [tenant_id]))[tenant_id]
+        refusal = left.take(0, _size(after) - _size(before), 0 if waits else 1)
+        if refusal is not None:
+            raise refusal
+
+    async def _left(self, connection: object, tenant_ids: Iterable[str]) -> dict[str, "_Left"]:
+        """Waits until no other transaction stores for these tenants, and makes others wait until this one ends."""
         tenants = list(tenant_ids)
-        await self.lock(connection, tenants)
+        await self._queries.lock_usage(connection, tenant_ids=tenants)
         rows = self._queries.get_usage(connection, tenant_ids=tenants)
         return {
-            row["tenant_id"]: Left(
+            row["tenant_id"]: _Left(
                 self._quotas, row["messages"], int(row["bytes"]), row["embedded_today"] + row["pending_embeddings"]
             )
             async for row in rows
         }
 
-    async def admit_change(self, connection: object, tenant_id: str, before: str, after: str, *, waits: bool) -> None:
-        """A message that will be embedded again, unless it `waits` already. Raises as `admit` says."""
-        left = (await self.left(connection, [tenant_id]))[tenant_id]
-        refusal = left.take(0, _size(after) - _size(before), 0 if waits else 1)
-        if refusal is not None:
-            raise refusal
 
-
-class Left:
+class _Left:
     """What is left to one tenant: counts of messages, bytes of content in UTF-8, and embeddings today."""
 
     def __init__(self, quotas: QuotaSettings, messages: int, size: int, embeddings: int) -> None:
