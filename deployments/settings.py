@@ -143,6 +143,21 @@ class SearchSettings(BaseSettings):
     embedding_timeout_seconds: float = Field(default=2.0, gt=0)
 
 
+class QuotaSettings(BaseSettings):
+    """What one tenant may store, and have embedded from midnight to midnight UTC. Unset: as much as it likes."""
+
+    model_config = _group("MEMORY_QUOTA_")
+
+    messages: int | None = Field(default=None, ge=1)
+    bytes: int | None = Field(default=None, ge=1)
+    embeddings_per_day: int | None = Field(default=None, ge=1)
+
+    @property
+    def any_set(self) -> bool:
+        """Whether a store has to ask what is left."""
+        return any(quota is not None for quota in (self.messages, self.bytes, self.embeddings_per_day))
+
+
 @dataclass(frozen=True)
 class Settings:
     """All groups of settings."""
@@ -154,6 +169,7 @@ class Settings:
     gemini: GeminiSettings
     openai: OpenAISettings
     search: SearchSettings
+    quotas: QuotaSettings
 
     @classmethod
     def load(cls) -> "Settings":

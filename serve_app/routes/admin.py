@@ -1,9 +1,9 @@
-"""For those who run the service: health, and a second chance for failed embeddings."""
+"""For those who run the service: health, a tenant's usage, and a second chance for failed embeddings."""
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict
 
-from deployments.schemas import Identifier
+from deployments.schemas import Identifier, Usage
 from serve_app.health import Health, Liveness, Readiness, Status
 from serve_app.http_errors import error_responses
 from serve_app.routes.dependencies import ServicesOf
@@ -61,6 +61,12 @@ async def liveness() -> Liveness:
 async def retry_failed_embeddings(request: RetryRequest, services: ServicesOf) -> RetryAnswer:
     """Have all failed messages embedded again, of one tenant or of all."""
     return RetryAnswer(retried=await services.messages.retry_embedding(tenant_id=request.tenant_id))
+
+
+@router.get("/tenants/{tenant_id:path}/usage", response_model=Usage, responses=error_responses(404, 422))
+async def tenant_usage(tenant_id: Identifier, services: ServicesOf) -> Usage:
+    """What a tenant has stored and had embedded today, and what it may."""
+    return await services.usage.get(tenant_id)
 
 
 def _status_code(status: Status) -> int:

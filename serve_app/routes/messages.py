@@ -20,7 +20,7 @@ from deployments.schemas import (
 )
 from deployments.storage.messages import Position, draft
 from serve_app.cursors import decode_cursor, encode_cursor
-from serve_app.http_errors import ErrorBody, error_responses, validation_details
+from serve_app.http_errors import STATUS, ErrorBody, error_responses, validation_details
 from serve_app.routes.dependencies import RequestId, ServicesOf, TenantId
 
 router = APIRouter(prefix="/v1/messages", tags=["messages"])
@@ -76,9 +76,9 @@ class Accepted(BaseModel):
 
 
 class Rejected(BaseModel):
-    """A message that was not stored, and why."""
+    """A message that was not stored, and why: not valid (422), or beyond a quota (413, 429)."""
 
-    status: Literal[422] = 422
+    status: Literal[413, 422, 429] = 422
     error: ErrorBody
 
 
@@ -96,7 +96,7 @@ class BatchAnswer(BaseModel):
     items: list[Accepted | Rejected]
 
 
-@router.post("", status_code=202, response_model=Message, responses=error_responses(400, 409, 413, 422))
+@router.post("", status_code=202, response_model=Message, responses=error_responses(400, 409, 413, 422, 429))
 async def store_message(
     new: NewMessage,
     request: Request,
@@ -164,7 +164,7 @@ async def get_message(message_id: UUID, services: ServicesOf) -> Message:
     return await services.messages.get(message_id)
 
 
-@router.patch("/{message_id}", response_model=Message, responses=error_responses(400, 404, 413, 422))
+@router.patch("/{message_id}", response_model=Message, responses=error_responses(400, 404, 413, 422, 429))
 async def change_message(
     message_id: UUID, change: MessageChange, services: ServicesOf, request_id: RequestId
 ) -> Message:
@@ -204,5 +204,6 @@ def _item(outcome: Message | MemoryLayerError | ValidationError, request_id: str
             )
         )
     if isinstance(outcome, MemoryLayerError):
-        return Rejected(error=ErrorBody(code=outcome.code, message=outcome.message, request_id=request_id))
+        error = ErrorBody(code=outcome.code, message=outcome.message, request_id=request_id, details=outcome.details)
+        return Rejected.model_validate({"status": STATUS[outcome.code].value, "error": error})
     return Accepted.model_construct(status=202, message=outcome)

@@ -45,7 +45,7 @@ class Broken:
 
 
 async def answer_to(error: Exception) -> httpx.Response:
-    services = replace(Services(HttpSettings(), *[None] * 6), messages=Broken(error))  # type: ignore[arg-type]
+    services = replace(Services(HttpSettings(), *[None] * 7), messages=Broken(error))  # type: ignore[arg-type]
     transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         return await client.get(PATH, headers={"X-Request-ID": "r-1"})
