@@ -63,6 +63,34 @@ class IdempotencyConflictError(MemoryLayerError):
     code = "idempotency_conflict"
 
 
+class MessageQuotaError(MemoryLayerError):
+    """The tenant has stored as many messages as it may."""
+
+    code = "quota_messages_exceeded"
+
+
+class ByteQuotaError(MemoryLayerError):
+    """The tenant may not store as many more bytes of content."""
+
+    code = "quota_bytes_exceeded"
+
+
+class EmbeddingQuotaError(MemoryLayerError):
+    """The tenant has had as many texts embedded today as it may.
+
+    `retry_after` is the time until the next day begins in UTC, in seconds.
+    """
+
+    code = "quota_embeddings_exceeded"
+
+    def __init__(
+        self, message: str, details: Mapping[str, Any] | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, details)
+        self.args = (message, details, retry_after)
+        self.retry_after = retry_after
+
+
 class UnavailableError(MemoryLayerError):
     """Something that this request needs is away for now: try again later."""
 

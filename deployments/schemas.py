@@ -51,6 +51,15 @@ CONVERSATION_EXAMPLE: dict[str, JsonValue] = {
     "last_message_at": "2026-11-23T09:31:00Z",
 }
 
+USAGE_EXAMPLE: dict[str, JsonValue] = {
+    "tenant_id": "acme",
+    "messages": 1200,
+    "bytes": 148_213,
+    "pending_embeddings": 3,
+    "embedded_today": 87,
+    "quotas": {"messages": 100_000, "bytes": None, "embeddings_per_day": 10_000},
+}
+
 
 class Role(StrEnum):
     """Who speaks, as in the chat formats."""
@@ -267,3 +276,24 @@ class ConversationPage(Value):
 
     items: list[Conversation]
     next_cursor: str | None
+
+
+class Quotas(Value):
+    """What a tenant may store, and have embedded from midnight to midnight UTC; null: as much as it likes."""
+
+    messages: int | None
+    bytes: int | None
+    embeddings_per_day: int | None
+
+
+class Usage(Value):
+    """What a tenant has stored, archived messages included, and had embedded since midnight UTC."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [USAGE_EXAMPLE]})
+
+    tenant_id: str
+    messages: int
+    bytes: int = Field(description="Of the messages' contents, in UTF-8.")
+    pending_embeddings: int
+    embedded_today: int
+    quotas: Quotas

@@ -165,9 +165,24 @@ class SearchSettings(BaseSettings):
     language: str = Field(default="english", pattern=r"^[a-z_]{1,63}$")
     bm25_k1: float = Field(default=1.2, ge=0, le=10, allow_inf_nan=False)
     bm25_b: float = Field(default=0.75, ge=0, le=1)
-    neighbor_share: float = Field(default=0.5, ge=0, le=1)
+    neighbor_share: float = Field(default=0.75, ge=0, le=1)
     subtract_mean: bool = True
     embedding_timeout_seconds: float = Field(default=2.0, gt=0)
+
+
+class QuotaSettings(BaseSettings):
+    """What one tenant may store, and have embedded from midnight to midnight UTC. Unset: as much as it likes."""
+
+    model_config = _group("MEMORY_QUOTA_")
+
+    messages: int | None = Field(default=None, ge=1)
+    bytes: int | None = Field(default=None, ge=1)
+    embeddings_per_day: int | None = Field(default=None, ge=1)
+
+    @property
+    def any_set(self) -> bool:
+        """Whether a store has to ask what is left."""
+        return any(quota is not None for quota in (self.messages, self.bytes, self.embeddings_per_day))
 
 
 @dataclass(frozen=True)
@@ -182,6 +197,7 @@ class Settings:
     gemini: GeminiSettings
     openai: OpenAISettings
     search: SearchSettings
+    quotas: QuotaSettings
 
     @classmethod
     def load(cls) -> "Settings":

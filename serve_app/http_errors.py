@@ -12,13 +12,16 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from deployments.errors import (
+    ByteQuotaError,
     DatabaseUnavailableError,
+    EmbeddingQuotaError,
     EmbeddingRejectedError,
     EmbeddingUnavailableError,
     ForbiddenError,
     IdempotencyConflictError,
     InvalidRequestError,
     MemoryLayerError,
+    MessageQuotaError,
     NotFoundError,
     OverloadedError,
     SearchUnavailableError,
@@ -34,6 +37,10 @@ STATUS: dict[str, HTTPStatus] = {
     ForbiddenError.code: HTTPStatus.FORBIDDEN,
     NotFoundError.code: HTTPStatus.NOT_FOUND,
     IdempotencyConflictError.code: HTTPStatus.CONFLICT,
+    # Waiting makes no room, so it must not look like what a client's library repeats by itself.
+    MessageQuotaError.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ByteQuotaError.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    EmbeddingQuotaError.code: HTTPStatus.TOO_MANY_REQUESTS,
     EmbeddingRejectedError.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     EmbeddingUnavailableError.code: HTTPStatus.SERVICE_UNAVAILABLE,
     UnavailableError.code: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -55,6 +62,7 @@ EXAMPLES = {
     409: ("idempotency_conflict", "This Idempotency-Key was used before with another body."),
     413: ("request_too_large", "The body is larger than 16777216 bytes."),
     422: ("validation_error", "The request is not valid."),
+    429: ("quota_embeddings_exceeded", "The tenant has had as many texts embedded today as it may."),
     503: ("database_unavailable", "The database cannot be reached just now."),
 }
 
@@ -117,7 +125,10 @@ def answer_to(error: Exception, request_id: str | None) -> JSONResponse:
         logger.error("unexpected_error", exc_info=error)
         return unexpected_error_answer(request_id)
     message, details = getattr(error, "message", str(error)), getattr(error, "details", None)
-    return error_answer(status, code, message, request_id, details)
+    answer = error_answer(status, code, message, request_id, details)
+    if isinstance(error, EmbeddingQuotaError) and error.retry_after is not None:
+        answer.headers["Retry-After"] = str(int(error.retry_after))
+    return answer
 
 
 def unexpected_error_answer(request_id: str | None) -> JSONResponse:

@@ -19,6 +19,7 @@ from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.messages import Draft, MessageRepository
 from deployments.storage.schema import check
+from deployments.storage.usage import QuotaGate, UsageRepository
 from serve_app.health import HealthReporter
 from serve_app.keyring import Keyring
 
@@ -39,6 +40,7 @@ class Services:
     store: Callable[[Draft], Awaitable[Message]]
     search: Callable[[Search], Awaitable[SearchAnswer]]
     assemble: Callable[[Context], Awaitable[ContextAnswer]]
+    usage: UsageRepository
 
 
 def create_services(
@@ -50,7 +52,8 @@ def create_services(
     probe_embedding: Callable[[], Awaitable[str | None]],
 ) -> Services:
     """What ends in `_many` answers several at once; `probe_embedding` says why embedding is away, or None."""
-    messages = MessageRepository(database, settings.search.language)
+    gate = QuotaGate(settings.quotas) if settings.quotas.any_set else None
+    messages = MessageRepository(database, settings.search.language, gate)
     keys = ApiKeyRepository(database)
 
     async def check_schema() -> None:
@@ -70,6 +73,7 @@ def create_services(
         search=_together(search_many, capacity.search),
         # Apart from the searches: a context takes longer, and is not to hold up those that would wait with it.
         assemble=_together(assemble_many, capacity.search),
+        usage=UsageRepository(database, settings.quotas),
     )
 
 

@@ -114,8 +114,9 @@ def _parts(found: Candidates, question: Question, weights: Weights, bm25: Bm25) 
 def _words(found: Candidates, bm25: Bm25) -> Floats:
     """BM25 in proportion to the best of the candidates: 1 for it, 0 where none of the words are."""
     corpus = found.corpus
-    scores = bm25.scores(
-        frequencies(np.array([c.ranks for c in found.found], dtype=np.float64)),
+    held = frequencies(np.array([c.ranks for c in found.found], dtype=np.float64))
+    scores = bm25.for_terms(int(np.count_nonzero(held.any(axis=0)))).scores(
+        held,
         np.array([c.term_count for c in found.found], dtype=np.float64),
         rarities(np.array(corpus.holders, dtype=np.float64), corpus.messages),
         corpus.term_count / corpus.messages,

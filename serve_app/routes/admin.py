@@ -1,9 +1,12 @@
-"""For those who run the service: health, and a second chance for failed embeddings."""
+"""For those who run the service: health, a tenant's usage, and a second chance for failed embeddings."""
+
+from typing import Annotated
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from deployments.schemas import TenantOrAll
+from deployments.schemas import Identifier, TenantOrAll, Usage
+from deployments.tenancy import tenant_if_any
 from serve_app.auth import Administers
 from serve_app.health import Health, Liveness, Readiness, Status
 from serve_app.http_errors import error_responses
@@ -68,6 +71,17 @@ async def liveness() -> Liveness:
 async def retry_failed_embeddings(request: RetryRequest, services: ServicesOf) -> RetryAnswer:
     """Have all failed messages embedded again, of one tenant or of all."""
     return RetryAnswer(retried=await services.messages.retry_embedding(tenant_id=request.tenant_id))
+
+
+@router.get(
+    "/tenants/{tenant_id:path}/usage",
+    response_model=Usage,
+    responses=error_responses(404, 422),
+    dependencies=[Administers],
+)
+async def tenant_usage(tenant_id: Annotated[Identifier, AfterValidator(tenant_if_any)], services: ServicesOf) -> Usage:
+    """What a tenant has stored and had embedded today, and what it may."""
+    return await services.usage.get(tenant_id)
 
 
 def _status_code(status: Status) -> int:

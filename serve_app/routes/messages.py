@@ -21,7 +21,7 @@ from deployments.schemas import (
 from deployments.storage.messages import Position, draft
 from serve_app.auth import Reads, Writes
 from serve_app.cursors import decode_cursor, encode_cursor
-from serve_app.http_errors import ErrorBody, error_responses, validation_details
+from serve_app.http_errors import STATUS, ErrorBody, error_responses, validation_details
 from serve_app.routes.dependencies import OnlyTenant, RequestId, ServicesOf, TenantId
 
 router = APIRouter(prefix="/v1/messages", tags=["messages"])
@@ -77,9 +77,9 @@ class Accepted(BaseModel):
 
 
 class Rejected(BaseModel):
-    """A message that was not stored, and why."""
+    """A message that was not stored, and why: not valid (422), or beyond a quota (413, 429)."""
 
-    status: Literal[422] = 422
+    status: Literal[413, 422, 429] = 422
     error: ErrorBody
 
 
@@ -101,7 +101,7 @@ class BatchAnswer(BaseModel):
     "",
     status_code=202,
     response_model=Message,
-    responses=error_responses(400, 409, 413, 422),
+    responses=error_responses(400, 409, 413, 422, 429),
     dependencies=[Writes],
 )
 async def store_message(
@@ -176,7 +176,10 @@ async def get_message(message_id: UUID, services: ServicesOf, only_tenant: OnlyT
 
 
 @router.patch(
-    "/{message_id}", response_model=Message, responses=error_responses(400, 404, 413, 422), dependencies=[Writes]
+    "/{message_id}",
+    response_model=Message,
+    responses=error_responses(400, 404, 413, 422, 429),
+    dependencies=[Writes],
 )
 async def change_message(
     message_id: UUID, change: MessageChange, services: ServicesOf, request_id: RequestId, only_tenant: OnlyTenant
@@ -223,5 +226,6 @@ def _item(outcome: Message | MemoryLayerError | ValidationError, request_id: str
             )
         )
     if isinstance(outcome, MemoryLayerError):
-        return Rejected(error=ErrorBody(code=outcome.code, message=outcome.message, request_id=request_id))
+        error = ErrorBody(code=outcome.code, message=outcome.message, request_id=request_id, details=outcome.details)
+        return Rejected.model_validate({"status": STATUS[outcome.code].value, "error": error})
     return Accepted.model_construct(status=202, message=outcome)

@@ -76,6 +76,7 @@ TABLE = {
     "GET /v1/admin/keys": Access(ADMIN, 200, 200),
     "DELETE /v1/admin/keys/{key_id}": Access(ADMIN, 204, 404, makes=stored_key),
     "POST /v1/admin/keys/{key_id}/rotate": Access(ADMIN, 201, 404, body={}, makes=stored_key),
+    "GET /v1/admin/tenants/{tenant_id}/usage": Access(ADMIN, 200, 403),
     "GET /v1/admin/health": OPEN,
     "GET /v1/admin/readiness": OPEN,
     "GET /v1/admin/liveness": OPEN,
@@ -83,7 +84,7 @@ TABLE = {
 
 
 def specification() -> Json:
-    app: FastAPI = create_app(Services(HttpSettings(), *[None] * 8))  # type: ignore[arg-type]
+    app: FastAPI = create_app(Services(HttpSettings(), *[None] * 9))  # type: ignore[arg-type]
     return app.openapi()
 
 
@@ -133,7 +134,7 @@ async def test_every_kind_of_key_may_do_what_the_table_says(operation: str, serv
     found, wanted = {}, {}
     for kind, (key, tenant, scope) in (await kinds_of_keys(service)).items():
         made = await access.makes(service) if access.makes else ""
-        url = path.format(message_id=made, key_id=made, conversation_id="c1")
+        url = path.format(message_id=made, key_id=made, conversation_id="c1", tenant_id="acme")
         answer = await service.client.request(method, url, params=access.query, json=access.body, headers=sent(key))
         found[kind], wanted[kind] = answer.status_code, expected(access, tenant, scope)
         if answer.status_code in {401, 403, 404}:
