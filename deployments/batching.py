@@ -65,12 +65,13 @@ class MicroBatcher(Generic[Item, Result]):
         return batch
 
     async def _deliver(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        results: Sequence[Result | Exception]
         try:
             results = await self._send([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait for this batch
-            results = [error] * len(batch)  # type: ignore[list-item]
+            results = [error] * len(batch)
         if len(results) != len(batch):
-            results = [RuntimeError(f"{len(results)} results for {len(batch)} items")] * len(batch)  # type: ignore[list-item]
+            results = [RuntimeError(f"{len(results)} results for {len(batch)} items")] * len(batch)
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():
                 continue

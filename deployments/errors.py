@@ -13,15 +13,18 @@ class MemoryLayerError(Exception):
     """Base of all errors raised on purpose.
 
     `message` is one sentence that may be shown to a client: no SQL, no address, no secret.
-    `details` is JSON-ready.
+    `details` is JSON-ready. `retry_after`: in how many seconds it may work, where that is known.
     """
 
     code: ClassVar[str] = "internal_error"
 
-    def __init__(self, message: str, details: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message, details)
+    def __init__(
+        self, message: str, details: Mapping[str, Any] | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, details, retry_after)
         self.message = message
         self.details = details
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         return self.message
@@ -83,13 +86,6 @@ class EmbeddingQuotaError(MemoryLayerError):
 
     code = "quota_embeddings_exceeded"
 
-    def __init__(
-        self, message: str, details: Mapping[str, Any] | None = None, retry_after: float | None = None
-    ) -> None:
-        super().__init__(message, details)
-        self.args = (message, details, retry_after)
-        self.retry_after = retry_after
-
 
 class UnavailableError(MemoryLayerError):
     """Something that this request needs is away for now: try again later."""
@@ -128,13 +124,6 @@ class EmbeddingUnavailableError(EmbeddingError):
     """
 
     code = "embedding_unavailable"
-
-    def __init__(
-        self, message: str, details: Mapping[str, Any] | None = None, retry_after: float | None = None
-    ) -> None:
-        super().__init__(message, details)
-        self.args = (message, details, retry_after)
-        self.retry_after = retry_after
 
 
 class EmbeddingRejectedError(EmbeddingError):

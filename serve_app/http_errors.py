@@ -126,8 +126,9 @@ def answer_to(error: Exception, request_id: str | None) -> JSONResponse:
         return unexpected_error_answer(request_id)
     message, details = getattr(error, "message", str(error)), getattr(error, "details", None)
     answer = error_answer(status, code, message, request_id, details)
-    if isinstance(error, EmbeddingQuotaError) and error.retry_after is not None:
-        answer.headers["Retry-After"] = str(int(error.retry_after))
+    retry_after = getattr(error, "retry_after", None)
+    if retry_after is not None:
+        answer.headers["Retry-After"] = str(int(retry_after))
     return answer
 
 

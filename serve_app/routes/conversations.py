@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from deployments.schemas import MAX_PAGE, Conversation, ConversationPage, Identifier
 from serve_app.auth import Reads, Writes
-from serve_app.cursors import decode_cursor, encode_cursor
+from serve_app.cursors import decode_cursor, page_of
 from serve_app.http_errors import error_responses
 from serve_app.routes.dependencies import ServicesOf, TenantId
 
@@ -24,9 +24,7 @@ async def list_conversations(
     listing = f"conversations\0{tenant_id}"
     after = None if cursor is None else decode_cursor(cursor, listing, str)
     found = await services.conversations.page(tenant_id, limit + 1, after)
-    items, more = found[:limit], len(found) > limit
-    last = items[-1] if more else None
-    next_cursor = last and encode_cursor(last.last_message_at, last.conversation_id, listing)
+    items, next_cursor = page_of(found, limit, listing, lambda each: (each.last_message_at, each.conversation_id))
     return ConversationPage(items=items, next_cursor=next_cursor)
 
 

@@ -10,7 +10,7 @@ from deployments.errors import ForbiddenError
 from deployments.key_schemas import CreatedKey, KeyPage, NewKey, Rotation
 from deployments.schemas import MAX_PAGE
 from serve_app.auth import Administers, Administrator
-from serve_app.cursors import decode_cursor, encode_cursor
+from serve_app.cursors import decode_cursor, page_of
 from serve_app.http_errors import error_responses
 from serve_app.routes.dependencies import OnlyTenant, ServicesOf
 
@@ -40,8 +40,7 @@ async def list_keys(
     listing = f"keys\0{only_tenant or ''}"
     after = None if cursor is None else decode_cursor(cursor, listing, UUID)
     found = await services.keys.page(only_tenant, limit + 1, after)
-    items, more = found[:limit], len(found) > limit
-    next_cursor = encode_cursor(items[-1].created_at, str(items[-1].id), listing) if more else None
+    items, next_cursor = page_of(found, limit, listing, lambda key: (key.created_at, str(key.id)))
     return KeyPage(items=items, next_cursor=next_cursor)
 
 

@@ -20,7 +20,7 @@ from deployments.schemas import (
 )
 from deployments.storage.messages import Position, draft
 from serve_app.auth import Reads, Writes
-from serve_app.cursors import decode_cursor, encode_cursor
+from serve_app.cursors import decode_cursor, page_of
 from serve_app.http_errors import STATUS, ErrorBody, error_responses, validation_details
 from serve_app.routes.dependencies import OnlyTenant, RequestId, ServicesOf, TenantId
 
@@ -164,8 +164,7 @@ async def list_messages(
     listing = f"messages\0{tenant_id}\0{conversation_id or ''}"
     after = None if cursor is None else Position(*decode_cursor(cursor, listing, UUID))
     found = await services.messages.page(tenant_id, conversation_id, limit + 1, after)
-    items, more = found[:limit], len(found) > limit
-    next_cursor = encode_cursor(items[-1].created_at, str(items[-1].id), listing) if more else None
+    items, next_cursor = page_of(found, limit, listing, lambda message: (message.created_at, str(message.id)))
     return MessagePage.model_construct(items=items, next_cursor=next_cursor)
 
 
