@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 
+from deployments.rate_limits.notation import RateLimit
 from deployments.schemas import Identifier, TenantOrAll, Time, Value
 
 MAX_OVERLAP_SECONDS = 30 * 24 * 3600
@@ -20,6 +21,7 @@ KEY_EXAMPLE: dict[str, JsonValue] = {
     "tenant_id": "acme",
     "scopes": ["read", "write"],
     "expires_at": None,
+    "rate_limit": "10/second;200/minute",
     "created_at": "2026-11-23T09:30:00Z",
 }
 LISTED_EXAMPLE = {**KEY_EXAMPLE, "last_used_at": "2026-11-23T09:31:00Z", "revoked_at": None}
@@ -81,6 +83,9 @@ class NewKey(Value):
     )
     scopes: Scopes
     expires_at: Annotated[Time, AfterValidator(_to_come)] | None = None
+    rate_limit: RateLimit | None = Field(
+        default=None, description="How many requests it may make. Left out: as the service's settings say for all keys."
+    )
 
     @property
     def rights(self) -> Rights:
@@ -107,6 +112,7 @@ class KeyDescription(Value):
     tenant_id: str | None = Field(description="Null: every tenant.")
     scopes: list[KeyScope]
     expires_at: datetime | None
+    rate_limit: str | None = Field(description="Null: as the service's settings say for all keys.")
     created_at: datetime
 
     @property

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from deployments.tenancy import bound_tenant, tenant_if_any, the_tenant
+from deployments.tenancy import bound_tenant, named, tenant_if_any, the_tenant
 
 MAX_CONTENT_CHARACTERS = 100_000
 MAX_METADATA_BYTES = 16_384
@@ -152,13 +152,15 @@ Identifier = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(
 TenantId = Annotated[
     Identifier,
     BeforeValidator(the_tenant),
+    AfterValidator(named),
     Field(
         default_factory=bound_tenant,
         validate_default=True,
         description="Whose memory it is. May be left out with a key that is bound to a tenant.",
     ),
 ]
-TenantOrAll = Annotated[Identifier | None, AfterValidator(tenant_if_any)]
+TenantOrAll = Annotated[Identifier | None, AfterValidator(tenant_if_any), AfterValidator(named)]
+TenantInPath = Annotated[Identifier, AfterValidator(tenant_if_any), AfterValidator(named)]
 Content = Annotated[
     str,
     Field(min_length=1, max_length=MAX_CONTENT_CHARACTERS),

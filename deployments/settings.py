@@ -1,5 +1,6 @@
 """All settings, read from `MEMORY_*` environment variables when a process starts, never at import."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +11,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deployments.errors import ConfigurationError
+from deployments.rate_limits.notation import RateLimit
+
+_REDIS_URL = re.compile(r"rediss?://[^/?#\s]+(:\d{1,5})?(/\d+)?(\?\S*)?")
 
 
 def _group(prefix: str) -> SettingsConfigDict:
@@ -185,6 +189,27 @@ class QuotaSettings(BaseSettings):
         return any(quota is not None for quota in (self.messages, self.bytes, self.embeddings_per_day))
 
 
+class RateLimitSettings(BaseSettings):
+    """How many requests each client address, tenant and key may make. Unset: as many as it likes.
+
+    `key_rate_limit` is for the keys that have no limit of their own. Counted in Redis where its URL is set.
+    """
+
+    model_config = _group("MEMORY_")
+
+    global_rate_limit: RateLimit | None = None
+    tenant_rate_limit: RateLimit | None = None
+    key_rate_limit: RateLimit | None = None
+    redis_url: SecretStr | None = None
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _REDIS_URL.fullmatch(value.get_secret_value()):
+            raise ValueError("must be like redis://host:6379/0 or rediss://user:password@host:6379/0")
+        return value
+
+
 @dataclass(frozen=True)
 class Settings:
     """All groups of settings."""
@@ -198,6 +223,7 @@ class Settings:
     openai: OpenAISettings
     search: SearchSettings
     quotas: QuotaSettings
+    rate_limits: RateLimitSettings
 
     @classmethod
     def load(cls) -> "Settings":

@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from serve_app.auth import Authentication
 from serve_app.http_errors import add_error_handlers
 from serve_app.middleware import BodyLimit, RequestContext
+from serve_app.rate_limits import AddressLimits, CallerLimits
 from serve_app.routes import admin, conversations, keys, memory, messages
 from serve_app.services import Services
 
@@ -19,6 +20,9 @@ Errors have one shape: `{"error": {"code", "message", "request_id", "details"?}}
 
 A key goes into `X-API-Key` or `Authorization: Bearer`. With one that is bound to a tenant `tenant_id` may be left out,
 and another's is refused.
+
+Where requests are limited, every answer says how the limit with the least left stands: `X-RateLimit-Limit`,
+`X-RateLimit-Remaining` and `X-RateLimit-Reset` (seconds since 1970). Beyond it: 429 with `Retry-After`.
 """
 
 
@@ -33,7 +37,10 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
     app.state.services = services
     add_error_handlers(app)
     app.add_middleware(BodyLimit, most=services.http.request_max_bytes)
+    app.add_middleware(CallerLimits, limiter=services.limiter)
     app.add_middleware(Authentication, keyring=services.keyring)
+    if services.limiter.limits_addresses:
+        app.add_middleware(AddressLimits, limiter=services.limiter)
     app.add_middleware(RequestContext, answers_id=answers_request_id)
     for resource in (messages, memory, conversations, admin, keys):
         app.include_router(resource.router)

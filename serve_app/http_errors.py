@@ -24,6 +24,7 @@ from deployments.errors import (
     MessageQuotaError,
     NotFoundError,
     OverloadedError,
+    RateLimitedError,
     SearchUnavailableError,
     UnauthorizedError,
     UnavailableError,
@@ -41,6 +42,7 @@ STATUS: dict[str, HTTPStatus] = {
     MessageQuotaError.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ByteQuotaError.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     EmbeddingQuotaError.code: HTTPStatus.TOO_MANY_REQUESTS,
+    RateLimitedError.code: HTTPStatus.TOO_MANY_REQUESTS,
     EmbeddingRejectedError.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     EmbeddingUnavailableError.code: HTTPStatus.SERVICE_UNAVAILABLE,
     UnavailableError.code: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -62,7 +64,7 @@ EXAMPLES = {
     409: ("idempotency_conflict", "This Idempotency-Key was used before with another body."),
     413: ("request_too_large", "The body is larger than 16777216 bytes."),
     422: ("validation_error", "The request is not valid."),
-    429: ("quota_embeddings_exceeded", "The tenant has had as many texts embedded today as it may."),
+    429: ("rate_limited", "Too many requests of this tenant: it may make 200 per 1 minute."),
     503: ("database_unavailable", "The database cannot be reached just now."),
 }
 
@@ -99,7 +101,7 @@ class ErrorAnswer(BaseModel):
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors that a route behind a key may answer with, for OpenAPI."""
-    return {status: _documented(status) for status in sorted({*statuses, 401, 403, 503})}
+    return {status: _documented(status) for status in sorted({*statuses, 401, 403, 429, 503})}
 
 
 def add_error_handlers(app: FastAPI) -> None:

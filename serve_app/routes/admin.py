@@ -1,18 +1,16 @@
 """For those who run the service: health, a tenant's usage, and a second chance for failed embeddings."""
 
-from typing import Annotated
-
 from fastapi import APIRouter, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from deployments.schemas import Identifier, TenantOrAll, Usage
-from deployments.tenancy import tenant_if_any
+from deployments.schemas import TenantInPath, TenantOrAll, Usage
 from serve_app.auth import Administers
 from serve_app.health import Health, Liveness, Readiness, Status
 from serve_app.http_errors import error_responses
+from serve_app.rate_limits import TenantLimited
 from serve_app.routes.dependencies import ServicesOf
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"])
+router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=TenantLimited)
 
 
 class RetryRequest(BaseModel):
@@ -79,7 +77,7 @@ async def retry_failed_embeddings(request: RetryRequest, services: ServicesOf) -
     responses=error_responses(404, 422),
     dependencies=[Administers],
 )
-async def tenant_usage(tenant_id: Annotated[Identifier, AfterValidator(tenant_if_any)], services: ServicesOf) -> Usage:
+async def tenant_usage(tenant_id: TenantInPath, services: ServicesOf) -> Usage:
     """What a tenant has stored and had embedded today, and what it may."""
     return await services.usage.get(tenant_id)
 

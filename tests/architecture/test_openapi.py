@@ -9,9 +9,10 @@ from fastapi import FastAPI
 from deployments.settings import HttpSettings
 from serve_app.api import create_app
 from serve_app.services import Services
+from tests.unlimited import unlimited
 
 Json = dict[str, Any]
-SERVICES = Services(HttpSettings(), *[None] * 9)  # type: ignore[arg-type]
+SERVICES = Services(HttpSettings(), *[None] * 9, limiter=unlimited())  # type: ignore[arg-type]
 NO_BODY = {"204"}
 
 

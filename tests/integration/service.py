@@ -13,6 +13,9 @@ from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.embedding.query_cache import QueryCache
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import EmbeddingError
+from deployments.rate_limits.counter import TakeMany, WindowCounter
+from deployments.rate_limits.limiter import LimitCounts, RateLimiter
+from deployments.rate_limits.memory_storage import BoundedMemoryStorage
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
 from deployments.search.context_assembler import ContextAssembler
@@ -57,8 +60,13 @@ async def score(messages: Sequence[Scorable], request_ids: Sequence[str]) -> lis
     return [importance(role=m.role, content=m.content, name=m.name) for m in messages]
 
 
-def create_service(settings: Settings, provider: EmbeddingProvider) -> Service:
-    """Wire the parts together. The caller closes the client and the database."""
+def create_service(
+    settings: Settings,
+    provider: EmbeddingProvider,
+    take_many: TakeMany | None = None,
+    counts: LimitCounts | None = None,
+) -> Service:
+    """Wire the parts together. The caller closes the client and the database. `take_many`: the shared count."""
     sizes = capacity()
     assert settings.database.url is not None
     database = Database(settings.database.url.get_secret_value(), settings.database, sizes.ingress.pool.size)
@@ -81,7 +89,11 @@ def create_service(settings: Settings, provider: EmbeddingProvider) -> Service:
     contexts = ContextAssembler(RecentTurnRepository(database), engine.search)
     jobs = EmbeddingJobRepository(database)
     worker = EmbeddingWorker(jobs, provider, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1)
-    services = create_services(settings, sizes.ingress, database, engine.search_many, contexts.assemble_many, probe)
+    shared = take_many or WindowCounter(BoundedMemoryStorage()).take_many
+    limiter = RateLimiter(settings.rate_limits, shared, sizes.ingress.rate_limits, counts)
+    services = create_services(
+        settings, sizes.ingress, database, engine.search_many, contexts.assemble_many, probe, limiter
+    )
     transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://service")
     return Service(client, worker, jobs, database, settings, services.keys, services.keyring)

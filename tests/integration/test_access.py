@@ -16,6 +16,7 @@ from serve_app.services import Services
 from tests.integration.calls import error_of, message
 from tests.integration.keys import AS_ROOT, ROOT_KEY, make, make_expired, make_revoked, sent
 from tests.integration.service import Service
+from tests.unlimited import unlimited
 
 READ, WRITE, ADMIN = KeyScope
 Json = dict[str, Any]
@@ -84,7 +85,7 @@ TABLE = {
 
 
 def specification() -> Json:
-    app: FastAPI = create_app(Services(HttpSettings(), *[None] * 9))  # type: ignore[arg-type]
+    app: FastAPI = create_app(Services(HttpSettings(), *[None] * 9, limiter=unlimited()))  # type: ignore[arg-type]
     return app.openapi()
 
 

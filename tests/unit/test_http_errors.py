@@ -25,6 +25,7 @@ from deployments.settings import HttpSettings
 from serve_app.api import create_app
 from serve_app.keyring import ANYONE, Caller
 from serve_app.services import Services
+from tests.unlimited import unlimited
 
 Logged = list[MutableMapping[str, Any]]
 PATH = f"/v1/messages/{uuid4()}"
@@ -55,7 +56,7 @@ class LetsAnyoneIn:
 
 
 async def answer_to(error: Exception) -> httpx.Response:
-    none = Services(HttpSettings(), *[None] * 9)  # type: ignore[arg-type]
+    none = Services(HttpSettings(), *[None] * 9, limiter=unlimited())  # type: ignore[arg-type]
     services = replace(none, messages=Broken(error), keyring=LetsAnyoneIn())  # type: ignore[arg-type]
     transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
