@@ -1,6 +1,7 @@
 """OpenAPI is complete: each answer and each error of each route has its model and an example."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from serve_app.services import Services
 from tests.unlimited import unlimited
 
 Json = dict[str, Any]
-SERVICES = Services(HttpSettings(), *[None] * 9, limiter=unlimited())  # type: ignore[arg-type]
+SERVICES = replace(Services(HttpSettings(), *[None] * 10), limiter=unlimited())  # type: ignore[arg-type]
 NO_BODY = {"204"}
 
 

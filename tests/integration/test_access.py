@@ -1,7 +1,7 @@
 """What each kind of key may do, for every route of the OpenAPI document, held against a written table."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -85,7 +85,7 @@ TABLE = {
 
 
 def specification() -> Json:
-    app: FastAPI = create_app(Services(HttpSettings(), *[None] * 9, limiter=unlimited()))  # type: ignore[arg-type]
+    app: FastAPI = create_app(replace(Services(HttpSettings(), *[None] * 10), limiter=unlimited()))  # type: ignore[arg-type]
     return app.openapi()
 
 
