@@ -1,19 +1,16 @@
 """All settings, read from `MEMORY_*` environment variables when a process starts, never at import."""
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, RedisDsn, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deployments.errors import ConfigurationError
 from deployments.rate_limits.notation import RateLimit
-
-_REDIS_URL = re.compile(r"rediss?://[^/?#\s]+(:\d{1,5})?(/\d+)?(\?\S*)?")
 
 
 def _group(prefix: str) -> SettingsConfigDict:
@@ -205,9 +202,11 @@ class RateLimitSettings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _REDIS_URL.fullmatch(value.get_secret_value()):
-            raise ValueError("must be like redis://host:6379/0 or rediss://user:password@host:6379/0")
-        return value
+        try:
+            return value and SecretStr(str(RedisDsn(value.get_secret_value())))
+        except ValidationError:
+            # Its own message holds the URL, and so the password.
+            raise ValueError("must be like redis://host:6379/0 or rediss://user:password@host:6379/0") from None
 
 
 @dataclass(frozen=True)

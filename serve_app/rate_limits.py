@@ -54,14 +54,14 @@ class _RateLimits:
         with _admitting(admission):
             await self._app(scope, receive, send)
 
-    def _limits(self, scope: Scope) -> list[Counted] | None:
+    def _limits(self, scope: Scope) -> tuple[Counted, ...] | None:
         raise NotImplementedError
 
 
 class AddressLimits(_RateLimits):
     """Counts requests of each client address."""
 
-    def _limits(self, scope: Scope) -> list[Counted] | None:
+    def _limits(self, scope: Scope) -> tuple[Counted, ...] | None:
         client = scope.get("client")
         return self._limiter.of_address(client[0] if client else UNKNOWN_ADDRESS)
 
@@ -69,15 +69,15 @@ class AddressLimits(_RateLimits):
 class CallerLimits(_RateLimits):
     """Counts requests of each key that was made, and of the tenant that it is bound to."""
 
-    def _limits(self, scope: Scope) -> list[Counted] | None:
+    def _limits(self, scope: Scope) -> tuple[Counted, ...] | None:
         caller: Caller | None = scope.get("caller")
         if caller is None:
             return None
-        limits = self._limiter.of_key(caller.name, caller.rate_limit) if caller.was_made else []
+        limits = self._limiter.of_key(caller.name, caller.rate_limit) if caller.was_made else ()
         if not self._limiter.limits_tenants:
             return limits or None
         tenant_id = caller.rights.tenant_id
-        return limits if tenant_id is None else [*limits, *self._limiter.of_tenant(tenant_id)]
+        return limits if tenant_id is None else (*limits, *self._limiter.of_tenant(tenant_id))
 
 
 class TenantLimited(APIRoute):

@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cachetools import TLRUCache
 from limits import RateLimitItem
@@ -19,8 +20,7 @@ MOST_LEASES = 50_000
 USABLE_AT_LEAST_SECONDS = 0.1
 
 
-@dataclass(frozen=True)
-class Counted:
+class Counted(NamedTuple):
     """A limit that a request counts against. `kind`: what is limited; `key`: who, and to what."""
 
     kind: str
@@ -28,8 +28,7 @@ class Counted:
     key: str
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """How a limit stands with a request: whether it has one left for it, how many then, and seconds until it resets."""
 
     counted: Counted

@@ -65,15 +65,15 @@ class RateLimiter:
         """Whether tenants are limited."""
         return self._settings.tenant_rate_limit is not None
 
-    def of_address(self, address: str) -> list[Counted]:
+    def of_address(self, address: str) -> tuple[Counted, ...]:
         """The limits of a client address."""
         return _counted(Kind.GLOBAL, network_of(address), self._settings.global_rate_limit)
 
-    def of_tenant(self, tenant_id: str) -> list[Counted]:
+    def of_tenant(self, tenant_id: str) -> tuple[Counted, ...]:
         """The limits of a tenant."""
         return _counted(Kind.TENANT, tenant_id, self._settings.tenant_rate_limit)
 
-    def of_key(self, prefix: str, own: str | None) -> list[Counted]:
+    def of_key(self, prefix: str, own: str | None) -> tuple[Counted, ...]:
         """The limits of a key that was made: its own, or else what the settings say for all."""
         return _counted(Kind.KEY, prefix, own or self._settings.key_rate_limit)
 
@@ -123,10 +123,10 @@ def _refusal(standing: Standing) -> RateLimitedError:
     return RateLimitedError(message, {"limit": kind.value, "rate": rate}, float(max(ceil(standing.resets_in), 1)))
 
 
-def _counted(kind: Kind, name: str, text: str | None) -> list[Counted]:
-    if text is None:
-        return []
-    return [Counted(kind, rate, rate.key_for(kind, name)) for rate in rates_in(text)]
+@lru_cache(maxsize=4096)
+def _counted(kind: Kind, name: str, text: str | None) -> tuple[Counted, ...]:
+    rates = rates_in(text) if text is not None else ()
+    return tuple(Counted(kind, rate, rate.key_for(kind, name)) for rate in rates)
 
 
 @lru_cache(maxsize=4096)
