@@ -99,8 +99,10 @@ class Leases:
         return standings
 
     async def _refill(self, limit: Counted) -> None:
-        """Wait for the one call for this limit that is under way, or make it."""
-        flight = self._flights.get(limit.key)
+        """Wait for the one call for this limit that is under way, or make it, if none has been made meanwhile."""
+        lease, flight = self._leases.get(limit.key), self._flights.get(limit.key)
+        if lease is not None and lease.settles:
+            return
         if flight is None:
             # In a context of its own: it is not of whoever happened to start it.
             flight = _Flight(asyncio.create_task(self._fly(limit), context=Context()))

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 from itertools import cycle
+from random import Random
 
 import pytest
 from limits import parse
@@ -22,9 +23,11 @@ class SharedCount:
     now: float = 1000.0
     takes: list[Take] = field(default_factory=list)
     slow: bool = False
+    uneven: bool = False
     error: Exception | None = None
 
     def __post_init__(self) -> None:
+        self._delays = Random(3)
         self._counter = WindowCounter(BoundedMemoryStorage(clock=self.clock), self.clock)
 
     def clock(self) -> float:
@@ -32,7 +35,8 @@ class SharedCount:
 
     async def take(self, take: Take) -> Grant:
         self.takes.append(take)
-        await asyncio.sleep(0)
+        for _ in range(self._delays.randrange(1, 8) if self.uneven else 1):
+            await asyncio.sleep(0)
         if self.error is not None:
             raise self.error
         (grant,) = await self._counter.take_many([take])
@@ -70,6 +74,24 @@ async def test_many_at_once_get_no_more_and_no_less() -> None:
     passed = await asyncio.gather(*(passes(each[number % 3], limit("500/hour")) for number in range(900)))
 
     assert sum(passed) == 500
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+async def test_whoever_comes_while_others_wait_nothing_is_lost(replicas: int) -> None:
+    shared = SharedCount(uneven=True)
+    each = [shared.replica() for _ in range(replicas)]
+    order = Random(4)
+
+    async def caller(number: int) -> int:
+        passed = 0
+        for _ in range(100):
+            for _ in range(order.randrange(5)):
+                await asyncio.sleep(0)
+            wide, own = limit("10000/day"), limit("10000/hour", f"caller {number}")
+            passed += await passes(each[order.randrange(replicas)], limit("500/hour"), wide, own)
+        return passed
+
+    assert sum(await asyncio.gather(*map(caller, range(20)))) == 500
 
 
 async def test_who_waits_for_the_same_limit_asks_once() -> None:
