@@ -1,6 +1,7 @@
 """Rate limits over HTTP: of client addresses, tenants and keys, each where it is set and nowhere else."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -100,6 +101,8 @@ async def test_an_answer_says_how_the_limit_stands(serving: Serving, counted: Co
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["2", "1", "0", "0"]
     assert {answer.headers["X-RateLimit-Limit"] for answer in answers} == {"3"}
+    resets = {int(answer.headers["X-RateLimit-Reset"]) for answer in answers}
+    assert all(3500 < reset - time.time() <= 3601 for reset in resets)
     refused = answers[-1]
     error = error_of(refused)
     assert (error["code"], error["details"]) == ("rate_limited", {"limit": "tenant", "rate": "3 per 1 hour"})
