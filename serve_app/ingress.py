@@ -31,7 +31,7 @@ class IngressServer:
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, capacity: Capacity, search: DeploymentHandle[Any], embedding: DeploymentHandle[Any]
     ) -> None:
-        settings = Settings.load()
+        settings = Settings.load().for_requests()
         configure_logging(settings.runtime, "Ingress")
         self._database = await open_database(settings, capacity.ingress.pool.size)
         await _check_connections(self._database, capacity, settings)

@@ -30,7 +30,7 @@ class RetryAnswer(BaseModel):
 @router.get(
     "/health",
     response_model=Health,
-    responses={503: {"model": Health, "description": "The database is away."}},
+    responses={**error_responses(), 503: {"model": Health, "description": "The database is away."}},
 )
 async def health(services: ServicesOf, response: Response) -> Health:
     """Everything, with latencies: for people and dashboards."""
@@ -42,7 +42,7 @@ async def health(services: ServicesOf, response: Response) -> Health:
 @router.get(
     "/readiness",
     response_model=Readiness,
-    responses={503: {"model": Readiness, "description": "Do not send requests here."}},
+    responses={**error_responses(), 503: {"model": Readiness, "description": "Do not send requests here."}},
 )
 async def readiness(services: ServicesOf, response: Response) -> Readiness:
     """Whether requests may be sent here: for load balancers."""

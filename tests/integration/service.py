@@ -7,6 +7,7 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import yaml
+from fastapi import FastAPI
 
 from deployments.capacity import Capacity
 from deployments.embedding.providers.protocol import EmbeddingProvider
@@ -41,6 +42,7 @@ class Service:
     jobs: EmbeddingJobRepository
     database: Database
     settings: Settings
+    app: FastAPI
 
     async def embed_all(self) -> None:
         """Work until nothing is due."""
@@ -82,4 +84,4 @@ def create_service(settings: Settings, provider: EmbeddingProvider) -> Service:
     )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://service")
-    return Service(client, worker, jobs, database, settings)
+    return Service(client, worker, jobs, database, settings, app)
