@@ -52,7 +52,7 @@ def run_directory(data_dir: Path, kind: str = "local") -> Path:
     """
     root = tempfile.gettempdir()
     if len(root) > _TEMPORARY_ROOT_MAX:
-        root = "/tmp"  # noqa: S108 - the directory itself is made for its owner only
+        root = "/tmp"  # noqa: S108 - the directory itself is made for its owner only # nosec B108
     name = f"{kind}:{data_dir.expanduser().resolve()}"
     return Path(root) / f"memory-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
