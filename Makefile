@@ -33,7 +33,6 @@ check: .venv/.installed
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive serve_app deployments jobs migrations loadtests
 	@.ci/audit.sh
 
 format: .venv/.installed

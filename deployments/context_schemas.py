@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
-from deployments.schemas import Identifier, Metadata, Role, Share, Value, not_boolean
+from deployments.schemas import Identifier, Metadata, Role, Share, TenantId, Value, not_boolean
 from deployments.search_schemas import MAX_TOP_K, Filters, Neighbors, Query, Weights
 
 MAX_TOKEN_BUDGET = 1_000_000
@@ -84,7 +84,7 @@ class ContextRequest(Filters):
         }
     )
 
-    tenant_id: Identifier = Field(description="Whose memory it is.")
+    tenant_id: TenantId
     conversation_id: Identifier = Field(description="The conversation that goes on. It may be one without messages.")
     query: Query | None = Field(
         default=None,

@@ -13,15 +13,18 @@ class MemoryLayerError(Exception):
     """Base of all errors raised on purpose.
 
     `message` is one sentence that may be shown to a client: no SQL, no address, no secret.
-    `details` is JSON-ready.
+    `details` is JSON-ready. `retry_after`: in how many seconds it may work, where that is known.
     """
 
     code: ClassVar[str] = "internal_error"
 
-    def __init__(self, message: str, details: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message, details)
+    def __init__(
+        self, message: str, details: Mapping[str, Any] | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, details, retry_after)
         self.message = message
         self.details = details
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         return self.message
@@ -45,10 +48,43 @@ class NotFoundError(MemoryLayerError):
     code = "not_found"
 
 
+class UnauthorizedError(MemoryLayerError):
+    """No key, or none that holds."""
+
+    code = "unauthorized"
+
+
+class ForbiddenError(MemoryLayerError):
+    """The key holds, but does not allow this."""
+
+    code = "forbidden"
+
+
 class IdempotencyConflictError(MemoryLayerError):
     """The idempotency key was used before with another body."""
 
     code = "idempotency_conflict"
+
+
+class MessageQuotaError(MemoryLayerError):
+    """The tenant has stored as many messages as it may."""
+
+    code = "quota_messages_exceeded"
+
+
+class ByteQuotaError(MemoryLayerError):
+    """The tenant may not store as many more bytes of content."""
+
+    code = "quota_bytes_exceeded"
+
+
+class EmbeddingQuotaError(MemoryLayerError):
+    """The tenant has had as many texts embedded today as it may.
+
+    `retry_after` is the time until the next day begins in UTC, in seconds.
+    """
+
+    code = "quota_embeddings_exceeded"
 
 
 class UnavailableError(MemoryLayerError):
@@ -88,13 +124,6 @@ class EmbeddingUnavailableError(EmbeddingError):
     """
 
     code = "embedding_unavailable"
-
-    def __init__(
-        self, message: str, details: Mapping[str, Any] | None = None, retry_after: float | None = None
-    ) -> None:
-        super().__init__(message, details)
-        self.args = (message, details, retry_after)
-        self.retry_after = retry_after
 
 
 class EmbeddingRejectedError(EmbeddingError):

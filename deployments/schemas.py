@@ -21,6 +21,8 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
+from deployments.tenancy import bound_tenant, tenant_if_any, the_tenant
+
 MAX_CONTENT_CHARACTERS = 100_000
 MAX_METADATA_BYTES = 16_384
 MAX_METADATA_DEPTH = 8
@@ -49,6 +51,15 @@ CONVERSATION_EXAMPLE: dict[str, JsonValue] = {
     "messages": 2,
     "first_message_at": "2026-11-23T09:30:00Z",
     "last_message_at": "2026-11-23T09:31:00Z",
+}
+
+USAGE_EXAMPLE: dict[str, JsonValue] = {
+    "tenant_id": "acme",
+    "messages": 1200,
+    "bytes": 148_213,
+    "pending_embeddings": 3,
+    "embedded_today": 87,
+    "quotas": {"messages": 100_000, "bytes": None, "embeddings_per_day": 10_000},
 }
 
 
@@ -161,6 +172,16 @@ Identifier = Annotated[
     AfterValidator(storable),
     AfterValidator(not_blank),
 ]
+TenantId = Annotated[
+    Identifier,
+    BeforeValidator(the_tenant),
+    Field(
+        default_factory=bound_tenant,
+        validate_default=True,
+        description="Whose memory it is. May be left out with a key that is bound to a tenant.",
+    ),
+]
+TenantOrAll = Annotated[Identifier | None, AfterValidator(tenant_if_any)]
 Content = Annotated[
     str,
     Field(min_length=1, max_length=MAX_CONTENT_CHARACTERS, json_schema_extra=NOT_BLANK),
@@ -196,7 +217,7 @@ class NewMessage(Value):
         }
     )
 
-    tenant_id: Identifier
+    tenant_id: TenantId
     conversation_id: Identifier
     role: Role
     content: Content
@@ -282,3 +303,24 @@ class ConversationPage(Value):
 
     items: list[Conversation]
     next_cursor: str | None
+
+
+class Quotas(Value):
+    """What a tenant may store, and have embedded from midnight to midnight UTC; null: as much as it likes."""
+
+    messages: int | None
+    bytes: int | None
+    embeddings_per_day: int | None
+
+
+class Usage(Value):
+    """What a tenant has stored, archived messages included, and had embedded since midnight UTC."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [USAGE_EXAMPLE]})
+
+    tenant_id: str
+    messages: int
+    bytes: int = Field(description="Of the messages' contents, in UTF-8.")
+    pending_embeddings: int
+    embedded_today: int
+    quotas: Quotas

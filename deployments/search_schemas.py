@@ -13,6 +13,7 @@ from deployments.schemas import (
     Metadata,
     Role,
     Share,
+    TenantId,
     Time,
     Value,
     in_utc,
@@ -93,7 +94,7 @@ class Filters(Value):
 class SearchParameters(Filters):
     """What to look for, and among which messages."""
 
-    tenant_id: Identifier = Field(description="Whose memory it is.")
+    tenant_id: TenantId
     query: Query = Field(description="What to look for.")
     top_k: TopK = 10
     conversation_id: Identifier | None = None

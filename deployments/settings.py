@@ -1,7 +1,6 @@
 """All settings, read from `MEMORY_*` environment variables when a process starts, never at import."""
 
 import ipaddress
-import os
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -50,8 +49,12 @@ class RuntimeSettings(BaseSettings):
         return value.upper() if isinstance(value, str) else value
 
 
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _split(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    return _parts(value) if isinstance(value, str) else value
 
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -87,6 +90,33 @@ class HttpSettings(BaseSettings):
             return tuple(str(ipaddress.ip_network(each)) for each in value)
         except ValueError:
             raise ValueError("must be addresses or networks such as 10.0.0.0/8") from None
+
+
+class AccessSettings(BaseSettings):
+    """Who gets in besides those whose keys are in the database."""
+
+    model_config = _group("MEMORY_")
+
+    api_keys: SecretStr | None = None
+
+    @field_validator("api_keys")
+    @classmethod
+    def _fit_for_headers(cls, value: SecretStr | None) -> SecretStr | None:
+        for key in _listed(value):
+            if not key.isascii() or not key.isprintable() or " " in key:
+                raise ValueError("each key must be of printable ASCII characters without spaces")
+        if value is not None and not _listed(value):
+            raise ValueError("must name at least one key, or not be set")
+        return value
+
+    @property
+    def root_keys(self) -> tuple[str, ...]:
+        """The keys that may do everything, for all tenants."""
+        return _listed(self.api_keys)
+
+
+def _listed(value: SecretStr | None) -> tuple[str, ...]:
+    return _parts(value.get_secret_value()) if value is not None else ()
 
 
 class DatabaseSettings(BaseSettings):
@@ -171,9 +201,24 @@ class SearchSettings(BaseSettings):
     language: str = Field(default="english", pattern=r"^[a-z_]{1,63}$")
     bm25_k1: float = Field(default=1.2, ge=0, le=10, allow_inf_nan=False)
     bm25_b: float = Field(default=0.75, ge=0, le=1)
-    neighbor_share: float = Field(default=0.5, ge=0, le=1)
+    neighbor_share: float = Field(default=0.75, ge=0, le=1)
     subtract_mean: bool = True
     embedding_timeout_seconds: float = Field(default=2.0, gt=0)
+
+
+class QuotaSettings(BaseSettings):
+    """What one tenant may store, and have embedded from midnight to midnight UTC. Unset: as much as it likes."""
+
+    model_config = _group("MEMORY_QUOTA_")
+
+    messages: int | None = Field(default=None, ge=1)
+    bytes: int | None = Field(default=None, ge=1)
+    embeddings_per_day: int | None = Field(default=None, ge=1)
+
+    @property
+    def any_set(self) -> bool:
+        """Whether a store has to ask what is left."""
+        return any(quota is not None for quota in (self.messages, self.bytes, self.embeddings_per_day))
 
 
 @dataclass(frozen=True)
@@ -182,20 +227,17 @@ class Settings:
 
     runtime: RuntimeSettings
     http: HttpSettings
+    access: AccessSettings
     database: DatabaseSettings
     embedding: EmbeddingSettings
     gemini: GeminiSettings
     openai: OpenAISettings
     search: SearchSettings
+    quotas: QuotaSettings
 
     @classmethod
     def load(cls) -> "Settings":
         """Read the environment. Raises `ConfigurationError` with one line that names what makes no sense."""
-        if os.environ.get("MEMORY_API_KEYS"):
-            raise ConfigurationError(
-                "MEMORY_API_KEYS is set, but this version does not check keys yet: "
-                "unset it and keep the service where only trusted callers reach it"
-            )
         settings = cls(**{name: _read(group) for name, group in get_type_hints(cls).items()})
         _refuse_any_origin_in_production(settings)
         return settings

@@ -127,6 +127,12 @@ def _error_answers() -> dict[str, str]:
     return {"MEMORY_HAPROXY_BINARY": binary, "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper)}
 
 
+def is_behind_wrapper(environment: Mapping[str, str]) -> bool:
+    """Whether requests come by `serve_app/haproxy`, which alone says truly who its peer is."""
+    wrapper = str(Path(__file__).with_name("haproxy"))
+    return environment.get("RAY_SERVE_HAPROXY_BINARY_PATH") == wrapper
+
+
 def apply(environment: Mapping[str, str]) -> None:
     """Set what is not set yet. Call it before the first import of Ray."""
     for name, value in environment.items():

@@ -3,13 +3,14 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from deployments.errors import InvalidRequestError
 
 Key = TypeVar("Key")
+Item = TypeVar("Item")
 
 _CHECK_BYTES = 8
 
@@ -18,6 +19,17 @@ def encode_cursor(when: datetime, key: str, listing: str) -> str:
     """A cursor behind the item (when, key) of a listing. `listing` names what is listed, filters included."""
     position = f"{when.astimezone(UTC).isoformat()}|{key}".encode()
     return base64.urlsafe_b64encode(_check(position, listing) + position).decode().rstrip("=")
+
+
+def page_of(
+    found: Sequence[Item], limit: int, listing: str, position: Callable[[Item], tuple[datetime, str]]
+) -> tuple[list[Item], str | None]:
+    """At most `limit` items and the cursor behind them, None at the end of the listing.
+
+    `found`: one item more than `limit` where there is more. `position`: what `encode_cursor` takes of an item.
+    """
+    items = list(found[:limit])
+    return items, encode_cursor(*position(items[-1]), listing) if len(found) > limit else None
 
 
 def decode_cursor(cursor: str, listing: str, to_key: Callable[[str], Key]) -> tuple[datetime, Key]:

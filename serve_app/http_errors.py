@@ -13,15 +13,20 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from deployments.errors import (
+    ByteQuotaError,
     DatabaseUnavailableError,
+    EmbeddingQuotaError,
     EmbeddingRejectedError,
     EmbeddingUnavailableError,
+    ForbiddenError,
     IdempotencyConflictError,
     InvalidRequestError,
     MemoryLayerError,
+    MessageQuotaError,
     NotFoundError,
     OverloadedError,
     SearchUnavailableError,
+    UnauthorizedError,
     UnavailableError,
 )
 
@@ -29,8 +34,14 @@ logger = structlog.get_logger(__name__)
 
 STATUS: dict[str, HTTPStatus] = {
     InvalidRequestError.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+    UnauthorizedError.code: HTTPStatus.UNAUTHORIZED,
+    ForbiddenError.code: HTTPStatus.FORBIDDEN,
     NotFoundError.code: HTTPStatus.NOT_FOUND,
     IdempotencyConflictError.code: HTTPStatus.CONFLICT,
+    # Waiting makes no room, so it must not look like what a client's library repeats by itself.
+    MessageQuotaError.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ByteQuotaError.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    EmbeddingQuotaError.code: HTTPStatus.TOO_MANY_REQUESTS,
     EmbeddingRejectedError.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     EmbeddingUnavailableError.code: HTTPStatus.SERVICE_UNAVAILABLE,
     UnavailableError.code: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -38,15 +49,21 @@ STATUS: dict[str, HTTPStatus] = {
     OverloadedError.code: HTTPStatus.SERVICE_UNAVAILABLE,
     SearchUnavailableError.code: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-RETRY_AFTER_SECONDS = "1"
+HEADERS = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "1"},
+}
 
 EXAMPLES = {
     400: ("invalid_json", "The body is not valid JSON."),
+    401: ("unauthorized", "This API key does not hold: it is unknown, expired or revoked."),
+    403: ("forbidden", "This key is bound to another tenant."),
     404: ("not_found", "There is no such message."),
     405: ("method_not_allowed", "Method Not Allowed"),
     409: ("idempotency_conflict", "This Idempotency-Key was used before with another body."),
     413: ("request_too_large", "The body is larger than 16777216 bytes."),
     422: ("validation_error", "The request is not valid."),
+    429: ("quota_embeddings_exceeded", "The tenant has had as many texts embedded today as it may."),
     503: ("database_unavailable", "The database cannot be reached just now."),
     504: ("timeout", "The request took longer than 30 seconds."),
 }
@@ -83,7 +100,12 @@ class ErrorAnswer(BaseModel):
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors that a route may answer with, for OpenAPI."""
+    """The errors that a route behind a key may answer with, for OpenAPI."""
+    return open_error_responses(*statuses, 401, 403)
+
+
+def open_error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The errors that a route which needs no key may answer with, for OpenAPI."""
     return {status: _documented(status) for status in sorted({*statuses, 503, 504})}
 
 
@@ -99,8 +121,22 @@ def error_answer(status: int, code: str, message: str, request_id: str | None, d
     error = {"code": code, "message": message, "request_id": request_id}
     if details is not None:
         error["details"] = details
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-    return JSONResponse({"error": error}, status, headers)
+    return JSONResponse({"error": error}, status, HEADERS.get(HTTPStatus(status)))
+
+
+def answer_to(error: Exception, request_id: str | None) -> JSONResponse:
+    """What a client learns of an error that was raised on purpose."""
+    code = getattr(error, "code", MemoryLayerError.code)
+    status = STATUS.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("unexpected_error", exc_info=error)
+        return unexpected_error_answer(request_id)
+    message, details = getattr(error, "message", str(error)), getattr(error, "details", None)
+    answer = error_answer(status, code, message, request_id, details)
+    retry_after = getattr(error, "retry_after", None)
+    if retry_after is not None:
+        answer.headers["Retry-After"] = str(int(retry_after))
+    return answer
 
 
 def unexpected_error_answer(request_id: str | None) -> JSONResponse:
@@ -129,13 +165,7 @@ def _request_id(request: Request) -> str | None:
 
 
 async def _on_memory_layer_error(request: Request, error: Exception) -> JSONResponse:
-    code = getattr(error, "code", MemoryLayerError.code)
-    status = STATUS.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
-    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("unexpected_error", exc_info=error)
-        return unexpected_error_answer(_request_id(request))
-    message, details = getattr(error, "message", str(error)), getattr(error, "details", None)
-    return error_answer(status, code, message, _request_id(request), details)
+    return answer_to(error, _request_id(request))
 
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:

@@ -1,6 +1,7 @@
 """The ingress replica: opens what it needs, holds the handles, builds the application."""
 
 import asyncio
+import os
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ from deployments.storage.database import Database
 from deployments.storage.opening import open_database
 from deployments.storage.schema import connection_limit
 from serve_app.api import create_app
+from serve_app.cluster_environment import is_behind_wrapper
 from serve_app.connections import check_demands, demands, most_replicas
 from serve_app.health import CHECK_TIMEOUT_SECONDS
 from serve_app.services import create_services
@@ -44,11 +46,13 @@ class IngressServer:
             RemoteMethod(search, "assemble_many", SearchUnavailableError, timeout),
             RemoteMethod(embedding, "probe", UnavailableError, CHECK_TIMEOUT_SECONDS),
         )
+        await self._services.keyring.start()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._services, answers_request_id=False)
+        return create_app(self._services, answers_request_id=False, behind_haproxy=is_behind_wrapper(os.environ))
 
     async def __del__(self) -> None:
+        await self._services.keyring.stop()
         await self._database.close()
 
 

@@ -19,10 +19,11 @@ from dotenv import load_dotenv
 
 from deployments.capacity import Capacity
 from deployments.errors import ConfigurationError, MemoryLayerError
-from deployments.settings import Settings, known_names
+from deployments.settings import Environment, Settings, known_names
 from deployments.storage import embedded
 from serve_app import cluster_environment, run_processes
 from serve_app.connections import check_demands, configured_replicas, demands
+from serve_app.keyring import NO_KEYS
 
 _ROOT = Path(__file__).resolve().parents[1]
 _DEFAULT_HTTP_PORT = 8000
@@ -191,7 +192,17 @@ def _prepare_database(plan: _Plan) -> None:
             embedded.ensure_running(plan.settings.runtime.data_dir)
     with _step("checking the database's schema"):
         schema.prepare(plan.settings)
+        _check_keys(plan, keys_made=schema.keys_were_made(plan.settings))
         _check_connections(plan, schema.allowed_connections(plan.settings))
+
+
+def _check_keys(plan: _Plan, *, keys_made: bool) -> None:
+    """Said here in one line, before anything is started; a replica in production says it too."""
+    if plan.settings.access.root_keys or keys_made:
+        return
+    if plan.settings.runtime.environment is Environment.PRODUCTION:
+        raise ConfigurationError(NO_KEYS)
+    _say("warning: no API key is configured: whoever reaches the service may do everything")
 
 
 def _check_connections(plan: _Plan, allowed: int) -> None:
@@ -271,6 +282,8 @@ Try it:
   curl -s {plan.url}/v1/messages -H 'Content-Type: application/json' -d '{message}'
   curl -s '{plan.url}/v1/memory/search?tenant_id=demo&query=where%20does%20Ana%20live&top_k=3'
   curl -s {plan.url}/v1/admin/health
+
+Where there are API keys, add -H 'X-API-Key: ...' to the first two.
 
 Ctrl-C stops all of it. What the replicas log follows.
 """

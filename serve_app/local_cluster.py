@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import shutil
+import sys
 import threading
 import time
 import urllib.error
@@ -57,6 +58,8 @@ def start(directory: Path, dashboard_port: int, config: Mapping[str, Any]) -> No
     temporary = directory / "ray"
     _remove_old_sessions(temporary)
     shutil.rmtree(directory / "haproxy", ignore_errors=True)
+    # A Ray job is a command line: its `python` is to be the one that has the service's packages.
+    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
     ray.init(
         dashboard_host="127.0.0.1",
         dashboard_port=dashboard_port,

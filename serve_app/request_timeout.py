@@ -7,6 +7,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.http_errors import error_answer
 
+# Those that HTTP calls idempotent, of those that we answer.
+REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
+
 logger = structlog.get_logger(__name__)
 
 
@@ -14,7 +17,8 @@ class RequestTimeout:
     """Answers 504 when a request takes longer than `seconds`, its body included.
 
     What the request waits for is cancelled, which reaches Postgres: asyncpg cancels the statement there too.
-    An answer that has begun is left to end.
+    An answer that has begun is left to end. Retry-After goes with what may be repeated without harm: a store that was
+    committed just before, and has no Idempotency-Key, would be stored twice.
     """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
@@ -39,4 +43,11 @@ class RequestTimeout:
                 raise
             logger.warning("request_timeout", method=scope["method"], path=scope["path"], seconds=self._seconds)
             message = f"The request took longer than {self._seconds:g} seconds."
-            await error_answer(504, "timeout", message, scope.get("request_id"))(scope, receive, send)
+            answer = error_answer(504, "timeout", message, scope.get("request_id"))
+            if _is_repeatable(scope):
+                answer.headers["Retry-After"] = "1"
+            await answer(scope, receive, send)
+
+
+def _is_repeatable(scope: Scope) -> bool:
+    return scope["method"] in REPEATABLE or any(name == b"idempotency-key" for name, _ in scope["headers"])

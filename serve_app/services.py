@@ -13,12 +13,15 @@ from deployments.search.context_assembler import Context
 from deployments.search.engine import Search
 from deployments.search_schemas import SearchAnswer
 from deployments.settings import HttpSettings, Settings
+from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.messages import Draft, MessageRepository
 from deployments.storage.schema import check
+from deployments.storage.usage import QuotaGate, UsageRepository
 from serve_app.health import HealthReporter
+from serve_app.keyring import Keyring
 
 SearchMany = Callable[[Sequence[Search]], Awaitable[Sequence[SearchAnswer | MemoryLayerError]]]
 AssembleMany = Callable[[Sequence[Context]], Awaitable[Sequence[ContextAnswer | MemoryLayerError]]]
@@ -31,10 +34,13 @@ class Services:
     http: HttpSettings
     messages: MessageRepository
     conversations: ConversationRepository
+    keys: ApiKeyRepository
+    keyring: Keyring
     health: HealthReporter
     store: Callable[[Draft], Awaitable[Message]]
     search: Callable[[Search], Awaitable[SearchAnswer]]
     assemble: Callable[[Context], Awaitable[ContextAnswer]]
+    usage: UsageRepository
 
 
 def create_services(
@@ -46,7 +52,9 @@ def create_services(
     probe_embedding: Callable[[], Awaitable[str | None]],
 ) -> Services:
     """What ends in `_many` answers several at once; `probe_embedding` says why embedding is away, or None."""
-    messages = MessageRepository(database, settings.search.language)
+    gate = QuotaGate(settings.quotas) if settings.quotas.any_set else None
+    messages = MessageRepository(database, settings.search.language, gate)
+    keys = ApiKeyRepository(database)
 
     async def check_schema() -> None:
         async with database.connection() as connection:
@@ -56,6 +64,8 @@ def create_services(
         http=settings.http,
         messages=messages,
         conversations=ConversationRepository(database),
+        keys=keys,
+        keyring=Keyring(keys, settings),
         health=HealthReporter(
             EmbeddingJobRepository(database), check_schema, probe_embedding, settings.runtime.environment
         ),
@@ -63,6 +73,7 @@ def create_services(
         search=_together(search_many, capacity.search),
         # Apart from the searches: a context takes longer, and is not to hold up those that would wait with it.
         assemble=_together(assemble_many, capacity.search),
+        usage=UsageRepository(database, settings.quotas),
     )
 
 

@@ -15,7 +15,6 @@ from deployments.errors import (
     DatabaseUnavailableError,
     EmbeddingError,
     EmbeddingRejectedError,
-    EmbeddingUnavailableError,
     InvalidRequestError,
     MemoryLayerError,
 )
@@ -186,7 +185,7 @@ class EmbeddingWorker:
             self._settings.retry_base_seconds,
             self._settings.retry_max_seconds,
             random.random(),  # noqa: S311 - spreads retries, guards nothing # nosec B311
-            error.retry_after if isinstance(error, EmbeddingUnavailableError) else None,
+            error.retry_after,
         )
 
     async def _give_up(self, claim_id: UUID, jobs: Sequence[Job], error: MemoryLayerError) -> None:

@@ -3,7 +3,7 @@
 Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,13 @@ class Bm25:
     k1: float
     b: float
     neighbor_share: float
+
+    def for_terms(self, terms: int) -> "Bm25":
+        """The same for a query of so many terms: neighbors lend what is missing of a question, of one word nothing.
+
+        So the turns beside an order's number are not taken for the order, while a long question has all of the share.
+        """
+        return replace(self, neighbor_share=self.neighbor_share * (1 - 1 / max(terms, 1)))
 
     def scores(
         self,

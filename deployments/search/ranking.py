@@ -1,10 +1,11 @@
 """In which order candidates are returned. Pure: the clock is passed in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice, pairwise, tee
+from itertools import pairwise, repeat
 from typing import NamedTuple
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -65,10 +66,17 @@ def rank(found: Candidates, question: Question, weights: Weights, bm25: Bm25, to
     parts = _parts(found, question, weights, bm25).tolist()
     scores = [(sum(row), each.created_at, each.id) for row, each in zip(parts, found.found, strict=True)]
     best_first = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
-    ranked: Iterator[Ranked] = (_ranked(found.found[place], parts[place]) for place in best_first)
-    if weights.diversity:
-        ranked = iter(_without_repetition(ranked, weights.diversity, top_k))
-    return list(islice(ranked, top_k))
+    contents = (found.found[place].content for place in best_first)
+    shares = repetitions(contents) if weights.diversity else repeat(0.0)
+    ranked: list[Ranked] = []
+    new = 0
+    # Once there are `top_k` that repeat nothing, none behind them can come before them any more.
+    for place, said in zip(best_first, shares, strict=False):
+        ranked.append(_ranked(found.found[place], parts[place], weights.diversity * said))
+        new += not said
+        if new == top_k:
+            break
+    return sorted(ranked, key=_order, reverse=True)[:top_k]
 
 
 def scaled(values: Floats) -> Floats:
@@ -92,11 +100,11 @@ def recency(created_at: datetime, now: datetime) -> float:
 
 
 def _parts(found: Candidates, question: Question, weights: Weights, bm25: Bm25) -> Floats:
-    """Shape (candidates, parts), without repetition, which is known only once there is an order."""
+    """Shape (candidates, parts), but for repetition, the last, which is known only once there is an order."""
     candidates = found.found
     words = _words(found, bm25)
     similarity = scaled(np.array([np.nan if c.closeness is None else c.closeness for c in candidates]))
-    parts = np.zeros((len(candidates), len(Parts._fields)))
+    parts = np.zeros((len(candidates), Parts._fields.index("repetition")))
     columns = {
         "similarity": weights.similarity * np.where(np.isnan(similarity), words, similarity),
         "words": weights.words * words,
@@ -114,8 +122,9 @@ def _parts(found: Candidates, question: Question, weights: Weights, bm25: Bm25) 
 def _words(found: Candidates, bm25: Bm25) -> Floats:
     """BM25 in proportion to the best of the candidates: 1 for it, 0 where none of the words are."""
     corpus = found.corpus
-    scores = bm25.scores(
-        frequencies(np.array([c.ranks for c in found.found], dtype=np.float64)),
+    held = frequencies(np.array([c.ranks for c in found.found], dtype=np.float64))
+    scores = bm25.for_terms(int(np.count_nonzero(held.any(axis=0)))).scores(
+        held,
         np.array([c.term_count for c in found.found], dtype=np.float64),
         rarities(np.array(corpus.holders, dtype=np.float64), corpus.messages),
         corpus.term_count / corpus.messages,
@@ -163,21 +172,11 @@ def _best_of_conversation(candidates: Sequence[Candidate], scores: Floats) -> Fl
     return np.array([best[candidate.conversation_id] for candidate in candidates])
 
 
-def _ranked(candidate: Candidate, parts: list[float]) -> Ranked:
-    return Ranked(candidate, sum(parts), Parts(*parts))
+def _ranked(candidate: Candidate, parts: list[float], put_back: float) -> Ranked:
+    """`put_back`: what is taken off for what a better hit says already."""
+    whole = Parts._make([*parts, 0.0 - put_back])
+    return Ranked(candidate, sum(whole), whole)
 
 
-def _without_repetition(ranked: Iterator[Ranked], weight: float, top_k: int) -> list[Ranked]:
-    """What a better hit says already is put back by `weight`. Ends once there are `top_k` that repeat nothing."""
-    ranked, read = tee(ranked)
-    looked_through = []
-    new = 0
-    for each, said in zip(ranked, repetitions(other.candidate.content for other in read), strict=False):
-        parts = each.parts._replace(repetition=-weight * said) if said else each.parts
-        looked_through.append(_ranked(each.candidate, list(parts)))
-        new += not said
-        if new == top_k:
-            break
-    return sorted(
-        looked_through, key=lambda each: (each.score, each.candidate.created_at, each.candidate.id), reverse=True
-    )
+def _order(ranked: Ranked) -> tuple[float, datetime, UUID]:
+    return ranked.score, ranked.candidate.created_at, ranked.candidate.id

@@ -53,15 +53,14 @@ class Candidate(NamedTuple):
 class Corpus(NamedTuple):
     """What is known of the tenant's messages: how many are counted, and how many terms they have together.
 
-    `embedded`: how many have a vector. `near`: how many of the candidates were found by theirs. `terms`: of the query;
-    `holders`: how many messages hold each.
+    `embedded`: how many have a vector. `near`: how many of the candidates were found by theirs. `holders`: how many
+    messages hold each of the query's terms.
     """
 
     messages: float
     term_count: float
     embedded: int
     near: int
-    terms: Sequence[str]
     holders: Sequence[int]
 
 
@@ -69,7 +68,7 @@ _COLUMNS = len(Candidate._fields)
 _PARAMETERS = set(SearchParameters.model_fields) - {"top_k"}
 
 
-NOTHING_KNOWN = Corpus(messages=1.0, term_count=0.0, embedded=0, near=0, terms=(), holders=())
+NOTHING_KNOWN = Corpus(messages=1.0, term_count=0.0, embedded=0, near=0, holders=())
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Pending embeddings: claimed under a lease, completed, postponed, given up."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +15,10 @@ from deployments.storage.database import Database, OwnConnection
 from deployments.storage.named_queries import load_queries
 
 CHANNEL = "embedding_jobs"
+
+# How many tenants a claim looks at for each message that it may take. It looks at more than that have a turn only where
+# most tenants wait for a retry.
+VISITS_PER_MESSAGE = 4
 
 
 @dataclass(frozen=True)
@@ -55,12 +61,44 @@ class EmbeddingJobRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queries = load_queries("embedding_jobs")
+        self._claiming = asyncio.Lock()
+        self._last_turn = ""
 
     async def claim(self, claim_id: UUID, limit: int, lease_seconds: float) -> list[Job]:
-        """Take at most `limit` due messages, oldest first, for `lease_seconds`."""
-        async with self._database.connection() as connection:
-            rows = self._queries.claim_jobs(connection, claim_id=claim_id, limit=limit, lease_seconds=lease_seconds)
-            return [Job(**row) async for row in rows]
+        """Take at most `limit` due messages for `lease_seconds`: an equal share of each tenant's, its oldest first.
+
+        What the shares of some leave goes to those with more. Where there are more tenants than room, the next claim
+        goes on with the tenant behind the last. A batch is full whenever as many messages are due.
+        """
+        # One at a time: two that look at once would find the same tenants, and one of them come away with nothing.
+        async with self._claiming, self._database.transaction() as connection:
+            rows = self._queries.due_tenants(
+                connection, after=self._last_turn, limit=limit, visits=VISITS_PER_MESSAGE * limit
+            )
+            turns = [(row["tenant_id"], row["reached"]) async for row in rows]
+            if not turns:
+                return []
+            self._last_turn = turns[0][1]
+            return await self._claim_in_turns(
+                connection, claim_id, [tenant for tenant, _ in turns], limit, lease_seconds
+            )
+
+    async def _claim_in_turns(
+        self, connection: object, claim_id: UUID, tenant_ids: list[str], limit: int, lease_seconds: float
+    ) -> list[Job]:
+        jobs: list[Job] = []
+        while tenant_ids and len(jobs) < limit:
+            room = limit - len(jobs)
+            share = max(1, room // len(tenant_ids))
+            asked, others = tenant_ids[:room], tenant_ids[room:]
+            rows = self._queries.claim_jobs(
+                connection, tenant_ids=asked, share=share, claim_id=claim_id, lease_seconds=lease_seconds
+            )
+            taken = [Job(**row) async for row in rows]
+            counts = Counter(job.tenant_id for job in taken)
+            tenant_ids = others + [tenant for tenant in asked if counts[tenant] == share]
+            jobs += taken
+        return jobs
 
     async def extend(self, claim_id: UUID, message_ids: Sequence[UUID], lease_seconds: float) -> None:
         """Hold a claim for `lease_seconds` from now."""

@@ -4,17 +4,21 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
 import structlog
 from uuid_utils.compat import uuid7
 
-from deployments.errors import IdempotencyConflictError, InvalidRequestError, NotFoundError
+from deployments.errors import IdempotencyConflictError, InvalidRequestError, MemoryLayerError, NotFoundError
 from deployments.schemas import EmbeddingStatus, Message, MessageChange, NewMessage
 from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
 from deployments.storage.rows import to_message
+from deployments.storage.usage import QuotaGate
+
+Row: TypeAlias = dict[str, Any]
 
 IDEMPOTENCY_HOURS = 24
 PURGED_WITH_EACH_KEY = 10
@@ -61,29 +65,30 @@ class MessageRepository:
     """All that is done with messages one by one or in batches. Every call is one transaction.
 
     Where a tenant may be None, the caller may see every tenant. Errors of every method:
-    `DatabaseUnavailableError`, `OverloadedError`.
+    `DatabaseUnavailableError`, `OverloadedError`; of those that store or change, where there is a gate, also
+    `MessageQuotaError`, `ByteQuotaError` and `EmbeddingQuotaError`.
     """
 
-    def __init__(self, database: Database, language: str) -> None:
-        """`language`: the name of the Postgres text search configuration that finds words."""
+    def __init__(self, database: Database, language: str, gate: QuotaGate | None = None) -> None:
+        """`language`: the name of the Postgres text search configuration that finds words. No gate: no quotas."""
         self._database = database
         self._language = language
+        self._gate = gate
         self._messages = load_queries("messages")
         self._jobs = load_queries("embedding_jobs")
         self._keys = load_queries("idempotency")
 
-    async def store(self, drafts: Sequence[Draft]) -> list[Message | InvalidRequestError]:
+    async def store(self, drafts: Sequence[Draft]) -> list[Message | MemoryLayerError]:
         """Store messages, each together with its pending embedding; what cannot be stored fails alone."""
         request_ids = sorted({each.request_id for each in drafts if each.request_id})
         try:
             with structlog.contextvars.bound_contextvars(request_ids=request_ids):
-                async with self._database.connection() as connection:
-                    await self._insert(connection, drafts)
+                refusals = await self._store(drafts)
         except InvalidRequestError as error:
             if len(drafts) == 1:
                 return [error]
             return [result for each in drafts for result in await self.store([each])]
-        return [each.message for each in drafts]
+        return [refusal or each.message for each, refusal in zip(drafts, refusals, strict=True)]
 
     async def store_once(self, new: Draft, key: str, body: bytes) -> Message:
         """Store a message unless `key` was used before; then return what was answered the first time.
@@ -104,7 +109,9 @@ class MessageRepository:
             # Each new key sweeps up after some old ones, so that no job has to.
             await self._keys.purge_keys(connection, kept_hours=IDEMPOTENCY_HOURS, limit=PURGED_WITH_EACH_KEY)
             if reserved:
-                await self._insert(connection, [new])
+                (refusal,) = await self._insert_admitted(connection, [new])
+                if refusal is not None:
+                    raise refusal
                 return new.message
             first = await self._keys.get_answer(connection, tenant_id=tenant_id, key=key)
         if first["fingerprint"] != fingerprint:
@@ -146,7 +153,8 @@ class MessageRepository:
             before = {**row, "metadata": orjson.loads(row["metadata"])}
             after = {**before, **change.model_dump(exclude_unset=True)}
             if (before["content"], before["name"]) != (after["content"], after["name"]):
-                await self._embed_again(connection, message_id, before["tenant_id"], request_id)
+                await self._admit_change(connection, before, after)
+                await self._embed_again(connection, message_id, after, request_id)
             await self._update(connection, message_id, after)
             return to_message(
                 await self._messages.get_message(connection, id=message_id, tenant_id=before["tenant_id"])
@@ -166,10 +174,35 @@ class MessageRepository:
             await self._jobs.announce_jobs(connection)
         return int(retried)
 
+    async def _store(self, drafts: Sequence[Draft]) -> Sequence[MemoryLayerError | None]:
+        """One statement is a transaction of its own, and saves the round trips of another."""
+        if self._gate is None:
+            async with self._database.connection() as connection:
+                await self._insert(connection, drafts)
+            return [None] * len(drafts)
+        async with self._database.transaction() as connection:
+            return await self._insert_admitted(connection, drafts)
+
+    async def _insert_admitted(self, connection: object, drafts: Sequence[Draft]) -> Sequence[MemoryLayerError | None]:
+        refusals: Sequence[MemoryLayerError | None] = [None] * len(drafts)
+        if self._gate is not None:
+            refusals = await self._gate.admit(connection, [each.message for each in drafts])
+        admitted = [each for each, refusal in zip(drafts, refusals, strict=True) if refusal is None]
+        if admitted:
+            await self._insert(connection, admitted)
+        return refusals
+
+    async def _admit_change(self, connection: object, before: Row, after: Row) -> None:
+        if self._gate is not None:
+            waits = before["embedding_status"] == EmbeddingStatus.PENDING
+            await self._gate.admit_change(
+                connection, before["tenant_id"], before["content"], after["content"], waits=waits
+            )
+
     async def _insert(self, connection: object, drafts: Sequence[Draft]) -> None:
         await self._messages.store_messages(connection, **store_parameters(drafts, self._language))
 
-    async def _update(self, connection: object, message_id: UUID, after: dict[str, object]) -> None:
+    async def _update(self, connection: object, message_id: UUID, after: Row) -> None:
         await self._messages.update_message(
             connection,
             id=message_id,
@@ -182,8 +215,11 @@ class MessageRepository:
             now=datetime.now(UTC),
         )
 
-    async def _embed_again(self, connection: object, message_id: UUID, tenant_id: str, request_id: str | None) -> None:
-        await self._jobs.enqueue_job(connection, message_id=message_id, tenant_id=tenant_id, request_id=request_id)
+    async def _embed_again(self, connection: object, message_id: UUID, after: Row, request_id: str | None) -> None:
+        tenant_id = after["tenant_id"]
+        await self._jobs.enqueue_job(
+            connection, message_id=message_id, tenant_id=tenant_id, request_id=request_id, content=after["content"]
+        )
         await self._messages.forget_meaning(connection, id=message_id, tenant_id=tenant_id)
         await self._jobs.announce_jobs(connection)
 

@@ -123,6 +123,15 @@ def allowed_connections(settings: Settings) -> int:
     return asyncio.run(_with_connection(database_url(settings), settings, connection_limit))
 
 
+def keys_were_made(settings: Settings) -> bool:
+    """Whether the settings' database holds an API key, be it revoked. Raises `DatabaseUnavailableError`."""
+    return asyncio.run(_with_connection(database_url(settings), settings, _keys_exist))
+
+
+async def _keys_exist(connection: OwnConnection) -> bool:
+    return bool(await load_queries("api_keys").keys_exist(connection))
+
+
 async def connection_limit(connection: AnyConnection) -> int:
     """How many connections Postgres allows to those who are not superusers."""
     return int(await load_queries("schema").connection_limit(connection))

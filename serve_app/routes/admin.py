@@ -1,22 +1,26 @@
-"""For those who run the service: health, and a second chance for failed embeddings."""
+"""For those who run the service: health, a tenant's usage, and a second chance for failed embeddings."""
+
+from typing import Annotated
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from deployments.schemas import Identifier
+from deployments.schemas import Identifier, TenantOrAll, Usage
+from deployments.tenancy import tenant_if_any
+from serve_app.auth import Administers
 from serve_app.health import Health, Liveness, Readiness, Status
-from serve_app.http_errors import error_responses
+from serve_app.http_errors import error_responses, open_error_responses
 from serve_app.routes.dependencies import ServicesOf
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
 
 class RetryRequest(BaseModel):
-    """Whose failed messages to try again; everyone's, if no tenant is named."""
+    """Whose failed messages to try again; everyone's that the key may see, if no tenant is named."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"tenant_id": "acme"}]})
 
-    tenant_id: Identifier | None = None
+    tenant_id: TenantOrAll = Field(default=None, validate_default=True)
 
 
 class RetryAnswer(BaseModel):
@@ -30,7 +34,7 @@ class RetryAnswer(BaseModel):
 @router.get(
     "/health",
     response_model=Health,
-    responses={**error_responses(), 503: {"model": Health, "description": "The database is away."}},
+    responses={**open_error_responses(), 503: {"model": Health, "description": "The database is away."}},
 )
 async def health(services: ServicesOf, response: Response) -> Health:
     """Everything, with latencies: for people and dashboards."""
@@ -42,7 +46,7 @@ async def health(services: ServicesOf, response: Response) -> Health:
 @router.get(
     "/readiness",
     response_model=Readiness,
-    responses={**error_responses(), 503: {"model": Readiness, "description": "Do not send requests here."}},
+    responses={**open_error_responses(), 503: {"model": Readiness, "description": "Do not send requests here."}},
 )
 async def readiness(services: ServicesOf, response: Response) -> Readiness:
     """Whether requests may be sent here: for load balancers."""
@@ -57,10 +61,27 @@ async def liveness() -> Liveness:
     return Liveness(status=Status.OK)
 
 
-@router.post("/embeddings/retry", status_code=202, response_model=RetryAnswer, responses=error_responses(400, 413, 422))
+@router.post(
+    "/embeddings/retry",
+    status_code=202,
+    response_model=RetryAnswer,
+    responses=error_responses(400, 413, 422),
+    dependencies=[Administers],
+)
 async def retry_failed_embeddings(request: RetryRequest, services: ServicesOf) -> RetryAnswer:
     """Have all failed messages embedded again, of one tenant or of all."""
     return RetryAnswer(retried=await services.messages.retry_embedding(tenant_id=request.tenant_id))
+
+
+@router.get(
+    "/tenants/{tenant_id:path}/usage",
+    response_model=Usage,
+    responses=error_responses(404, 422),
+    dependencies=[Administers],
+)
+async def tenant_usage(tenant_id: Annotated[Identifier, AfterValidator(tenant_if_any)], services: ServicesOf) -> Usage:
+    """What a tenant has stored and had embedded today, and what it may."""
+    return await services.usage.get(tenant_id)
 
 
 def _status_code(status: Status) -> int:

@@ -5,14 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from deployments.schemas import MAX_PAGE, Conversation, ConversationPage, Identifier
-from serve_app.cursors import decode_cursor, encode_cursor
+from serve_app.auth import Reads, Writes
+from serve_app.cursors import decode_cursor, page_of
 from serve_app.http_errors import error_responses
 from serve_app.routes.dependencies import ServicesOf, TenantId
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
 
-@router.get("", response_model=ConversationPage, responses=error_responses(422))
+@router.get("", response_model=ConversationPage, responses=error_responses(422), dependencies=[Reads])
 async def list_conversations(
     services: ServicesOf,
     tenant_id: TenantId,
@@ -23,19 +24,22 @@ async def list_conversations(
     listing = f"conversations\0{tenant_id}"
     after = None if cursor is None else decode_cursor(cursor, listing, str)
     found = await services.conversations.page(tenant_id, limit + 1, after)
-    items, more = found[:limit], len(found) > limit
-    last = items[-1] if more else None
-    next_cursor = last and encode_cursor(last.last_message_at, last.conversation_id, listing)
+    items, next_cursor = page_of(found, limit, listing, lambda each: (each.last_message_at, each.conversation_id))
     return ConversationPage(items=items, next_cursor=next_cursor)
 
 
-@router.get("/{conversation_id:path}", response_model=Conversation, responses=error_responses(404, 422))
+@router.get(
+    "/{conversation_id:path}",
+    response_model=Conversation,
+    responses=error_responses(404, 422),
+    dependencies=[Reads],
+)
 async def get_conversation(conversation_id: Identifier, services: ServicesOf, tenant_id: TenantId) -> Conversation:
     """How many messages a conversation has, and its first and last time."""
     return await services.conversations.get(tenant_id, conversation_id)
 
 
-@router.delete("/{conversation_id:path}", status_code=204, responses=error_responses(404, 422))
+@router.delete("/{conversation_id:path}", status_code=204, responses=error_responses(404, 422), dependencies=[Writes])
 async def delete_conversation(conversation_id: Identifier, services: ServicesOf, tenant_id: TenantId) -> None:
     """Delete a conversation with all of its messages. They are gone from search at once."""
     await services.conversations.delete(tenant_id, conversation_id)

@@ -3,8 +3,11 @@
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic_core import PydanticCustomError
 
 from deployments.schemas import Identifier
+from deployments.tenancy import bound_tenant, the_tenant
 from serve_app.services import Services
 
 
@@ -18,6 +21,27 @@ async def _request_id(request: Request) -> str | None:
     return request_id
 
 
+async def _tenant(
+    tenant_id: Annotated[
+        Identifier | None,
+        Query(
+            description="Whose memory it is. May be left out with a key that is bound to a tenant.", examples=["acme"]
+        ),
+    ] = None,
+) -> str:
+    try:
+        return str(the_tenant(tenant_id))
+    except PydanticCustomError as error:
+        missing = {"type": error.type, "loc": ("query", "tenant_id"), "msg": error.message()}
+        raise RequestValidationError([missing]) from None
+
+
+async def _only_tenant() -> str | None:
+    return bound_tenant()
+
+
 ServicesOf = Annotated[Services, Depends(_services)]
 RequestId = Annotated[str | None, Depends(_request_id)]
-TenantId = Annotated[Identifier, Query(description="Whose memory it is.", examples=["acme"])]
+TenantId = Annotated[str, Depends(_tenant)]
+# The tenant whose things alone may be seen, or None for every tenant's.
+OnlyTenant = Annotated[str | None, Depends(_only_tenant)]

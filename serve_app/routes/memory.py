@@ -8,13 +8,14 @@ from deployments.context_schemas import ContextAnswer, ContextRequest
 from deployments.search.context_assembler import Context
 from deployments.search.engine import Search
 from deployments.search_schemas import SearchAnswer, SearchParameters, SearchRequest
+from serve_app.auth import Reads
 from serve_app.http_errors import error_responses
 from serve_app.routes.dependencies import RequestId, ServicesOf
 
 router = APIRouter(prefix="/v1/memory", tags=["memory"])
 
 
-@router.get("/search", response_model=SearchAnswer, responses=error_responses(422))
+@router.get("/search", response_model=SearchAnswer, responses=error_responses(422), dependencies=[Reads])
 async def search_memory(
     parameters: Annotated[SearchParameters, Query()], services: ServicesOf, request_id: RequestId
 ) -> Response:
@@ -23,13 +24,13 @@ async def search_memory(
     return _to_json(await services.search(Search(request, request_id)))
 
 
-@router.post("/search", response_model=SearchAnswer, responses=error_responses(400, 413, 422))
+@router.post("/search", response_model=SearchAnswer, responses=error_responses(400, 413, 422), dependencies=[Reads])
 async def search_memory_with_body(request: SearchRequest, services: ServicesOf, request_id: RequestId) -> Response:
     """The same, with metadata filters, weights, explanations and the turns around each hit."""
     return _to_json(await services.search(Search(request, request_id)))
 
 
-@router.post("/context", response_model=ContextAnswer, responses=error_responses(400, 413, 422))
+@router.post("/context", response_model=ContextAnswer, responses=error_responses(400, 413, 422), dependencies=[Reads])
 async def assemble_context(request: ContextRequest, services: ServicesOf, request_id: RequestId) -> Response:
     """The last turns of a conversation and the memories that matter to it, as a prompt takes them, within a budget."""
     return _to_json(await services.assemble(Context(request, request_id)))

@@ -19,9 +19,10 @@ from deployments.schemas import (
     NewMessage,
 )
 from deployments.storage.messages import Position, draft
-from serve_app.cursors import decode_cursor, encode_cursor
-from serve_app.http_errors import ErrorBody, error_responses, validation_details
-from serve_app.routes.dependencies import RequestId, ServicesOf, TenantId
+from serve_app.auth import Reads, Writes
+from serve_app.cursors import decode_cursor, page_of
+from serve_app.http_errors import STATUS, ErrorBody, error_responses, validation_details
+from serve_app.routes.dependencies import OnlyTenant, RequestId, ServicesOf, TenantId
 
 router = APIRouter(prefix="/v1/messages", tags=["messages"])
 
@@ -76,9 +77,9 @@ class Accepted(BaseModel):
 
 
 class Rejected(BaseModel):
-    """A message that was not stored, and why."""
+    """A message that was not stored, and why: not valid (422), or beyond a quota (413, 429)."""
 
-    status: Literal[422] = 422
+    status: Literal[413, 422, 429] = 422
     error: ErrorBody
 
 
@@ -96,7 +97,13 @@ class BatchAnswer(BaseModel):
     items: list[Accepted | Rejected]
 
 
-@router.post("", status_code=202, response_model=Message, responses=error_responses(400, 409, 413, 422))
+@router.post(
+    "",
+    status_code=202,
+    response_model=Message,
+    responses=error_responses(400, 409, 413, 422, 429),
+    dependencies=[Writes],
+)
 async def store_message(
     new: NewMessage,
     request: Request,
@@ -119,6 +126,7 @@ async def store_message(
         **error_responses(400, 413, 422),
         207: {"model": BatchAnswer, "description": "Some were stored, some were not: see the items."},
     },
+    dependencies=[Writes],
 )
 async def store_batch(
     batch: Batch,
@@ -127,7 +135,10 @@ async def store_batch(
     response: Response,
     idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=False)] = None,
 ) -> BatchAnswer:
-    """Store up to 1,000 messages. A bad one does not lose the others. `Idempotency-Key` is for single messages."""
+    """Store up to 1,000 messages. A bad one does not lose the others, but one of another tenant than the key's does.
+
+    `Idempotency-Key` is for single messages.
+    """
     if idempotency_key is not None:
         raise InvalidRequestError("A batch takes no Idempotency-Key: it would not keep a retry from storing twice.")
     now = datetime.now(UTC)
@@ -141,7 +152,7 @@ async def store_batch(
     return BatchAnswer(accepted=len(items) - rejected, rejected=rejected, items=items)
 
 
-@router.get("", response_model=MessagePage, responses=error_responses(422))
+@router.get("", response_model=MessagePage, responses=error_responses(422), dependencies=[Reads])
 async def list_messages(
     services: ServicesOf,
     tenant_id: TenantId,
@@ -153,36 +164,46 @@ async def list_messages(
     listing = f"messages\0{tenant_id}\0{conversation_id or ''}"
     after = None if cursor is None else Position(*decode_cursor(cursor, listing, UUID))
     found = await services.messages.page(tenant_id, conversation_id, limit + 1, after)
-    items, more = found[:limit], len(found) > limit
-    next_cursor = encode_cursor(items[-1].created_at, str(items[-1].id), listing) if more else None
+    items, next_cursor = page_of(found, limit, listing, lambda message: (message.created_at, str(message.id)))
     return MessagePage.model_construct(items=items, next_cursor=next_cursor)
 
 
-@router.get("/{message_id}", response_model=Message, responses=error_responses(404, 422))
-async def get_message(message_id: UUID, services: ServicesOf) -> Message:
+@router.get("/{message_id}", response_model=Message, responses=error_responses(404, 422), dependencies=[Reads])
+async def get_message(message_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> Message:
     """One message, and how far its embedding is."""
-    return await services.messages.get(message_id)
+    return await services.messages.get(message_id, only_tenant)
 
 
-@router.patch("/{message_id}", response_model=Message, responses=error_responses(400, 404, 413, 422))
+@router.patch(
+    "/{message_id}",
+    response_model=Message,
+    responses=error_responses(400, 404, 413, 422, 429),
+    dependencies=[Writes],
+)
 async def change_message(
-    message_id: UUID, change: MessageChange, services: ServicesOf, request_id: RequestId
+    message_id: UUID, change: MessageChange, services: ServicesOf, request_id: RequestId, only_tenant: OnlyTenant
 ) -> Message:
     """Change a message. What it says anew is found by its words at once, and embedded and scored again."""
-    return await services.messages.change(message_id, change, request_id)
+    return await services.messages.change(message_id, change, request_id, only_tenant)
 
 
-@router.delete("/{message_id}", status_code=204, responses=error_responses(404, 422))
-async def delete_message(message_id: UUID, services: ServicesOf) -> None:
+@router.delete("/{message_id}", status_code=204, responses=error_responses(404, 422), dependencies=[Writes])
+async def delete_message(message_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> None:
     """Delete a message. It is gone from search at once."""
-    await services.messages.delete(message_id)
+    await services.messages.delete(message_id, only_tenant)
 
 
-@router.post("/{message_id}/retry", status_code=202, response_model=Message, responses=error_responses(404, 422))
-async def retry_embedding(message_id: UUID, services: ServicesOf) -> Message:
+@router.post(
+    "/{message_id}/retry",
+    status_code=202,
+    response_model=Message,
+    responses=error_responses(404, 422),
+    dependencies=[Writes],
+)
+async def retry_embedding(message_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> Message:
     """Have a message whose embedding failed embedded again. Changes nothing for any other."""
-    await services.messages.retry_embedding(message_id=message_id)
-    return await services.messages.get(message_id)
+    await services.messages.retry_embedding(only_tenant, message_id)
+    return await services.messages.get(message_id, only_tenant)
 
 
 def _check(item: Any) -> NewMessage | ValidationError:
@@ -204,5 +225,6 @@ def _item(outcome: Message | MemoryLayerError | ValidationError, request_id: str
             )
         )
     if isinstance(outcome, MemoryLayerError):
-        return Rejected(error=ErrorBody(code=outcome.code, message=outcome.message, request_id=request_id))
+        error = ErrorBody(code=outcome.code, message=outcome.message, request_id=request_id, details=outcome.details)
+        return Rejected.model_validate({"status": STATUS[outcome.code].value, "error": error})
     return Accepted.model_construct(status=202, message=outcome)

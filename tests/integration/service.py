@@ -19,11 +19,13 @@ from deployments.scoring.scorable import Scorable
 from deployments.search.context_assembler import ContextAssembler
 from deployments.search.engine import SearchEngine
 from deployments.settings import Settings
+from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.recent_turns import RecentTurnRepository
 from serve_app.api import create_app
+from serve_app.keyring import Keyring
 from serve_app.services import create_services
 from tests.paths import SERVE_CONFIG
 
@@ -42,6 +44,8 @@ class Service:
     jobs: EmbeddingJobRepository
     database: Database
     settings: Settings
+    keys: ApiKeyRepository
+    keyring: Keyring
     app: FastAPI
 
     async def embed_all(self) -> None:
@@ -79,9 +83,8 @@ def create_service(settings: Settings, provider: EmbeddingProvider) -> Service:
     contexts = ContextAssembler(RecentTurnRepository(database), engine.search)
     jobs = EmbeddingJobRepository(database)
     worker = EmbeddingWorker(jobs, provider, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1)
-    app = create_app(
-        create_services(settings, sizes.ingress, database, engine.search_many, contexts.assemble_many, probe)
-    )
+    services = create_services(settings, sizes.ingress, database, engine.search_many, contexts.assemble_many, probe)
+    app = create_app(services)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://service")
-    return Service(client, worker, jobs, database, settings, app)
+    return Service(client, worker, jobs, database, settings, services.keys, services.keyring, app)

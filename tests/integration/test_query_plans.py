@@ -14,8 +14,8 @@ from deployments.settings import DatabaseSettings, SearchSettings
 from deployments.storage.candidates import CandidateRepository, Candidates
 from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database, PoolSize
-from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.messages import MessageRepository, Position
+from deployments.storage.named_queries import load_queries
 from deployments.storage.recent_turns import RecentTurnRepository
 from tests.integration.explaining import ExplainingDatabase, Plan, indexes, nodes, scanned
 from tests.integration.many_messages import LARGE_TENANT, SMALL, SMALL_TENANT, fill
@@ -158,11 +158,13 @@ async def test_the_last_turns_of_a_conversation_are_read_in_the_indexs_order(exp
     assert not {node["Node Type"] for node in nodes(explaining.plan)} & {"Sort", "Seq Scan"}
 
 
-async def test_what_is_due_is_claimed_by_the_index_of_due_jobs(explaining: ExplainingDatabase) -> None:
-    await EmbeddingJobRepository(explaining).claim(uuid4(), 128, 60.0)
+async def test_what_waits_is_summed_by_its_index_alone(explaining: ExplainingDatabase) -> None:
+    async with explaining.connection() as connection:
+        assert [row async for row in load_queries("usage").get_usage(connection, tenant_ids=[SMALL_TENANT])] == []
 
-    assert "embedding_jobs_due" in indexes(explaining.plan)
-    assert "messages" not in scanned(explaining.plan)
+    (waiting,) = [node for node in nodes(explaining.plan) if node.get("Index Name") == "embedding_jobs_tenant_due"]
+    assert waiting["Node Type"] == "Index Only Scan"
+    assert "embedding_jobs" not in scanned(explaining.plan)
 
 
 @pytest.mark.parametrize("conversation_id", ["c1", None])

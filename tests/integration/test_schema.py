@@ -296,6 +296,25 @@ def test_what_the_first_version_stored_is_counted_and_found_by_its_date(empty_ur
     assert fetch(empty_url, NOT_AS_STORED_TODAY) == [0]
 
 
+def test_what_the_first_version_stored_counts_towards_its_quotas(empty_url: str) -> None:
+    command.upgrade(config_for(empty_url), "0001")
+    fetch(empty_url, FIRST_VERSION)
+    waiting = "FROM messages WHERE embedding_status = 'pending'"
+    fetch(empty_url, f"INSERT INTO embedding_jobs (message_id, tenant_id) SELECT id, tenant_id {waiting} RETURNING 1")
+
+    upgrade(empty_url)
+
+    settled = "sum(messages) || ' ' || sum(bytes) || ' ' || sum(embedded) FROM tenant_usage"
+    assert fetch(empty_url, f"SELECT {settled}") == fetch(
+        empty_url,
+        "SELECT count(*) || ' ' || sum(octet_length(content)) || ' 0' FROM messages "
+        "WHERE embedding_status <> 'pending'",
+    )
+    assert fetch(empty_url, "SELECT sum(bytes)::int FROM embedding_jobs") == fetch(
+        empty_url, f"SELECT sum(octet_length(content))::int {waiting}"
+    )
+
+
 def test_back_at_the_first_version_all_is_as_it_was(empty_url: str) -> None:
     command.upgrade(config_for(empty_url), "0001")
     first = fetch(empty_url, OWN_OBJECTS)

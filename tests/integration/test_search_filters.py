@@ -274,16 +274,16 @@ async def test_a_filter_holds_for_the_turns_beside_a_hit(service: Service, filte
 
 async def test_a_turn_beside_one_that_is_archived_still_lends_its_words(service: Service) -> None:
     """What nobody sees any more parts no two turns."""
-    turns = ["the needle", "two", "three"]
+    turns = ["the needle in the hay", "two", "three"]
     await store_many(service, [message(turn, created_at=f"2024-03-01T00:00:0{n}Z") for n, turn in enumerate(turns)])
     await store(service, "alone", conversation_id="c2")
     await execute(service, "UPDATE messages SET archived = true WHERE content = 'two'")
     await service.embed_all()
 
-    hits = (await search(service, "needle", weights={**ALONE, "words": 1}, explain=True))["items"]
+    hits = (await search(service, "needle hay", weights={**ALONE, "words": 1}, explain=True))["items"]
 
     words = {hit["content"]: hit["explanation"]["words"] for hit in hits}
-    assert words["the needle"] == 1 > words["three"] > words["alone"] == 0
+    assert words["the needle in the hay"] == 1 > words["three"] > words["alone"] == 0
 
 
 async def test_a_message_that_stands_alone_has_no_neighbors(service: Service) -> None:

@@ -63,21 +63,25 @@ class Reference:
     async def scores(self, query: str) -> dict[str, float]:
         """In proportion to the best."""
         asked = set(await terms_of(self._service, query))
+        known = [term for term in asked if any(text.terms[term] for text in self._texts.values())]
+        share = self._share * (1 - 1 / max(len(known), 1))
         counted = [text for text in self._texts.values() if text.counted]
         average = sum(text.length for text in counted) / len(counted)
         rarity = {}
         for term in asked:
             holders = sum(term in text.terms for text in counted)
             rarity[term] = math.log(1 + (len(counted) - holders + 0.5) / (holders + 0.5))
-        scores = {key: sum(rarity[term] * self._saturated(term, key, average) for term in asked) for key in self._texts}
+        scores = {
+            key: sum(rarity[term] * self._saturated(term, key, average, share) for term in asked) for key in self._texts
+        }
         best = max(scores.values())
         return {key: score / best if best else 0.0 for key, score in scores.items()}
 
-    def _saturated(self, term: str, key: str, average: float) -> float:
+    def _saturated(self, term: str, key: str, average: float, share: float) -> float:
         beside = self._beside(key)
-        frequency = self._texts[key].terms[term] + self._share * sum(text.terms[term] for text in beside)
-        length = self._texts[key].length + self._share * sum(text.length for text in beside)
-        relative = length / (average * (1 + 2 * self._share))
+        frequency = self._texts[key].terms[term] + share * sum(text.terms[term] for text in beside)
+        length = self._texts[key].length + share * sum(text.length for text in beside)
+        relative = length / (average * (1 + 2 * share))
         return frequency * (self._k1 + 1) / (frequency + self._k1 * (1 - self._b + self._b * relative))
 
     def _beside(self, key: str) -> list[Text]:

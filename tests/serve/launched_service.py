@@ -38,6 +38,7 @@ class LaunchedService:
         self.data_dir = home / "data"
         self.run_directory = run_directory(self.data_dir)
         self.port = _free_port()
+        self.dashboard_port = _free_port()
         self._log = home / "console.log"
         first = random.randrange(20000, 31000, 100)
         self.environment = {
@@ -54,7 +55,7 @@ class LaunchedService:
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self, *options: str) -> list[str]:
-        ports = ["--port", str(self.port), "--dashboard-port", str(_free_port())]
+        ports = ["--port", str(self.port), "--dashboard-port", str(self.dashboard_port)]
         return [sys.executable, "-m", "serve_app.launch", *ports, *options]
 
     def console(self) -> str:
@@ -114,6 +115,20 @@ class LaunchedService:
         """The replicas of one deployment: Ray puts its name into the process's title."""
         title = f"ServeReplica:memory:{deployment}"
         return [process for process in marked_processes(self.run_directory) if _has_title(process, title)]
+
+    def run_job(self, *entrypoint: str) -> subprocess.CompletedProcess[str]:
+        """Submit a Ray job from a checkout, as the documentation says, and wait for its end."""
+        address = f"http://127.0.0.1:{self.dashboard_port}"
+        submit = [str(Path(sys.executable).with_name("ray")), "job", "submit", "--address", address]
+        return subprocess.run(
+            [*submit, "--working-dir", ".", "--", *entrypoint],
+            cwd=ROOT,
+            env={**self.environment, "RAY_AUTH_MODE": "token"},
+            capture_output=True,
+            text=True,
+            timeout=_START_SECONDS,
+            check=False,
+        )
 
     def clean_up(self) -> None:
         """Leave nothing behind, whatever the test did."""

@@ -1,20 +1,37 @@
-"""What every answer carries for browsers, and what a browser is let do."""
+"""What every answer carries for browsers, what a browser is let do, and who a client is taken for."""
 
+import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import httpx
 import pytest
+import structlog
 
+from deployments.errors import EmbeddingQuotaError
 from deployments.settings import HttpSettings
 from serve_app.api import create_app
+from serve_app.client_address import PEER_HEADER
 from serve_app.services import Services
+from tests.unit.keyrings import LetsAnyoneIn, LetsNobodyIn
 
 ORIGIN = "https://app.example.com"
 EVIL = "https://evil.example"
 PROXY = "10.1.2.3"
 FORWARDED = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.9"}
 DOCUMENTED = ["/docs", "/redoc"]
+
+
+class Conversations:
+    """Conversations that nobody can list, for a reason that each tenant is named after."""
+
+    async def page(self, tenant_id: str, *_: object) -> None:
+        if tenant_id == "slow":
+            await asyncio.Event().wait()
+        if tenant_id == "over quota":
+            raise EmbeddingQuotaError("The tenant has had as many texts embedded today as it may.", retry_after=60)
+        raise RuntimeError(tenant_id)
 
 
 async def ask(
@@ -25,9 +42,13 @@ async def ask(
     method: str = "GET",
     peer: str = "198.51.100.7",
     scheme: str = "http",
+    keyring: object = None,
+    behind_haproxy: bool = False,
 ) -> httpx.Response:
-    """The answer of an application that has nothing behind it: what needs a service breaks with a 500."""
-    app = create_app(Services(http or HttpSettings(), *[None] * 6))  # type: ignore[arg-type]
+    """The answer of an application that has nothing behind it but what fails."""
+    none = Services(http or HttpSettings(), *[None] * 9)  # type: ignore[arg-type]
+    services = replace(none, conversations=Conversations(), keyring=keyring or LetsAnyoneIn())  # type: ignore[arg-type]
+    app = create_app(services, behind_haproxy=behind_haproxy)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(peer, 1))
     async with httpx.AsyncClient(transport=transport, base_url=f"{scheme}://service") as client:
         return await client.request(method, path, headers=headers)
@@ -77,13 +98,33 @@ async def test_without_origins_no_answer_speaks_of_them() -> None:
     assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
-@pytest.mark.parametrize("path", ["/v1/admin/liveness", "/v1/conversations?tenant_id=acme"])
-async def test_a_page_of_an_allowed_origin_reads_answers_errors_and_their_headers(path: str) -> None:
-    answer = await ask(path, {"Origin": ORIGIN}, http=HttpSettings(allowed_origins=(ORIGIN,)))
+READABLE = {"Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "X-Request-ID"}
+LISTING = "/v1/conversations?tenant_id="
 
+
+@pytest.mark.parametrize(
+    ("path", "keyring", "status"),
+    [
+        ("/v1/admin/liveness", None, 200),
+        (LISTING, None, 422),
+        (f"{LISTING}acme", LetsNobodyIn(), 401),
+        (f"{LISTING}over quota", None, 429),
+        (f"{LISTING}acme", None, 500),
+        (f"{LISTING}slow", None, 504),
+    ],
+)
+async def test_a_page_of_an_allowed_origin_reads_answers_errors_and_their_headers(
+    path: str, keyring: object, status: int
+) -> None:
+    http = HttpSettings(allowed_origins=(ORIGIN,), request_timeout_seconds=0.2)
+
+    answer = await ask(path, {"Origin": ORIGIN}, http=http, keyring=keyring)
+
+    assert answer.status_code == status
     assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
-    assert {"X-Request-ID", "Retry-After"} <= set(answer.headers["Access-Control-Expose-Headers"].split(", "))
+    assert set(answer.headers["Access-Control-Expose-Headers"].split(", ")) == READABLE
     assert "Origin" in answer.headers["Vary"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 async def test_a_page_of_another_origin_reads_nothing() -> None:
@@ -98,14 +139,15 @@ async def test_a_page_of_another_origin_reads_nothing() -> None:
     ("origin", "method", "status"),
     [(ORIGIN, "POST", 200), (ORIGIN, "DELETE", 200), (ORIGIN, "TRACE", 400), (EVIL, "POST", 400)],
 )
-async def test_a_preflight_is_answered(origin: str, method: str, status: int) -> None:
+async def test_a_preflight_is_answered_without_a_key(origin: str, method: str, status: int) -> None:
     asked = {
         "Origin": origin,
         "Access-Control-Request-Method": method,
         "Access-Control-Request-Headers": "x-api-key, content-type, idempotency-key",
     }
 
-    answer = await ask("/v1/messages", asked, http=HttpSettings(allowed_origins=(ORIGIN,)), method="OPTIONS")
+    http = HttpSettings(allowed_origins=(ORIGIN,))
+    answer = await ask("/v1/messages", asked, http=http, method="OPTIONS", keyring=LetsNobodyIn())
 
     assert answer.status_code == status
     assert (answer.headers.get("Access-Control-Allow-Origin") == ORIGIN) == (origin == ORIGIN)
@@ -131,3 +173,71 @@ async def test_a_method_that_is_not_allowed_is_told_which_are() -> None:
 
     assert answer.status_code == 405
     assert answer.headers["Allow"] == "GET, POST"
+
+
+async def client_of(headers: Mapping[str, str], *, trusted: tuple[str, ...], peer: str, behind_haproxy: bool) -> str:
+    """Who the log says that a request came from."""
+    with structlog.testing.capture_logs() as lines:
+        http = HttpSettings(trusted_proxies=trusted)
+        await ask("/v1/admin/liveness", headers, http=http, peer=peer, behind_haproxy=behind_haproxy)
+    (line,) = [line for line in lines if line["event"] == "request"]
+    return str(line["client"])
+
+
+CLIENT = "203.0.113.9"
+FORGED = "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "trusted", "client"),
+    [
+        (CLIENT, (), PROXY),
+        (CLIENT, ("10.2.0.0/16",), PROXY),
+        (CLIENT, ("10.0.0.0/8",), CLIENT),
+        (f"{FORGED}, {CLIENT}", ("10.0.0.0/8",), CLIENT),
+        (f"{FORGED}, {CLIENT}, 10.7.7.7", ("10.0.0.0/8",), CLIENT),
+        ("10.8.8.8, 10.7.7.7", ("10.0.0.0/8",), "10.8.8.8"),
+        ("", ("10.0.0.0/8",), PROXY),
+    ],
+)
+@pytest.mark.parametrize("behind_haproxy", [False, True])
+async def test_a_client_is_the_last_one_that_no_trusted_proxy_is(
+    forwarded: str, trusted: tuple[str, ...], client: str, behind_haproxy: bool
+) -> None:
+    headers = {"X-Forwarded-For": forwarded}
+    peer = "127.0.0.1" if behind_haproxy else PROXY
+    if behind_haproxy:
+        headers[PEER_HEADER] = PROXY
+
+    found = await client_of(headers, trusted=trusted, peer=peer, behind_haproxy=behind_haproxy)
+
+    assert found == client
+
+
+async def test_a_client_does_not_say_itself_who_is_at_the_other_end_of_haproxy() -> None:
+    assert await client_of({PEER_HEADER: FORGED}, trusted=(), peer=CLIENT, behind_haproxy=False) == CLIENT
+
+
+async def test_tls_that_uvicorn_believes_in_behind_haproxy_is_none() -> None:
+    """Under Serve uvicorn takes the scheme from whatever connects from its own machine."""
+    answer = await ask("/v1/admin/liveness", {PEER_HEADER: CLIENT}, scheme="https", behind_haproxy=True)
+
+    assert "Strict-Transport-Security" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "may_be_repeated"),
+    [("GET", {}, True), ("POST", {}, False), ("POST", {"Idempotency-Key": "k"}, True)],
+)
+async def test_a_timeout_asks_for_another_try_where_that_does_no_harm(
+    method: str, headers: dict[str, str], may_be_repeated: bool
+) -> None:
+    class NeverAnswers:
+        async def caller(self, _: object) -> None:
+            await asyncio.Event().wait()
+
+    http = HttpSettings(request_timeout_seconds=0.05)
+    answer = await ask("/v1/messages", headers, http=http, method=method, keyring=NeverAnswers())
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
+    assert ("Retry-After" in answer.headers) == may_be_repeated

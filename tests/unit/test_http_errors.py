@@ -12,16 +12,19 @@ import structlog
 from deployments.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
+    ForbiddenError,
     IdempotencyConflictError,
     InvalidRequestError,
     MemoryLayerError,
     NotFoundError,
     OverloadedError,
     SearchUnavailableError,
+    UnauthorizedError,
 )
 from deployments.settings import HttpSettings
 from serve_app.api import create_app
 from serve_app.services import Services
+from tests.unit.keyrings import LetsAnyoneIn
 
 Logged = list[MutableMapping[str, Any]]
 PATH = f"/v1/messages/{uuid4()}"
@@ -45,7 +48,8 @@ class Broken:
 
 
 async def answer_to(error: Exception) -> httpx.Response:
-    services = replace(Services(HttpSettings(), *[None] * 6), messages=Broken(error))  # type: ignore[arg-type]
+    none = Services(HttpSettings(), *[None] * 9)  # type: ignore[arg-type]
+    services = replace(none, messages=Broken(error), keyring=LetsAnyoneIn())  # type: ignore[arg-type]
     transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         return await client.get(PATH, headers={"X-Request-ID": "r-1"})
@@ -59,6 +63,8 @@ def error_of(answer: httpx.Response) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("error", "status"),
     [
+        (UnauthorizedError("There is none."), 401),
+        (ForbiddenError("There is none."), 403),
         (NotFoundError("There is none."), 404),
         (IdempotencyConflictError("There is none."), 409),
         (InvalidRequestError("There is none."), 422),
@@ -75,6 +81,7 @@ async def test_an_error_on_purpose_keeps_its_code_and_message(error: MemoryLayer
     assert error_of(answer) == {"code": error.code, "message": "There is none.", "request_id": "r-1"}
     assert answer.headers["X-Request-ID"] == "r-1"
     assert ("Retry-After" in answer.headers) == (status == 503)
+    assert ("WWW-Authenticate" in answer.headers) == (status == 401)
 
 
 async def test_the_details_of_an_error_go_with_it() -> None:

@@ -137,19 +137,31 @@ def test_a_url_that_is_refused_is_not_repeated(monkeypatch: pytest.MonkeyPatch) 
     assert "hunter2" not in refusal()
 
 
-def test_keys_are_refused_while_nothing_checks_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MEMORY_API_KEYS", "one,two")
+def test_the_root_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load().access.root_keys == ()
+
+    monkeypatch.setenv("MEMORY_API_KEYS", "one, two,")
+
+    assert Settings.load().access.root_keys == ("one", "two")
+
+
+@pytest.mark.parametrize("value", [",", "hunter2 hunter2", "hünter2", "hunter2\n3"])
+def test_a_root_key_that_no_header_can_carry_is_refused_and_not_repeated(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMORY_API_KEYS", value)
 
     line = refusal()
 
-    assert line.startswith("MEMORY_API_KEYS ")
-    assert "one,two" not in line
+    assert line.startswith("MEMORY_API_KEYS: ")
+    assert "nter2" not in line
 
 
 def test_no_secret_is_shown_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {
         "MEMORY_DATABASE_URL": "postgresql://u:hunter2@h/d",
         "MEMORY_DATABASE_READ_URL": "postgresql://u:hunter2@h/d",
+        "MEMORY_API_KEYS": "hunter2",
         "MEMORY_GEMINI_API_KEY": "hunter2",
         "MEMORY_OPENAI_API_KEY": "hunter2",
     }

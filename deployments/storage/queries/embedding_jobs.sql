@@ -1,18 +1,67 @@
--- name: claim_jobs
--- A claim is a lease: if its worker dies, it runs out and another worker takes the messages.
-WITH due AS (
-    SELECT message_id FROM embedding_jobs
+-- name: due_tenants
+-- Walks from tenant to tenant by one index entry each, from the one behind :after round to where it began, until it has
+-- met as many with due messages as a batch has room for. Among many tenants whose messages are not due yet it ends after
+-- :visits: those of the oldest messages come last, so that a batch is filled and age alone brings a turn too.
+WITH RECURSIVE oldest AS MATERIALIZED (
+    SELECT tenant_id FROM embedding_jobs
     WHERE NOT failed AND available_at <= now()
     ORDER BY available_at, message_id
     LIMIT :limit
-    FOR UPDATE SKIP LOCKED
+), walk AS (
+    SELECT start.tenant_id, start.available_at, start.tenant_id AS began_at, 1 AS visited,
+           (start.available_at <= now())::int AS met
+    FROM (
+        (SELECT tenant_id, available_at FROM embedding_jobs WHERE NOT failed AND tenant_id > :after
+         ORDER BY tenant_id, available_at LIMIT 1)
+        UNION ALL
+        (SELECT tenant_id, available_at FROM embedding_jobs WHERE NOT failed
+         ORDER BY tenant_id, available_at LIMIT 1)
+        LIMIT 1
+    ) AS start
+    WHERE EXISTS (SELECT FROM oldest)
+    UNION ALL
+    SELECT next.tenant_id, next.available_at, w.began_at, w.visited + 1, w.met + (next.available_at <= now())::int
+    FROM walk w CROSS JOIN LATERAL (
+        (SELECT tenant_id, available_at FROM embedding_jobs WHERE NOT failed AND tenant_id > w.tenant_id
+         ORDER BY tenant_id, available_at LIMIT 1)
+        UNION ALL
+        (SELECT tenant_id, available_at FROM embedding_jobs WHERE NOT failed
+         ORDER BY tenant_id, available_at LIMIT 1)
+        LIMIT 1
+    ) AS next
+    WHERE w.visited < :visits AND w.met < :limit AND next.tenant_id <> w.began_at
+)
+SELECT tenant_id, (SELECT tenant_id FROM walk ORDER BY visited DESC LIMIT 1) AS reached
+FROM (
+    SELECT tenant_id, visited FROM walk WHERE available_at <= now()
+    UNION ALL
+    SELECT tenant_id, NULL FROM oldest
+) AS due
+GROUP BY tenant_id
+ORDER BY min(visited) NULLS LAST
+LIMIT :limit;
+
+-- name: claim_jobs
+-- The oldest messages of each tenant, at most :share of each. A claim is a lease: if its worker dies, it runs out and
+-- another worker takes the messages. The tenant is compared and ordered by together with the time: only the index that
+-- begins with it serves that, however little the planner knows of a tenant that has just come.
+WITH due AS MATERIALIZED (
+    SELECT j.message_id
+    FROM unnest(:tenant_ids::text[]) AS t(tenant_id) CROSS JOIN LATERAL (
+        SELECT message_id FROM embedding_jobs
+        WHERE NOT failed
+          AND (tenant_id, available_at) >= (t.tenant_id, '-infinity'::timestamptz)
+          AND (tenant_id, available_at) <= (t.tenant_id, now())
+        ORDER BY tenant_id, available_at, message_id
+        LIMIT :share
+        FOR UPDATE SKIP LOCKED
+    ) AS j
 ), claimed AS (
     UPDATE embedding_jobs j SET
         claim_id = :claim_id,
         attempts = attempts + 1,
         available_at = now() + make_interval(secs => :lease_seconds)
-    FROM due
-    WHERE j.message_id = due.message_id
+    WHERE j.message_id = ANY(ARRAY(SELECT message_id FROM due))
     RETURNING j.message_id, j.tenant_id, j.request_id, j.attempts
 )
 SELECT c.message_id, c.tenant_id, c.request_id, c.attempts, m.role, m.name, m.content, m.created_at
@@ -75,11 +124,11 @@ SELECT count(*) FROM marked;
 
 -- name: enqueue_job!
 -- Also takes a claim away from a worker that embeds what the message said before.
-INSERT INTO embedding_jobs AS j (message_id, tenant_id, request_id)
-VALUES (:message_id, :tenant_id, :request_id)
+INSERT INTO embedding_jobs AS j (message_id, tenant_id, request_id, bytes)
+VALUES (:message_id, :tenant_id, :request_id, octet_length(:content))
 ON CONFLICT (message_id) DO UPDATE SET
     claim_id = NULL, attempts = 0, available_at = now(), failed = false, last_error = NULL,
-    request_id = excluded.request_id;
+    request_id = excluded.request_id, bytes = excluded.bytes;
 
 -- name: lock_job$
 -- Before the message, as the workers do: the order of locks is what keeps them out of deadlocks.

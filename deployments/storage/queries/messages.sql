@@ -15,8 +15,8 @@ WITH input AS (
            message_terms(:language::regconfig, name, content, created_at)
     FROM input
 ), pending AS (
-    INSERT INTO embedding_jobs (message_id, tenant_id, request_id)
-    SELECT id, tenant_id, request_id FROM input
+    INSERT INTO embedding_jobs (message_id, tenant_id, request_id, bytes)
+    SELECT id, tenant_id, request_id, octet_length(content) FROM input
 )
 SELECT pg_notify('embedding_jobs', '');
 
@@ -41,7 +41,7 @@ ORDER BY m.created_at DESC, m.id DESC
 LIMIT :limit;
 
 -- name: lock_message^
-SELECT tenant_id, name, content, metadata, importance_override
+SELECT tenant_id, name, content, metadata, importance_override, embedding_status
 FROM messages
 WHERE id = :id AND tenant_id = coalesce(:tenant_id, tenant_id)
 FOR NO KEY UPDATE;

@@ -110,7 +110,7 @@ SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.created
        m.term_count, t.previous, t.next,
        CASE WHEN row_number() OVER () = 1 THEN (
            SELECT json_build_array(messages, term_count, embedded, (SELECT count(*) FROM near),
-                                   ARRAY(SELECT term FROM query), ARRAY(SELECT holders FROM query))::text FROM corpus
+                                   ARRAY(SELECT holders FROM query))::text FROM corpus
        ) END AS corpus
 FROM found f
 JOIN LATERAL (SELECT *, terms || '' AS unpacked FROM eligible WHERE id = f.id LIMIT 1) AS m ON true

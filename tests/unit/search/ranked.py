@@ -67,7 +67,7 @@ def among(candidates: Sequence[Candidate], holders: Sequence[int] | None = None)
     """The candidates, among a hundred messages of ten terms each."""
     terms = len(candidates[0].ranks) if candidates else 0
     held = [3] * terms if holders is None else list(holders)
-    return Candidates(list(candidates), Corpus(100.0, 1_000.0, 100, 100, [f"t{n}" for n in range(terms)], held))
+    return Candidates(list(candidates), Corpus(100.0, 1_000.0, 100, 100, held))
 
 
 def only(**weights: float) -> Weights:

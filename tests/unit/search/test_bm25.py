@@ -224,3 +224,10 @@ def test_a_rank_of_postgres_is_understood(rank: float, frequency: int) -> None:
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0), (1, 1), (4, 2)])
 def test_frequencies_keep_the_shape_of_the_ranks(shape: tuple[int, int]) -> None:
     assert frequencies(np.zeros(shape)).shape == shape
+
+
+@pytest.mark.parametrize(("terms", "share"), [(0, 0.0), (1, 0.0), (2, 0.3), (3, 0.4), (6, 0.5)])
+def test_the_more_is_asked_the_more_a_neighbor_lends(terms: int, share: float) -> None:
+    for_terms = Bm25(1.2, 0.75, 0.6).for_terms(terms)
+
+    assert (for_terms.k1, for_terms.b, for_terms.neighbor_share) == pytest.approx((1.2, 0.75, share))

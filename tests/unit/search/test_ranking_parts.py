@@ -69,7 +69,8 @@ def test_lengths_are_in_proportion_to_the_average_of_all_messages() -> None:
 
 
 def test_a_turn_is_found_by_the_words_of_the_one_beside_it() -> None:
-    far, before, matching, after, other = conversation({}, {}, {"ranks": (ONCE,)}, {}, {})
+    nothing, both = {"ranks": (0.0, 0.0)}, {"ranks": (ONCE, ONCE)}
+    far, before, matching, after, other = conversation(nothing, nothing, both, nothing, nothing)
 
     found = parts([far, before, matching, after, other], only(words=1.0))
 
@@ -79,15 +80,21 @@ def test_a_turn_is_found_by_the_words_of_the_one_beside_it() -> None:
     assert found[1].words == found[5].words == 0
 
 
-def test_without_a_neighbors_share_a_turn_has_its_own_words_alone() -> None:
+def test_a_single_word_is_not_lent() -> None:
     turns = conversation({}, {"ranks": (ONCE,)}, {})
+
+    assert {number: each.words for number, each in parts(turns, only(words=1.0)).items()} == {2: 1, 1: 0, 3: 0}
+
+
+def test_without_a_neighbors_share_a_turn_has_its_own_words_alone() -> None:
+    turns = conversation({"ranks": (0.0, 0.0)}, {"ranks": (ONCE, ONCE)}, {"ranks": (0.0, 0.0)})
 
     assert [each.words for each in parts(turns, only(words=1.0), bm25=Bm25(1.2, 0.75, 0.0)).values()] == [1, 0, 0]
 
 
 def test_two_turns_are_beside_each_other_once_whichever_says_so() -> None:
-    first, second = conversation({"ranks": (ONCE,)}, {})
-    third = candidate(3, ranks=(ONCE,), conversation_id="one")
+    first, second = conversation({"ranks": (ONCE, ONCE)}, {"ranks": (0.0, 0.0)})
+    third = candidate(3, ranks=(ONCE, ONCE), conversation_id="one")
     both = [first, second, third]
     forward = [first, second._replace(previous=None), third]
     backward = [first._replace(next=None), second, third]

@@ -1,0 +1,51 @@
+"""Whose memory the work at hand may touch.
+
+The front door says it once for each request; every model that names a tenant is held to it when it is validated,
+so that no route can forget to. Where nobody said anything, as in a job, every tenant may be named.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from pydantic_core import PydanticCustomError
+
+from deployments.errors import ForbiddenError
+
+_tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
+
+
+@contextmanager
+def bound_to(tenant_id: str | None) -> Iterator[None]:
+    """Hold what is validated inside of the block to one tenant; None: to none in particular."""
+    token = _tenant.set(tenant_id)
+    try:
+        yield
+    finally:
+        _tenant.reset(token)
+
+
+def bound_tenant() -> str | None:
+    """The tenant that the work at hand is bound to, or None."""
+    return _tenant.get()
+
+
+def the_tenant(given: object) -> object:
+    """What a request names as its tenant, or else the one that it is bound to.
+
+    Raises `ForbiddenError` for another's, and pydantic's own "missing" where neither is known.
+    """
+    tenant = tenant_if_any(given)
+    if tenant is None:
+        raise PydanticCustomError("missing", "Field required")
+    return tenant
+
+
+def tenant_if_any(given: object) -> object:
+    """The same where None stands for all tenants."""
+    bound = _tenant.get()
+    if given is None or bound is None:
+        return bound if given is None else given
+    if isinstance(given, str) and given != bound:
+        raise ForbiddenError("This key is bound to another tenant.")
+    return given

@@ -1,0 +1,116 @@
+"""Make, list and revoke API keys from the command line, the first one above all: `python -m jobs.keys --help`."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+from dotenv import load_dotenv
+from pydantic import ValidationError
+
+from deployments.errors import ConfigurationError, InvalidRequestError, MemoryLayerError
+from deployments.key_schemas import KeyScope, NewKey
+from deployments.schemas import MAX_PAGE
+from deployments.settings import Settings
+from deployments.storage.api_keys import ApiKeyRepository
+from deployments.storage.database import Database, PoolSize
+from deployments.storage.schema import database_url, prepare
+
+FAILED, MISUSED = 1, 2
+
+Command = Callable[[ApiKeyRepository], Awaitable[None]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what is asked on the settings' database. Returns 0, 1 if it failed, 2 if what is asked makes no sense."""
+    options = _options(arguments)
+    load_dotenv(Path.cwd() / ".env", override=False)
+    try:
+        settings = Settings.load()
+        prepare(settings)
+        asyncio.run(_with_repository(settings, _command(options)))
+    except (ConfigurationError, InvalidRequestError) as error:
+        return _complain(error.message, MISUSED)
+    except MemoryLayerError as error:
+        return _complain(error.message, FAILED)
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m jobs.keys", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    create = commands.add_parser("create", help="make a key; it is printed this once")
+    create.add_argument("--name", required=True, help="what it is for")
+    create.add_argument("--tenant", help="the only tenant that it opens (default: all)")
+    create.add_argument("--scopes", default="read,write,admin", help="some of read,write,admin (default: all)")
+    create.add_argument("--expires-in-days", type=float, help="default: never")
+    commands.add_parser("list", help="all keys, newest first, without what opens anything")
+    revoke = commands.add_parser("revoke", help="revoke a key; every replica knows within a second")
+    revoke.add_argument("id", type=UUID, help="its id, as `list` shows it")
+    return parser.parse_args(arguments)
+
+
+def _command(options: argparse.Namespace) -> Command:
+    if options.command == "create":
+        return _creating(_new_key(options))
+    return _list if options.command == "list" else _revoking(options.id)
+
+
+def _new_key(options: argparse.Namespace) -> NewKey:
+    days = options.expires_in_days
+    try:
+        return NewKey(
+            name=options.name,
+            tenant_id=options.tenant,
+            scopes=[KeyScope(scope.strip()) for scope in options.scopes.split(",")],
+            expires_at=None if days is None else datetime.now(UTC) + timedelta(days=days),
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidRequestError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequestError(str(error)) from None
+
+
+def _creating(new: NewKey) -> Command:
+    async def create(keys: ApiKeyRepository) -> None:
+        created = await keys.create(new)
+        sys.stderr.write(f"Key {created.id} ({created.prefix}) is made. It is shown this once:\n")
+        sys.stdout.write(f"{created.key}\n")
+
+    return create
+
+
+async def _list(keys: ApiKeyRepository) -> None:
+    after = None
+    while page := await keys.page(None, MAX_PAGE, after):
+        for key in page:
+            sys.stdout.write(f"{key.model_dump_json()}\n")
+        after = (page[-1].created_at, page[-1].id)
+
+
+def _revoking(key_id: UUID) -> Command:
+    async def revoke(keys: ApiKeyRepository) -> None:
+        sys.stderr.write(f"{await keys.revoke(key_id)} is revoked.\n")
+
+    return revoke
+
+
+async def _with_repository(settings: Settings, command: Command) -> None:
+    database = Database(database_url(settings), settings.database, PoolSize(kept=0, most=1))
+    try:
+        await command(ApiKeyRepository(database))
+    finally:
+        await database.close()
+
+
+def _complain(message: str, status: int) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

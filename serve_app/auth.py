@@ -1,0 +1,99 @@
+"""Who asks, and whether their key allows it.
+
+The middleware lets nothing pass without a key that holds, save for what is named in `OPEN_PATHS`, and binds the
+request to the key's tenant. What a route needs besides, it says itself, with one of `Reads`, `Writes`, `Administers`.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Annotated
+
+from fastapi import Request, Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security.http import HTTPAuthorizationCredentials
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from deployments.errors import ForbiddenError, MemoryLayerError, UnauthorizedError
+from deployments.key_schemas import KeyScope
+from deployments.tenancy import bound_to
+from serve_app.documentation import ASSETS
+from serve_app.http_errors import answer_to
+from serve_app.keyring import Caller, Keyring
+
+# None of them tells anything of any tenant, and those who ask have no key: load balancers, monitors, a new reader.
+OPEN_PATHS = frozenset(
+    {
+        "/v1/admin/health",
+        "/v1/admin/readiness",
+        "/v1/admin/liveness",
+        "/metrics",
+        "/docs",
+        "/redoc",
+        "/openapi.json",
+    }
+)
+
+OPEN_PREFIX = f"{ASSETS}/"
+
+_header = APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False)
+_bearer = HTTPBearer(scheme_name="Bearer", auto_error=False)
+
+
+class Authentication:
+    """Refuses requests without a key that holds, before anything else is read of them."""
+
+    def __init__(self, app: ASGIApp, keyring: Keyring) -> None:
+        self._app = app
+        self._keyring = keyring
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or _is_open(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        try:
+            caller = await self._keyring.caller(presented_key(scope["headers"]))
+        except MemoryLayerError as error:
+            await answer_to(error, scope.get("request_id"))(scope, receive, send)
+            return
+        scope["caller"] = caller
+        with bound_to(caller.rights.tenant_id):
+            await self._app(scope, receive, send)
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
+
+
+def presented_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The key of a request; None without one. Raises `UnauthorizedError` where two differ."""
+    keys = {key for name, value in headers if (key := _key_in(name, value))}
+    if len(keys) > 1:
+        raise UnauthorizedError("X-API-Key and Authorization hold different keys: send one.")
+    return keys.pop().decode("latin-1") if keys else None
+
+
+def _key_in(name: bytes, value: bytes) -> bytes | None:
+    if name == b"x-api-key":
+        return value.strip()
+    if name == b"authorization" and value[:7].lower() == b"bearer ":
+        return value[7:].strip()
+    return None
+
+
+def _needing(needed: KeyScope) -> Callable[..., Awaitable[Caller]]:
+    async def allowed(
+        request: Request,
+        _key: Annotated[str | None, Security(_header)],
+        _credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    ) -> Caller:
+        caller: Caller = request.scope["caller"]
+        if needed not in caller.rights.scopes:
+            raise ForbiddenError(f"This key lacks the scope {needed}.")
+        return caller
+
+    return allowed
+
+
+Reads = Security(_needing(KeyScope.READ))
+Writes = Security(_needing(KeyScope.WRITE))
+Administers = Security(_needing(KeyScope.ADMIN))
+Administrator = Annotated[Caller, Administers]

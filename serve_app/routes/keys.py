@@ -1,0 +1,61 @@
+"""Keys: made, listed, rotated, revoked. A key manages those of its own tenant that allow no more than it does."""
+
+from typing import Annotated
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter, Query
+
+from deployments.errors import ForbiddenError
+from deployments.key_schemas import CreatedKey, KeyPage, NewKey, Rotation
+from deployments.schemas import MAX_PAGE
+from serve_app.auth import Administers, Administrator
+from serve_app.cursors import decode_cursor, page_of
+from serve_app.http_errors import error_responses
+from serve_app.routes.dependencies import OnlyTenant, ServicesOf
+
+logger = structlog.get_logger(__name__)
+
+router = APIRouter(prefix="/v1/admin/keys", tags=["keys"])
+
+
+@router.post("", status_code=201, response_model=CreatedKey, responses=error_responses(400, 413, 422))
+async def create_key(new: NewKey, services: ServicesOf, caller: Administrator) -> CreatedKey:
+    """Make a key, which the answer shows this once. It allows nothing that the key that asks does not."""
+    if not caller.rights.cover(new.rights):
+        raise ForbiddenError("A key cannot make one that allows more than it does, or for longer.")
+    created = await services.keys.create(new)
+    logger.info("key_created", prefix=created.prefix, tenant_id=created.tenant_id, by=caller.name)
+    return created
+
+
+@router.get("", response_model=KeyPage, responses=error_responses(422), dependencies=[Administers])
+async def list_keys(
+    services: ServicesOf,
+    only_tenant: OnlyTenant,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    cursor: Annotated[str | None, Query(max_length=1024)] = None,
+) -> KeyPage:
+    """All keys, or those of the tenant of the key that asks, newest first; revoked and expired ones too."""
+    listing = f"keys\0{only_tenant or ''}"
+    after = None if cursor is None else decode_cursor(cursor, listing, UUID)
+    found = await services.keys.page(only_tenant, limit + 1, after)
+    items, next_cursor = page_of(found, limit, listing, lambda key: (key.created_at, str(key.id)))
+    return KeyPage(items=items, next_cursor=next_cursor)
+
+
+@router.delete("/{key_id}", status_code=204, responses=error_responses(404, 422))
+async def revoke_key(key_id: UUID, services: ServicesOf, caller: Administrator) -> None:
+    """Revoke a key: within a second it opens nothing any more. Revoking it again is no error."""
+    prefix = await services.keys.revoke(key_id, caller.rights.tenant_id)
+    logger.info("key_revoked", prefix=prefix, by=caller.name)
+
+
+@router.post(
+    "/{key_id}/rotate", status_code=201, response_model=CreatedKey, responses=error_responses(400, 404, 413, 422)
+)
+async def rotate_key(key_id: UUID, rotation: Rotation, services: ServicesOf, caller: Administrator) -> CreatedKey:
+    """Make a key with the same rights; the old one expires after the overlap."""
+    created = await services.keys.rotate(key_id, rotation.overlap_seconds, caller.rights)
+    logger.info("key_rotated", prefix=created.prefix, rotated_id=str(key_id), by=caller.name)
+    return created

@@ -1,0 +1,59 @@
+"""`python -m jobs.keys`: how the first key is made."""
+
+import json
+from uuid import uuid4
+
+import pytest
+
+from deployments.key_text import prefix_of
+from deployments.settings import Settings
+from deployments.storage.schema import keys_were_made
+from jobs.keys import main
+
+
+def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What it prints when it succeeds."""
+    assert main(arguments) == 0
+    return capsys.readouterr().out
+
+
+def test_a_key_is_made_listed_and_revoked(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert not keys_were_made(settings)
+    key = run("create", "--name", "first", capsys=capsys).strip()
+    run("create", "--name", "web", "--tenant", "acme", "--scopes", "read", "--expires-in-days", "1", capsys=capsys)
+
+    listed = [json.loads(line) for line in run("list", capsys=capsys).splitlines()]
+
+    assert [(each["name"], each["tenant_id"], each["scopes"]) for each in listed] == [
+        ("web", "acme", ["read"]),
+        ("first", None, ["read", "write", "admin"]),
+    ]
+    assert listed[1]["prefix"] == prefix_of(key)
+    assert key not in str(listed)
+    run("revoke", listed[1]["id"], capsys=capsys)
+    assert json.loads(run("list", capsys=capsys).splitlines()[1])["revoked_at"] is not None
+    assert keys_were_made(settings)
+
+
+@pytest.mark.usefixtures("settings")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--scopes", "fly"],
+        ["--scopes", ""],
+        ["--expires-in-days", "-1"],
+        ["--expires-in-days", "1e99"],
+        ["--tenant", " "],
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["create", "--name", "first", *options]) == 2
+
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_key_that_does_not_exist_cannot_be_revoked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["revoke", str(uuid4())]) == 1
+
+    assert capsys.readouterr().err == "error: There is no such key.\n"
