@@ -1,6 +1,7 @@
 """The service keeps to its own OpenAPI document whatever it is sent: no 5xx, no answer outside of the schema."""
 
 import asyncio
+import re
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -9,14 +10,22 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from tests.integration.calls import store
+from deployments.settings import Settings
+from tests.integration.calls import message
+from tests.integration.keys import ROOT_KEY, make, sent
 from tests.integration.service import Service
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 # The longest request line that the application itself documents; HAProxy takes less, which README.md says.
 REQUEST_LINE_BYTES = 2 * 1024**2
-BUDGET_SECONDS = 40
-MOST_SECONDS = 120
+MOST_SECONDS = 180
+
+
+@pytest.fixture
+def settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """With a root key."""
+    monkeypatch.setenv("MEMORY_API_KEYS", ROOT_KEY)
+    return Settings.load()
 
 
 @pytest.fixture
@@ -34,25 +43,32 @@ async def address(service: Service) -> AsyncIterator[str]:
         await serving
 
 
-async def test_schemathesis_finds_nothing(service: Service, address: str, tmp_path: Path) -> None:
-    """Examples, edge cases, random cases and sequences of calls; every check, and the same cases in every run."""
-    await store(service)
-    command = [
-        *(sys.executable, "-m", "schemathesis.cli", "--config-file", f"{CONFIGURATION}", "run", "--no-color"),
-        *(
-            "--checks",
-            "all",
-            "--phases",
-            "examples,fuzzing,stateful,coverage",
-            "--max-time",
-            f"{BUDGET_SECONDS}",
-            f"{address}/openapi.json",
-        ),
-    ]
-    run = await asyncio.create_subprocess_exec(
-        *command, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    async with asyncio.timeout(MOST_SECONDS):
-        output, _ = await run.communicate()
+async def schemathesis(address: str, key: dict[str, str], directory: Path, phases: str, *options: str) -> str:
+    """What it says of a run with every check, save for the exceptions. Raises `AssertionError` with what it found."""
+    report = directory / "schemathesis.txt"
+    headers = [f"--header={name}: {value}" for name, value in key.items()]
+    with report.open("wb") as output:
+        run = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", f"{CONFIGURATION}", "run", "--no-color"),
+            *("--checks", "all", "--phases", phases, *headers, *options, f"{address}/openapi.json"),
+            cwd=directory,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            async with asyncio.timeout(MOST_SECONDS):
+                await run.wait()
+        finally:
+            if run.returncode is None:
+                run.kill()
+    assert run.returncode == 0, report.read_text()
+    return report.read_text()
 
-    assert run.returncode == 0, output.decode()
+
+async def test_nothing_is_found_with_a_root_key(service: Service, address: str, tmp_path: Path) -> None:
+    print(await schemathesis(address, sent(ROOT_KEY), tmp_path, "examples,coverage,fuzzing,stateful"))
+
+
+async def test_nothing_is_found_with_a_tenants_key(service: Service, address: str, tmp_path: Path) -> None:
+    key = await make(service)
+    print(await schemathesis(address, sent(key), tmp_path, "fuzzing,stateful"))
