@@ -59,6 +59,8 @@ def _split(value: object) -> object:
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 ANY_ORIGIN = "*"
+# A statement ends by its request's own limit first: that one is answered 504.
+CANCELLATION_GRACE_SECONDS = 5.0
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*]+")
 
 
@@ -243,8 +245,9 @@ class Settings:
         return settings
 
     def for_requests(self) -> "Settings":
-        """The same for who answers requests: no statement runs longer than its request may."""
-        seconds = min(self.database.statement_timeout_seconds, self.http.request_timeout_seconds)
+        """The same for who answers requests: a statement whose cancellation was lost ends soon after its request."""
+        longest = self.http.request_timeout_seconds + CANCELLATION_GRACE_SECONDS
+        seconds = min(self.database.statement_timeout_seconds, longest)
         return replace(self, database=self.database.model_copy(update={"statement_timeout_seconds": seconds}))
 
 
