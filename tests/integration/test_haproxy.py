@@ -155,7 +155,7 @@ def test_no_request_id_passes_but_a_sane_one(sent: str, passes: bool, client: ht
 
 @pytest.fixture
 async def service_port() -> AsyncIterator[int]:
-    """The application with one trusted proxy, in a server that believes all that comes from 127.0.0.1, as Serve's does."""
+    """The application with one trusted proxy, in a server that believes 127.0.0.1, as Serve's does."""
     none = Services(HttpSettings(trusted_proxies=(TRUSTED_PROXY,)), *[None] * 9)  # type: ignore[arg-type]
     app = create_app(none, behind_haproxy=True)
     with socket.create_server(("127.0.0.1", 0)) as listening:
