@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue
 
 from deployments.rate_limits.notation import RateLimit
-from deployments.schemas import Identifier, TenantOrAll, Time, Value
+from deployments.schemas import Identifier, TenantOrAll, Time, Value, not_boolean
 
 MAX_OVERLAP_SECONDS = 30 * 24 * 3600
 
@@ -98,8 +98,8 @@ class Rotation(Value):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"overlap_seconds": 3600}]})
 
-    overlap_seconds: int = Field(
-        default=3600, ge=0, le=MAX_OVERLAP_SECONDS, description="How long the old key goes on beside the new one."
+    overlap_seconds: Annotated[int, Field(ge=0, le=MAX_OVERLAP_SECONDS), BeforeValidator(not_boolean)] = Field(
+        default=3600, description="How long the old key goes on beside the new one."
     )
 
 

@@ -1,6 +1,7 @@
 """The ingress replica: opens what it needs, holds the handles, builds the application."""
 
 import asyncio
+import os
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ from deployments.storage.database import Database
 from deployments.storage.opening import open_database
 from deployments.storage.schema import connection_limit
 from serve_app.api import create_app
+from serve_app.cluster_environment import is_behind_wrapper
 from serve_app.connections import check_demands, demands, most_replicas
 from serve_app.health import CHECK_TIMEOUT_SECONDS
 from serve_app.rate_limit_metrics import limit_counts
@@ -38,7 +40,7 @@ class IngressServer:
         embedding: DeploymentHandle[Any],
         rate_limits: DeploymentHandle[Any],
     ) -> None:
-        settings = Settings.load()
+        settings = Settings.load().for_requests()
         configure_logging(settings.runtime, "Ingress")
         self._database = await open_database(settings, capacity.ingress.pool.size)
         await _check_connections(self._database, capacity, settings)
@@ -60,7 +62,7 @@ class IngressServer:
         await self._services.keyring.start()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._services, answers_request_id=False)
+        return create_app(self._services, answers_request_id=False, behind_haproxy=is_behind_wrapper(os.environ))
 
     async def __del__(self) -> None:
         await self._services.keyring.stop()

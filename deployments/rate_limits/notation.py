@@ -5,7 +5,11 @@ from typing import Annotated
 
 from limits import RateLimitItem, parse_many
 from pydantic import AfterValidator, Field
+from pydantic.config import JsonDict
 
+# A part of the notation, in the words of a schema: whatever matches is a limit.
+_PLAIN = r"[1-9][0-9]{0,8}/(second|minute|hour|day|month|year)"
+WRITTEN: JsonDict = {"pattern": f"^{_PLAIN}(;{_PLAIN}){{0,4}}$"}
 LONGEST_WINDOW_SECONDS = 366 * 24 * 3600
 MOST_REQUESTS = 1_000_000_000
 MOST_CHARACTERS = 200
@@ -30,4 +34,4 @@ def _readable(text: str) -> str:
     return text
 
 
-RateLimit = Annotated[str, Field(max_length=MOST_CHARACTERS), AfterValidator(_readable)]
+RateLimit = Annotated[str, Field(max_length=MOST_CHARACTERS, json_schema_extra=WRITTEN), AfterValidator(_readable)]

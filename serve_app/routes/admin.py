@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from deployments.schemas import TenantInPath, TenantOrAll, Usage
 from serve_app.auth import Administers
 from serve_app.health import Health, Liveness, Readiness, Status
-from serve_app.http_errors import error_responses
+from serve_app.http_errors import error_responses, open_error_responses
 from serve_app.rate_limits import TenantLimited
 from serve_app.routes.dependencies import ServicesOf
 
@@ -32,7 +32,7 @@ class RetryAnswer(BaseModel):
 @router.get(
     "/health",
     response_model=Health,
-    responses={503: {"model": Health, "description": "The database is away."}},
+    responses={**open_error_responses(), 503: {"model": Health, "description": "The database is away."}},
 )
 async def health(services: ServicesOf, response: Response) -> Health:
     """Everything, with latencies: for people and dashboards."""
@@ -44,7 +44,7 @@ async def health(services: ServicesOf, response: Response) -> Health:
 @router.get(
     "/readiness",
     response_model=Readiness,
-    responses={503: {"model": Readiness, "description": "Do not send requests here."}},
+    responses={**open_error_responses(), 503: {"model": Readiness, "description": "Do not send requests here."}},
 )
 async def readiness(services: ServicesOf, response: Response) -> Readiness:
     """Whether requests may be sent here: for load balancers."""

@@ -7,6 +7,7 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import yaml
+from fastapi import FastAPI
 
 from deployments.capacity import Capacity
 from deployments.embedding.providers.protocol import EmbeddingProvider
@@ -48,6 +49,7 @@ class Service:
     settings: Settings
     keys: ApiKeyRepository
     keyring: Keyring
+    app: FastAPI
 
     async def embed_all(self) -> None:
         """Work until nothing is due."""
@@ -94,6 +96,7 @@ def create_service(
     services = create_services(
         settings, sizes.ingress, database, engine.search_many, contexts.assemble_many, probe, limiter
     )
-    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
+    app = create_app(services)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://service")
-    return Service(client, worker, jobs, database, settings, services.keys, services.keyring)
+    return Service(client, worker, jobs, database, settings, services.keys, services.keyring, app)

@@ -84,6 +84,13 @@ def test_a_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MEMORY_LOG_LEVEL", "LOUD"),
         ("MEMORY_REQUEST_MAX_BYTES", "16MB"),
         ("MEMORY_REQUEST_MAX_BYTES", "0"),
+        ("MEMORY_REQUEST_TIMEOUT_SECONDS", "0"),
+        ("MEMORY_REQUEST_TIMEOUT_SECONDS", "inf"),
+        ("MEMORY_ALLOWED_ORIGINS", "app.example.com"),
+        ("MEMORY_ALLOWED_ORIGINS", "https://app.example.com/"),
+        ("MEMORY_ALLOWED_ORIGINS", "https://*.example.com"),
+        ("MEMORY_TRUSTED_PROXIES", "proxy"),
+        ("MEMORY_TRUSTED_PROXIES", "10.0.0.1/8"),
         ("MEMORY_EMBEDDING_PROVIDER", "crystal_ball"),
         ("MEMORY_EMBEDDING_DIMENSIONS", "0"),
         ("MEMORY_EMBEDDING_DIMENSIONS", "4001"),
@@ -107,6 +114,27 @@ def test_a_setting_that_makes_no_sense_is_named_in_one_line(
     monkeypatch.setenv(name, value)
 
     assert refusal().startswith(f"{name}: ")
+
+
+def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_ALLOWED_ORIGINS", "https://a.example, http://localhost:3000,")
+    monkeypatch.setenv("MEMORY_TRUSTED_PROXIES", "10.0.0.0/8, 192.168.1.7,::1")
+
+    http = Settings.load().http
+
+    assert http.allowed_origins == ("https://a.example", "http://localhost:3000")
+    assert http.trusted_proxies == ("10.0.0.0/8", "192.168.1.7/32", "::1/128")
+
+
+@pytest.mark.parametrize(("environment", "refused"), [("production", True), ("development", False)])
+def test_any_origin_is_for_development(environment: str, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_ENVIRONMENT", environment)
+    monkeypatch.setenv("MEMORY_ALLOWED_ORIGINS", "*")
+
+    if refused:
+        assert refusal().startswith("MEMORY_ALLOWED_ORIGINS: ")
+    else:
+        assert Settings.load().http.allowed_origins == ("*",)
 
 
 def test_a_url_that_is_refused_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
