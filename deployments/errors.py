@@ -87,6 +87,12 @@ class EmbeddingQuotaError(MemoryLayerError):
     code = "quota_embeddings_exceeded"
 
 
+class RetentionConflictError(MemoryLayerError):
+    """The run that is asked for does not fit what became of another: its plan is spent, or it is still under way."""
+
+    code = "retention_conflict"
+
+
 class UnavailableError(MemoryLayerError):
     """Something that this request needs is away for now: try again later."""
 

@@ -20,6 +20,7 @@ from deployments.storage.schema import connection_limit
 from serve_app.api import create_app
 from serve_app.connections import check_demands, demands, most_replicas
 from serve_app.health import CHECK_TIMEOUT_SECONDS
+from serve_app.retention_jobs import submit_retention_job
 from serve_app.services import create_services
 
 logger = structlog.get_logger(__name__)
@@ -43,13 +44,16 @@ class IngressServer:
             RemoteMethod(search, "search_many", SearchUnavailableError, timeout),
             RemoteMethod(search, "assemble_many", SearchUnavailableError, timeout),
             RemoteMethod(embedding, "probe", UnavailableError, CHECK_TIMEOUT_SECONDS),
+            submit_retention_job,
         )
         await self._services.keyring.start()
+        self._watching = asyncio.create_task(self._services.retention_watch.run())
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._services, answers_request_id=False)
 
     async def __del__(self) -> None:
+        self._watching.cancel()
         await self._services.keyring.stop()
         await self._database.close()
 

@@ -11,7 +11,7 @@ from serve_app.api import create_app
 from serve_app.services import Services
 
 Json = dict[str, Any]
-SERVICES = Services(HttpSettings(), *[None] * 9)  # type: ignore[arg-type]
+SERVICES = Services(HttpSettings(), *[None] * 13)  # type: ignore[arg-type]
 NO_BODY = {"204"}
 
 
@@ -124,6 +124,9 @@ CONTRACT = {
     "GET /v1/admin/health",
     "GET /v1/admin/readiness",
     "GET /v1/admin/liveness",
+    "POST /v1/admin/retention/run",
+    "GET /v1/admin/retention/runs/{run_id}",
+    "POST /v1/admin/retention/runs/{run_id}/undo",
 }
 
 

@@ -26,6 +26,7 @@ from deployments.storage.recent_turns import RecentTurnRepository
 from serve_app.api import create_app
 from serve_app.keyring import Keyring
 from serve_app.services import create_services
+from tests.integration.retaining import RetentionJobs
 from tests.paths import SERVE_CONFIG
 
 
@@ -45,6 +46,7 @@ class Service:
     settings: Settings
     keys: ApiKeyRepository
     keyring: Keyring
+    retention: RetentionJobs
 
     async def embed_all(self) -> None:
         """Work until nothing is due."""
@@ -81,7 +83,10 @@ def create_service(settings: Settings, provider: EmbeddingProvider) -> Service:
     contexts = ContextAssembler(RecentTurnRepository(database), engine.search)
     jobs = EmbeddingJobRepository(database)
     worker = EmbeddingWorker(jobs, provider, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1)
-    services = create_services(settings, sizes.ingress, database, engine.search_many, contexts.assemble_many, probe)
+    retention = RetentionJobs(settings)
+    services = create_services(
+        settings, sizes.ingress, database, engine.search_many, contexts.assemble_many, probe, retention.submit
+    )
     transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://service")
-    return Service(client, worker, jobs, database, settings, services.keys, services.keyring)
+    return Service(client, worker, jobs, database, settings, services.keys, services.keyring, retention)
