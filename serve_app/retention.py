@@ -28,6 +28,7 @@ class RetentionDesk:
         """`submit`: have a job take up a run. Raises `MemoryLayerError` where it cannot."""
         self._runs = runs
         self._submit = submit
+        self._handing_over: set[asyncio.Task[None]] = set()
 
     async def start(self, request: RetentionRequest, requested_by: str) -> RetentionReport:
         """Make a run and wait for its end, for `request.wait_seconds` at most. Raises what `create` raises."""
@@ -42,7 +43,10 @@ class RetentionDesk:
         return await self._done(undo_id, wait_seconds)
 
     async def _done(self, run_id: UUID, wait_seconds: float) -> RetentionReport:
-        await hand_over(self._submit, run_id)
+        # Beside the wait: Ray may take its time to take a job, and the caller has said how much it has.
+        handing_over = asyncio.create_task(hand_over(self._submit, run_id))
+        self._handing_over.add(handing_over)
+        handing_over.add_done_callback(self._handing_over.discard)
         deadline = monotonic() + wait_seconds
         while monotonic() < deadline and (await self._runs.get(run_id)).status is RunStatus.RUNNING:  # noqa: ASYNC110 - set elsewhere
             await asyncio.sleep(POLL_SECONDS)

@@ -11,17 +11,30 @@ from deployments.errors import UnavailableError
 
 logger = structlog.get_logger(__name__)
 
-TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = 30.0
+# Ray starts what takes jobs after everything else.
+NOT_YET = "No available agent"
+RETRY_SECONDS = 1.0
 
 
 async def submit_retention_job(run_id: UUID) -> None:
     """Have a Ray job take up a run, on the head node. Raises `UnavailableError` where Ray takes none."""
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            job_id = await asyncio.to_thread(_submit, run_id)
+            job_id = await _submitted(run_id)
     except (RuntimeError, OSError, ValueError, TimeoutError) as error:
         raise UnavailableError("Ray takes no job just now.", {"reason": str(error).partition("\n")[0]}) from error
     logger.info("retention_job_submitted", run_id=str(run_id), job_id=job_id)
+
+
+async def _submitted(run_id: UUID) -> str:
+    while True:
+        try:
+            return await asyncio.to_thread(_submit, run_id)
+        except RuntimeError as error:
+            if NOT_YET not in str(error):
+                raise
+        await asyncio.sleep(RETRY_SECONDS)
 
 
 def _submit(run_id: UUID) -> str:

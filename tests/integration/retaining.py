@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.integration.service import Service
 
 AT_ONCE = 3
+DEADLINE_SECONDS = 60
 # Of a tenant's messages, numbered from 0, oldest last: each a day older than the one before. Stored as an import does.
 AGED = """
     INSERT INTO messages (id, tenant_id, conversation_id, role, content, importance, embedding, embedding_status,
@@ -40,6 +41,26 @@ SETTLED = """
     SELECT coalesce(sum(messages), 0)::int = (SELECT count(*) FROM messages)
        AND coalesce(sum(bytes), 0)::int = (SELECT coalesce(sum(octet_length(content)), 0) FROM messages)
     FROM tenant_usage
+"""
+
+
+# Where a job is to stop until the test lets go of the lock: at the third message of the phase, in the second batch.
+GATE = """
+    CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF nextval('passed') = 3 THEN PERFORM pg_advisory_xact_lock_shared(42); END IF;
+        RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
+    END $$
+"""
+GATES = {
+    "planning": "BEFORE INSERT ON retention_items",
+    "archiving": "BEFORE UPDATE OF archived ON messages",
+    "deleting": "BEFORE DELETE ON messages",
+    "finishing": "BEFORE DELETE ON retention_items",
+}
+WAITS_AT_THE_GATE = """
+    SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
 
@@ -140,3 +161,24 @@ async def all_counts_hold(service: "Service") -> None:
     async with service.database.connection() as connection:
         await recount(connection)
         assert await connection.fetchval(SETTLED)
+
+
+@asynccontextmanager
+async def gate_closed(service: "Service", phase: str) -> AsyncIterator[Any]:
+    """While this block runs, a job waits in the phase. Gives a connection of its own."""
+    connection = await service.database.connect()
+    await connection.execute("CREATE SEQUENCE passed")
+    await connection.execute(GATE)
+    await connection.execute(f"CREATE TRIGGER gate {GATES[phase]} FOR EACH ROW EXECUTE FUNCTION gate()")
+    await connection.execute("SELECT pg_advisory_lock(42)")
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def reached(connection: Any) -> None:
+    """Wait until a job is at the gate."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not await connection.fetchval(WAITS_AT_THE_GATE):  # noqa: ASYNC110 - Postgres sets no event
+            await asyncio.sleep(0.02)

@@ -5,10 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -18,11 +15,14 @@ from deployments.settings import Settings
 from deployments.storage.retention_lock import RetentionLock
 from tests.integration.recount import execute
 from tests.integration.retaining import (
+    GATES,
     aged,
     all_counts_hold,
     archived,
     database_of,
     finished,
+    gate_closed,
+    reached,
     retention_of,
     states,
     undone,
@@ -31,45 +31,6 @@ from tests.integration.service import Service
 from tests.paths import ROOT
 
 DEADLINE_SECONDS = 60
-# Where a job is to stop until the test lets go of the lock: at the third message of the phase, in the second batch.
-GATE = """
-    CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        IF nextval('passed') = 3 THEN PERFORM pg_advisory_xact_lock_shared(42); END IF;
-        RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
-    END $$
-"""
-GATES = {
-    "planning": "BEFORE INSERT ON retention_items",
-    "archiving": "BEFORE UPDATE OF archived ON messages",
-    "deleting": "BEFORE DELETE ON messages",
-    "finishing": "BEFORE DELETE ON retention_items",
-}
-WAITS_AT_THE_GATE = """
-    SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
-
-
-@asynccontextmanager
-async def gate_closed(service: Service, phase: str) -> AsyncIterator[Any]:
-    """While this block runs, a job waits in the phase. Gives a connection of its own."""
-    await execute(service, "CREATE SEQUENCE passed")
-    await execute(service, GATE)
-    await execute(service, f"CREATE TRIGGER gate {GATES[phase]} FOR EACH ROW EXECUTE FUNCTION gate()")
-    connection = await service.database.connect()
-    await connection.execute("SELECT pg_advisory_lock(42)")
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-async def until(true: Any) -> None:
-    """Poll until it is true."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not await true():  # noqa: ASYNC110 - Postgres sets no event
-            await asyncio.sleep(0.02)
 
 
 def start_job(settings: Settings, *options: str) -> "subprocess.Popen[str]":
@@ -102,7 +63,7 @@ async def stop_in(service: Service, phase: str, number: signal.Signals) -> tuple
     async with gate_closed(service, phase) as connection:
         process = start_job(service.settings)
         try:
-            await until(lambda: connection.fetchval(WAITS_AT_THE_GATE))
+            await reached(connection)
             process.send_signal(number)
             complaint = (await asyncio.to_thread(process.communicate))[1]
         finally:
@@ -159,7 +120,7 @@ async def test_an_undo_that_is_killed_goes_on_where_it_was(service: Service) -> 
     async with gate_closed(service, "archiving") as connection:
         process = start_job(service.settings, "--undo", str(run.run_id))
         try:
-            await until(lambda: connection.fetchval(WAITS_AT_THE_GATE))
+            await reached(connection)
         finally:
             process.kill()
             await asyncio.to_thread(process.communicate)
@@ -215,7 +176,7 @@ async def test_a_run_that_another_has_taken_is_left_to_it(service: Service) -> N
         run_id = await runs.create(RetentionRequest(dry_run=False), "test")
         async with gate_closed(service, "archiving") as connection:
             slow = asyncio.create_task(runner.finish(run_id))
-            await until(lambda: connection.fetchval(WAITS_AT_THE_GATE))
+            await reached(connection)
             await execute(
                 service,
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
