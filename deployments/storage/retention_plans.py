@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from deployments.errors import UnavailableError
 from deployments.retention.policy import Selection
 from deployments.retention_schemas import PlannedTenant, RetentionPolicy, TenantPolicy
 from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
-from deployments.storage.retention_runs import PLAN_KEPT_DAYS, ClaimedRun
+from deployments.storage.retention_runs import PLAN_KEPT_DAYS, ClaimedRun, claim_lost
 
 FIRST_TIME = datetime(1, 1, 1, tzinfo=UTC)
 FIRST_ID = UUID(int=0)
@@ -142,11 +141,6 @@ class PageOf:
     after: Place
     position: int
     limit: int
-
-
-def claim_lost() -> UnavailableError:
-    """What whoever works on a run learns when another has taken it."""
-    return UnavailableError("Another process has taken this run.")
 
 
 def _page(run: ClaimedRun, tenant_id: str, page: PageOf) -> dict[str, object]:

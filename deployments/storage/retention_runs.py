@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 from uuid_utils.compat import uuid7
 
-from deployments.errors import InvalidRequestError, NotFoundError, RetentionConflictError
+from deployments.errors import InvalidRequestError, NotFoundError, RetentionConflictError, UnavailableError
 from deployments.retention.policy import clock_went_back
 from deployments.retention_schemas import (
     Action,
@@ -168,13 +168,14 @@ class RetentionRunRepository:
             row = await self._queries.claim_run(connection, id=run_id, claim_id=claim_id)
         return None if row is None else _to_claimed(row)
 
-    async def enter_phase(self, run: ClaimedRun, phase: Phase, as_of: datetime) -> int | None:
-        """Note the phase, and `as_of` where none is noted yet. Its position, None where the claim is lost."""
+    async def enter_phase(self, run: ClaimedRun, phase: Phase, as_of: datetime) -> None:
+        """Note the phase, and `as_of` where none is noted yet. Raises `UnavailableError` where the claim is lost."""
         async with self._database.connection() as connection:
-            position: int | None = await self._queries.enter_phase(
+            position = await self._queries.enter_phase(
                 connection, id=run.id, claim_id=run.claim_id, phase=phase, as_of=as_of
             )
-        return position
+        if position is None:
+            raise claim_lost()
 
     async def end(self, run: ClaimedRun, status: RunStatus, error: str | None = None) -> None:
         """Note how a run ended, unless the claim is lost."""
@@ -219,6 +220,11 @@ class RetentionRunRepository:
         run_id: UUID = uuid7()
         await self._queries.create_run(connection, id=run_id, actions=list(actions), **fields)
         return run_id
+
+
+def claim_lost() -> UnavailableError:
+    """What whoever works on a run learns when another has taken it."""
+    return UnavailableError("Another process has taken this run.")
 
 
 def _to_run(row: Mapping[str, Any]) -> RetentionRun:

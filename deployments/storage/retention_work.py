@@ -2,8 +2,7 @@
 
 from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
-from deployments.storage.retention_plans import claim_lost
-from deployments.storage.retention_runs import ClaimedRun
+from deployments.storage.retention_runs import ClaimedRun, claim_lost
 
 
 class RetentionWorkRepository:

@@ -94,6 +94,18 @@ async def test_a_message_that_is_being_changed_is_left_alone(service: Service) -
     assert not (await states(service))[ids[1]]
 
 
+async def test_a_tenant_that_is_exempt_by_now_is_left_alone(service: Service) -> None:
+    await aged(service, 4)
+    await archived(service, 2, days_ago=100)
+    await aged(service, 20, importance=0.9)
+    plan = await finished(service.settings, dry_run=True)
+    await service.client.put("/v1/admin/tenants/acme/retention", json={"exempt": True})
+
+    report = await finished(service.settings, dry_run=False, run_id=plan.run_id)
+
+    assert (report.archived, report.deleted, report.skipped) == (0, 0, 6)
+
+
 async def test_a_plan_is_applied_once(service: Service) -> None:
     await aged(service, 2)
     await aged(service, 5, importance=0.9)

@@ -1,6 +1,6 @@
 -- name: archive_batch$
--- The next messages of the plan that are as they were, and that nobody is changing at this moment; the others are left
--- alone. Positions, counts and messages are written together: a run that is killed goes on behind its last batch.
+-- The next messages of the plan that are as they were, and that nobody is changing at this moment; the others, and those
+-- of a tenant that is exempt by now, are left alone. Positions, counts and messages are written together: a run that is killed goes on behind its last batch.
 WITH run AS MATERIALIZED (
     SELECT id, coalesce(source_id, id) AS plan_id, position, forced FROM retention_runs
     WHERE id = :run_id AND claim_id = :claim_id
@@ -17,6 +17,7 @@ WITH run AS MATERIALIZED (
     FROM batch b JOIN messages m ON m.id = b.message_id AND m.tenant_id = b.tenant_id
     WHERE b.wanted AND NOT m.archived AND m.embedding_status <> 'pending' AND m.updated_at = b.updated_at
       AND coalesce(m.importance_override, m.importance) = b.importance
+      AND NOT EXISTS (SELECT FROM retention_policies p WHERE p.tenant_id = b.tenant_id AND p.exempt)
     FOR NO KEY UPDATE OF m SKIP LOCKED
 ), moved AS (
     UPDATE messages m SET archived = true, archived_at = now(), archived_by = :run_id
@@ -58,6 +59,7 @@ WITH run AS MATERIALIZED (
     WHERE (SELECT count(*) FROM jobs) >= 0 AND b.wanted AND m.archived AND m.archived_at = b.archived_at
       AND m.updated_at = b.updated_at
       AND coalesce(m.importance_override, m.importance) IS NOT DISTINCT FROM b.importance
+      AND NOT EXISTS (SELECT FROM retention_policies p WHERE p.tenant_id = b.tenant_id AND p.exempt)
     FOR UPDATE OF m SKIP LOCKED
 ), moved AS (
     DELETE FROM messages m USING unchanged u WHERE m.id = u.id AND m.tenant_id = u.tenant_id
