@@ -5,13 +5,15 @@ from uuid import UUID
 
 import pytest
 
+from deployments.embedding.providers.local import LocalProvider
 from deployments.retention_schemas import TenantPolicy
 from deployments.settings import Settings
 from deployments.storage.retention_policies import RetentionPolicyRepository, default_policy
-from tests.integration.calls import Json, change, found
+from tests.integration.calls import Json, change, found, message, store_many
+from tests.integration.postgres import SPACE
 from tests.integration.recount import execute
 from tests.integration.retaining import aged, all_counts_hold, archived, finished, states
-from tests.integration.service import Service
+from tests.integration.service import Service, create_service
 
 
 async def set_policy(service: Service, tenant_id: str = "acme", **own: object) -> None:
@@ -60,6 +62,21 @@ async def test_archived_messages_are_out_of_search_unless_asked_for(service: Ser
 
     assert len(await found(service, "note")) == 2
     assert len(await found(service, "note", include_archived=True)) == 3
+
+
+async def test_archived_messages_are_found_by_meaning_in_a_tenant_of_any_size(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in one that is searched through the HNSW index, which has none of them."""
+    monkeypatch.setenv("MEMORY_SEARCH_EXACT_LIMIT", "1")
+    service = create_service(Settings.load(), LocalProvider(SPACE))
+    await store_many(service, [message("My sister lives in Lisbon"), message("It rained"), message("Apples")])
+    await service.embed_all()
+    await execute(service, "UPDATE messages SET archived = true WHERE content LIKE 'My sister%'")
+
+    assert len(await found(service, "where is her home")) == 2
+    assert len(await found(service, "where is her home", include_archived=True)) == 3
+    await service.database.close()
 
 
 async def test_archived_messages_are_deleted_when_they_have_been_so_for_long(service: Service) -> None:
