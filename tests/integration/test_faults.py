@@ -60,6 +60,13 @@ CALLS = [
     ("GET", "/v1/conversations/c1?tenant_id=acme", None),
     ("DELETE", "/v1/conversations/c1?tenant_id=acme", None),
     ("POST", "/v1/admin/embeddings/retry", {}),
+    ("POST", "/v1/admin/retention/run", {"dry_run": True}),
+    ("GET", "/v1/admin/retention/runs", None),
+    ("GET", f"/v1/admin/retention/runs/{uuid4()}", None),
+    ("POST", f"/v1/admin/retention/runs/{uuid4()}/undo", None),
+    ("GET", "/v1/admin/tenants/acme/retention", None),
+    ("PUT", "/v1/admin/tenants/acme/retention", {}),
+    ("DELETE", "/v1/admin/tenants/acme/retention", None),
 ]
 
 
