@@ -151,8 +151,8 @@ class RetentionRunRepository:
         """At most `limit` runs, newest first, behind the position (created_at, id)."""
         before, before_id = after or (None, None)
         async with self._database.connection() as connection:
-            rows = self._queries.list_runs(
-                connection, tenant_id=tenant_id, before=before, before_id=before_id, limit=limit
+            rows = self._queries.find_runs(
+                connection, id=None, tenant_id=tenant_id, before=before, before_id=before_id, limit=limit
             )
             return [_to_run(row) async for row in rows]
 
@@ -189,10 +189,11 @@ class RetentionRunRepository:
         return now
 
     async def _row(self, connection: Connection, run_id: UUID, tenant_id: str | None) -> Mapping[str, Any]:
-        row: Mapping[str, Any] | None = await self._queries.get_run(connection, id=run_id, tenant_id=tenant_id)
-        if row is None:
+        rows = self._queries.find_runs(connection, id=run_id, tenant_id=tenant_id, before=None, before_id=None, limit=1)
+        found: list[Mapping[str, Any]] = [row async for row in rows]
+        if not found:
             raise NotFoundError("There is no such run.")
-        return row
+        return found[0]
 
     async def _lock_source(self, connection: Connection, run_id: UUID, tenant_id: str | None) -> Mapping[str, Any]:
         row: Mapping[str, Any] | None = await self._queries.lock_source(

@@ -10,7 +10,7 @@ async def test_a_filled_database_is_as_the_triggers_would_have_it(service: Servi
     connection = await service.database.connect()
     try:
         await fill(connection, 300)
-        (indexes,) = await connection.fetchrow(
+        indexes = await connection.fetchval(
             "SELECT count(*) FROM pg_indexes WHERE indexname IN ('messages_embedding', 'messages_terms')"
         )
     finally:

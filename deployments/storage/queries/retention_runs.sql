@@ -2,26 +2,17 @@
 INSERT INTO retention_runs (id, tenant_id, actions, dry_run, forced, source_id, requested_by, policy, as_of)
 VALUES (:id, :tenant_id, :actions::text[], :dry_run, :forced, :source_id, :requested_by, :policy::text::jsonb, :as_of);
 
--- name: get_run^
--- A tenant of NULL stands for a caller who may see every run. What a dry run would do stands in the place of what was
--- done.
+-- name: find_runs
+-- Newest first, from the position of the last run of the page before; an id: that one alone. A tenant of NULL stands for
+-- a caller who may see every run. What a dry run would do stands in the place of what was done.
 SELECT r.*, would.archived AS would_archive, would.deleted AS would_delete
 FROM retention_runs r LEFT JOIN LATERAL (
     SELECT coalesce(sum(planned) FILTER (WHERE action = 'archive'), 0)::bigint AS archived,
            coalesce(sum(planned) FILTER (WHERE action = 'delete'), 0)::bigint AS deleted
     FROM retention_tenants t WHERE t.run_id = r.id AND (r.forced OR NOT t.refused)
 ) AS would ON r.dry_run
-WHERE r.id = :id AND (:tenant_id::text IS NULL OR r.tenant_id = :tenant_id);
-
--- name: list_runs
--- Newest first, from the position of the last run of the page before.
-SELECT r.*, would.archived AS would_archive, would.deleted AS would_delete
-FROM retention_runs r LEFT JOIN LATERAL (
-    SELECT coalesce(sum(planned) FILTER (WHERE action = 'archive'), 0)::bigint AS archived,
-           coalesce(sum(planned) FILTER (WHERE action = 'delete'), 0)::bigint AS deleted
-    FROM retention_tenants t WHERE t.run_id = r.id AND (r.forced OR NOT t.refused)
-) AS would ON r.dry_run
-WHERE (:tenant_id::text IS NULL OR r.tenant_id = :tenant_id)
+WHERE (:id::uuid IS NULL OR r.id = :id)
+  AND (:tenant_id::text IS NULL OR r.tenant_id = :tenant_id)
   AND (:before::timestamptz IS NULL OR (r.created_at, r.id) < (:before, :before_id::uuid))
 ORDER BY r.created_at DESC, r.id DESC
 LIMIT :limit;
