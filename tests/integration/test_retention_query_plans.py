@@ -90,6 +90,9 @@ async def test_a_batch_looks_up_its_items_and_their_messages(
 
     assert not scanned(explaining.plan) & {"messages", "retention_items", "embedding_jobs"}
     assert {"messages_pkey", "retention_items_pkey"} <= indexes(explaining.plan)
+    # No more items are read than are taken, however many are left.
+    limited = [child for node in nodes(explaining.plan) if node["Node Type"] == "Limit" for child in node["Plans"]]
+    assert [child.get("Index Name") for child in limited] == ["retention_items_pkey"]
 
 
 async def test_what_a_run_archived_is_found_by_its_index(explaining: ExplainingDatabase, run: ClaimedRun) -> None:

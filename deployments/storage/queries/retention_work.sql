@@ -8,10 +8,13 @@ WITH run AS MATERIALIZED (
 ), batch AS MATERIALIZED (
     SELECT i.*, run.forced OR NOT t.refused AS wanted
     FROM run
-    JOIN retention_items i ON i.run_id = run.plan_id AND i.action = 'archive' AND i.position > run.position
+    CROSS JOIN LATERAL (
+        SELECT * FROM retention_items
+        WHERE run_id = run.plan_id AND action = 'archive' AND position > run.position
+        ORDER BY position
+        LIMIT :limit
+    ) AS i
     JOIN retention_tenants t ON t.run_id = i.run_id AND t.tenant_id = i.tenant_id AND t.action = i.action
-    ORDER BY i.position
-    LIMIT :limit
 ), unchanged AS MATERIALIZED (
     SELECT m.id, m.tenant_id
     FROM batch b JOIN messages m ON m.id = b.message_id AND m.tenant_id = b.tenant_id
@@ -44,10 +47,13 @@ WITH run AS MATERIALIZED (
 ), batch AS MATERIALIZED (
     SELECT i.*, run.forced OR NOT t.refused AS wanted
     FROM run
-    JOIN retention_items i ON i.run_id = run.plan_id AND i.action = 'delete' AND i.position > run.position
+    CROSS JOIN LATERAL (
+        SELECT * FROM retention_items
+        WHERE run_id = run.plan_id AND action = 'delete' AND position > run.position
+        ORDER BY position
+        LIMIT :limit
+    ) AS i
     JOIN retention_tenants t ON t.run_id = i.run_id AND t.tenant_id = i.tenant_id AND t.action = i.action
-    ORDER BY i.position
-    LIMIT :limit
 ), jobs AS MATERIALIZED (
     SELECT message_id FROM embedding_jobs
     WHERE message_id = ANY(ARRAY(SELECT message_id FROM batch WHERE wanted))
