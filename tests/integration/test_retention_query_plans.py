@@ -28,6 +28,16 @@ ARCHIVED = f"""
     UPDATE messages SET archived = true, archived_at = now() - interval '40 days', archived_by = gen_random_uuid()
     WHERE tenant_id = '{LARGE_TENANT}' AND created_at < now() - interval '60 hours'
 """  # noqa: S608 - a constant
+# A ledger of a year, with the tenants of each run.
+LEDGER = """
+    WITH made AS (
+        INSERT INTO retention_runs (id, actions, dry_run, forced, requested_by, policy, status)
+        SELECT gen_random_uuid(), '{archive}', false, false, 'schedule', '{}', 'completed' FROM generate_series(1, 365)
+        RETURNING id
+    )
+    INSERT INTO retention_tenants (run_id, tenant_id, action, planned, messages, refused, policy)
+    SELECT id, 'tenant-' || n, 'archive', 1, 2, false, '{}' FROM made, generate_series(1, 50) AS n
+"""
 LIMIT = 100
 
 
@@ -44,6 +54,7 @@ async def _plan(url: str) -> UUID:
     await fill(url, pending=True)
     connection = await asyncpg.connect(url)
     await connection.execute(ARCHIVED)
+    await connection.execute(LEDGER)
     database = Database(url, DatabaseSettings(), PoolSize(0, 1))
     runs = RetentionRunRepository(database, POLICY)
     run_id = await runs.create(RetentionRequest(dry_run=True), "test")
@@ -88,7 +99,8 @@ async def test_a_batch_looks_up_its_items_and_their_messages(
     work = RetentionWorkRepository(explaining)
     await (work.archive if action is Action.ARCHIVE else work.delete)(run, LIMIT)
 
-    assert not scanned(explaining.plan) & {"messages", "retention_items", "embedding_jobs"}
+    tables = {"messages", "retention_items", "retention_tenants", "retention_runs", "embedding_jobs"}
+    assert not scanned(explaining.plan) & tables
     assert {"messages_pkey", "retention_items_pkey"} <= indexes(explaining.plan)
     # No more items are read than are taken, however many are left.
     limited = [child for node in nodes(explaining.plan) if node["Node Type"] == "Limit" for child in node["Plans"]]
