@@ -96,6 +96,12 @@ class RateLimitedError(MemoryLayerError):
     code = "rate_limited"
 
 
+class RetentionConflictError(MemoryLayerError):
+    """The run that is asked for does not fit what became of another: its plan is spent, or it is still under way."""
+
+    code = "retention_conflict"
+
+
 class UnavailableError(MemoryLayerError):
     """Something that this request needs is away for now: try again later."""
 

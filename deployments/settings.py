@@ -247,6 +247,24 @@ class RateLimitSettings(BaseSettings):
             raise ValueError("must be like redis://host:6379/0 or rediss://user:password@host:6379/0") from None
 
 
+class RetentionSettings(BaseSettings):
+    """What is forgotten, where a tenant has no policy of its own; how often, and how gently.
+
+    `schedule_seconds`: unset, only when it is asked for. `batch_size`: messages in one transaction.
+    `pause_factor`: how long to rest after each batch, in multiples of the time that it took.
+    """
+
+    model_config = _group("MEMORY_RETENTION_")
+
+    max_age_days: int = Field(default=30, ge=1, le=36_500)
+    importance_threshold: float = Field(default=0.35, ge=0, le=1)
+    delete_after_days: int = Field(default=90, ge=1, le=36_500)
+    keep_newest: int = Field(default=0, ge=0, le=1_000_000)
+    schedule_seconds: float | None = Field(default=None, ge=1, allow_inf_nan=False)
+    batch_size: int = Field(default=100, ge=1, le=5_000)
+    pause_factor: float = Field(default=2.0, ge=0, le=100)
+
+
 @dataclass(frozen=True)
 class Settings:
     """All groups of settings."""
@@ -261,6 +279,7 @@ class Settings:
     search: SearchSettings
     quotas: QuotaSettings
     rate_limits: RateLimitSettings
+    retention: RetentionSettings
 
     @classmethod
     def load(cls) -> "Settings":

@@ -11,6 +11,8 @@ from deployments.storage.database import pool_size
 
 # Each embedding replica listens for new messages on a connection of its own.
 LISTENING = 1
+# A job of retention works on one connection and holds its lock on another.
+RETENTION = 2
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ def demands(capacity: Capacity, settings: Settings, replicas: Mapping[str, int])
     connections = {
         "Ingress": pool_size(settings.database, capacity.ingress.pool.size).most,
         "Embedding": pool_size(settings.database, capacity.embedding.pool.size).most + LISTENING,
+        "Retention": RETENTION,
     }
     if settings.database.read_url is None:
         connections["Search"] = pool_size(settings.database, capacity.search.pool.size).most

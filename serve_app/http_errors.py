@@ -26,6 +26,7 @@ from deployments.errors import (
     NotFoundError,
     OverloadedError,
     RateLimitedError,
+    RetentionConflictError,
     SearchUnavailableError,
     UnauthorizedError,
     UnavailableError,
@@ -39,6 +40,7 @@ STATUS: dict[str, HTTPStatus] = {
     ForbiddenError.code: HTTPStatus.FORBIDDEN,
     NotFoundError.code: HTTPStatus.NOT_FOUND,
     IdempotencyConflictError.code: HTTPStatus.CONFLICT,
+    RetentionConflictError.code: HTTPStatus.CONFLICT,
     # Waiting makes no room, so it must not look like what a client's library repeats by itself.
     MessageQuotaError.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ByteQuotaError.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

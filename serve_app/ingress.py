@@ -25,6 +25,7 @@ from serve_app.cluster_environment import is_behind_wrapper
 from serve_app.connections import check_demands, demands, most_replicas
 from serve_app.health import CHECK_TIMEOUT_SECONDS
 from serve_app.rate_limit_metrics import limit_counts
+from serve_app.retention_jobs import submit_retention_job
 from serve_app.services import create_services
 
 logger = structlog.get_logger(__name__)
@@ -58,13 +59,16 @@ class IngressServer:
             RemoteMethod(search, "assemble_many", SearchUnavailableError, timeout),
             RemoteMethod(embedding, "probe", UnavailableError, CHECK_TIMEOUT_SECONDS),
             RateLimiter(settings.rate_limits, count, capacity.ingress.rate_limits, limit_counts()),
+            submit_retention_job,
         )
         await self._services.keyring.start()
+        self._watching = asyncio.create_task(self._services.retention_watch.run())
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._services, answers_request_id=False, behind_haproxy=is_behind_wrapper(os.environ))
 
     async def __del__(self) -> None:
+        self._watching.cancel()
         await self._services.keyring.stop()
         if self._redis is not None:
             await self._redis.close()

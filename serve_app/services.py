@@ -19,10 +19,13 @@ from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.messages import Draft, MessageRepository
+from deployments.storage.retention_policies import RetentionPolicyRepository, default_policy
+from deployments.storage.retention_runs import RetentionRunRepository
 from deployments.storage.schema import check
 from deployments.storage.usage import QuotaGate, UsageRepository
 from serve_app.health import HealthReporter
 from serve_app.keyring import Keyring
+from serve_app.retention import RetentionDesk, RetentionWatch, SubmitRun
 
 SearchMany = Callable[[Sequence[Search]], Awaitable[Sequence[SearchAnswer | MemoryLayerError]]]
 AssembleMany = Callable[[Sequence[Context]], Awaitable[Sequence[ContextAnswer | MemoryLayerError]]]
@@ -43,6 +46,10 @@ class Services:
     assemble: Callable[[Context], Awaitable[ContextAnswer]]
     usage: UsageRepository
     limiter: RateLimiter
+    retention: RetentionDesk
+    retention_runs: RetentionRunRepository
+    retention_policies: RetentionPolicyRepository
+    retention_watch: RetentionWatch
 
 
 def create_services(
@@ -53,11 +60,17 @@ def create_services(
     assemble_many: AssembleMany,
     probe_embedding: Callable[[], Awaitable[str | None]],
     limiter: RateLimiter,
+    submit_retention: SubmitRun,
 ) -> Services:
-    """What ends in `_many` answers several at once; `probe_embedding` says why embedding is away, or None."""
+    """What ends in `_many` answers several at once; `probe_embedding` says why embedding is away, or None.
+
+    `submit_retention` has a job take up a run of the ledger.
+    """
     gate = QuotaGate(settings.quotas) if settings.quotas.any_set else None
     messages = MessageRepository(database, settings.search.language, gate)
     keys = ApiKeyRepository(database)
+    policy = default_policy(settings.retention)
+    runs = RetentionRunRepository(database, policy)
 
     async def check_schema() -> None:
         async with database.connection() as connection:
@@ -78,6 +91,10 @@ def create_services(
         assemble=_together(assemble_many, capacity.search),
         usage=UsageRepository(database, settings.quotas),
         limiter=limiter,
+        retention=RetentionDesk(runs, submit_retention, settings.http.request_timeout_seconds),
+        retention_runs=runs,
+        retention_policies=RetentionPolicyRepository(database, policy),
+        retention_watch=RetentionWatch(runs, submit_retention, settings.retention.schedule_seconds),
     )
 
 

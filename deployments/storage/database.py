@@ -96,24 +96,30 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection of the pool. Waits for a free one for at most the connect timeout."""
-        try:
+        async with self.errors():
             pool = self._pool or await self._open()
             acquired = await self._acquire(pool)
             try:
                 yield acquired
             finally:
                 await pool.release(acquired)
-        except _AWAY as error:
-            logger.warning("database_unavailable", reason=type(error).__name__, detail=str(error))
-            raise DatabaseUnavailableError("The database cannot be reached just now.") from error
-        except _UNSTORABLE as error:
-            raise InvalidRequestError("The database cannot hold what was sent.") from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection inside of a transaction, committed at the end of the block."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+    @asynccontextmanager
+    async def errors(self) -> AsyncIterator[None]:
+        """Give what Postgres raises in the block the meaning that it has for the service."""
+        try:
+            yield
+        except _AWAY as error:
+            logger.warning("database_unavailable", reason=type(error).__name__, detail=str(error))
+            raise DatabaseUnavailableError("The database cannot be reached just now.") from error
+        except _UNSTORABLE as error:
+            raise InvalidRequestError("The database cannot hold what was sent.") from error
 
     async def connect(self) -> OwnConnection:
         """A connection of one's own, outside of the pool. The caller closes it."""

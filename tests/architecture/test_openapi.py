@@ -123,6 +123,9 @@ CONTRACT = {
     "GET /v1/admin/health",
     "GET /v1/admin/readiness",
     "GET /v1/admin/liveness",
+    "POST /v1/admin/retention/run",
+    "GET /v1/admin/retention/runs/{run_id}",
+    "POST /v1/admin/retention/runs/{run_id}/undo",
 }
 
 

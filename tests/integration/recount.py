@@ -1,12 +1,13 @@
 """What is counted of each tenant, held against a recount of its messages."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import asyncpg
 import numpy as np
 
-from tests.integration.service import Service
+if TYPE_CHECKING:
+    from tests.integration.service import Service
 
 RECORDED = """
     SELECT tenant_id, messages, term_count, embedded, embedding_sum::real[] AS embedding_sum FROM tenant_statistics
@@ -54,7 +55,7 @@ async def recount(connection: Any) -> dict[str, Counted]:
     return counted
 
 
-async def recounted(service: Service) -> dict[str, Counted]:
+async def recounted(service: "Service") -> dict[str, Counted]:
     """The same, of a service's database."""
     async with service.database.connection() as connection:
         return await recount(connection)
@@ -69,7 +70,7 @@ async def recount_at(url: str) -> dict[str, Counted]:
         await connection.close()
 
 
-async def holders(service: Service, tenant_id: str, *terms: str) -> list[int]:
+async def holders(service: "Service", tenant_id: str, *terms: str) -> list[int]:
     """How many of a tenant's counted messages hold each term."""
     async with service.database.connection() as connection:
         rows = await connection.fetch("SELECT term, messages FROM tenant_terms WHERE tenant_id = $1", tenant_id)
@@ -77,7 +78,7 @@ async def holders(service: Service, tenant_id: str, *terms: str) -> list[int]:
     return [counts.get(term, 0) for term in terms]
 
 
-async def execute(service: Service, statement: str, *parameters: object) -> None:
+async def execute(service: "Service", statement: str, *parameters: object) -> None:
     """Run a statement behind the service's back, as an operator does."""
     async with service.database.connection() as connection:
         await connection.execute(statement, *parameters)

@@ -30,6 +30,7 @@ from deployments.storage.recent_turns import RecentTurnRepository
 from serve_app.api import create_app
 from serve_app.keyring import Keyring
 from serve_app.services import create_services
+from tests.integration.retaining import RetentionJobs
 from tests.paths import SERVE_CONFIG
 
 
@@ -50,6 +51,7 @@ class Service:
     keys: ApiKeyRepository
     keyring: Keyring
     app: FastAPI
+    retention: RetentionJobs
 
     async def embed_all(self) -> None:
         """Work until nothing is due."""
@@ -93,10 +95,18 @@ def create_service(
     worker = EmbeddingWorker(jobs, provider, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1)
     shared = take_many or WindowCounter(BoundedMemoryStorage()).take_many
     limiter = RateLimiter(settings.rate_limits, shared, sizes.ingress.rate_limits, counts)
+    retention = RetentionJobs(settings)
     services = create_services(
-        settings, sizes.ingress, database, engine.search_many, contexts.assemble_many, probe, limiter
+        settings,
+        sizes.ingress,
+        database,
+        engine.search_many,
+        contexts.assemble_many,
+        probe,
+        limiter,
+        retention.submit,
     )
     app = create_app(services)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://service")
-    return Service(client, worker, jobs, database, settings, services.keys, services.keyring, app)
+    return Service(client, worker, jobs, database, settings, services.keys, services.keyring, app, retention)

@@ -15,6 +15,7 @@ from serve_app.auth import OPEN_PATHS
 from tests.bare_services import bare_services
 from tests.integration.calls import error_of, message
 from tests.integration.keys import AS_ROOT, ROOT_KEY, make, make_expired, make_revoked, sent
+from tests.integration.retaining import finished_run
 from tests.integration.service import Service
 
 READ, WRITE, ADMIN = KeyScope
@@ -37,6 +38,11 @@ async def stored_message(service: Service) -> str:
 async def stored_key(service: Service) -> str:
     """The id of a key of acme that allows what each administrator's does, so that they may rotate it."""
     return str((await make(service, "acme", ADMIN)).id)
+
+
+async def stored_run(service: Service) -> str:
+    """The id of a run for acme that is over."""
+    return str(await finished_run(service.settings, tenant_id="acme", dry_run=False))
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,14 @@ TABLE = {
     "DELETE /v1/admin/keys/{key_id}": Access(ADMIN, 204, 404, makes=stored_key),
     "POST /v1/admin/keys/{key_id}/rotate": Access(ADMIN, 201, 404, body={}, makes=stored_key),
     "GET /v1/admin/tenants/{tenant_id}/usage": Access(ADMIN, 200, 403),
+    "POST /v1/admin/retention/run": Access(ADMIN, 202, 403, body={**ACME, "dry_run": True, "wait_seconds": 0}),
+    # To each its own: what is in the list shows `test_retention_api.py`.
+    "GET /v1/admin/retention/runs": Access(ADMIN, 200, 200),
+    "GET /v1/admin/retention/runs/{run_id}": Access(ADMIN, 200, 404, makes=stored_run),
+    "POST /v1/admin/retention/runs/{run_id}/undo": Access(ADMIN, 202, 404, query={"wait_seconds": 0}, makes=stored_run),
+    "GET /v1/admin/tenants/{tenant_id}/retention": Access(ADMIN, 200, 403),
+    "PUT /v1/admin/tenants/{tenant_id}/retention": Access(ADMIN, 200, 403, body={"exempt": True}),
+    "DELETE /v1/admin/tenants/{tenant_id}/retention": Access(ADMIN, 204, 403),
     "GET /v1/admin/health": OPEN,
     "GET /v1/admin/readiness": OPEN,
     "GET /v1/admin/liveness": OPEN,
@@ -134,7 +148,7 @@ async def test_every_kind_of_key_may_do_what_the_table_says(operation: str, serv
     found, wanted = {}, {}
     for kind, (key, tenant, scope) in (await kinds_of_keys(service)).items():
         made = await access.makes(service) if access.makes else ""
-        url = path.format(message_id=made, key_id=made, conversation_id="c1", tenant_id="acme")
+        url = path.format(message_id=made, key_id=made, conversation_id="c1", tenant_id="acme", run_id=made)
         answer = await service.client.request(method, url, params=access.query, json=access.body, headers=sent(key))
         found[kind], wanted[kind] = answer.status_code, expected(access, tenant, scope)
         if answer.status_code in {401, 403, 404}:

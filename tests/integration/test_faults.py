@@ -11,11 +11,13 @@ import httpx
 import pytest
 
 from deployments.errors import DatabaseUnavailableError
+from deployments.retention_schemas import RetentionRequest
 from deployments.settings import Settings
 from deployments.storage.database import PoolSize
 from deployments.storage.opening import open_database
 from tests.integration.calls import error_of, message, search, store
 from tests.integration.postgres import PostgresServer
+from tests.integration.retaining import aged, all_counts_hold, gate_closed, reached, retention_of
 from tests.integration.service import Service
 
 
@@ -58,6 +60,13 @@ CALLS = [
     ("GET", "/v1/conversations/c1?tenant_id=acme", None),
     ("DELETE", "/v1/conversations/c1?tenant_id=acme", None),
     ("POST", "/v1/admin/embeddings/retry", {}),
+    ("POST", "/v1/admin/retention/run", {"dry_run": True}),
+    ("GET", "/v1/admin/retention/runs", None),
+    ("GET", f"/v1/admin/retention/runs/{uuid4()}", None),
+    ("POST", f"/v1/admin/retention/runs/{uuid4()}/undo", None),
+    ("GET", "/v1/admin/tenants/acme/retention", None),
+    ("PUT", "/v1/admin/tenants/acme/retention", {}),
+    ("DELETE", "/v1/admin/tenants/acme/retention", None),
 ]
 
 
@@ -178,6 +187,40 @@ async def test_a_running_worker_outlives_its_database(service: Service, gone: Po
     finally:
         running.cancel()
         await asyncio.wait([running])
+
+
+async def test_a_retention_run_outlives_its_database(service: Service, gone: PostgresServer) -> None:
+    """Stopped for good in the middle of the second batch, it goes on behind the first."""
+    await aged(service, 20, importance=0.9)
+    await aged(service, 7)
+    async with retention_of(service.settings) as (runs, runner):
+        run_id = await runs.create(RetentionRequest(dry_run=False), "test")
+        async with gate_closed(service, "archiving") as connection:
+            finishing = asyncio.create_task(runner.finish(run_id))
+            await reached(connection)
+            await asyncio.to_thread(gone.stop)
+        assert not finishing.done()
+        await asyncio.to_thread(gone.start)
+        await asyncio.wait_for(finishing, 20)
+        run = await runs.get(run_id)
+
+    assert (run.status, run.archived, run.skipped) == ("completed", 7, 0)
+    await all_counts_hold(service)
+
+
+async def test_a_retention_run_whose_database_stays_away_is_left_to_be_resumed(
+    service: Service, gone: PostgresServer
+) -> None:
+    async with retention_of(service.settings, patience_seconds=0) as (runs, runner):
+        run_id = await runs.create(RetentionRequest(dry_run=True), "test")
+        await asyncio.to_thread(gone.stop)
+        with pytest.raises(DatabaseUnavailableError):
+            await runner.finish(run_id)
+        await asyncio.to_thread(gone.start)
+        await until(200, lambda: service.client.get("/v1/admin/readiness"))
+
+        await runner.finish(run_id)
+        assert (await runs.get(run_id)).status == "completed"
 
 
 async def nothing_pending(service: Service) -> None:

@@ -88,6 +88,14 @@ async def test_a_large_tenants_vectors_are_found_by_the_hnsw_index(explaining: E
     assert "messages" not in scanned(explaining.plan)
 
 
+async def test_archived_messages_are_measured_since_the_hnsw_index_has_none(explaining: ExplainingDatabase) -> None:
+    request = SearchRequest(tenant_id=LARGE_TENANT, query="word5", include_archived=True)
+    await CandidateRepository(explaining, SearchSettings(), 256).find(request, direction(), exact=False, limit=100)
+
+    assert HNSW not in indexes(explaining.plan)
+    assert indexes(explaining.plan) & TENANT_INDEXES
+
+
 @pytest.mark.parametrize(("tenant_id", "exact"), [(SMALL_TENANT, True), (LARGE_TENANT, True), (LARGE_TENANT, False)])
 async def test_what_is_known_of_terms_and_turns_is_looked_up(
     explaining: ExplainingDatabase, tenant_id: str, exact: bool

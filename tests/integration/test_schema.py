@@ -265,7 +265,7 @@ FIRST_VERSION = """
     RETURNING 1
 """
 KEPT = """
-    SELECT (to_jsonb(m) - 'terms' - 'term_count')::text FROM messages m
+    SELECT (to_jsonb(m) - 'terms' - 'term_count' - 'archived_at' - 'archived_by')::text FROM messages m
     UNION ALL SELECT tenant_id || ' ' || embedded FROM tenant_statistics ORDER BY 1
 """
 WITHOUT_ITS_DATE = """
@@ -330,6 +330,20 @@ def test_back_at_the_first_version_all_is_as_it_was(empty_url: str) -> None:
     # Its triggers count again: half as many rows have a vector as there are.
     fetch(empty_url, FIRST_VERSION)
     assert sum(fetch(empty_url, "SELECT embedded::integer FROM tenant_statistics")) == 120
+
+
+def test_the_hnsw_index_is_built_anew_without_archived_messages_and_with_them_again(empty_url: str) -> None:
+    of_index = "SELECT indexdef FROM pg_indexes WHERE indexname = 'messages_embedding'"
+    command.upgrade(config_for(empty_url), "0005")
+    fetch(empty_url, "SELECT create_embedding_space('a model', 256)")
+    (before,) = fetch(empty_url, of_index)
+
+    upgrade(empty_url)
+    assert fetch(empty_url, of_index) == [f"{before} WHERE (NOT archived)"]
+    fetch(empty_url, FIRST_VERSION)
+
+    command.downgrade(config_for(empty_url), "0005")
+    assert fetch(empty_url, of_index) == [before]
 
 
 def test_there_and_back_again_says_a_date_once(empty_url: str) -> None:

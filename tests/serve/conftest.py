@@ -28,6 +28,8 @@ def cluster() -> Iterator[LaunchedService]:
         service = LaunchedService(Path(home))
         # A killed worker's claim runs out sooner than in production: the tests wait for it.
         service.environment["MEMORY_EMBEDDING_LEASE_SECONDS"] = "5"
+        # Due once, at the start: what the tests store is too young for it.
+        service.environment["MEMORY_RETENTION_SCHEDULE_SECONDS"] = "3600"
         try:
             service.start()
             yield service

@@ -1,24 +1,88 @@
 """Ray jobs, submitted to the cluster that `make serve` starts."""
 
 import json
+import subprocess
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
 
 from tests.serve.launched_service import LaunchedService
+from tests.serve.test_cluster import message, wait_until
+
+Json = dict[str, Any]
 
 DEADLINE_SECONDS = 60
 AGENT_MISSING = "No available agent"
 
 
-def test_an_evaluation_runs_as_a_ray_job(cluster: LaunchedService, tmp_path: Path) -> None:
-    command = ("python", "-m", "jobs.evaluate", "tests/retrieval/garden-shop.jsonl", "--out", str(tmp_path))
+def run_job(cluster: LaunchedService, *command: str) -> "subprocess.CompletedProcess[str]":
+    """A job that came to its end. Ray starts what takes jobs after everything else."""
     deadline = time.monotonic() + DEADLINE_SECONDS
-    # Ray starts what takes jobs after everything else.
     while AGENT_MISSING in (done := cluster.run_job(*command)).stderr and time.monotonic() < deadline:
         time.sleep(1)
+    return done
+
+
+def test_an_evaluation_runs_as_a_ray_job(cluster: LaunchedService, tmp_path: Path) -> None:
+    command = ("python", "-m", "jobs.evaluate", "tests/retrieval/garden-shop.jsonl", "--out", str(tmp_path))
+    done = run_job(cluster, *command)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "recall@10" in done.stdout + done.stderr
     (dataset,) = json.loads((tmp_path / "results.json").read_text())["datasets"]
     assert dataset["questions"] == 26
     assert (tmp_path / "report.html").exists()
+
+
+def old_messages(client: httpx.Client, tenant_id: str, count: int) -> None:
+    """Store messages of two months ago, and a younger one for each, and wait until they are scored."""
+    old = {"created_at": (datetime.now(UTC) - timedelta(days=60)).isoformat(), "importance_override": 0.1}
+    for number in range(count):
+        for fields in (old, {}):
+            body = message(f"note {number}", tenant_id) | fields
+            assert client.post("/v1/messages", json=body).status_code == 202
+    wait_until(lambda: client.get("/v1/admin/health").json()["pending_embeddings"] == 0)
+
+
+def test_retention_runs_as_a_job_of_ray_and_is_undone_by_another(client: httpx.Client) -> None:
+    tenant_id = uuid4().hex
+    old_messages(client, tenant_id, 3)
+
+    def finished(answer: httpx.Response) -> Json:
+        assert answer.status_code in {200, 202}, answer.text
+        path = f"/v1/admin/retention/runs/{answer.json()['run_id']}"
+        wait_until(lambda: client.get(path).json()["status"] != "running")
+        found: Json = client.get(path).json()
+        return found
+
+    request = {"tenant_id": tenant_id, "actions": ["archive"], "wait_seconds": 20}
+    plan = finished(client.post("/v1/admin/retention/run", json={**request, "dry_run": True}))
+    applies = {"run_id": plan["run_id"], "dry_run": False, "actions": ["archive"]}
+    applied = finished(client.post("/v1/admin/retention/run", json=applies))
+    undone = finished(client.post(f"/v1/admin/retention/runs/{applied['run_id']}/undo"))
+
+    assert (plan["status"], plan["archived"]) == ("completed", 3)
+    assert (applied["status"], applied["archived"]) == ("completed", 3)
+    assert (undone["status"], undone["restored"]) == ("completed", 3)
+
+
+def test_a_dry_run_of_retention_is_submitted_by_hand(cluster: LaunchedService, client: httpx.Client) -> None:
+    done = run_job(cluster, "python", "-m", "jobs.retention", "--dry-run")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    (newest,) = client.get("/v1/admin/retention/runs", params={"limit": 1}).json()["items"]
+    assert (newest["requested_by"], newest["dry_run"], newest["status"]) == ("job", True, "completed")
+    assert newest["run_id"] in done.stdout
+
+
+def test_the_schedule_ran_once_for_all_replicas(client: httpx.Client) -> None:
+    def scheduled() -> list[Json]:
+        listed: list[Json] = client.get("/v1/admin/retention/runs", params={"limit": 200}).json()["items"]
+        return [run for run in listed if run["requested_by"] == "schedule"]
+
+    wait_until(lambda: bool(scheduled()) and scheduled()[0]["status"] == "completed")
+    assert len(scheduled()) == 1

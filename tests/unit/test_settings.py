@@ -105,6 +105,13 @@ def test_a_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MEMORY_REDIS_URL", "http://localhost:6379"),
         ("MEMORY_REDIS_URL", "redis://localhost:99999/0"),
         ("MEMORY_SEARCH_CANDIDATES", "1"),
+        ("MEMORY_RETENTION_MAX_AGE_DAYS", "0"),
+        ("MEMORY_RETENTION_IMPORTANCE_THRESHOLD", "1.1"),
+        ("MEMORY_RETENTION_DELETE_AFTER_DAYS", "-1"),
+        ("MEMORY_RETENTION_KEEP_NEWEST", "-1"),
+        ("MEMORY_RETENTION_SCHEDULE_SECONDS", "0"),
+        ("MEMORY_RETENTION_BATCH_SIZE", "0"),
+        ("MEMORY_RETENTION_PAUSE_FACTOR", "nan"),
         ("MEMORY_SEARCH_LANGUAGE", "english'; DROP TABLE messages; --"),
     ],
 )

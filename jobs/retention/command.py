@@ -1,0 +1,117 @@
+"""What stands on the command line, and what comes of it."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+from dotenv import load_dotenv
+from pydantic import ValidationError
+
+from deployments.errors import ConfigurationError, InvalidRequestError, MemoryLayerError
+from deployments.retention_schemas import RetentionReport, RetentionRequest, RunStatus
+from deployments.settings import Settings
+from deployments.storage.database import Database, PoolSize
+from deployments.storage.retention_policies import default_policy
+from deployments.storage.retention_runs import RetentionRunRepository
+from deployments.storage.schema import database_url, prepare
+from jobs.progress import progress_on_stderr
+from jobs.retention.pace import Pace
+from jobs.retention.running import RetentionRunner
+
+OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+REQUESTED_BY = "job"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do one run, and print its row of the ledger as JSON.
+
+    Returns 0; 1 if it failed or was refused; 2 if what is asked makes no sense; 130 if it was interrupted.
+    """
+    options = _options(arguments)
+    load_dotenv(Path.cwd() / ".env", override=False)
+    try:
+        settings = Settings.load()
+        prepare(settings)
+        report = asyncio.run(_run(settings, options))
+    except (ConfigurationError, InvalidRequestError) as error:
+        return _complain(error.message, MISUSED)
+    except MemoryLayerError as error:
+        return _complain(error.message, FAILED)
+    except KeyboardInterrupt:
+        return _complain("interrupted: the run is cancelled, and what it archived can be undone", INTERRUPTED)
+    sys.stdout.write(f"{report.model_dump_json(indent=2)}\n")
+    return _judged(report)
+
+
+def _judged(report: RetentionReport) -> int:
+    left_alone = [each for each in report.tenants if each.refused and not report.forced]
+    for each in left_alone:
+        _complain(
+            f"{each.tenant_id}: to {each.action} {each.planned:,} of {each.messages:,} messages is more than half: "
+            "left alone without --force",
+            FAILED,
+        )
+    if report.error is not None:
+        _complain(report.error, FAILED)
+    return OK if report.status is RunStatus.COMPLETED else FAILED
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.retention", description="Archives and deletes what the retention policies select."
+    )
+    parser.add_argument("--tenant", help="only this tenant's messages (default: all)")
+    parser.add_argument("--actions", help="archive, delete or archive,delete (default)")
+    parser.add_argument("--force", action="store_true", help="also where more than half of a tenant is touched")
+    parser.add_argument("--dry-run", action="store_true", help="plan only: nothing is touched")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--apply", type=UUID, metavar="RUN", help="touch what a dry run planned, and nothing else")
+    kinds.add_argument("--undo", type=UUID, metavar="RUN", help="take back what a run archived")
+    kinds.add_argument("--resume", type=UUID, metavar="RUN", help="go on with a run of the ledger")
+    options = parser.parse_args(arguments)
+    if (options.undo or options.resume) and (options.tenant or options.actions or options.force or options.dry_run):
+        parser.error("--undo and --resume take no other options: the ledger says what they are for")
+    return options
+
+
+async def _run(settings: Settings, options: argparse.Namespace) -> RetentionReport:
+    database = Database(database_url(settings), settings.database, PoolSize(kept=0, most=1))
+    try:
+        runs = RetentionRunRepository(database, default_policy(settings.retention))
+        run_id = await _run_of(runs, options)
+        pace = Pace(settings.retention.batch_size, settings.retention.pause_factor)
+        await RetentionRunner(database, runs, pace, progress_on_stderr()).finish(run_id)
+        return await runs.report(run_id)
+    finally:
+        await database.close()
+
+
+async def _run_of(runs: RetentionRunRepository, options: argparse.Namespace) -> UUID:
+    if options.resume is not None:
+        resumed: UUID = options.resume
+        return resumed
+    if options.undo is not None:
+        return await runs.create_undo(options.undo, None, REQUESTED_BY)
+    return await runs.create(_request(options), REQUESTED_BY)
+
+
+def _request(options: argparse.Namespace) -> RetentionRequest:
+    asked: dict[str, object] = {"dry_run": options.dry_run, "force": options.force, "run_id": options.apply}
+    if options.tenant is not None:
+        asked["tenant_id"] = options.tenant
+    if options.actions is not None:
+        asked["actions"] = [action.strip() for action in options.actions.split(",")]
+    try:
+        return RetentionRequest.model_validate(asked)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidRequestError(f"{where}: {first['msg']}" if where else first["msg"]) from None
+
+
+def _complain(message: str, status: int) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return status

@@ -1,0 +1,33 @@
+"""How fast a job goes, so that the service beside it hardly notices."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from deployments.retention.policy import rest_after
+
+READ_FOR_EACH_WRITTEN = 20
+
+
+@dataclass(frozen=True)
+class Pace:
+    """`batch_size`: messages changed in one transaction. `pause_factor`: rest after each, in multiples of its time."""
+
+    batch_size: int
+    pause_factor: float
+
+    @property
+    def page_size(self) -> int:
+        """How many messages are read at once: reading one costs a small part of changing it."""
+        return READ_FOR_EACH_WRITTEN * self.batch_size
+
+    async def drain(self, batch: Callable[[], Awaitable[int]], advance: Callable[[int], None]) -> None:
+        """Do one batch after another, with rests, until one finds nothing to do. It says how much it did."""
+        while True:
+            began = monotonic()
+            done = await batch()
+            if not done:
+                return
+            advance(done)
+            await asyncio.sleep(rest_after(monotonic() - began, self.pause_factor))

@@ -1,0 +1,108 @@
+"""Retention: policies of tenants, runs, and the ledger of them."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from deployments.retention_schemas import (
+    WAIT,
+    RetentionReport,
+    RetentionRequest,
+    RetentionRunPage,
+    RunStatus,
+    TenantPolicy,
+    TenantRetention,
+    Wait,
+)
+from deployments.schemas import MAX_PAGE, TenantInPath
+from serve_app.auth import Administers, Administrator
+from serve_app.cursors import decode_cursor, page_of
+from serve_app.http_errors import error_responses
+from serve_app.rate_limits import TenantLimited
+from serve_app.routes.dependencies import OnlyTenant, ServicesOf
+
+router = APIRouter(prefix="/v1/admin", tags=["retention"], route_class=TenantLimited)
+
+POLICY = "/tenants/{tenant_id:path}/retention"
+RUNS = "/retention/runs"
+
+
+def _run_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    under_way = {"model": RetentionReport, "description": "Not over within the wait: it goes on."}
+    return {202: under_way, **error_responses(*statuses)}
+
+
+@router.post("/retention/run", response_model=RetentionReport, responses=_run_responses(400, 404, 409, 413, 422))
+async def run_retention(
+    request: RetentionRequest, services: ServicesOf, caller: Administrator, response: Response
+) -> RetentionReport:
+    """Plan what the policies select, and archive and delete it, or apply what a dry run planned."""
+    return _answer(await services.retention.start(request, caller.name), response)
+
+
+@router.get(RUNS, response_model=RetentionRunPage, responses=error_responses(422), dependencies=[Administers])
+async def list_retention_runs(
+    services: ServicesOf,
+    only_tenant: OnlyTenant,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    cursor: Annotated[str | None, Query(max_length=1024)] = None,
+) -> RetentionRunPage:
+    """The ledger, newest first: all runs, or those for the tenant of the key that asks."""
+    listing = f"retention\0{only_tenant or ''}"
+    after = None if cursor is None else decode_cursor(cursor, listing, UUID)
+    found = await services.retention_runs.page(only_tenant, limit + 1, after)
+    items, next_cursor = page_of(found, limit, listing, lambda run: (run.created_at, str(run.run_id)))
+    return RetentionRunPage(items=items, next_cursor=next_cursor)
+
+
+@router.get(
+    f"{RUNS}/{{run_id}}",
+    response_model=RetentionReport,
+    responses=error_responses(404, 422),
+    dependencies=[Administers],
+)
+async def get_retention_run(run_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> RetentionReport:
+    """One run: how far it is or how it ended, what it planned for each tenant, and samples."""
+    return await services.retention_runs.report(run_id, only_tenant)
+
+
+@router.post(f"{RUNS}/{{run_id}}/undo", response_model=RetentionReport, responses=_run_responses(404, 409, 422))
+async def undo_retention_run(
+    run_id: UUID,
+    services: ServicesOf,
+    caller: Administrator,
+    response: Response,
+    wait_seconds: Annotated[Wait, Query(description=WAIT)] = 30,
+) -> RetentionReport:
+    """Take back what a run archived, as far as it is not deleted yet. That is a run of its own."""
+    undone = await services.retention.undo(run_id, caller.rights.tenant_id, caller.name, wait_seconds)
+    return _answer(undone, response)
+
+
+@router.get(POLICY, response_model=TenantRetention, responses=error_responses(404, 422), dependencies=[Administers])
+async def get_retention_policy(tenant_id: TenantInPath, services: ServicesOf) -> TenantRetention:
+    """What holds for a tenant, and what of it is its own."""
+    return await services.retention_policies.get(tenant_id)
+
+
+@router.put(
+    POLICY,
+    response_model=TenantRetention,
+    responses=error_responses(400, 404, 413, 422),
+    dependencies=[Administers],
+)
+async def put_retention_policy(tenant_id: TenantInPath, own: TenantPolicy, services: ServicesOf) -> TenantRetention:
+    """Give a tenant a policy of its own, in the place of the one that it had."""
+    return await services.retention_policies.put(tenant_id, own)
+
+
+@router.delete(POLICY, status_code=204, responses=error_responses(404, 422), dependencies=[Administers])
+async def delete_retention_policy(tenant_id: TenantInPath, services: ServicesOf) -> None:
+    """Have the service's settings hold for a tenant again."""
+    await services.retention_policies.delete(tenant_id)
+
+
+def _answer(report: RetentionReport, response: Response) -> RetentionReport:
+    response.status_code = 202 if report.status is RunStatus.RUNNING else 200
+    return report
