@@ -262,7 +262,7 @@ class RetentionSettings(BaseSettings):
     keep_newest: int = Field(default=0, ge=0, le=1_000_000)
     schedule_seconds: float | None = Field(default=None, ge=1, allow_inf_nan=False)
     batch_size: int = Field(default=100, ge=1, le=5_000)
-    pause_factor: float = Field(default=2.0, ge=0, le=100)
+    pause_factor: float = Field(default=4.0, ge=0, le=100)
 
 
 @dataclass(frozen=True)
