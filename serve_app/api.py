@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from serve_app.auth import Authentication
 from serve_app.http_errors import add_error_handlers
 from serve_app.middleware import BodyLimit, RequestContext
-from serve_app.routes import admin, conversations, keys, memory, messages
+from serve_app.routes import admin, conversations, erasures, keys, memory, messages
 from serve_app.services import Services
 
 DESCRIPTION = """
@@ -35,7 +35,7 @@ def create_app(services: Services, *, answers_request_id: bool = True) -> FastAP
     app.add_middleware(BodyLimit, most=services.http.request_max_bytes)
     app.add_middleware(Authentication, keyring=services.keyring)
     app.add_middleware(RequestContext, answers_id=answers_request_id)
-    for resource in (messages, memory, conversations, admin, keys):
+    for resource in (messages, memory, conversations, admin, keys, erasures):
         app.include_router(resource.router)
     return app
 

@@ -17,6 +17,7 @@ from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
+from deployments.storage.erasure import ErasureRepository
 from deployments.storage.messages import Draft, MessageRepository
 from deployments.storage.schema import check
 from deployments.storage.usage import QuotaGate, UsageRepository
@@ -41,6 +42,7 @@ class Services:
     search: Callable[[Search], Awaitable[SearchAnswer]]
     assemble: Callable[[Context], Awaitable[ContextAnswer]]
     usage: UsageRepository
+    erasures: ErasureRepository
 
 
 def create_services(
@@ -74,6 +76,7 @@ def create_services(
         # Apart from the searches: a context takes longer, and is not to hold up those that would wait with it.
         assemble=_together(assemble_many, capacity.search),
         usage=UsageRepository(database, settings.quotas),
+        erasures=ErasureRepository(database),
     )
 
 

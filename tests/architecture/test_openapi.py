@@ -11,7 +11,7 @@ from serve_app.api import create_app
 from serve_app.services import Services
 
 Json = dict[str, Any]
-SERVICES = Services(HttpSettings(), *[None] * 9)  # type: ignore[arg-type]
+SERVICES = Services(HttpSettings(), *[None] * 10)  # type: ignore[arg-type]
 NO_BODY = {"204"}
 
 

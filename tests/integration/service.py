@@ -22,6 +22,7 @@ from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
+from deployments.storage.erasure import ErasureRepository
 from deployments.storage.recent_turns import RecentTurnRepository
 from serve_app.api import create_app
 from serve_app.keyring import Keyring
@@ -45,6 +46,7 @@ class Service:
     settings: Settings
     keys: ApiKeyRepository
     keyring: Keyring
+    erasures: ErasureRepository
 
     async def embed_all(self) -> None:
         """Work until nothing is due."""
@@ -84,4 +86,4 @@ def create_service(settings: Settings, provider: EmbeddingProvider) -> Service:
     services = create_services(settings, sizes.ingress, database, engine.search_many, contexts.assemble_many, probe)
     transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://service")
-    return Service(client, worker, jobs, database, settings, services.keys, services.keyring)
+    return Service(client, worker, jobs, database, settings, services.keys, services.keyring, services.erasures)

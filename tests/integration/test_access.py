@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from deployments.key_schemas import KeyScope
 from deployments.key_text import make_key
 from deployments.settings import HttpSettings, Settings
+from deployments.storage.erasure import ErasureOrder
 from serve_app.api import create_app
 from serve_app.auth import OPEN_PATHS
 from serve_app.services import Services
@@ -37,6 +38,11 @@ async def stored_message(service: Service) -> str:
 async def stored_key(service: Service) -> str:
     """The id of a key of acme that allows what each administrator's does, so that they may rotate it."""
     return str((await make(service, "acme", ADMIN)).id)
+
+
+async def erased_tenant(service: Service) -> str:
+    """The receipt of an erasure of acme, which left its keys."""
+    return str((await service.erasures.erase(ErasureOrder("acme", "a test", revoke_keys=False))).id)
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,8 @@ TABLE = {
     "DELETE /v1/admin/keys/{key_id}": Access(ADMIN, 204, 404, makes=stored_key),
     "POST /v1/admin/keys/{key_id}/rotate": Access(ADMIN, 201, 404, body={}, makes=stored_key),
     "GET /v1/admin/tenants/{tenant_id}/usage": Access(ADMIN, 200, 403),
+    "DELETE /v1/admin/tenants/{tenant_id}": Access(ADMIN, 200, 403),
+    "GET /v1/admin/tenants/{tenant_id}/erasure": Access(ADMIN, 200, 403, makes=erased_tenant),
     "GET /v1/admin/health": OPEN,
     "GET /v1/admin/readiness": OPEN,
     "GET /v1/admin/liveness": OPEN,
@@ -84,7 +92,7 @@ TABLE = {
 
 
 def specification() -> Json:
-    app: FastAPI = create_app(Services(HttpSettings(), *[None] * 9))  # type: ignore[arg-type]
+    app: FastAPI = create_app(Services(HttpSettings(), *[None] * 10))  # type: ignore[arg-type]
     return app.openapi()
 
 
