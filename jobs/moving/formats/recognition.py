@@ -11,7 +11,8 @@ from jobs.moving.formats.turns import LeftOut, Place, Turn
 from jobs.moving.records import Record
 
 OWN = FORMAT
-FOREIGN: dict[str, ModuleType] = {module.NAME: module for module in (openai_chat, langchain, mem0)}
+# A memory may have a role as a chat's message does: the first that fits is taken.
+FOREIGN: dict[str, ModuleType] = {module.NAME: module for module in (mem0, langchain, openai_chat)}
 NAMES = (OWN, *FOREIGN)
 
 

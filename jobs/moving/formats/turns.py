@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from deployments.schemas import Role
+from pydantic import TypeAdapter
+
+from deployments.schemas import PastTime, Role
 
 MILLISECONDS_FROM = 1e11
 ROLES = {
@@ -20,6 +22,8 @@ ROLES = {
 }
 TEXT_PARTS = {"text", "input_text", "output_text"}
 CONVERSATION_FIELDS = ("conversation_id", "thread_id", "session_id", "id")
+_past_time: TypeAdapter[datetime] = TypeAdapter(PastTime)
+
 TIME_FIELDS = ("created_at", "timestamp", "created", "create_time")
 
 
@@ -143,12 +147,17 @@ def time_of(fields: Mapping[str, Any]) -> datetime | None:
 
 
 def _to_time(value: Any) -> datetime:
+    """A time that a message may have: what was said tomorrow, or before 1970, is a mistake of the source."""
     try:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value / 1000 if value > MILLISECONDS_FROM else value, UTC)
-        when = datetime.fromisoformat(value)
+        return _past_time.validate_python(_parsed_time(value))
     except (TypeError, ValueError, OverflowError, OSError):
         raise ValueError(f"its time {str(value)[:40]!r} is none") from None
+
+
+def _parsed_time(value: Any) -> datetime:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return datetime.fromtimestamp(value / 1000 if value > MILLISECONDS_FROM else value, UTC)
+    when = datetime.fromisoformat(value)
     return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
