@@ -6,19 +6,23 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from alembic import command
 
 from deployments.erasure_schemas import ErasureStatus
 from deployments.key_schemas import KeyScope
 from deployments.settings import Settings
 from deployments.storage.embedding_jobs import Result
 from deployments.storage.erasure import BATCH, ErasureOrder
+from deployments.storage.schema import upgrade
 from tests.integration.calls import error_of, found, message, store, store_many
 from tests.integration.failing import Slow
 from tests.integration.keys import make, sent
 from tests.integration.many_messages import alike
+from tests.integration.postgres import PostgresServer
 from tests.integration.recount import execute, recounted
 from tests.integration.service import Service
 from tests.integration.test_leases import worker_with
+from tests.integration.test_schema import config_for, fetch
 
 ACME = {"tenant_id": "acme"}
 # A table that holds something of a tenant is erased with it, or it is said here why not.
@@ -294,3 +298,22 @@ async def test_the_order_of_the_command_line_has_no_deadline(service: Service, s
 
     assert erasure.status is ErasureStatus.COMPLETED
     assert sum(heard) == BATCH + 1
+
+
+ANSWERED = """
+    INSERT INTO idempotency_keys (tenant_id, key, fingerprint, answer)
+    SELECT 'acme', 'k', '', jsonb_build_object('id', gen_random_uuid(), 'content', 'what was said')
+"""
+
+
+def test_answers_whose_messages_are_gone_are_forgotten_by_the_upgrade(postgres: PostgresServer) -> None:
+    url = postgres.create(template="template1")
+    command.upgrade(config_for(url), "0005")
+    fetch(url, f"{ANSWERED} RETURNING 1")
+
+    upgrade(url)
+    assert fetch(url, "SELECT answer FROM idempotency_keys") == ["null"]
+
+    command.downgrade(config_for(url), "0005")
+    assert fetch(url, "SELECT key FROM idempotency_keys") == []
+    postgres.drop(url)
