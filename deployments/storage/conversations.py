@@ -5,7 +5,7 @@ from datetime import datetime
 from deployments.errors import NotFoundError
 from deployments.schemas import Conversation
 from deployments.storage.database import Database
-from deployments.storage.erasure import BATCH
+from deployments.storage.erasure import BATCH, MOST_TERMS
 from deployments.storage.named_queries import load_queries
 from deployments.storage.rows import to_conversation
 
@@ -50,6 +50,7 @@ class ConversationRepository:
                     after=position[0],
                     after_id=position[1],
                     limit=BATCH,
+                    most_terms=MOST_TERMS,
                 )
             deleted += row["messages"]
             position = (row["created_at"], row["id"])

@@ -15,6 +15,7 @@ from deployments.storage.named_queries import load_queries
 
 # How many messages a transaction erases: it holds the locks of their terms' counts for so long.
 BATCH = 500
+MOST_TERMS = 100_000
 NOTHING = {"messages": 0, "vectors": 0, "pending_embeddings": 0, "idempotency_keys": 0, "revoked_keys": 0}
 
 Counts = Mapping[str, int]
@@ -160,6 +161,7 @@ class _Work:
             after=after and after["created_at"],
             after_id=after and after["id"],
             limit=BATCH,
+            most_terms=MOST_TERMS,
         )
         return dict(row)
 

@@ -12,7 +12,7 @@ from jobs.moving.formats.turns import LeftOut
 from jobs.moving.records import RecordFile
 
 BATCH = 500
-BATCH_CHARACTERS = 4_000_000
+BATCH_CHARACTERS = 1_000_000
 ENDINGS = {".gz", ".jsonl", ".ndjson", ".json"}
 
 

@@ -317,3 +317,14 @@ def test_answers_whose_messages_are_gone_are_forgotten_by_the_upgrade(postgres: 
     command.downgrade(config_for(url), "0005")
     assert fetch(url, "SELECT key FROM idempotency_keys") == []
     postgres.drop(url)
+
+
+async def test_fewer_long_messages_go_together(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the counts of their terms that a transaction holds locks of."""
+    await execute(service, alike("acme", "apples and pears", 10))
+    async with service.database.connection() as connection:
+        terms = await connection.fetchval("SELECT max(term_count) FROM messages")
+    monkeypatch.setattr("deployments.storage.erasure.MOST_TERMS", 3 * terms)
+
+    assert (await erase(service, wait_seconds=0))["messages"] == 3
+    assert (await erase(service))["messages"] == 10

@@ -20,15 +20,21 @@ ORDER BY started_at DESC, id DESC
 LIMIT 1;
 
 -- name: erase_messages^
--- The next messages behind a position, of a tenant or of one conversation. The jobs are locked before the messages, and
+-- The next messages behind a position, of a tenant or of one conversation; fewer where they are long, since it is their
+-- terms that take the time. The jobs are locked before the messages, and
 -- in one order, as the workers do. What was answered when a message was stored goes with it; that its idempotency key
 -- was used stays, so that a late retry does not store it again.
-WITH doomed AS MATERIALIZED (
-    SELECT id, created_at FROM messages
-    WHERE tenant_id = :tenant_id AND (:conversation_id::text IS NULL OR conversation_id = :conversation_id)
-      AND (:after::timestamptz IS NULL OR (created_at, id) > (:after, :after_id::uuid))
-    ORDER BY created_at, id
-    LIMIT :limit
+WITH next AS MATERIALIZED (
+    SELECT id, created_at, sum(term_count) OVER (ORDER BY created_at, id) - term_count AS terms_before
+    FROM (
+        SELECT id, created_at, term_count FROM messages
+        WHERE tenant_id = :tenant_id AND (:conversation_id::text IS NULL OR conversation_id = :conversation_id)
+          AND (:after::timestamptz IS NULL OR (created_at, id) > (:after, :after_id::uuid))
+        ORDER BY created_at, id
+        LIMIT :limit
+    ) AS m
+), doomed AS MATERIALIZED (
+    SELECT id, created_at FROM next WHERE terms_before < :most_terms
 ), jobs AS MATERIALIZED (
     SELECT message_id, failed FROM embedding_jobs WHERE message_id = ANY(ARRAY(SELECT id FROM doomed))
     ORDER BY message_id FOR UPDATE
