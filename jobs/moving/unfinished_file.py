@@ -4,6 +4,7 @@ Each part is a gzip member of its own, so that what a killed process left can be
 header comes first, but what it says is known last: its place is kept, uncompressed and of one length.
 """
 
+import fcntl
 import gzip
 import os
 from contextlib import suppress
@@ -38,15 +39,18 @@ class UnfinishedFile:
     """Beside the file that it will be: `NAME.partial`, and `NAME.progress` with what of it is whole."""
 
     def __init__(self, path: Path, tenant_id: str, *, with_vectors: bool) -> None:
-        """Raises `MovingInputError` where the file exists already or cannot be written."""
-        if path.exists():
-            raise MovingInputError(f"{path} exists already: remove it, or choose another name")
+        """Raises `MovingInputError` where the file exists already, cannot be written, or is being written."""
         self._path = path
         self._partial = path.with_name(f"{path.name}.partial")
         self._progress = path.with_name(f"{path.name}.progress")
         self._tenant_id = tenant_id
         self._with_vectors = with_vectors
         self._file = self._open()
+        try:
+            self._check_ours()
+        except MovingInputError:
+            self._file.close()
+            raise
         self.written = self._left_by_another()
 
     def begin(self) -> None:
@@ -91,11 +95,24 @@ class UnfinishedFile:
         self._file.close()
 
     def _open(self) -> BinaryIO:
+        self._refuse_existing()
         try:
             descriptor = os.open(self._partial, os.O_RDWR | os.O_CREAT, PRIVATE)
         except OSError as error:
             raise MovingInputError(f"{self._partial} cannot be written: {error.strerror}") from None
         return os.fdopen(descriptor, "r+b")
+
+    def _check_ours(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise MovingInputError(f"{self._partial} is being written by another export") from None
+        # It may have been finished, and so renamed, while it was opened here.
+        self._refuse_existing()
+
+    def _refuse_existing(self) -> None:
+        if self._path.exists():
+            raise MovingInputError(f"{self._path} exists already: remove it, or choose another name")
 
     def _left_by_another(self) -> Written | None:
         """What an export of the same that was cut off has written."""

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.paths import ROOT
 Json = dict[str, Any]
 # How many messages go together, so that a few are many parts.
 SMALL = 20
+COUNT = 40
 VECTOR = "(SELECT array_agg(random() - 0.5 + 0 * (n + d)) FROM generate_series(1, 256) AS d)::real[]"
 # Everything that a message can be: pending, failed and embedded, archived, named, odd in its text, its time and its
 # metadata, scored by hand; several of one moment, which only their ids put into order.
@@ -124,3 +126,15 @@ sys.exit(main(sys.argv[1:]))
         check=False,
     )
     assert done.returncode == -9, done.stderr
+
+
+def summary(capsys: pytest.CaptureFixture[str]) -> tuple[int, int, int]:
+    fields = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return fields["stored"], fields["present"], fields["refused"]
+
+
+def in_a_thread(url: str, statement: str) -> None:
+    """Run a statement where an event loop runs already."""
+    thread = threading.Thread(target=execute, args=(url, statement))
+    thread.start()
+    thread.join()

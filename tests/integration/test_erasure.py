@@ -191,14 +191,25 @@ async def test_a_search_that_was_under_way_leaves_nothing(service: Service) -> N
     assert await left_of(service, "acme") == {}
 
 
+async def waits_for_a_lock(service: Service) -> None:
+    """Until somebody does."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    async with asyncio.timeout(20), service.database.connection() as connection:
+        while not await connection.fetchval(waiting):  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.01)
+
+
 async def test_an_erasure_waits_for_none_but_those_it_must(service: Service) -> None:
     """Another tenant's writes go on while a batch of this one is held open."""
     await store(service)
+    await service.embed_all()
     async with service.database.transaction() as connection:
         await connection.execute("SELECT * FROM messages WHERE tenant_id = 'acme' FOR UPDATE")
         waiting = asyncio.create_task(erase(service))
+        await waits_for_a_lock(service)
         await store(service, "pear", tenant_id="globex")
-        await service.jobs.counts()
+        await service.embed_all()
+        assert await found(service, "pear", tenant_id="globex") == ["pear"]
         assert not waiting.done()
     assert (await waiting)["messages"] == 1
 
