@@ -55,7 +55,7 @@ class LetsAnyoneIn:
 
 
 async def answer_to(error: Exception) -> httpx.Response:
-    none = Services(HttpSettings(), *[None] * 9)  # type: ignore[arg-type]
+    none = Services(HttpSettings(), *[None] * 10)  # type: ignore[arg-type]
     services = replace(none, messages=Broken(error), keyring=LetsAnyoneIn())  # type: ignore[arg-type]
     transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
