@@ -61,7 +61,7 @@ class ErasureRepository:
         async with self._database.connection() as connection:
             row = await self._queries.latest_erasure(connection, tenant_id=tenant_id, conversation_id=conversation_id)
         if row is None:
-            raise NotFoundError("Nothing of this tenant was ever erased as a whole.")
+            raise NotFoundError("There is no receipt of an erasure.")
         return _to_erasure(row)
 
     async def erase(
