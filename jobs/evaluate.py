@@ -18,12 +18,14 @@ from jobs.evaluation.dataset import asked_of
 from jobs.evaluation.errors import EvaluationInputError
 from jobs.evaluation.formats.recognition import read_datasets
 from jobs.evaluation.metrics import METRICS
-from jobs.evaluation.progress import progress_on_stderr
 from jobs.evaluation.report.writing import make_directory, write_report
 from jobs.evaluation.results import PERCENT, Evaluation
 from jobs.evaluation.running import Plan, evaluate
 from jobs.evaluation.table import write_tables
-from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK, complain, log_to_stderr, stop_politely
+from jobs.process import log_to_stderr, stop_politely
+from jobs.progress import progress_on_stderr
+
+OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(options)
     except (ConfigurationError, EvaluationInputError) as error:
-        return complain(error.message, MISUSED)
+        _complain(error.message)
+        return MISUSED
     except MemoryLayerError as error:
-        return complain(error.message, FAILED)
+        _complain(error.message)
+        return FAILED
     except KeyboardInterrupt:
-        return complain("interrupted: nothing is left of what was stored", INTERRUPTED)
+        _complain("interrupted: nothing is left of what was stored")
+        return INTERRUPTED
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -74,7 +79,9 @@ def _held_against(bars: Sequence[Bar], evaluation: Evaluation) -> int:
         for bar in bars
         if (found := dataset.configurations[0].metrics[bar.metric].value) < bar.least
     ]
-    return complain("; ".join(below), FAILED) if below else OK
+    if below:
+        _complain("; ".join(below))
+    return FAILED if below else OK
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -123,6 +130,10 @@ def _bar(text: str) -> Bar:
     if not 0 <= bar.least <= PERCENT:
         raise argparse.ArgumentTypeError(f"{least!r} is no percentage")
     return bar
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"error: {text}\n")
 
 
 if __name__ == "__main__":

@@ -24,13 +24,14 @@ from deployments.storage.database import Database, PoolSize
 from deployments.storage.erasure import ErasureOrder, ErasureRepository
 from deployments.storage.schema import database_url, prepare
 from deployments.storage.usage import UsageRepository
-from jobs.evaluation.progress import progress_on_stderr
 from jobs.moving.arriving import Wishes
 from jobs.moving.errors import MovingInputError
 from jobs.moving.exporting import Export, export_tenant
 from jobs.moving.formats.recognition import NAMES
 from jobs.moving.importing import import_file
-from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK, complain, log_to_stderr, stop_politely
+from jobs.process import log_to_stderr, stop_politely
+from jobs.progress import progress_on_stderr
+from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK, complain
 
 Command = Callable[[argparse.Namespace, Settings, Database], Awaitable[int]]
 

@@ -1,38 +1,11 @@
-"""What jobs share towards the terminal: complaints in one line, logs beside the output, a polite end."""
+"""How a job says that it failed: one line, and the status that it exits with."""
 
-import logging
-import signal
 import sys
-
-import structlog
 
 OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 
 def complain(text: str, status: int) -> int:
-    """Write one line of error; returns the status to exit with."""
+    """Write one line of error; returns the status."""
     sys.stderr.write(f"error: {text}\n")
     return status
-
-
-def stop_politely() -> None:
-    """Have SIGTERM, which `ray job stop` sends, end all in the same way as Ctrl-C: nothing is left then either."""
-    # Ray blocks SIGINT in the processes of its jobs, and shells have those that they put behind ignore it.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-
-
-def log_to_stderr() -> None:
-    """Warnings and worse, in plain lines."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.dev.ConsoleRenderer(
-                colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
-            ),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )

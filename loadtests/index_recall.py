@@ -23,7 +23,7 @@ from deployments.settings import Settings
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.scratch import scratch_database, scratch_server, settle
 from jobs.evaluation.errors import EvaluationFailedError
-from jobs.evaluation.progress import Progress, progress_on_stderr
+from jobs.progress import Progress, progress_on_stderr
 from loadtests.environment import use_the_services_database
 from loadtests.index_recall_chart import draw
 from loadtests.index_recall_memory import LargeMemory, dealt, other_tenants

@@ -12,7 +12,7 @@ from deployments.embedding.document import document_text
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.scoring.importance import importance
 from deployments.storage.database import Database
-from jobs.evaluation.progress import Advance
+from jobs.progress import Advance
 
 AT_ONCE = 2_000
 # The tenants that the one under test shares its database with: these sizes, and one that has the rest.

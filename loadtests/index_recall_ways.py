@@ -12,7 +12,7 @@ from deployments.search_schemas import SearchRequest
 from deployments.settings import Settings
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.database import SESSION, Connection, Database
-from jobs.evaluation.progress import Advance
+from jobs.progress import Advance
 from loadtests.client import percentile
 
 FIRST = 10

@@ -7,7 +7,7 @@ from time import perf_counter
 from jobs.evaluation.dataset import Question
 from jobs.evaluation.memory.protocol import Memory
 from jobs.evaluation.metrics import DEPTH
-from jobs.evaluation.progress import Progress
+from jobs.progress import Progress
 
 WARM_UP = 10
 

@@ -18,8 +18,8 @@ from jobs.evaluation.intervals import CONFIDENCE_PERCENT, RESAMPLES
 from jobs.evaluation.memory.in_process import memories_in_process, scratch_settings
 from jobs.evaluation.memory.over_http import http_client, memories_over_http
 from jobs.evaluation.memory.protocol import Memory
-from jobs.evaluation.progress import Progress
 from jobs.evaluation.results import ConfigurationUsed, DatasetResult, Evaluation, Labelled, compare
+from jobs.progress import Progress
 
 IN_PROCESS = "in process"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from deployments.moving_schemas import Header, VectorSpace
 from deployments.storage.database import Database
 from deployments.storage.snapshots import TenantSnapshot, tenant_snapshot
-from jobs.evaluation.progress import Progress
 from jobs.moving.unfinished_file import UnfinishedFile
+from jobs.progress import Progress
 
 
 @dataclass(frozen=True)

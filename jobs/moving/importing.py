@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.storage.arrivals import Arrival, ArrivalRepository
-from jobs.evaluation.progress import Advance, Progress
 from jobs.moving.arriving import Arriving, Wishes, read_delivery
 from jobs.moving.errors import DamagedFileError
 from jobs.moving.formats.turns import LeftOut
 from jobs.moving.records import RecordFile
+from jobs.progress import Advance, Progress
 
 BATCH = 500
 BATCH_CHARACTERS = 1_000_000

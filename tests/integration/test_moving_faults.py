@@ -18,10 +18,10 @@ from deployments.settings import Settings
 from deployments.storage.arrivals import ArrivalRepository
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.snapshots import Reached
-from jobs.evaluation.progress import ProgressLines
 from jobs.moving.arriving import Wishes
 from jobs.moving.importing import import_file
 from jobs.moving.unfinished_file import UnfinishedFile
+from jobs.progress import ProgressLines
 from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK
 from tests.integration.moving import (
     COUNT,

@@ -7,9 +7,9 @@ import pytest
 
 from jobs.evaluation.configurations import read_configurations
 from jobs.evaluation.formats.recognition import read_datasets
-from jobs.evaluation.progress import progress_on_stderr
 from jobs.evaluation.results import Evaluation
 from jobs.evaluation.running import Plan, evaluate
+from jobs.progress import progress_on_stderr
 
 DATA = sorted(Path(__file__).parent.glob("*.jsonl"))
 QUESTIONS = 140

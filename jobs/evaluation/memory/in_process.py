@@ -26,7 +26,7 @@ from jobs.evaluation.configurations import Configuration
 from jobs.evaluation.dataset import LabelledMessage, Tenant
 from jobs.evaluation.errors import EvaluationFailedError
 from jobs.evaluation.memory.protocol import Memory
-from jobs.evaluation.progress import Advance, Progress
+from jobs.progress import Advance, Progress
 
 EMBEDDED_AT_ONCE = 128
 POLL_SECONDS = 0.2

@@ -20,7 +20,7 @@ from jobs.evaluation.configurations import Configuration
 from jobs.evaluation.dataset import LabelledMessage, Tenant
 from jobs.evaluation.errors import EvaluationFailedError
 from jobs.evaluation.memory.protocol import Memory
-from jobs.evaluation.progress import Advance, Progress
+from jobs.progress import Advance, Progress
 
 STORED_AT_ONCE = 200
 # Below the service's default limit of 16 MiB for a body, whatever the characters take in UTF-8.

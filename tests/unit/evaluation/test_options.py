@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.evaluate import main
-from jobs.terminal import MISUSED
+from jobs.evaluate import MISUSED, main
 from tests.unit.evaluation.samples import message, question, write_lines
 
 

@@ -10,7 +10,7 @@ from jobs.evaluation.dataset import LabelledMessage, Tenant
 from jobs.evaluation.errors import EvaluationFailedError
 from jobs.evaluation.formats.labelling import labelled
 from jobs.evaluation.memory.over_http import STORED_AT_ONCE, batches, http_client, memories_over_http
-from jobs.evaluation.progress import ProgressLines
+from jobs.progress import ProgressLines
 from tests.unit.evaluation.samples import message
 
 ID = "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10"

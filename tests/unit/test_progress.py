@@ -4,7 +4,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from jobs.evaluation.progress import ProgressBars, ProgressLines
+from jobs.progress import ProgressBars, ProgressLines
 
 
 def test_lines_come_at_the_beginning_every_few_seconds_and_at_the_end() -> None:
