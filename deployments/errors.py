@@ -145,3 +145,9 @@ class EmbeddingRejectedError(EmbeddingError):
     """The provider refuses these very texts: trying again would change nothing."""
 
     code = "embedding_rejected"
+
+
+class IdTakenError(MemoryLayerError):
+    """Messages that come from elsewhere have ids that are another tenant's here."""
+
+    code = "id_taken"

@@ -59,6 +59,7 @@ def _split(value: object) -> object:
 
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+SHARE_OF_REQUEST = 0.8
 ANY_ORIGIN = "*"
 # A statement ends by its request's own limit first: that one is answered 504.
 CANCELLATION_GRACE_SECONDS = 5.0
@@ -78,6 +79,11 @@ class HttpSettings(BaseSettings):
     request_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     allowed_origins: CommaSeparated = ()
     trusted_proxies: CommaSeparated = ()
+
+    @property
+    def longest_wait_seconds(self) -> float:
+        """How long a request may wait for work that goes on without it, and still be answered in time."""
+        return SHARE_OF_REQUEST * self.request_timeout_seconds
 
     @field_validator("allowed_origins")
     @classmethod

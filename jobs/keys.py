@@ -18,8 +18,7 @@ from deployments.settings import Settings
 from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.schema import database_url, prepare
-
-FAILED, MISUSED = 1, 2
+from jobs.terminal import FAILED, MISUSED, complain
 
 Command = Callable[[ApiKeyRepository], Awaitable[None]]
 
@@ -33,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prepare(settings)
         asyncio.run(_with_repository(settings, _command(options)))
     except (ConfigurationError, InvalidRequestError) as error:
-        return _complain(error.message, MISUSED)
+        return complain(error.message, MISUSED)
     except MemoryLayerError as error:
-        return _complain(error.message, FAILED)
+        return complain(error.message, FAILED)
     return 0
 
 
@@ -107,11 +106,6 @@ async def _with_repository(settings: Settings, command: Command) -> None:
         await command(ApiKeyRepository(database))
     finally:
         await database.close()
-
-
-def _complain(message: str, status: int) -> int:
-    sys.stderr.write(f"error: {message}\n")
-    return status
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from serve_app.http_errors import add_error_handlers
 from serve_app.middleware import BodyLimit, RequestContext
 from serve_app.rate_limits import AddressLimits, CallerLimits
 from serve_app.request_timeout import RequestTimeout
-from serve_app.routes import admin, conversations, keys, memory, messages, retention
+from serve_app.routes import admin, conversations, erasures, keys, memory, messages, retention
 from serve_app.security_headers import SecurityHeaders
 from serve_app.services import Services
 
@@ -54,7 +54,8 @@ def create_app(services: Services, *, answers_request_id: bool = True, behind_ha
     add_error_handlers(app)
     _add_middleware(app, services, answers_request_id=answers_request_id, behind_haproxy=behind_haproxy)
     add_documentation(app)
-    for resource in (messages, memory, conversations, admin, keys, retention):
+    # The erasures come last: their path of a tenant would take in others below it.
+    for resource in (messages, memory, conversations, admin, keys, retention, erasures):
         app.include_router(resource.router)
     return app
 

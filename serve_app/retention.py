@@ -16,7 +16,6 @@ logger = structlog.get_logger(__name__)
 SubmitRun = Callable[[UUID], Awaitable[None]]
 
 POLL_SECONDS = 0.25
-SHARE_OF_REQUEST = 0.8
 # A job needs some seconds to start, and says that it works with every batch.
 STALE_SECONDS = 60.0
 MOST_BETWEEN_LOOKS_SECONDS = 15.0
@@ -25,14 +24,14 @@ MOST_BETWEEN_LOOKS_SECONDS = 15.0
 class RetentionDesk:
     """Takes requests. A run that is in the ledger is done sooner or later, whatever becomes of its job."""
 
-    def __init__(self, runs: RetentionRunRepository, submit: SubmitRun, request_seconds: float) -> None:
+    def __init__(self, runs: RetentionRunRepository, submit: SubmitRun, longest_wait_seconds: float) -> None:
         """`submit`: have a job take up a run. Raises `MemoryLayerError` where it cannot.
 
-        `request_seconds`: what a request may take. One that waited for longer would end as a timeout, without its run.
+        `longest_wait_seconds`: however long a request wants to wait.
         """
         self._runs = runs
         self._submit = submit
-        self._longest_wait = SHARE_OF_REQUEST * request_seconds
+        self._longest_wait = longest_wait_seconds
         self._handing_over: set[asyncio.Task[None]] = set()
 
     async def start(self, request: RetentionRequest, requested_by: str) -> RetentionReport:

@@ -18,6 +18,7 @@ from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
+from deployments.storage.erasure import ErasureRepository
 from deployments.storage.messages import Draft, MessageRepository
 from deployments.storage.retention_policies import RetentionPolicyRepository, default_policy
 from deployments.storage.retention_runs import RetentionRunRepository
@@ -50,6 +51,7 @@ class Services:
     retention_runs: RetentionRunRepository
     retention_policies: RetentionPolicyRepository
     retention_watch: RetentionWatch
+    erasures: ErasureRepository
 
 
 def create_services(
@@ -91,10 +93,11 @@ def create_services(
         assemble=_together(assemble_many, capacity.search),
         usage=UsageRepository(database, settings.quotas),
         limiter=limiter,
-        retention=RetentionDesk(runs, submit_retention, settings.http.request_timeout_seconds),
+        retention=RetentionDesk(runs, submit_retention, settings.http.longest_wait_seconds),
         retention_runs=runs,
         retention_policies=RetentionPolicyRepository(database, policy),
         retention_watch=RetentionWatch(runs, submit_retention, settings.retention.schedule_seconds),
+        erasures=ErasureRepository(database),
     )
 
 

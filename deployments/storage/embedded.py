@@ -5,9 +5,11 @@ it takes any process that has the number in a stale `postmaster.pid` for a runni
 repeat after a reboot and in containers), leaves a half-made data directory behind when it is killed
 in `initdb`, and opens every parent directory for reading when it runs as root.
 
-`python -m deployments.storage.embedded` stops the server of MEMORY_DATA_DIR.
+`python -m deployments.storage.embedded` stops the server of MEMORY_DATA_DIR; with `url` behind it, it starts the server
+and says its URL; with `programs`, where pg_dump, psql and the others are.
 """
 
+import argparse
 import contextlib
 import fcntl
 import hashlib
@@ -20,9 +22,10 @@ import shlex
 import shutil
 import stat
 import subprocess  # nosec B404
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -333,5 +336,20 @@ def _last_line(text: str) -> str:
     return next((line for line in reversed(text.splitlines()) if line.strip()), "no reason given")
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deployments.storage.embedded", description="The embedded Postgres."
+    )
+    parser.add_argument("command", nargs="?", choices=["stop", "url", "programs"], default="stop")
+    command = parser.parse_args(arguments).command
+    if command == "programs":
+        sys.stdout.write(f"{_programs()}\n")
+    elif command == "url":
+        sys.stdout.write(f"{ensure_running(RuntimeSettings().data_dir)}\n")
+    else:
+        stop(RuntimeSettings().data_dir)
+
+
 if __name__ == "__main__":
-    stop(RuntimeSettings().data_dir)
+    main()

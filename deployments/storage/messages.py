@@ -21,6 +21,7 @@ from deployments.storage.usage import QuotaGate
 Row: TypeAlias = dict[str, Any]
 
 IDEMPOTENCY_HOURS = 24
+FORGOTTEN = "null"
 PURGED_WITH_EACH_KEY = 10
 
 
@@ -93,7 +94,8 @@ class MessageRepository:
     async def store_once(self, new: Draft, key: str, body: bytes) -> Message:
         """Store a message unless `key` was used before; then return what was answered the first time.
 
-        `body` is what the client asked for: another body under the same key raises `IdempotencyConflictError`.
+        `body` is what the client asked for: another body under the same key raises `IdempotencyConflictError`, and
+        so does a message that has been deleted since.
         """
         fingerprint = hashlib.sha256(body).digest()
         tenant_id = new.message.tenant_id
@@ -116,6 +118,8 @@ class MessageRepository:
             first = await self._keys.get_answer(connection, tenant_id=tenant_id, key=key)
         if first["fingerprint"] != fingerprint:
             raise IdempotencyConflictError("This Idempotency-Key was used before with another body.")
+        if first["answer"] == FORGOTTEN:
+            raise IdempotencyConflictError("What was stored under this Idempotency-Key has been deleted since.")
         return Message.model_validate_json(first["answer"])
 
     async def get(self, message_id: UUID, tenant_id: str | None = None) -> Message:

@@ -79,8 +79,8 @@ def test_every_error_says_what_it_means(error: type[MemoryLayerError]) -> None:
     assert inspect.getdoc(error) not in {None, inspect.getdoc(error.__base__)}
 
 
-# Raised before there is anyone to answer, or only as a base of others.
-NEVER_SENT = {"internal_error", "configuration_error", "embedding_error"}
+# Raised before there is anyone to answer, by jobs alone, or only as a base of others.
+NEVER_SENT = {"internal_error", "configuration_error", "embedding_error", "id_taken"}
 
 
 @pytest.mark.parametrize("error", [error for error in errors() if error.__module__.startswith("deployments.")])

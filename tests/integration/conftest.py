@@ -10,6 +10,8 @@ import structlog
 from deployments.embedding.providers.local import LocalProvider
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.settings import Settings
+from jobs.terminal import OK
+from tests.integration.moving import COUNT, fill, in_small_parts, run
 from tests.integration.postgres import SPACE, PostgresServer, fast_directory
 from tests.integration.service import Service, create_service
 
@@ -61,3 +63,28 @@ async def service(settings: Settings, provider: EmbeddingProvider) -> AsyncItera
     await service.client.aclose()
     await service.database.close()
     await provider.close()
+
+
+@pytest.fixture
+def here(database_url: str, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The database that is moved from; commands run in a folder without `.env`, a few messages at a time."""
+    monkeypatch.chdir(tmp_path)
+    in_small_parts(monkeypatch)
+    return database_url
+
+
+@pytest.fixture
+def there(postgres: PostgresServer) -> Iterator[str]:
+    """The database that is moved to."""
+    url = postgres.create()
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture
+def exported(here: str, tmp_path: Path) -> Path:
+    """Acme in a file."""
+    fill(here, COUNT)
+    path = tmp_path / "acme.jsonl.gz"
+    assert run("export", "acme", path) == OK
+    return path

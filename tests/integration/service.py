@@ -26,6 +26,7 @@ from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
+from deployments.storage.erasure import ErasureRepository
 from deployments.storage.recent_turns import RecentTurnRepository
 from serve_app.api import create_app
 from serve_app.keyring import Keyring
@@ -52,6 +53,7 @@ class Service:
     keyring: Keyring
     app: FastAPI
     retention: RetentionJobs
+    erasures: ErasureRepository
 
     async def embed_all(self) -> None:
         """Work until nothing is due."""
@@ -109,4 +111,6 @@ def create_service(
     app = create_app(services)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://service")
-    return Service(client, worker, jobs, database, settings, services.keys, services.keyring, app, retention)
+    return Service(
+        client, worker, jobs, database, settings, services.keys, services.keyring, app, retention, services.erasures
+    )

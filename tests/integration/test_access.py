@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from deployments.key_schemas import KeyScope
 from deployments.key_text import make_key
 from deployments.settings import Settings
+from deployments.storage.erasure import ErasureOrder
 from serve_app.api import create_app
 from serve_app.auth import OPEN_PATHS
 from tests.bare_services import bare_services
@@ -43,6 +44,11 @@ async def stored_key(service: Service) -> str:
 async def stored_run(service: Service) -> str:
     """The id of a run for acme that is over."""
     return str(await finished_run(service.settings, tenant_id="acme", dry_run=False))
+
+
+async def erased_tenant(service: Service) -> str:
+    """The receipt of an erasure of acme, which left its keys."""
+    return str((await service.erasures.erase(ErasureOrder("acme", "a test", revoke_keys=False))).id)
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,8 @@ TABLE = {
     "GET /v1/admin/tenants/{tenant_id}/retention": Access(ADMIN, 200, 403),
     "PUT /v1/admin/tenants/{tenant_id}/retention": Access(ADMIN, 200, 403, body={"exempt": True}),
     "DELETE /v1/admin/tenants/{tenant_id}/retention": Access(ADMIN, 204, 403),
+    "DELETE /v1/admin/tenants/{tenant_id}": Access(ADMIN, 200, 403),
+    "GET /v1/admin/tenants/{tenant_id}/erasure": Access(ADMIN, 200, 403, makes=erased_tenant),
     "GET /v1/admin/health": OPEN,
     "GET /v1/admin/readiness": OPEN,
     "GET /v1/admin/liveness": OPEN,

@@ -67,7 +67,7 @@ async def test_a_wait_ends_before_its_request_would(busy: Service) -> None:
     busy.retention.held_up = True
 
     async with retention_of(busy.settings) as (runs, _), asyncio.timeout(40):
-        desk = RetentionDesk(runs, busy.retention.submit, request_seconds=0.5)
+        desk = RetentionDesk(runs, busy.retention.submit, longest_wait_seconds=0.4)
         report = await desk.start(RetentionRequest(dry_run=False, wait_seconds=50), "root")
 
     assert report.status is RunStatus.RUNNING

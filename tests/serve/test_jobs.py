@@ -1,7 +1,7 @@
 """Ray jobs, submitted to the cluster that `make serve` starts."""
 
+import gzip
 import json
-import subprocess
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,20 +19,20 @@ DEADLINE_SECONDS = 60
 AGENT_MISSING = "No available agent"
 
 
-def run_job(cluster: LaunchedService, *command: str) -> "subprocess.CompletedProcess[str]":
-    """A job that came to its end. Ray starts what takes jobs after everything else."""
+def run(cluster: LaunchedService, module: str, *arguments: str) -> str:
+    """What a job prints that succeeds. Ray starts what takes jobs after everything else."""
+    command = ("python", "-m", module, *arguments)
     deadline = time.monotonic() + DEADLINE_SECONDS
     while AGENT_MISSING in (done := cluster.run_job(*command)).stderr and time.monotonic() < deadline:
         time.sleep(1)
-    return done
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 def test_an_evaluation_runs_as_a_ray_job(cluster: LaunchedService, tmp_path: Path) -> None:
-    command = ("python", "-m", "jobs.evaluate", "tests/retrieval/garden-shop.jsonl", "--out", str(tmp_path))
-    done = run_job(cluster, *command)
+    output = run(cluster, "jobs.evaluate", "tests/retrieval/garden-shop.jsonl", "--out", str(tmp_path))
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "recall@10" in done.stdout + done.stderr
+    assert "recall@10" in output
     (dataset,) = json.loads((tmp_path / "results.json").read_text())["datasets"]
     assert dataset["questions"] == 26
     assert (tmp_path / "report.html").exists()
@@ -71,12 +71,11 @@ def test_retention_runs_as_a_job_of_ray_and_is_undone_by_another(client: httpx.C
 
 
 def test_a_dry_run_of_retention_is_submitted_by_hand(cluster: LaunchedService, client: httpx.Client) -> None:
-    done = run_job(cluster, "python", "-m", "jobs.retention", "--dry-run")
+    output = run(cluster, "jobs.retention", "--dry-run")
 
-    assert done.returncode == 0, done.stdout + done.stderr
     (newest,) = client.get("/v1/admin/retention/runs", params={"limit": 1}).json()["items"]
     assert (newest["requested_by"], newest["dry_run"], newest["status"]) == ("job", True, "completed")
-    assert newest["run_id"] in done.stdout
+    assert newest["run_id"] in output
 
 
 def test_the_schedule_ran_once_for_all_replicas(client: httpx.Client) -> None:
@@ -86,3 +85,15 @@ def test_the_schedule_ran_once_for_all_replicas(client: httpx.Client) -> None:
 
     wait_until(lambda: bool(scheduled()) and scheduled()[0]["status"] == "completed")
     assert len(scheduled()) == 1
+
+
+def test_a_tenant_is_taken_in_and_moved_by_ray_jobs(cluster: LaunchedService, tmp_path: Path) -> None:
+    log, moved = tmp_path / "log.jsonl", tmp_path / "moved.jsonl.gz"
+    log.write_text('{"messages": [{"role": "user", "content": "Ana moved to Lisbon."}]}\n')
+
+    run(cluster, "jobs.tenants", "import", str(log), "--tenant", "moving")
+    run(cluster, "jobs.tenants", "export", "moving", str(moved))
+
+    assert json.loads(gzip.decompress(moved.read_bytes()).splitlines()[1])["content"] == "Ana moved to Lisbon."
+    listed = cluster.request("/v1/messages?tenant_id=moving")["items"]
+    assert [each["content"] for each in listed] == ["Ana moved to Lisbon."]

@@ -63,10 +63,16 @@ UPDATE messages SET embedding = NULL, importance = NULL, embedding_status = 'pen
 WHERE id = :id AND tenant_id = :tenant_id;
 
 -- name: delete_message$
+-- What was answered when it was stored goes with it; that its idempotency key was used stays.
 WITH job AS (
     SELECT message_id FROM embedding_jobs WHERE message_id = :id FOR UPDATE
+), deleted AS (
+    DELETE FROM messages m
+    WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id)
+      AND (SELECT count(*) FROM job) >= 0
+    RETURNING m.id, m.tenant_id
+), forgotten AS (
+    UPDATE idempotency_keys k SET answer = 'null'
+    FROM deleted WHERE k.answer ->> 'id' = deleted.id::text AND k.tenant_id = deleted.tenant_id
 )
-DELETE FROM messages m
-WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id)
-  AND (SELECT count(*) FROM job) >= 0
-RETURNING m.id;
+SELECT id FROM deleted;

@@ -1,0 +1,83 @@
+"""Messages on their way from one installation to another: a header, and a line for each message."""
+
+from base64 import b64decode
+from datetime import datetime
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+
+from deployments.schemas import EmbeddingStatus, Identifier, NewMessage, PastTime, Share, Time, Value, storable
+
+FORMAT: Literal["ai-memory-layer"] = "ai-memory-layer"
+VERSION: Literal[1] = 1
+BYTES_PER_NUMBER = 2
+
+
+class VectorSpace(Value):
+    """What the vectors of a file can be compared with. The provider is told to people; the rest must be equal."""
+
+    provider: str
+    model: str
+    dimensions: Annotated[int, Field(ge=1)]
+
+
+class Header(Value):
+    """The first line of a file. Its counts are those of the lines behind it: fewer tell of a file that was cut off.
+
+    `space`: None where the file holds no vectors.
+    """
+
+    format: Literal["ai-memory-layer"] = FORMAT
+    version: Literal[1] = VERSION
+    tenant_id: Identifier
+    exported_at: AwareDatetime
+    space: VectorSpace | None
+    messages: Annotated[int, Field(ge=0)]
+    vectors: Annotated[int, Field(ge=0)]
+
+
+class MovedMessage(NewMessage):
+    """A message with all that is known of it, held to the bounds of one that is stored over the API.
+
+    `embedding`: base64 of the vector's numbers, each of 16 bits, the lower byte first.
+    """
+
+    id: UUID
+    created_at: PastTime
+    updated_at: Time
+    importance: Share | None = None
+    archived: bool = False
+    archived_at: Time | None = None
+    embedding_status: EmbeddingStatus = EmbeddingStatus.PENDING
+    embedding: str | None = None
+    embedding_error: Annotated[str, AfterValidator(storable)] | None = None
+
+    @model_validator(mode="after")
+    def _has_a_vector_where_it_says_so(self) -> Self:
+        if self.embedding is not None and self.embedding_status is not EmbeddingStatus.COMPLETED:
+            raise ValueError("embedding must be null unless embedding_status is completed")
+        return self
+
+    def without_vector(self) -> Self:
+        """The same, to be embedded again; what had failed stays so."""
+        if self.embedding_status is not EmbeddingStatus.COMPLETED:
+            return self
+        return self.model_copy(update={"embedding": None, "embedding_status": EmbeddingStatus.PENDING})
+
+    def packed_vector(self, dimensions: int) -> bytes | None:
+        """The vector's bytes. Raises `ValueError` where it is no base64 or has other dimensions."""
+        if self.embedding is None:
+            return None
+        packed = b64decode(self.embedding, validate=True)
+        if len(packed) != BYTES_PER_NUMBER * dimensions:
+            raise ValueError(f"embedding has not {dimensions} dimensions")
+        return packed
+
+
+class SnapshotCounts(Value):
+    """What a tenant had at the moment of a snapshot."""
+
+    taken_at: datetime
+    messages: int
+    vectors: int

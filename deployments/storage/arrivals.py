@@ -1,0 +1,92 @@
+"""Messages that come from elsewhere, with all that was known of them there."""
+
+from collections.abc import Sequence, Set
+from enum import Enum, auto
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import numpy as np
+import orjson
+from pgvector import HalfVector
+
+from deployments.errors import IdTakenError, InvalidRequestError
+from deployments.moving_schemas import MovedMessage
+from deployments.storage.database import Connection, Database
+from deployments.storage.named_queries import load_queries
+
+
+class Arrival(Enum):
+    """What became of a message: it is there now, or was there before and stays as it is."""
+
+    STORED = auto()
+    PRESENT = auto()
+
+
+Outcome: TypeAlias = Arrival | InvalidRequestError
+
+
+class ArrivalRepository:
+    """Takes messages in under the ids that they bring, each once however often it comes. Quotas hold nothing back."""
+
+    def __init__(self, database: Database, language: str, dimensions: int) -> None:
+        """`language`: as for `MessageRepository`. `dimensions`: of the vectors that are kept here."""
+        self._database = database
+        self._language = language
+        self._dimensions = dimensions
+        self._queries = load_queries("moving")
+        self._jobs = load_queries("embedding_jobs")
+
+    async def take_in(self, tenant_id: str, messages: Sequence[MovedMessage]) -> list[Outcome]:
+        """Store what is not there yet, in one transaction; what cannot be stored fails alone.
+
+        Raises `IdTakenError`, `DatabaseUnavailableError`, `OverloadedError`.
+        """
+        try:
+            return await self._take_in(tenant_id, messages)
+        except InvalidRequestError as error:
+            if len(messages) == 1:
+                return [error]
+            return [outcome for each in messages for outcome in await self.take_in(tenant_id, [each])]
+
+    async def _take_in(self, tenant_id: str, messages: Sequence[MovedMessage]) -> list[Outcome]:
+        new = {each.id: each for each in reversed(messages)}
+        async with self._database.transaction() as connection:
+            rows = self._queries.take_in_messages(
+                connection, tenant_id=tenant_id, language=self._language, **self._columns(list(new.values()))
+            )
+            stored = {row["id"]: row["stored"] async for row in rows}
+            await self._check_owner(connection, tenant_id, new.keys() - stored.keys())
+            await self._jobs.announce_jobs(connection)
+        # Of those that came twice the first is stored.
+        return [Arrival.STORED if stored.pop(each.id, False) else Arrival.PRESENT for each in messages]
+
+    async def _check_owner(self, connection: Connection, tenant_id: str, unknown: Set[UUID]) -> None:
+        """What was neither stored nor seen came in at the same moment, or is another tenant's."""
+        if not unknown:
+            return
+        present = await self._queries.count_present(connection, tenant_id=tenant_id, ids=list(unknown))
+        if present < len(unknown):
+            raise IdTakenError("Messages of another tenant have the same ids here.")
+
+    def _columns(self, messages: Sequence[MovedMessage]) -> dict[str, list[Any]]:
+        return {
+            "ids": [m.id for m in messages],
+            "conversation_ids": [m.conversation_id for m in messages],
+            "roles": [m.role for m in messages],
+            "names": [m.name for m in messages],
+            "contents": [m.content for m in messages],
+            "metadatas": [orjson.dumps(m.metadata).decode() for m in messages],
+            "importances": [m.importance for m in messages],
+            "overrides": [m.importance_override for m in messages],
+            "embeddings": [self._vector(m) for m in messages],
+            "statuses": [m.embedding_status for m in messages],
+            "errors": [m.embedding_error for m in messages],
+            "archiveds": [m.archived for m in messages],
+            "archived_ats": [m.archived_at for m in messages],
+            "created_ats": [m.created_at for m in messages],
+            "updated_ats": [m.updated_at for m in messages],
+        }
+
+    def _vector(self, message: MovedMessage) -> HalfVector | None:
+        packed = message.packed_vector(self._dimensions)
+        return None if packed is None else HalfVector(np.frombuffer(packed, dtype="<f2"))

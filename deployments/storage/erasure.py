@@ -1,0 +1,192 @@
+"""Erasing all that is known of a tenant, or of one of its conversations."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from uuid_utils.compat import uuid7
+
+from deployments.erasure_schemas import Erasure, ErasureStatus
+from deployments.errors import NotFoundError
+from deployments.storage.database import Connection, Database
+from deployments.storage.named_queries import load_queries
+
+# How many messages a transaction erases: it holds the locks of their terms' counts for so long.
+BATCH = 500
+MOST_TERMS = 100_000
+PLANNED_BATCH = 5_000
+NOTHING = {"messages": 0, "vectors": 0, "pending_embeddings": 0, "idempotency_keys": 0, "revoked_keys": 0}
+
+Counts = Mapping[str, int]
+
+
+def _unheard(_: int) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class ErasureOrder:
+    """What to erase. No conversation: everything of the tenant.
+
+    `revoke_keys`: the API keys that are bound to the tenant too, where all of it is erased. `spared`: the prefix of the
+    one that is revoked last, so that whoever asks with it can ask again.
+    """
+
+    tenant_id: str
+    requested_by: str
+    conversation_id: str | None = None
+    revoke_keys: bool = True
+    spared: str | None = None
+
+    @property
+    def whole_tenant(self) -> bool:
+        """Whether nothing of the tenant is to stay."""
+        return self.conversation_id is None
+
+
+class ErasureRepository:
+    """Erases in short transactions, each of which is noted in the receipt.
+
+    Killed at any moment, what is left is erased by whoever asks again. Errors of every method:
+    `DatabaseUnavailableError`, `OverloadedError`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._queries = load_queries("erasure")
+
+    async def latest(self, tenant_id: str, conversation_id: str | None = None) -> Erasure:
+        """The last receipt of a tenant, or of one of its conversations. Raises `NotFoundError`."""
+        async with self._database.connection() as connection:
+            row = await self._queries.latest_erasure(connection, tenant_id=tenant_id, conversation_id=conversation_id)
+        if row is None:
+            raise NotFoundError("There is no receipt of an erasure.")
+        return _to_erasure(row)
+
+    async def erase(
+        self, order: ErasureOrder, until: float | None = None, erased: Callable[[int], None] = _unheard
+    ) -> Erasure:
+        """Erase until nothing is left, or until the time `until` of the monotonic clock: then it is unfinished.
+
+        What was stored before this is called is gone once it is completed; what is stored meanwhile may stay.
+        `erased` hears how many more messages are gone.
+        """
+        async with self._database.connection() as connection:
+            row = await self._queries.begin_erasure(
+                connection,
+                id=uuid7(),
+                tenant_id=order.tenant_id,
+                conversation_id=order.conversation_id,
+                requested_by=order.requested_by,
+            )
+        work = _Work(self._database, self._queries, order, _to_erasure(row))
+        for step in (work.revoke_keys, work.erase_messages, work.erase_idempotency_keys, work.erase_planned):
+            if not await step(until, erased):
+                return await work.receipt()
+        await work.finish()
+        return await work.receipt()
+
+
+class _Work:
+    """One erasure under way. Each step says whether it came to its end before the time was over."""
+
+    def __init__(self, database: Database, queries: Any, order: ErasureOrder, erasure: Erasure) -> None:
+        self._database = database
+        self._queries = queries
+        self._order = order
+        self._id = erasure.id
+
+    async def receipt(self) -> Erasure:
+        async with self._database.transaction() as connection:
+            return _to_erasure(await self._queries.lock_erasure(connection, id=self._id))
+
+    async def revoke_keys(self, _until: float | None, _erased: Callable[[int], None]) -> bool:
+        """First: who holds one could store again what is being erased."""
+        if self._order.whole_tenant and self._order.revoke_keys:
+            await self._in_turn(lambda connection: self._revoke(connection, self._order.spared))
+        return True
+
+    async def erase_messages(self, until: float | None, erased: Callable[[int], None]) -> bool:
+        """From the oldest on; then from the beginning again, until there is none."""
+        position: Mapping[str, Any] | None = None
+        while True:
+            counts = await self._in_turn(partial(self._erase_batch, after=position))
+            if counts is None or (counts["id"] is None and position is None):
+                return True
+            erased(counts["messages"])
+            position = counts if counts["id"] is not None else None
+            if _is_over(until):
+                return False
+
+    async def erase_idempotency_keys(self, until: float | None, _erased: Callable[[int], None]) -> bool:
+        while self._order.whole_tenant:
+            counts = await self._in_turn(self._erase_keys)
+            if counts is None or not counts["keys"]:
+                break
+            if _is_over(until):
+                return False
+        return True
+
+    async def erase_planned(self, until: float | None, _erased: Callable[[int], None]) -> bool:
+        while self._order.whole_tenant and await self._in_turn(self._erase_planned_batch):
+            if _is_over(until):
+                return False
+        return True
+
+    async def finish(self) -> None:
+        async def last(connection: Connection) -> Counts:
+            await self._queries.erase_empty_statistics(connection, tenant_id=self._order.tenant_id)
+            if self._order.whole_tenant:
+                await self._queries.erase_retention_policy(connection, tenant_id=self._order.tenant_id)
+            await self._queries.finish_erasure(connection, id=self._id)
+            if self._order.whole_tenant and self._order.revoke_keys:
+                return await self._revoke(connection, None)
+            return {}
+
+        await self._in_turn(last)
+
+    async def _in_turn(self, do: Callable[[Connection], Any]) -> Any:
+        """One transaction, noted in the receipt; None where another has finished the erasure meanwhile."""
+        async with self._database.transaction() as connection:
+            row = await self._queries.lock_erasure(connection, id=self._id)
+            if row["finished_at"] is not None:
+                return None
+            counts = await do(connection)
+            noted = {name: counts.get(name, 0) for name in NOTHING}
+            await self._queries.add_to_erasure(connection, id=self._id, **noted)
+            return counts
+
+    async def _revoke(self, connection: Connection, spared: str | None) -> Counts:
+        revoked = await self._queries.revoke_keys_of_tenant(connection, tenant_id=self._order.tenant_id, spared=spared)
+        return {"revoked_keys": revoked}
+
+    async def _erase_batch(self, connection: Connection, after: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        row = await self._queries.erase_messages(
+            connection,
+            tenant_id=self._order.tenant_id,
+            conversation_id=self._order.conversation_id,
+            after=after and after["created_at"],
+            after_id=after and after["id"],
+            limit=BATCH,
+            most_terms=MOST_TERMS,
+        )
+        return dict(row)
+
+    async def _erase_keys(self, connection: Connection) -> Counts:
+        row = await self._queries.erase_idempotency_keys(connection, tenant_id=self._order.tenant_id, limit=BATCH)
+        return dict(row)
+
+    async def _erase_planned_batch(self, connection: Connection) -> Counts:
+        gone = await self._queries.erase_planned(connection, tenant_id=self._order.tenant_id, limit=PLANNED_BATCH)
+        return {"planned": gone} if gone else {}
+
+
+def _is_over(until: float | None) -> bool:
+    return until is not None and monotonic() >= until
+
+
+def _to_erasure(row: Mapping[str, Any]) -> Erasure:
+    status = ErasureStatus.UNFINISHED if row["finished_at"] is None else ErasureStatus.COMPLETED
+    return Erasure(**row, status=status)

@@ -1,0 +1,51 @@
+-- name: count_snapshot^
+SELECT now() AS taken_at, count(*) AS messages, count(embedding) AS vectors FROM messages WHERE tenant_id = :tenant_id;
+
+-- name: read_snapshot
+-- Oldest first, from the position of the last message before. What `mark` is made of changes whenever the row does.
+SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.importance, m.importance_override, m.archived,
+       m.archived_at, m.embedding_status, j.last_error AS embedding_error, m.created_at, m.updated_at,
+       CASE WHEN :with_vectors THEN m.embedding END AS embedding,
+       hashtextextended(concat(m.id, m.xmin, j.last_error), 0) AS mark
+FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
+WHERE m.tenant_id = :tenant_id
+  AND (:after::timestamptz IS NULL OR (m.created_at, m.id) > (:after, :after_id::uuid))
+ORDER BY m.created_at, m.id
+LIMIT :limit;
+
+-- name: marks_until^
+-- The marks of all up to a position, added up: equal as long as none of them was changed, deleted or put between.
+SELECT count(*) AS messages, coalesce(sum(hashtextextended(concat(m.id, m.xmin, j.last_error), 0)), 0)::text AS marks
+FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
+WHERE m.tenant_id = :tenant_id AND (m.created_at, m.id) <= (:until, :until_id::uuid);
+
+-- name: take_in_messages
+-- What is there already stays as it is. What has no vector yet waits for one; what had failed is kept for a retry.
+WITH input AS (
+    SELECT * FROM unnest(
+        :ids::uuid[], :conversation_ids::text[], :roles::text[], :names::text[], :contents::text[], :metadatas::text[],
+        :importances::float8[], :overrides::float8[], :embeddings::halfvec[], :statuses::text[], :errors::text[],
+        :archiveds::boolean[], :archived_ats::timestamptz[], :created_ats::timestamptz[], :updated_ats::timestamptz[]
+    ) AS t(id, conversation_id, role, name, content, metadata, importance, importance_override, embedding, status,
+           error, archived, archived_at, created_at, updated_at)
+), present AS MATERIALIZED (
+    SELECT id FROM messages WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid[])
+), stored AS (
+    INSERT INTO messages (id, tenant_id, conversation_id, role, name, content, metadata, importance,
+                          importance_override, embedding, embedding_status, archived, archived_at, created_at, updated_at,
+                          terms)
+    SELECT id, :tenant_id, conversation_id, role, name, content, metadata::jsonb, importance, importance_override,
+           embedding, status, archived, archived_at, created_at, updated_at,
+           message_terms(:language::regconfig, name, content, created_at)
+    FROM input WHERE id NOT IN (SELECT id FROM present)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+), waiting AS (
+    INSERT INTO embedding_jobs (message_id, tenant_id, bytes, failed, last_error)
+    SELECT id, :tenant_id, octet_length(content), status = 'failed', error
+    FROM input JOIN stored USING (id) WHERE status <> 'completed'
+)
+SELECT id, true AS stored FROM stored UNION ALL SELECT id, false FROM present;
+
+-- name: count_present$
+SELECT count(*) FROM messages WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid[]);

@@ -1,0 +1,67 @@
+"""A tenant into a file."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deployments.moving_schemas import Header, VectorSpace
+from deployments.storage.database import Database
+from deployments.storage.snapshots import TenantSnapshot, tenant_snapshot
+from jobs.moving.unfinished_file import UnfinishedFile
+from jobs.progress import Progress
+
+
+@dataclass(frozen=True)
+class Export:
+    """What to export, and where to. `space`: what the vectors belong to; None leaves them out."""
+
+    tenant_id: str
+    path: Path
+    space: VectorSpace | None
+
+
+async def export_tenant(database: Database, export: Export, progress: Progress, say: Callable[[str], None]) -> Header:
+    """Write all that a tenant has at one moment; returns the file's header.
+
+    What an export that was cut off has written is kept, as long as nothing of it was changed or deleted since: so the
+    file is of one moment all the same. `say` hears whether it is. Raises `MovingInputError`,
+    `DatabaseUnavailableError`.
+    """
+    file = UnfinishedFile(export.path, export.tenant_id, with_vectors=export.space is not None)
+    try:
+        async with tenant_snapshot(database, export.tenant_id) as snapshot:
+            await _go_on(file, snapshot, say)
+            header = await _write(file, snapshot, export, progress)
+    finally:
+        file.close()
+    return header
+
+
+async def _go_on(file: UnfinishedFile, snapshot: TenantSnapshot, say: Callable[[str], None]) -> None:
+    if file.written is None:
+        file.begin()
+    elif await snapshot.holds_what_was_read(file.written.reached):
+        say(f"Going on after {file.written.reached.messages:,} messages that were exported before.")
+        file.go_on(file.written)
+    else:
+        say("What was exported before has changed since: beginning again.")
+        file.begin()
+
+
+async def _write(file: UnfinishedFile, snapshot: TenantSnapshot, export: Export, progress: Progress) -> Header:
+    counts = await snapshot.counts()
+    reached = file.written.reached if file.written else None
+    with progress.step(f"exporting {export.tenant_id}", counts.messages) as advance:
+        advance(reached.messages if reached else 0)
+        async for page in snapshot.pages(reached, with_vectors=export.space is not None):
+            file.append(page.lines, page.vectors, page.reached)
+            advance(len(page.lines))
+    header = Header(
+        tenant_id=export.tenant_id,
+        exported_at=counts.taken_at,
+        space=export.space,
+        messages=counts.messages,
+        vectors=file.written.vectors if file.written else 0,
+    )
+    file.finish(header.model_dump_json().encode())
+    return header

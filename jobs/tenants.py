@@ -1,0 +1,147 @@
+"""Exports a tenant, imports it or what others wrote, and erases it: `python -m jobs.tenants --help`.
+
+Formats, and what stays as it is: docs/moving.md.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import orjson
+from dotenv import load_dotenv
+from pydantic import TypeAdapter, ValidationError
+
+from deployments.embedding.providers.registry import embedding_space
+from deployments.errors import ConfigurationError, IdTakenError, MemoryLayerError
+from deployments.moving_schemas import VectorSpace
+from deployments.schemas import Identifier
+from deployments.settings import Settings
+from deployments.storage.arrivals import ArrivalRepository
+from deployments.storage.conversations import ConversationRepository
+from deployments.storage.database import Database, PoolSize
+from deployments.storage.erasure import ErasureOrder, ErasureRepository
+from deployments.storage.schema import database_url, prepare
+from deployments.storage.usage import UsageRepository
+from jobs.moving.arriving import Wishes
+from jobs.moving.errors import MovingInputError
+from jobs.moving.exporting import Export, export_tenant
+from jobs.moving.formats.recognition import NAMES
+from jobs.moving.importing import import_file
+from jobs.process import log_to_stderr, stop_politely
+from jobs.progress import progress_on_stderr
+from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK, complain
+
+Command = Callable[[argparse.Namespace, Settings, Database], Awaitable[int]]
+
+_identifier = TypeAdapter(Identifier)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Export, import or erase, on the settings' database.
+
+    Returns 0; 1 if it failed or could not take everything; 2 if what is asked makes no sense; 130 if interrupted.
+    """
+    options = _options(arguments)
+    load_dotenv(Path.cwd() / ".env", override=False)
+    try:
+        settings = Settings.load()
+        prepare(settings)
+        return asyncio.run(_run(options, settings))
+    except (ConfigurationError, MovingInputError) as error:
+        return complain(error.message, MISUSED)
+    except IdTakenError as error:
+        return complain(f"{error.message} --new-ids gives the copies ids of their own", MISUSED)
+    except MemoryLayerError as error:
+        return complain(error.message, FAILED)
+    except KeyboardInterrupt:
+        return complain("interrupted: the same command goes on", INTERRUPTED)
+
+
+async def _run(options: argparse.Namespace, settings: Settings) -> int:
+    command: Command = options.run
+    database = Database(database_url(settings), settings.database, PoolSize(kept=0, most=1))
+    try:
+        return await command(options, settings, database)
+    finally:
+        await database.close()
+
+
+async def _export(options: argparse.Namespace, settings: Settings, database: Database) -> int:
+    space = None if options.without_vectors else _space(settings)
+    export = Export(options.tenant, options.file, space)
+    header = await export_tenant(database, export, progress_on_stderr(), _say)
+    sys.stdout.write(f"{header.model_dump_json()}\n")
+    return OK
+
+
+async def _import(options: argparse.Namespace, settings: Settings, database: Database) -> int:
+    space = _space(settings)
+    wishes = Wishes(space, options.tenant, options.format, options.without_vectors, options.new_ids)
+    repository = ArrivalRepository(database, settings.search.language, space.dimensions)
+    imported = await import_file(repository, options.file, wishes, progress_on_stderr(), _say)
+    sys.stdout.write(f"{orjson.dumps(imported).decode()}\n")
+    return FAILED if imported.refused else OK
+
+
+async def _erase(options: argparse.Namespace, settings: Settings, database: Database) -> int:
+    if options.conversation is None:
+        count = (await UsageRepository(database, settings.quotas).get(options.tenant)).messages
+        what = options.tenant
+    else:
+        conversation = await ConversationRepository(database).get(options.tenant, options.conversation)
+        count, what = conversation.messages, f"{options.tenant}'s conversation {options.conversation}"
+    if not options.yes:
+        raise MovingInputError(f"{count:,} messages of {what} would be erased: --yes erases them")
+    order = ErasureOrder(options.tenant, "job", options.conversation, revoke_keys=not options.keep_keys)
+    with progress_on_stderr().step(f"erasing {what}", count) as advance:
+        erasure = await ErasureRepository(database).erase(order, erased=advance)
+    sys.stdout.write(f"{erasure.model_dump_json()}\n")
+    return OK
+
+
+def _space(settings: Settings) -> VectorSpace:
+    space = embedding_space(settings)
+    return VectorSpace(provider=settings.embedding.provider, model=space.model, dimensions=space.dimensions)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m jobs.tenants", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    export = commands.add_parser("export", help="write all messages of a tenant into a gzipped file")
+    export.set_defaults(run=_export)
+    export.add_argument("tenant", type=_named)
+    export.add_argument("file", type=Path, help="what to write, as in acme.jsonl.gz; must not exist")
+    export.add_argument("--without-vectors", action="store_true", help="a smaller file, to be embedded again")
+    arrive = commands.add_parser("import", help="store what a file holds and is not there yet")
+    arrive.set_defaults(run=_import)
+    arrive.add_argument("file", type=Path, help="JSON Lines or a JSON document, gzipped or not")
+    arrive.add_argument("--tenant", type=_named, help="whose they are to be (default: whose they were)")
+    arrive.add_argument("--format", choices=NAMES, help="default: what the first line tells")
+    arrive.add_argument("--without-vectors", action="store_true", help="have the messages embedded again")
+    arrive.add_argument("--new-ids", action="store_true", help="for a copy beside the original, of another tenant")
+    erase = commands.add_parser("erase", help="erase all that is known of a tenant; prints a receipt")
+    erase.set_defaults(run=_erase)
+    erase.add_argument("tenant", type=_named)
+    erase.add_argument("--conversation", type=_named, help="only this one")
+    erase.add_argument("--keep-keys", action="store_true", help="do not revoke the tenant's API keys")
+    erase.add_argument("--yes", action="store_true", help="do it: without this it only counts")
+    return parser.parse_args(arguments)
+
+
+def _named(text: str) -> str:
+    try:
+        return _identifier.validate_python(text)
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(error.errors()[0]["msg"]) from None
+
+
+if __name__ == "__main__":
+    log_to_stderr()
+    stop_politely()
+    sys.exit(main())

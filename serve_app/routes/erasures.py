@@ -1,0 +1,77 @@
+"""Erasing a tenant, or one of its conversations, with a receipt."""
+
+from time import monotonic
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Query, Response
+
+from deployments.erasure_schemas import Erasure, ErasureStatus
+from deployments.schemas import Flag, Identifier, TenantInPath
+from deployments.storage.erasure import ErasureOrder
+from serve_app.auth import Administers, Administrator
+from serve_app.http_errors import error_responses
+from serve_app.rate_limits import TenantLimited
+from serve_app.routes.dependencies import ServicesOf
+
+logger = structlog.get_logger(__name__)
+
+router = APIRouter(prefix="/v1/admin/tenants", tags=["admin"], route_class=TenantLimited)
+
+MAX_WAIT_SECONDS = 50.0
+WAIT = "How long to erase; at most four fifths of what a request may take."
+
+OfConversation = Annotated[Identifier | None, Query(description="Only this conversation. Left out: everything.")]
+
+
+# Before the one below, whose path may hold slashes as tenants' names may.
+@router.get(
+    "/{tenant_id:path}/erasure",
+    response_model=Erasure,
+    responses=error_responses(404, 422),
+    dependencies=[Administers],
+)
+async def latest_erasure(
+    tenant_id: TenantInPath, services: ServicesOf, conversation_id: OfConversation = None
+) -> Erasure:
+    """The last receipt of a tenant, or of one of its conversations."""
+    return await services.erasures.latest(tenant_id, conversation_id)
+
+
+@router.delete(
+    "/{tenant_id:path}",
+    response_model=Erasure,
+    responses={
+        **error_responses(404, 422),
+        202: {"model": Erasure, "description": "Not all is gone yet: ask again, and it goes on."},
+    },
+)
+async def erase_tenant(
+    tenant_id: TenantInPath,
+    services: ServicesOf,
+    caller: Administrator,
+    response: Response,
+    conversation_id: OfConversation = None,
+    keep_keys: Annotated[Flag, Query(description="Leave the tenant's API keys as they are.")] = False,
+    wait_seconds: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description=WAIT)] = 20.0,
+) -> Erasure:
+    """Erase all that is known of a tenant: messages, vectors, statistics, what waits, kept answers; revoke its keys.
+
+    Whatever was stored before is gone when the status is `completed`. Where that takes longer than `wait_seconds` the
+    answer is 202, and asking again goes on with the same receipt.
+    """
+    order = ErasureOrder(tenant_id, caller.name, conversation_id, revoke_keys=not keep_keys, spared=caller.name)
+    erasure = await services.erasures.erase(
+        order, until=monotonic() + min(wait_seconds, services.http.longest_wait_seconds)
+    )
+    if erasure.status is ErasureStatus.UNFINISHED:
+        response.status_code = 202
+    logger.info(
+        "tenant_erased",
+        erasure_id=str(erasure.id),
+        tenant_id=tenant_id,
+        status=erasure.status,
+        messages=erasure.messages,
+        by=caller.name,
+    )
+    return erasure

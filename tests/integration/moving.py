@@ -1,0 +1,140 @@
+"""What the tests of moving share: a tenant with everything in it, and the command."""
+
+import asyncio
+import gzip
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from deployments.storage import erasure, snapshots
+from jobs.moving import importing
+from jobs.tenants import main
+from tests.integration.many_messages import alike
+from tests.paths import ROOT
+
+Json = dict[str, Any]
+# How many messages go together, so that a few are many parts.
+SMALL = 20
+COUNT = 40
+VECTOR = "(SELECT array_agg(random() - 0.5 + 0 * (n + d)) FROM generate_series(1, 256) AS d)::real[]"
+# Everything that a message can be: pending, failed and embedded, archived, named, odd in its text, its time and its
+# metadata, scored by hand; several of one moment, which only their ids put into order.
+EVERY_KIND = f"""
+    WITH rows AS (
+        SELECT gen_random_uuid() AS id, n, (ARRAY['pending', 'failed', 'completed', 'completed'])[1 + n % 4] AS status,
+               (ARRAY['user', 'assistant', 'system', 'tool'])[1 + n / 3 % 4] AS role,
+               'apples and pear' || n || E'\\n\\t"\\\\ \\u2028 Zoë 🍐' AS said,
+               timestamptz '2023-05-07 12:34:56.123456Z' + make_interval(secs => n / 5) AS said_at
+        FROM generate_series(1, $1) AS n
+    ), stored AS (
+        INSERT INTO messages (id, tenant_id, conversation_id, role, name, content, metadata, importance,
+                              importance_override, embedding, embedding_status, terms, archived, created_at, updated_at)
+        SELECT id, 'acme', 'c ' || n % 7, role, CASE WHEN n % 3 = 0 THEN 'Ana' END, said,
+               CASE WHEN n % 2 = 0 THEN '{{}}'
+                    ELSE '{{"z": 1.5, "a": [1e300, null, "é"], "big": 18446744073709551615}}' END::jsonb,
+               CASE WHEN status <> 'pending' THEN random() END, CASE WHEN n % 5 = 0 THEN 0.25 END,
+               CASE WHEN status = 'completed' THEN l2_normalize({VECTOR}::halfvec) END,
+               status, message_terms('english', CASE WHEN n % 3 = 0 THEN 'Ana' END, said, said_at),
+               n % 6 = 0, said_at, said_at + interval '1 day'
+        FROM rows
+    )
+    INSERT INTO embedding_jobs (message_id, tenant_id, bytes, failed, last_error, attempts)
+    SELECT id, 'acme', octet_length(said), status = 'failed', CASE WHEN n % 8 < 5 THEN 'away: "for now"' END, 3
+    FROM rows WHERE status <> 'completed'
+"""  # noqa: S608 - constants
+
+
+def fill(url: str, count: int) -> None:
+    """Messages of every kind for acme, and some of another tenant."""
+    execute(url, EVERY_KIND, count)
+    execute(url, alike("globex", "plums", 5))
+
+
+def in_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the next commands take a few messages at a time."""
+    monkeypatch.setattr(snapshots, "PAGE", SMALL)
+    monkeypatch.setattr(importing, "BATCH", SMALL)
+    monkeypatch.setattr(erasure, "BATCH", SMALL)
+
+
+def execute(url: str, statement: str, *parameters: object) -> list[Any]:
+    """Run a statement behind the service's back."""
+
+    async def run() -> list[Any]:
+        connection = await asyncpg.connect(url)
+        try:
+            return list(await connection.fetch(statement, *parameters))
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
+def at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the next commands work on a database."""
+    monkeypatch.setenv("MEMORY_DATABASE_URL", url)
+
+
+def run(*arguments: object) -> int:
+    """The command, in this process."""
+    return main([str(each) for each in arguments])
+
+
+def lines_of(path: Path) -> list[bytes]:
+    """A file's lines behind its header, in the order of their bytes."""
+    return sorted(gzip.decompress(path.read_bytes()).splitlines()[1:])
+
+
+def header_of(path: Path) -> Json:
+    """A file's header."""
+    header: Json = json.loads(gzip.decompress(path.read_bytes()).splitlines()[0])
+    return header
+
+
+def killed(url: str, module: str, owner: str, method: str, times: int, *arguments: object) -> None:
+    """Run the command in a process that kills itself, as hard as can be, at the end of a method's call."""
+    code = f"""
+import os, signal, sys
+import {module} as module
+import deployments.storage.erasure, deployments.storage.snapshots, jobs.moving.importing
+from jobs.tenants import main
+deployments.storage.snapshots.PAGE = jobs.moving.importing.BATCH = deployments.storage.erasure.BATCH = {SMALL}
+original, calls = module.{owner}.{method}, []
+def deadly(*given, **named):
+    calls.append(1)
+    result = original(*given, **named)
+    if len(calls) == {times}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+module.{owner}.{method} = deadly
+sys.exit(main(sys.argv[1:]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "MEMORY_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == -9, done.stderr
+
+
+def summary(capsys: pytest.CaptureFixture[str]) -> tuple[int, int, int]:
+    fields = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return fields["stored"], fields["present"], fields["refused"]
+
+
+def in_a_thread(url: str, statement: str) -> None:
+    """Run a statement where an event loop runs already."""
+    thread = threading.Thread(target=execute, args=(url, statement))
+    thread.start()
+    thread.join()
