@@ -4,15 +4,12 @@ Formats, configurations and how to read the results: docs/evaluation.md.
 """
 
 import argparse
-import logging
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import structlog
 from dotenv import load_dotenv
 
 from deployments.errors import ConfigurationError, MemoryLayerError
@@ -26,6 +23,7 @@ from jobs.evaluation.report.writing import make_directory, write_report
 from jobs.evaluation.results import PERCENT, Evaluation
 from jobs.evaluation.running import Plan, evaluate
 from jobs.evaluation.table import write_tables
+from jobs.process import log_to_stderr, stop_politely
 
 OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -134,33 +132,11 @@ def _bar(text: str) -> Bar:
     return bar
 
 
-def _stop_politely() -> None:
-    """Have SIGTERM, which `ray job stop` sends, end all in the same way as Ctrl-C: nothing is left then either."""
-    # Ray blocks SIGINT in the processes of its jobs, and shells have those that they put behind ignore it.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-
-
-def _log_to_stderr() -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.dev.ConsoleRenderer(
-                colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
-            ),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-    )
-
-
 def _complain(text: str) -> None:
     sys.stderr.write(f"error: {text}\n")
 
 
 if __name__ == "__main__":
-    _log_to_stderr()
-    _stop_politely()
+    log_to_stderr()
+    stop_politely()
     sys.exit(main())

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpx
-import numpy as np
-import numpy.typing as npt
 import yaml
 
 from deployments.capacity import Capacity
-from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, QueryVector
 from deployments.embedding.query_cache import QueryCache
+from deployments.embedding.spaces import OneSpace
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import EmbeddingError
 from deployments.scoring.importance import importance
@@ -26,6 +25,7 @@ from deployments.storage.recent_turns import RecentTurnRepository
 from serve_app.api import create_app
 from serve_app.keyring import Keyring
 from serve_app.services import create_services
+from tests.integration.postgres import SPACE
 from tests.paths import SERVE_CONFIG
 
 
@@ -64,11 +64,11 @@ def create_service(settings: Settings, provider: EmbeddingProvider) -> Service:
     database = Database(settings.database.url.get_secret_value(), settings.database, sizes.ingress.pool.size)
     cache = QueryCache(provider.embed_queries, settings.embedding.cache_size)
 
-    async def embed(text: str, request_id: str | None) -> npt.NDArray[np.float32]:
+    async def embed(text: str, request_id: str | None, space: EmbeddingSpace | None) -> QueryVector:
         (result,) = await cache.embed([text])
         if isinstance(result, EmbeddingError):
             raise result
-        return result
+        return QueryVector(SPACE, result)
 
     async def probe() -> str | None:
         try:
@@ -77,10 +77,11 @@ def create_service(settings: Settings, provider: EmbeddingProvider) -> Service:
             return error.message
         return None
 
-    engine = SearchEngine(CandidateRepository(database, settings.search, 256), embed, settings.search)
+    engine = SearchEngine(CandidateRepository(database, settings.search), embed, settings.search)
     contexts = ContextAssembler(RecentTurnRepository(database), engine.search)
     jobs = EmbeddingJobRepository(database)
-    worker = EmbeddingWorker(jobs, provider, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1)
+    embedder = OneSpace(SPACE, provider)
+    worker = EmbeddingWorker(jobs, embedder, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1)
     services = create_services(settings, sizes.ingress, database, engine.search_many, contexts.assemble_many, probe)
     transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://service")

@@ -1,0 +1,30 @@
+"""What the processes of jobs have in common with each other and not with replicas: signals, and logs for people."""
+
+import logging
+import signal
+import sys
+
+import structlog
+
+
+def stop_politely() -> None:
+    """Have SIGTERM, which `ray job stop` sends, end all in the same way as Ctrl-C: nothing is left then either."""
+    # Ray blocks SIGINT in the processes of its jobs, and shells have those that they put behind ignore it.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def log_to_stderr() -> None:
+    """Warnings and worse, without colors."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(
+                colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+            ),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
