@@ -61,7 +61,8 @@ class Filler:
 
     async def _pass(self, known: dict[UUID, Hole], advance: Callable[[int], None]) -> tuple[int, dict[UUID, Hole]]:
         """Once through all tenants. Returns how many were filled, and what was refused, now or before."""
-        filled, refused, after = 0, {}, None
+        filled, after = 0, None
+        refused: dict[UUID, Hole] = {}
         while holes := await self.repository.holes(after, self.batch):
             after = max(holes, key=lambda hole: (hole.tenant_id, hole.created_at, hole.message_id))
             fresh = [hole for hole in holes if known.get(hole.message_id) != hole]
@@ -76,7 +77,7 @@ class Filler:
         return filled, refused
 
     async def _embed(self, holes: Sequence[Hole]) -> list[tuple[Hole, Vector]]:
-        """Each with its vector; where a batch is refused, its halves for themselves, to find those that are to blame."""
+        """Each with its vector; where a batch is refused, each half for itself, to find those that are to blame."""
         if not holes:
             return []
         texts = [document_text(hole.role, hole.name, hole.content, hole.created_at) for hole in holes]

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.embedding.providers.registry import SpaceSource, create_provider, settings_for, space_source
@@ -133,8 +134,8 @@ class Run:
             refused = await filler.fill(advance)
         if len(refused) > self.options.accept_missing:
             raise ReembeddingError(
-                f"The provider refuses {len(refused)} messages, {refused[0].message_id} for one: change or delete them, "
-                f"or let them be found by words alone with --accept-missing {len(refused)}"
+                f"The provider refuses {len(refused)} messages, {refused[0].message_id} for one: change or delete "
+                f"them, or let them be found by words alone with --accept-missing {len(refused)}"
             )
         return refused
 
@@ -157,7 +158,7 @@ class Run:
             await self._hear_replicas(repository)
         # Without a step's lines: it takes a moment, or waits for whoever holds the tables.
         self.say("switching ...")
-        while await self._when_free(lambda: repository.switch(refused), filler.patience) is Outcome.HOLES:
+        while await self._when_free(partial(repository.switch, refused), filler.patience) is Outcome.HOLES:
             refused = await self._fill(repository, filler)
 
     async def _hear_replicas(self, repository: ReembeddingRepository) -> None:
