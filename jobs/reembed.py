@@ -26,10 +26,10 @@ from jobs.evaluation.running import Plan, evaluate
 from jobs.evaluation.table import write_tables
 from jobs.process import log_to_stderr, stop_politely
 from jobs.reembedding.decisions import named
-from jobs.reembedding.running import Options, Run
+from jobs.reembedding.running import PERCENT, Options, Run
 
 OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
-MOST_DIMENSIONS = 4_000
+MOST_DIMENSIONS, MOST_AT_ONCE = 4_000, 10_000
 
 Action = Callable[[Run], Coroutine[Any, Any, None]]
 
@@ -143,8 +143,8 @@ def _dimensions(text: str) -> int:
 
 
 def _batch(text: str) -> int:
-    if not 1 <= (number := _natural(text)) <= (most := 10_000):
-        raise argparse.ArgumentTypeError(f"must be from 1 to {most:,}")
+    if not 1 <= (number := _natural(text)) <= MOST_AT_ONCE:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {MOST_AT_ONCE:,}")
     return number
 
 
@@ -153,8 +153,8 @@ def _percent(text: str) -> float:
         number = float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
-    if not 0 <= number <= (most := 100):
-        raise argparse.ArgumentTypeError(f"{text!r} is no percentage up to {most}")
+    if not 0 <= number <= PERCENT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no percentage")
     return number
 
 

@@ -9,7 +9,7 @@ import yaml
 from deployments.capacity import Capacity
 from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, QueryVector
 from deployments.embedding.query_cache import QueryCache
-from deployments.embedding.spaces import OneSpace
+from deployments.embedding.spaces import OneSpace, SpaceProviders
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import EmbeddingError
 from deployments.scoring.importance import importance
@@ -21,6 +21,7 @@ from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
+from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
 from deployments.storage.recent_turns import RecentTurnRepository
 from serve_app.api import create_app
 from serve_app.keyring import Keyring
@@ -45,6 +46,7 @@ class Service:
     settings: Settings
     keys: ApiKeyRepository
     keyring: Keyring
+    spaces: "SpaceProviders | _Alone"
 
     async def embed_all(self) -> None:
         """Work until nothing is due."""
@@ -57,22 +59,25 @@ async def score(messages: Sequence[Scorable], request_ids: Sequence[str]) -> lis
     return [importance(role=m.role, content=m.content, name=m.name) for m in messages]
 
 
-def create_service(settings: Settings, provider: EmbeddingProvider) -> Service:
-    """Wire the parts together. The caller closes the client and the database."""
+def create_service(settings: Settings, provider: EmbeddingProvider | None) -> Service:
+    """Wire the parts together. The caller closes the client and the database.
+
+    No provider: those of the spaces that the database holds, as under Ray.
+    """
     sizes = capacity()
     assert settings.database.url is not None
     database = Database(settings.database.url.get_secret_value(), settings.database, sizes.ingress.pool.size)
-    cache = QueryCache(provider.embed_queries, settings.embedding.cache_size)
+    spaces = _Alone(provider, settings) if provider else SpaceProviders(EmbeddingSpaceRepository(database), settings, 4)
 
     async def embed(text: str, request_id: str | None, space: EmbeddingSpace | None) -> QueryVector:
-        (result,) = await cache.embed([text])
+        (result,) = await spaces.embed_queries([(text, space)])
         if isinstance(result, EmbeddingError):
             raise result
-        return QueryVector(SPACE, result)
+        return result
 
     async def probe() -> str | None:
         try:
-            await provider.embed_queries(["ping"])
+            await spaces.ask()
         except EmbeddingError as error:
             return error.message
         return None
@@ -80,9 +85,30 @@ def create_service(settings: Settings, provider: EmbeddingProvider) -> Service:
     engine = SearchEngine(CandidateRepository(database, settings.search), embed, settings.search)
     contexts = ContextAssembler(RecentTurnRepository(database), engine.search)
     jobs = EmbeddingJobRepository(database)
-    embedder = OneSpace(SPACE, provider)
-    worker = EmbeddingWorker(jobs, embedder, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1)
+    worker = EmbeddingWorker(jobs, spaces, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1)
     services = create_services(settings, sizes.ingress, database, engine.search_many, contexts.assemble_many, probe)
     transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://service")
-    return Service(client, worker, jobs, database, settings, services.keys, services.keyring)
+    return Service(client, worker, jobs, database, settings, services.keys, services.keyring, spaces)
+
+
+class _Alone(OneSpace):
+    """A provider that a test has made, as if it were all that there is."""
+
+    def __init__(self, provider: EmbeddingProvider, settings: Settings) -> None:
+        super().__init__(SPACE, provider)
+        self._cache = QueryCache(provider.embed_queries, settings.embedding.cache_size)
+
+    async def embed_queries(
+        self, queries: Sequence[tuple[str, EmbeddingSpace | None]]
+    ) -> list[QueryVector | EmbeddingError]:
+        """Vectors of the one space."""
+        results = await self._cache.embed([text for text, _ in queries])
+        return [each if isinstance(each, EmbeddingError) else QueryVector(SPACE, each) for each in results]
+
+    async def ask(self) -> None:
+        """Embed something."""
+        await self.provider.embed_queries(["ping"])
+
+    async def close(self) -> None:
+        """Whoever made the provider closes it."""
