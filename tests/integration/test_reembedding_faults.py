@@ -12,6 +12,7 @@ import pytest
 
 from deployments.embedding.providers.local import LocalProvider
 from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace
+from deployments.embedding.providers.registry import create_provider
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
 from deployments.settings import Settings
 from deployments.storage.embedding_spaces import OtherState
@@ -67,27 +68,28 @@ async def held(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def until_it_waits(watching: asyncpg.Connection, query: str) -> None:
-    async with asyncio.timeout(30):
-        while not await watching.fetchval(BUSY, query):
+    async with asyncio.timeout(60):
+        while not await watching.fetchval(BUSY, query):  # noqa: ASYNC110 - Postgres sets no event
             await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
 async def killed(*arguments: str) -> AsyncIterator[None]:
     """The job in a process of its own, which is killed when the block ends."""
-    process = subprocess.Popen([sys.executable, "-m", "jobs.reembed", *arguments], cwd=ROOT, stderr=subprocess.DEVNULL)
+    command = (sys.executable, "-m", "jobs.reembed", *arguments)
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
         yield
-        assert process.poll() is None
+        assert process.returncode is None
     finally:
         process.kill()
-        await asyncio.to_thread(process.wait)
+        await process.wait()
 
 
 async def test_killed_in_each_phase_it_goes_on(service: Service, database_url: str, stand_in: StandIn) -> None:
-    """In each it still serves: searches are not degraded, and what is written meanwhile is in both spaces in the end."""
-    there = ("--provider", "openai_compatible", "--model", REMOTE.model, "--dimensions", str(REMOTE.dimensions))
-    there = (*there, "--base-url", f"{stand_in.address}/v1", "--batch", "10")
+    """In each it still serves: no search is degraded, and what is written meanwhile is in both spaces in the end."""
+    remote = ("--provider", "openai_compatible", "--model", REMOTE.model, "--dimensions", str(REMOTE.dimensions))
+    there = (*remote, "--base-url", f"{stand_in.address}/v1", "--batch", "10")
 
     async def still_serves(active: EmbeddingSpace, state: OtherState | None) -> None:
         now = await spaces(service)
@@ -98,7 +100,7 @@ async def test_killed_in_each_phase_it_goes_on(service: Service, database_url: s
 
     stand_in.hold()
     async with killed(*there):
-        await asyncio.to_thread(stand_in.wait_for_in_flight, 1, 30)
+        await asyncio.to_thread(stand_in.wait_for_in_flight, 1, 60)
     stand_in.release()
     await still_serves(SPACE, None)
 
@@ -147,7 +149,7 @@ async def test_killed_in_each_phase_it_goes_on(service: Service, database_url: s
 
 def until_scripted(stand_in: StandIn) -> None:
     """Return when all that was scripted has been asked for, and the last of it is not answered."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while stand_in.script or not stand_in.in_flight:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -177,12 +179,11 @@ async def test_two_at_once_do_not_run(
 
 def filled_by(monkeypatch: pytest.MonkeyPatch, provider: EmbeddingProvider) -> None:
     """Have the job use this provider for the new space."""
-    make = running.create_provider
-    monkeypatch.setattr(
-        running,
-        "create_provider",
-        lambda settings: provider if settings.embedding.dimensions == 128 else make(settings),
-    )
+
+    def create(settings: Settings) -> EmbeddingProvider:
+        return provider if settings.embedding.dimensions == SMALL.dimensions else create_provider(settings)
+
+    monkeypatch.setattr(running, "create_provider", create)
 
 
 def once(happens: Callable[[], Awaitable[None]]) -> Callable[[Sequence[str]], Awaitable[None]]:
@@ -236,7 +237,7 @@ async def test_a_provider_that_stays_away_ends_it(
 
 async def test_the_database_cuts_it_off(service: Service, disturbed: Callable[[str], None]) -> None:
     disturbed(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname ~ 'test'"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
     )
 
     assert await run(*TO_SMALL, "--batch", "5") == 0
