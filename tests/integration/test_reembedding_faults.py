@@ -237,7 +237,8 @@ async def test_a_provider_that_stays_away_ends_it(
 
 async def test_the_database_cuts_it_off(service: Service, disturbed: Callable[[str], None]) -> None:
     disturbed(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE pid <> pg_backend_pid() AND datname = current_database()"
     )
 
     assert await run(*TO_SMALL, "--batch", "5") == 0
