@@ -31,8 +31,6 @@ REFRESH_SECONDS = 1.0
 OTHER_PATIENCE_SECONDS = 5.0
 OTHER_PAUSE_SECONDS = 30.0
 
-_NOT_KNOWN = EmbeddingUnavailableError("The embedding space is not known yet.")
-
 
 class DocumentEmbedder(Protocol):
     """Embeds messages for all spaces that there are."""
@@ -142,7 +140,7 @@ class SpaceProviders:
     async def _queries(self, space: EmbeddingSpace, texts: list[str]) -> list[QueryVector | EmbeddingError]:
         opened = self._open.get(space)
         if opened is None:
-            return [_NOT_KNOWN] * len(texts)
+            return [self._not_here(self._spaces.active)] * len(texts)
         return [
             vector if isinstance(vector, EmbeddingError) else QueryVector(space, vector)
             for vector in await opened.cache.embed(texts)
@@ -194,5 +192,8 @@ class SpaceProviders:
     def _provider_of(self, source: SpaceSource) -> _Open:
         opened = self._open.get(source.space)
         if opened is None:
-            raise _NOT_KNOWN
+            raise self._not_here(source)
         return opened
+
+    def _not_here(self, source: SpaceSource) -> EmbeddingUnavailableError:
+        return EmbeddingUnavailableError(self._unusable.get(source, "The embedding space is not known here yet."))

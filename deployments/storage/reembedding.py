@@ -63,7 +63,7 @@ class Filled:
 
 
 class Outcome(StrEnum):
-    """Of an attempt to switch or to drop: `BUSY` tables and remaining `HOLES` leave all as it was."""
+    """Of an attempt that needs a table for itself: `BUSY` tables and remaining `HOLES` leave all as it was."""
 
     DONE = "done"
     BUSY = "busy"
@@ -168,6 +168,14 @@ class ReembeddingRepository:
         await self._queries.drop_index(self._connection)
         await load_queries("reembedding", dimensions=dimensions).create_index(self._connection)
         await self.open()
+
+    async def analyze(self) -> Outcome:
+        """Have the planner know how many messages have a vector in the second space."""
+        try:
+            await self._queries.analyze_vectors(self._connection)
+        except asyncpg.LockNotAvailableError:
+            return Outcome.BUSY
+        return Outcome.DONE
 
     async def sample(self, count: int, least: int) -> list[Sampled]:
         """At most `count` messages by chance, of tenants with more than `least` vectors."""

@@ -120,6 +120,7 @@ class Run:
                 await repository.make_index(target.space.dimensions, vectors)
                 advance(vectors)
             patience.moved()
+        await self._when_free(repository.analyze, patience)
         spaces = await repository.spaces()
         if spaces.other_state is OtherState.FILLING and self.options.sample:
             await self._compare(repository, spaces, provider)

@@ -77,6 +77,10 @@ DROP INDEX CONCURRENTLY IF EXISTS messages_other_embedding;
 CREATE INDEX CONCURRENTLY messages_other_embedding ON messages
     USING hnsw ((other_embedding::halfvec({dimensions})) halfvec_cosine_ops);
 
+-- name: analyze_vectors#
+-- What the planner knows of a column comes with it when it is renamed.
+ANALYZE messages (other_embedding);
+
 -- name: sample_messages
 -- Messages by chance, of tenants that have enough others to find.
 SELECT m.id, m.tenant_id, m.content
