@@ -5,11 +5,13 @@ What each phase does, going back and what a kill leaves: docs/reembedding.md.
 
 import argparse
 import asyncio
+import math
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 
@@ -91,13 +93,16 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     what.add_argument("--status", action="store_true", help="say which spaces there are, and how full they are")
     parser.add_argument("--model", help="of the new space (default: as the settings say)")
     parser.add_argument("--dimensions", type=_dimensions, help="of the new space (default: the provider's)")
-    parser.add_argument("--base-url", help="of an OpenAI-compatible server (default: MEMORY_OPENAI_BASE_URL)")
+    parser.add_argument(
+        "--base-url", type=_url, help="of an OpenAI-compatible server (default: MEMORY_OPENAI_BASE_URL)"
+    )
     parser.add_argument("--no-switch", dest="switch", action="store_false", help="fill and compare, but do not switch")
     parser.add_argument("--questions", nargs="+", type=Path, default=[], metavar="FILE", help="as jobs.evaluate reads")
     parser.add_argument("--sample", type=_natural, default=200, help="messages to compare the spaces by; 0: none (200)")
     parser.add_argument("--least-overlap", type=_percent, default=0.0, metavar="PERCENT", help="below, do not switch")
     parser.add_argument("--accept-missing", type=_natural, default=0, metavar="N", help="messages that may be refused")
     parser.add_argument("--batch", type=_batch, default=256, help="messages embedded and written at once (256)")
+    parser.add_argument("--rate", type=_rate, default=math.inf, metavar="N", help="messages a second (no limit)")
     parser.add_argument("--patience", type=_natural, default=600, metavar="SECONDS", help="for what is away (600)")
     parser.add_argument("--force", action="store_true", help="although the disk is short, or a replica objects")
     return parser.parse_args(arguments)
@@ -111,6 +116,7 @@ def _run_options(options: argparse.Namespace, target: SpaceSource | None) -> Opt
         least_overlap=options.least_overlap,
         accept_missing=options.accept_missing,
         batch=options.batch,
+        rate=options.rate,
         patience=options.patience,
         force=options.force,
     )
@@ -146,6 +152,18 @@ def _batch(text: str) -> int:
     if not 1 <= (number := _natural(text)) <= MOST_AT_ONCE:
         raise argparse.ArgumentTypeError(f"must be from 1 to {MOST_AT_ONCE:,}")
     return number
+
+
+def _rate(text: str) -> float:
+    if (number := _natural(text)) == 0:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _url(text: str) -> str:
+    if urlsplit(text).scheme not in {"http", "https"} or not urlsplit(text).hostname:
+        raise argparse.ArgumentTypeError(f"{text!r} is no http:// or https:// URL")
+    return text
 
 
 def _percent(text: str) -> float:

@@ -89,6 +89,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=20.0, help="searches a second, and a quarter as many stores (20)")
     parser.add_argument("--seconds", type=float, default=30.0, help="measured before, and after (30)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--again", metavar="RUN", help="the name of an earlier run, whose messages are used again")
     parser.add_argument("job", nargs="+", help="behind --: what `python -m jobs.reembed` is given")
     return parser.parse_args()
 
@@ -100,8 +101,9 @@ class _Load:
         self._options = options
         url = urlsplit(options.url)
         self._address = Address(url.hostname or "127.0.0.1", url.port or 80)
-        run = f"reembedding-{int(time()):x}"
+        run = options.again or f"reembedding-{int(time()):x}"
         others = max((options.messages - options.messages // 5) // options.each, 1)
+        self._run = run
         self._large = f"{run}-large"
         self._small = [f"{run}-{number}" for number in range(others)]
         self._answered: list[_Answered] = []
@@ -110,7 +112,8 @@ class _Load:
 
     async def run(self) -> int:
         """Fill, measure alone, measure beside the job, measure afterwards."""
-        await self._fill()
+        if self._options.again is None:
+            await self._fill()
         stopping = asyncio.Event()
         tenants = [self._large, *self._small]
         async with asyncio.TaskGroup() as tasks:
@@ -152,7 +155,7 @@ class _Load:
         async with _connected(self._address) as connection:
             while await _pending(connection):  # noqa: ASYNC110 - another process's, which sets no event
                 await asyncio.sleep(1.0)
-        print(f"{messages:,} messages are stored and embedded", flush=True)
+        print(f"{self._run}: {messages:,} messages are stored and embedded", flush=True)
 
     async def _store_all(self, batches: Iterator[bytes]) -> None:
         async with _connected(self._address) as connection:

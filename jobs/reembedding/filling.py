@@ -1,6 +1,7 @@
 """Fills the second space, until every message that has a vector in the active one has one there too."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -39,13 +40,14 @@ class Patience:
 
 @dataclass(frozen=True)
 class Filler:
-    """`batch`: how many messages are embedded and written at once; a batch is a transaction."""
+    """`batch`: how many messages are embedded and written at once, in a transaction. `rate`: at most a second."""
 
     repository: ReembeddingRepository
     provider: EmbeddingProvider
     space: EmbeddingSpace
     patience: Patience
     batch: int
+    rate: float = math.inf
 
     async def fill(self, advance: Callable[[int], None]) -> list[Hole]:
         """Fill all. Returns the messages that the provider refuses. Raises `EmbeddingUnavailableError`."""
@@ -63,6 +65,7 @@ class Filler:
         """Once through all tenants. Returns how many were filled, and what was refused, now or before."""
         filled, after = 0, None
         refused: dict[UUID, Hole] = {}
+        began = self.patience.clock()
         while holes := await self.repository.holes(after, self.batch):
             after = max(holes, key=lambda hole: (hole.tenant_id, hole.created_at, hole.message_id))
             fresh = [hole for hole in holes if known.get(hole.message_id) != hole]
@@ -74,6 +77,7 @@ class Filler:
             if count:
                 self.patience.moved()
                 advance(count)
+                await asyncio.sleep(began + filled / self.rate - self.patience.clock())
         return filled, refused
 
     async def _embed(self, holes: Sequence[Hole]) -> list[tuple[Hole, Vector]]:

@@ -1,6 +1,7 @@
 """A re-embedding from one step to the next: each looks at what is there, so any run goes on where another was ended."""
 
 import asyncio
+import math
 import random
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -41,7 +42,7 @@ class Options:
     """`target` None: back to the space that was left. `least_overlap`: percent; below, it does not switch.
 
     `accept_missing`: how many messages may go without a vector, since the new provider refuses them. `patience`:
-    seconds for which provider, database or locks may keep it waiting.
+    seconds for which provider, database or locks may keep it waiting. `rate`: messages that are filled a second.
     """
 
     target: SpaceSource | None
@@ -50,6 +51,7 @@ class Options:
     least_overlap: float = 0.0
     accept_missing: int = 0
     batch: int = 256
+    rate: float = math.inf
     patience: float = 600.0
     force: bool = False
 
@@ -112,7 +114,7 @@ class Run:
     async def _fill_and_switch(
         self, repository: ReembeddingRepository, provider: EmbeddingProvider, target: SpaceSource, patience: Patience
     ) -> None:
-        filler = Filler(repository, provider, target.space, patience, self.options.batch)
+        filler = Filler(repository, provider, target.space, patience, self.options.batch, self.options.rate)
         refused = await self._fill(repository, filler)
         if not await repository.has_index():
             vectors = (await repository.count()).filled

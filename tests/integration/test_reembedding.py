@@ -318,7 +318,10 @@ async def test_what_makes_no_sense_is_refused_in_one_line(
     assert word in line
 
 
-@pytest.mark.parametrize("option", ["--dimensions=0", "--dimensions=4001", "--batch=0", "--least-overlap=101"])
+@pytest.mark.parametrize(
+    "option",
+    ["--dimensions=0", "--dimensions=4001", "--batch=0", "--least-overlap=101", "--rate=0", "--base-url=host:80"],
+)
 async def test_what_is_out_of_bounds_is_refused(option: str) -> None:
     with pytest.raises(SystemExit) as raised:
         await run("--provider", "local", option)

@@ -36,8 +36,8 @@ async def replica(settings: Settings) -> AsyncIterator[Service]:
 
 
 async def run(*arguments: str) -> int:
-    """What the job returns."""
-    return await asyncio.to_thread(main, arguments)
+    """What the job returns. It is not to wait for as long as it would."""
+    return await asyncio.to_thread(main, arguments if "--patience" in arguments else (*arguments, "--patience", "60"))
 
 
 async def fill(service: Service, count: int = 24, tenant_id: str = "acme") -> list[str]:
