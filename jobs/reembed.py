@@ -93,9 +93,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     what.add_argument("--status", action="store_true", help="say which spaces there are, and how full they are")
     parser.add_argument("--model", help="of the new space (default: as the settings say)")
     parser.add_argument("--dimensions", type=_dimensions, help="of the new space (default: the provider's)")
-    parser.add_argument(
-        "--base-url", type=_url, help="of an OpenAI-compatible server (default: MEMORY_OPENAI_BASE_URL)"
-    )
+    parser.add_argument("--base-url", type=_url, help="of an OpenAI-compatible server (MEMORY_OPENAI_BASE_URL)")
     parser.add_argument("--no-switch", dest="switch", action="store_false", help="fill and compare, but do not switch")
     parser.add_argument("--questions", nargs="+", type=Path, default=[], metavar="FILE", help="as jobs.evaluate reads")
     parser.add_argument("--sample", type=_natural, default=200, help="messages to compare the spaces by; 0: none (200)")

@@ -353,3 +353,11 @@ def failing_in(space: EmbeddingSpace, happens: Callable[[Sequence[str]], Awaitab
         return await embed(self, texts)
 
     return embed_documents
+
+
+async def test_filling_keeps_to_a_rate(service: Service) -> None:
+    began = time.monotonic()
+
+    assert await run(*TO_SMALL, "--batch", "12", "--rate", "48", "--no-switch", "--sample", "0") == 0
+
+    assert time.monotonic() - began > MESSAGES / 48
