@@ -19,7 +19,7 @@ from deployments.embedding.providers.registry import SpaceSource, create_provide
 from deployments.embedding.query_cache import QueryCache
 from deployments.errors import ConfigurationError, EmbeddingError, EmbeddingUnavailableError, MemoryLayerError
 from deployments.settings import Settings
-from deployments.storage.embedding_spaces import EmbeddingSpaceRepository, Spaces
+from deployments.storage.embedding_spaces import EmbeddingSpaceRepository, OtherState, Spaces
 
 logger = structlog.get_logger(__name__)
 
@@ -29,6 +29,7 @@ REFRESH_SECONDS = 1.0
 # New messages do not wait for the second space's provider for longer, and after a failure not at all for a while: what
 # it misses is filled in before the spaces change places.
 OTHER_PATIENCE_SECONDS = 5.0
+TRY_SECONDS = 3.0
 OTHER_PAUSE_SECONDS = 30.0
 
 
@@ -79,6 +80,7 @@ class SpaceProviders:
         self._open: dict[EmbeddingSpace, _Open] = {}
         # The environment is what is missing, and that is read at the start.
         self._unusable: dict[SpaceSource, str] = {}
+        self._tried: set[EmbeddingSpace] = set()
         # Until the database says otherwise, which may be away when the replica starts.
         self._spaces = Spaces(space_source(settings))
         self._refreshing = asyncio.Lock()
@@ -93,15 +95,35 @@ class SpaceProviders:
         """Follow the database until cancelled."""
         while True:
             await self._refresh_or_go_on()
+            await self.try_the_new_one()
             await asyncio.sleep(REFRESH_SECONDS)
+
+    async def try_the_new_one(self) -> None:
+        """Object to a space that is being filled, for as long as it cannot be used from here: a wrong key, say."""
+        source = self._spaces.other
+        if source is None or self._spaces.other_state is not OtherState.FILLING or source.space in self._tried:
+            return
+        try:
+            async with asyncio.timeout(TRY_SECONDS):
+                await self._provider_of(source).provider.embed_queries(["ping"])
+            self._tried.add(source.space)
+        except (EmbeddingError, TimeoutError) as error:
+            await self._object(str(error) or "its provider takes long to answer.")
+
+    async def _object(self, trouble: str) -> None:
+        logger.warning("space_objected_to", reason=trouble)
+        try:
+            await self._repository.note_trouble(trouble)
+        except MemoryLayerError as error:
+            logger.warning("trouble_not_noted", reason=error.message)
 
     async def refresh(self) -> None:
         """See which spaces there are, and have their providers ready."""
         async with self._refreshing:
             self._spaces = await self._repository.get() or self._spaces
             await self._make(self._spaces.active)
-            if self._spaces.other is not None and (trouble := await self._make(self._spaces.other)):
-                await self._repository.note_trouble(trouble)
+            if self._spaces.other is not None:
+                await self._make(self._spaces.other)
             await self._close_others()
 
     async def embed_documents(self, texts: Sequence[str]) -> DocumentVectors:
@@ -157,13 +179,11 @@ class SpaceProviders:
             logger.warning("other_space_not_filled", reason=str(error) or type(error).__name__)
             return None
 
-    async def _make(self, source: SpaceSource) -> str | None:
-        """Have a source's provider ready. Returns why it cannot be."""
+    async def _make(self, source: SpaceSource) -> None:
+        """Have a source's provider ready, if it can be."""
         opened = self._open.get(source.space)
-        if opened is not None and opened.source == source:
-            return None
-        if source in self._unusable:
-            return self._unusable[source]
+        if source in self._unusable or (opened is not None and opened.source == source):
+            return
         try:
             # Off the event loop: loading a model takes a while, and others' queries wait meanwhile.
             provider = await asyncio.to_thread(
@@ -172,15 +192,15 @@ class SpaceProviders:
         except ConfigurationError as error:
             self._unusable[source] = error.message
             logger.exception("space_cannot_be_used", model=source.space.model)
-            return error.message
+            return
         cache = QueryCache(provider.embed_queries, self._settings.embedding.cache_size)
         self._open[source.space] = _Open(source, provider, cache)
-        return None
 
     async def _close_others(self) -> None:
         sources = (self._spaces.active, self._spaces.other)
         known = {source.space for source in sources if source is not None}
         for space in self._open.keys() - known:
+            self._tried.discard(space)
             await self._open.pop(space).provider.close()
 
     async def _refresh_or_go_on(self) -> None:

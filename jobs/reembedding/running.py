@@ -31,8 +31,8 @@ from jobs.reembedding.filling import Filler, Patience
 
 # A run that was killed holds its lock until Postgres sees that it is gone.
 TURN_ATTEMPTS, TURN_SECONDS = 10, 0.5
-# By then every replica has met the new space, and said so if it cannot use it.
-KNOWN_SECONDS = 4.0
+# By then every replica has met the new space, has tried it, and said so if it cannot use it.
+KNOWN_SECONDS = 6.0
 SWITCH_PAUSE_SECONDS = 0.5
 PERCENT = 100
 

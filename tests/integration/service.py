@@ -110,5 +110,8 @@ class _Alone(OneSpace):
         """Embed something."""
         await self.provider.embed_queries(["ping"])
 
+    async def try_the_new_one(self) -> None:
+        """There is none."""
+
     async def close(self) -> None:
         """Whoever made the provider closes it."""

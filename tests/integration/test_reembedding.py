@@ -243,6 +243,7 @@ async def test_it_does_not_switch_to_what_a_replica_cannot_use(
     """The job has the key, the replica has none."""
     assert await run("--provider", "google_gemini", "--dimensions", "64", "--no-switch") == 0
     await first.spaces.refresh()
+    await first.spaces.try_the_new_one()
 
     assert await run("--provider", "google_gemini", "--dimensions", "64") == 1
     assert "MEMORY_GEMINI_API_KEY" in capsys.readouterr().err

@@ -343,6 +343,24 @@ async def test_the_second_provider_holds_up_no_message(service: Service, monkeyp
     assert await not_embedded(service, 256, 128) == 3
 
 
+async def test_it_does_not_switch_to_a_provider_that_a_replica_cannot_reach(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run(*TO_SMALL, "--no-switch") == 0
+    with monkeypatch.context() as broken:
+        broken.setattr(LocalProvider, "embed_queries", failing_in(SMALL, away_for_good))
+        await service.spaces.refresh()
+        await service.spaces.try_the_new_one()
+
+    assert await run(*TO_SMALL) == 1
+    assert "A replica of the service cannot use the new space: Away for good." in capsys.readouterr().err
+    assert (await spaces(service)).active.space == SPACE
+
+
+async def away_for_good(_: Sequence[str]) -> None:
+    raise EmbeddingUnavailableError("Away for good.")
+
+
 def failing_in(space: EmbeddingSpace, happens: Callable[[Sequence[str]], Awaitable[None]]) -> Callable[..., object]:
     """The local provider's method, disturbed in one space alone."""
     embed = LocalProvider.embed_documents
