@@ -64,7 +64,8 @@ class OneSpace:
 class _Open:
     """A provider that is ready, with the queries that it has embedded."""
 
-    source: SpaceSource
+    space: EmbeddingSpace
+    settings: Settings
     provider: EmbeddingProvider
     cache: QueryCache
 
@@ -99,9 +100,9 @@ class SpaceProviders:
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def try_the_new_one(self) -> None:
-        """Object to a space that is being filled, for as long as it cannot be used from here: a wrong key, say."""
+        """Object to the next space for as long as it cannot be used from here: a wrong key, say."""
         source = self._spaces.other
-        if source is None or self._spaces.other_state is not OtherState.FILLING or source.space in self._tried:
+        if source is None or self._spaces.other_state is not OtherState.NEXT or source.space in self._tried:
             return
         try:
             async with asyncio.timeout(TRY_SECONDS):
@@ -109,13 +110,6 @@ class SpaceProviders:
             self._tried.add(source.space)
         except (EmbeddingError, TimeoutError) as error:
             await self._object(str(error) or "its provider takes long to answer.")
-
-    async def _object(self, trouble: str) -> None:
-        logger.warning("space_objected_to", reason=trouble)
-        try:
-            await self._repository.note_trouble(trouble)
-        except MemoryLayerError as error:
-            logger.warning("trouble_not_noted", reason=error.message)
 
     async def refresh(self) -> None:
         """See which spaces there are, and have their providers ready."""
@@ -132,9 +126,9 @@ class SpaceProviders:
         source = self._spaces.other
         other = self._open.get(source.space) if source else None
         if other is None:
-            return DocumentVectors(active.source.space, await active.provider.embed_documents(texts))
+            return DocumentVectors(active.space, await active.provider.embed_documents(texts))
         values, others = await asyncio.gather(active.provider.embed_documents(texts), self._other(other, texts))
-        return DocumentVectors(active.source.space, values, other.source.space, others)
+        return DocumentVectors(active.space, values, other.space, others)
 
     async def embed_queries(
         self, queries: Sequence[tuple[str, EmbeddingSpace | None]]
@@ -159,6 +153,12 @@ class SpaceProviders:
         for opened in self._open.values():
             await opened.provider.close()
 
+    async def _object(self, trouble: str) -> None:
+        try:
+            await self._repository.note_trouble(trouble)
+        except MemoryLayerError as error:
+            logger.warning("trouble_not_noted", trouble=trouble, reason=error.message)
+
     async def _queries(self, space: EmbeddingSpace, texts: list[str]) -> list[QueryVector | EmbeddingError]:
         opened = self._open.get(space)
         if opened is None:
@@ -181,20 +181,21 @@ class SpaceProviders:
 
     async def _make(self, source: SpaceSource) -> None:
         """Have a source's provider ready, if it can be."""
+        settings = settings_for(self._settings, source)
         opened = self._open.get(source.space)
-        if source in self._unusable or (opened is not None and opened.source == source):
+        if source in self._unusable or (opened is not None and opened.settings == settings):
             return
         try:
             # Off the event loop: loading a model takes a while, and others' queries wait meanwhile.
-            provider = await asyncio.to_thread(
-                create_provider, settings_for(self._settings, source), self._provider_requests
-            )
+            provider = await asyncio.to_thread(create_provider, settings, self._provider_requests)
         except ConfigurationError as error:
             self._unusable[source] = error.message
             logger.exception("space_cannot_be_used", model=source.space.model)
             return
         cache = QueryCache(provider.embed_queries, self._settings.embedding.cache_size)
-        self._open[source.space] = _Open(source, provider, cache)
+        self._open[source.space] = _Open(source.space, settings, provider, cache)
+        if opened is not None:
+            await opened.provider.close()
 
     async def _close_others(self) -> None:
         sources = (self._spaces.active, self._spaces.other)

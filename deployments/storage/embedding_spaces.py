@@ -13,10 +13,10 @@ from deployments.storage.named_queries import load_queries
 
 
 class OtherState(StrEnum):
-    """Of the space beside the active one: it is filled for the first time, or it was active and is kept."""
+    """Of the space beside the active one: it is to be the next one, or was the previous one and is kept."""
 
-    FILLING = "filling"
-    KEPT = "kept"
+    NEXT = "next"
+    PREVIOUS = "previous"
 
 
 @dataclass(frozen=True)

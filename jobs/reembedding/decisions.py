@@ -20,10 +20,8 @@ def first_step(spaces: Spaces, target: SpaceSource) -> Step:
     other = spaces.other
     if other is not None and other.space == target.space:
         return Step.GO_ON
-    if other is not None and spaces.other_state is OtherState.FILLING:
-        raise ReembeddingError(
-            f"The space {named(other)} is being filled: finish that first, or give it up with --drop"
-        )
+    if other is not None and spaces.other_state is OtherState.NEXT:
+        raise ReembeddingError(f"The space {named(other)} is to be the next: finish that, or give it up with --drop")
     if spaces.active.space == target.space:
         return Step.DONE
     if other is not None:
@@ -32,9 +30,9 @@ def first_step(spaces: Spaces, target: SpaceSource) -> Step:
 
 
 def way_back(spaces: Spaces) -> SpaceSource:
-    """The space that was left last. Raises `ReembeddingError` where none is kept."""
-    if spaces.other is None or spaces.other_state is not OtherState.KEPT:
-        raise ReembeddingError("There is no space to go back to")
+    """The previous space. Raises `ReembeddingError` where none is kept, as after going back."""
+    if spaces.other is None or spaces.other_state is not OtherState.PREVIOUS:
+        raise ReembeddingError(f"There is no space to go back to: {named(spaces.active)} is active")
     return spaces.other
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.embedding.providers.registry import SpaceSource, create_provider, settings_for, space_source
@@ -35,6 +36,8 @@ TURN_ATTEMPTS, TURN_SECONDS = 10, 0.5
 KNOWN_SECONDS = 6.0
 SWITCH_PAUSE_SECONDS = 0.5
 PERCENT = 100
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,11 @@ class Run:
     async def reembed(self) -> None:
         """Fill, index, compare, switch. Raises `ReembeddingError`, and what is away for longer than its patience."""
         patience = Patience(self.options.patience)
-        await self._patiently(lambda: self._reembed(patience), patience)
+        # Once: after a switch of which the answer was lost, the way back would lead to where it came from.
+        target = self.options.target
+        if target is None:
+            target = await self._patiently(self._previous, patience)
+        await self._patiently(partial(self._reembed, target, patience), patience)
 
     async def drop(self) -> None:
         """Drop the space beside the active one."""
@@ -86,14 +93,20 @@ class Run:
         """Say which spaces there are."""
         async with reembedding(self.database) as repository:
             spaces, count = await repository.spaces(), await repository.count()
+            trouble, _ = await repository.trouble()
         self.say(f"active: {named(spaces.active)}, {count.embedded:,} messages")
         if spaces.other is not None:
             self.say(f"{spaces.other_state}: {named(spaces.other)}, {count.filled:,} messages")
+        if trouble is not None:
+            self.say(f"a replica cannot use it: {trouble}")
 
-    async def _reembed(self, patience: Patience) -> None:
+    async def _previous(self) -> SpaceSource:
+        async with self._alone() as repository:
+            return way_back(await repository.spaces())
+
+    async def _reembed(self, target: SpaceSource, patience: Patience) -> None:
         async with self._alone() as repository:
             spaces = await repository.spaces()
-            target = self.options.target or way_back(spaces)
             step = first_step(spaces, target)
             if step is Step.DONE:
                 self.say(f"{named(target)} is active already")
@@ -124,13 +137,14 @@ class Run:
             patience.moved()
         await self._when_free(repository.analyze, patience)
         spaces = await repository.spaces()
-        if spaces.other_state is OtherState.FILLING and self.options.sample:
+        if spaces.other_state is OtherState.NEXT and self.options.sample:
             await self._compare(repository, spaces, provider)
         if not self.options.switch:
             self.say(f"{named(target)} is filled and not switched to: run it again without --no-switch")
             return
         await self._switch(repository, filler, refused, spaces)
-        self.say(f"{named(target)} is active; {named(spaces.active)} is kept: --back returns to it, --drop drops it")
+        way = "--back returns to it" if spaces.other_state is OtherState.NEXT else "its --provider leads there again"
+        self.say(f"{named(target)} is active; {named(spaces.active)} is kept: {way}, --drop drops it")
 
     async def _fill(self, repository: ReembeddingRepository, filler: Filler) -> list[Hole]:
         with self.progress.step("filling", (await repository.count()).holes) as advance:
@@ -157,7 +171,7 @@ class Run:
     async def _switch(
         self, repository: ReembeddingRepository, filler: Filler, refused: list[Hole], spaces: Spaces
     ) -> None:
-        if spaces.other_state is OtherState.FILLING:
+        if spaces.other_state is OtherState.NEXT:
             await self._hear_replicas(repository)
         # Without a step's lines: it takes a moment, or waits for whoever holds the tables.
         self.say("switching ...")
@@ -202,7 +216,7 @@ class Run:
                 raise ReembeddingError("Another re-embedding runs on this database")
             yield repository
 
-    async def _patiently(self, work: Callable[[], Awaitable[None]], patience: Patience) -> None:
+    async def _patiently(self, work: Callable[[], Awaitable[T]], patience: Patience) -> T:
         attempts = 0
         while True:
             try:

@@ -20,7 +20,7 @@ ROOM = (
         ADD COLUMN other_embedded bigint NOT NULL DEFAULT 0,
         ADD COLUMN other_embedding_sum vector
     """,
-    # `other_state`: `filling` until it was active once, then `kept` for going back.
+    # `other_state`: it is to be the `next` one, or was the `previous` one and is kept for going back.
     """
     ALTER TABLE embedding_space
         ADD COLUMN provider text,
@@ -29,7 +29,7 @@ ROOM = (
         ADD COLUMN other_model text,
         ADD COLUMN other_dimensions integer CHECK (other_dimensions BETWEEN 1 AND 4000),
         ADD COLUMN other_base_url text,
-        ADD COLUMN other_state text CHECK (other_state IN ('filling', 'kept')),
+        ADD COLUMN other_state text CHECK (other_state IN ('next', 'previous')),
         ADD COLUMN other_since timestamptz,
         ADD COLUMN trouble text,
         ADD COLUMN trouble_at timestamptz,

@@ -220,6 +220,7 @@ def test_a_start_names_any_space_that_there_was(
     assert [starts(each) for each in (256, 128, 64)] == [True, True, False]
     assert asyncio.run(run(*TO_SMALL)) == 0
     assert [starts(each) for each in (256, 128, 64)] == [True, True, False]
+    assert asyncio.run(run("--back")) == 0
     assert asyncio.run(run("--drop")) == 0
     assert [starts(each) for each in (256, 128, 64)] == [True, True, False]
 
@@ -244,6 +245,8 @@ async def test_it_does_not_switch_to_what_a_replica_cannot_use(
     assert await run("--provider", "google_gemini", "--dimensions", "64", "--no-switch") == 0
     await first.spaces.refresh()
     await first.spaces.try_the_new_one()
+    assert await run("--status") == 0
+    assert "a replica cannot use it: MEMORY_GEMINI_API_KEY" in capsys.readouterr().out
 
     assert await run("--provider", "google_gemini", "--dimensions", "64") == 1
     assert "MEMORY_GEMINI_API_KEY" in capsys.readouterr().err
@@ -276,7 +279,7 @@ async def test_what_overlaps_too_little_is_not_switched_to(first: Service, capsy
     assert "overlap@10" in said.out
     assert "100 %" in said.err
     now = await spaces(first)
-    assert (now.active.space, now.other_state) == (SPACE, OtherState.FILLING)
+    assert (now.active.space, now.other_state) == (SPACE, OtherState.NEXT)
     assert await run("--drop") == 0
     assert (await spaces(first)).other is None
     assert await not_embedded(first, 256, None) == 0
@@ -333,7 +336,7 @@ async def test_one_space_at_a_time(first: Service, capsys: pytest.CaptureFixture
     other = ("--provider", "local", "--dimensions", "64")
     assert await run(*TO_SMALL, "--no-switch") == 0
     assert await run(*other) == 1
-    assert "is being filled" in capsys.readouterr().err
+    assert "is to be the next" in capsys.readouterr().err
     assert await run("--back") == 1
 
     assert await run(*TO_SMALL) == 0

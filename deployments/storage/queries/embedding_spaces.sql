@@ -4,6 +4,6 @@ SELECT provider, model, dimensions, base_url, other_provider, other_model, other
 FROM embedding_space;
 
 -- name: note_trouble!
--- Why a replica cannot embed in the second space. Only while it has never been active: it holds up the switch.
+-- Why a replica cannot embed in the next space: it holds up the switch.
 UPDATE embedding_space SET trouble = :trouble, trouble_at = now()
-WHERE other_state = 'filling' AND (trouble_at IS NULL OR trouble_at < now() - interval '5 seconds');
+WHERE other_state = 'next' AND (trouble_at IS NULL OR trouble_at < now() - interval '5 seconds');

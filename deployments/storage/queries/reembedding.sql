@@ -16,7 +16,7 @@ SELECT set_config('maintenance_work_mem', :megabytes || 'MB', false),
 UPDATE embedding_space SET
     base_url = coalesce(base_url, :active_base_url),
     other_provider = :provider, other_model = :model, other_dimensions = :dimensions, other_base_url = :base_url,
-    other_state = 'filling', other_since = now(), trouble = NULL, trouble_at = NULL
+    other_state = 'next', other_since = now(), trouble = NULL, trouble_at = NULL
 WHERE other_state IS NULL;
 
 -- name: count_filled^
@@ -146,7 +146,7 @@ ALTER INDEX messages_swapped RENAME TO messages_other_embedding;
 UPDATE embedding_space SET
     provider = other_provider, model = other_model, dimensions = other_dimensions, base_url = other_base_url,
     other_provider = provider, other_model = model, other_dimensions = dimensions, other_base_url = base_url,
-    other_state = 'kept', other_since = now(), trouble = NULL, trouble_at = NULL;
+    other_state = CASE other_state WHEN 'next' THEN 'previous' ELSE 'next' END, other_since = now(), trouble = NULL, trouble_at = NULL;
 
 -- name: drop_other_space#
 -- A column that is dropped and made anew costs nothing, however many rows there are: its room is reused as they change.
@@ -154,7 +154,7 @@ ALTER TABLE messages DROP COLUMN other_embedding, ADD COLUMN other_embedding hal
 ALTER TABLE tenant_statistics DROP COLUMN other_embedded, DROP COLUMN other_embedding_sum,
     ADD COLUMN other_embedded bigint NOT NULL DEFAULT 0, ADD COLUMN other_embedding_sum vector;
 INSERT INTO former_embedding_spaces AS f (model, dimensions)
-SELECT other_model, other_dimensions FROM embedding_space WHERE other_state = 'kept'
+SELECT other_model, other_dimensions FROM embedding_space WHERE other_state IS NOT NULL
 ON CONFLICT (model, dimensions) DO UPDATE SET dropped_at = now();
 UPDATE embedding_space SET other_provider = NULL, other_model = NULL, other_dimensions = NULL, other_base_url = NULL,
     other_state = NULL, other_since = NULL, trouble = NULL, trouble_at = NULL;

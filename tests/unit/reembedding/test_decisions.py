@@ -14,16 +14,16 @@ from jobs.reembedding.errors import ReembeddingError
 from jobs.reembedding.filling import Patience
 
 OLD, NEW, THIRD = (SpaceSource(ProviderName.LOCAL, EmbeddingSpace("wordllama", each)) for each in (256, 128, 64))
-FILLING, KEPT = OtherState.FILLING, OtherState.KEPT
+NEXT, PREVIOUS = OtherState.NEXT, OtherState.PREVIOUS
 
 
 @pytest.mark.parametrize(
     ("spaces", "step"),
     [
         (Spaces(OLD), Step.BEGIN),
-        (Spaces(OLD, NEW, FILLING), Step.GO_ON),
-        (Spaces(OLD, NEW, KEPT), Step.GO_ON),
-        (Spaces(NEW, OLD, KEPT), Step.DONE),
+        (Spaces(OLD, NEW, NEXT), Step.GO_ON),
+        (Spaces(OLD, NEW, PREVIOUS), Step.GO_ON),
+        (Spaces(NEW, OLD, PREVIOUS), Step.DONE),
         (Spaces(NEW), Step.DONE),
     ],
 )
@@ -31,17 +31,17 @@ def test_the_first_step_to_a_space(spaces: Spaces, step: Step) -> None:
     assert first_step(spaces, NEW) is step
 
 
-@pytest.mark.parametrize("spaces", [Spaces(OLD, THIRD, FILLING), Spaces(OLD, THIRD, KEPT), Spaces(NEW, THIRD, FILLING)])
+@pytest.mark.parametrize("spaces", [Spaces(OLD, THIRD, NEXT), Spaces(OLD, THIRD, PREVIOUS), Spaces(NEW, THIRD, NEXT)])
 def test_another_space_is_in_the_way(spaces: Spaces) -> None:
     with pytest.raises(ReembeddingError, match=r"wordllama \(64\)"):
         first_step(spaces, NEW)
 
 
 def test_the_way_back_is_to_what_was_left() -> None:
-    assert way_back(Spaces(NEW, OLD, KEPT)) == OLD
+    assert way_back(Spaces(NEW, OLD, PREVIOUS)) == OLD
 
 
-@pytest.mark.parametrize("spaces", [Spaces(OLD), Spaces(OLD, NEW, FILLING)])
+@pytest.mark.parametrize("spaces", [Spaces(OLD), Spaces(OLD, NEW, NEXT)])
 def test_there_is_no_way_back_to_what_was_never_active(spaces: Spaces) -> None:
     with pytest.raises(ReembeddingError):
         way_back(spaces)
