@@ -71,7 +71,7 @@ class _Open:
 
 
 class SpaceProviders:
-    """One provider for each space of the database, made and closed as spaces come and go."""
+    """One provider for each space of the database, made as spaces come."""
 
     def __init__(self, repository: EmbeddingSpaceRepository, settings: Settings, provider_requests: int) -> None:
         """`provider_requests`: how many requests each provider may have in flight."""
@@ -82,6 +82,8 @@ class SpaceProviders:
         # The environment is what is missing, and that is read at the start.
         self._unusable: dict[SpaceSource, str] = {}
         self._tried: set[EmbeddingSpace] = set()
+        # Something may be under way in each, and there are few: they are closed in the end.
+        self._retired: list[EmbeddingProvider] = []
         # Until the database says otherwise, which may be away when the replica starts.
         self._spaces = Spaces(space_source(settings))
         self._refreshing = asyncio.Lock()
@@ -118,7 +120,7 @@ class SpaceProviders:
             await self._make(self._spaces.active)
             if self._spaces.other is not None:
                 await self._make(self._spaces.other)
-            await self._close_others()
+            self._retire_others()
 
     async def embed_documents(self, texts: Sequence[str]) -> DocumentVectors:
         """Vectors of the active space, and of the other if its provider answers. Raises `EmbeddingError`."""
@@ -150,8 +152,8 @@ class SpaceProviders:
 
     async def close(self) -> None:
         """Close every provider."""
-        for opened in self._open.values():
-            await opened.provider.close()
+        for provider in [*self._retired, *(opened.provider for opened in self._open.values())]:
+            await provider.close()
 
     async def _object(self, trouble: str) -> None:
         try:
@@ -195,14 +197,14 @@ class SpaceProviders:
         cache = QueryCache(provider.embed_queries, self._settings.embedding.cache_size)
         self._open[source.space] = _Open(source.space, settings, provider, cache)
         if opened is not None:
-            await opened.provider.close()
+            self._retired.append(opened.provider)
 
-    async def _close_others(self) -> None:
+    def _retire_others(self) -> None:
         sources = (self._spaces.active, self._spaces.other)
         known = {source.space for source in sources if source is not None}
         for space in self._open.keys() - known:
             self._tried.discard(space)
-            await self._open.pop(space).provider.close()
+            self._retired.append(self._open.pop(space).provider)
 
     async def _refresh_or_go_on(self) -> None:
         try:

@@ -126,12 +126,14 @@ async def test_no_request_fails_or_is_degraded_meanwhile(first: Service, second:
         assert await run(*arguments) == 0
     stopping.set()
     await asyncio.gather(*using)
+    async with asyncio.timeout(30):
+        while (await first.jobs.counts()).pending:
+            await asyncio.sleep(0.05)
     for task in working:
         task.cancel()
     await asyncio.wait(working)
 
     assert next(done) > 20
-    await first.embed_all()
     assert await not_embedded(first, 128, None) == 0
     await recounted(first)
 
@@ -166,6 +168,19 @@ async def test_a_vector_of_another_space_is_compared_with_nothing(first: Service
         SearchRequest(tenant_id="nobody", query="x"), QueryVector(SMALL, vector.values[:128]), exact=exact, limit=10
     )
     assert (nothing.found, nothing.corpus.space) == ([], SPACE)
+
+
+async def test_what_is_under_way_in_a_space_that_is_dropped_ends_well(first: Service) -> None:
+    assert await run(*TO_SMALL, "--no-switch") == 0
+    await first.spaces.refresh()
+    long = "how many cherries are there " * 2_000
+    asked = asyncio.create_task(first.spaces.embed_queries([(f"{long} {n}", SMALL) for n in range(20)]))
+    await asyncio.sleep(0)
+
+    assert await run("--drop") == 0
+    await first.spaces.refresh()
+
+    assert [type(each) for each in await asked] == [QueryVector] * 20
 
 
 async def test_vectors_go_where_their_space_is_now(first: Service) -> None:
