@@ -13,12 +13,18 @@ DEADLINE_SECONDS = 60
 AGENT_MISSING = "No available agent"
 
 
-def test_an_evaluation_runs_as_a_ray_job(cluster: LaunchedService, tmp_path: Path) -> None:
-    command = ("python", "-m", "jobs.evaluate", "tests/retrieval/garden-shop.jsonl", "--out", str(tmp_path))
+def submitted(cluster: LaunchedService, *command: str) -> "subprocess.CompletedProcess[str]":
+    """A job that has run."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     # Ray starts what takes jobs after everything else.
     while AGENT_MISSING in (done := cluster.run_job(*command)).stderr and time.monotonic() < deadline:
         time.sleep(1)
+    return done
+
+
+def test_an_evaluation_runs_as_a_ray_job(cluster: LaunchedService, tmp_path: Path) -> None:
+    command = ("python", "-m", "jobs.evaluate", "tests/retrieval/garden-shop.jsonl", "--out", str(tmp_path))
+    done = submitted(cluster, *command)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "recall@10" in done.stdout + done.stderr
@@ -33,7 +39,7 @@ def test_a_reembedding_runs_as_a_ray_job_and_no_replica_restarts(cluster: Launch
     said = {"tenant_id": "reembedded", "conversation_id": "c1", "role": "user", "content": "Apples are in the cellar."}
     stored = cluster.request("/v1/messages", said)
     command = ("python", "-m", "jobs.reembed")
-    done = cluster.run_job(*command, "--provider", "local", "--dimensions", "128")
+    done = submitted(cluster, *command, "--provider", "local", "--dimensions", "128")
     assert done.returncode == 0, done.stdout + done.stderr
     assert_found(cluster, stored["id"])
     for way in ("--back", "--drop"):
