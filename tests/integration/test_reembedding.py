@@ -19,6 +19,7 @@ from deployments.settings import Settings
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.embedding_jobs import Result
 from deployments.storage.embedding_spaces import OtherState
+from deployments.storage.reembedding import Filled, Outcome, reembedding
 from deployments.storage.schema import prepare
 from jobs.reembedding import running
 from tests.integration.calls import change, search, store
@@ -114,6 +115,34 @@ async def test_what_is_written_before_during_and_after_lands_in_both(
     assert await not_embedded(first, 128, 256) == 0
     await recounted(first)
     await assert_searched_in(first, SMALL)
+
+
+async def test_with_a_hole_they_do_not_change_places(first: Service) -> None:
+    """One that came after all were filled."""
+    assert await run(*TO_SMALL, "--no-switch") == 0
+    await store(first, "written by who does not know the other")
+    await first.embed_all()
+
+    async with reembedding(first.database) as repository:
+        assert await repository.switch() is Outcome.HOLES
+
+    assert (await spaces(first)).active.space == SPACE
+    assert await not_embedded(first, 256, 128) == 1
+
+
+async def test_what_a_message_said_before_is_forgotten_in_both(first: Service) -> None:
+    assert await run(*TO_SMALL, "--no-switch") == 0
+    changed = await store(first, "said before")
+    await first.spaces.refresh()
+    await first.embed_all()
+    async with reembedding(first.database) as repository:
+        before = await repository.count()
+        assert before == Filled(37, 37)
+
+        await change(first, changed["id"], content="said now")
+
+        assert await repository.count() == Filled(36, 36)
+    await recounted(first)
 
 
 async def test_no_request_fails_or_is_degraded_meanwhile(first: Service, second: Service) -> None:

@@ -171,7 +171,8 @@ async def test_two_at_once_do_not_run(
     filled_by(monkeypatch, Interrupted(wait))
     first = asyncio.create_task(run(*TO_SMALL))
     await inside.wait()
-    assert [await run(*TO_SMALL), await run("--drop"), await run("--back")] == [1, 1, 1]
+    async with asyncio.timeout(60):
+        assert [await run(*TO_SMALL), await run("--drop"), await run("--back")] == [1, 1, 1]
     assert capsys.readouterr().err.count("Another re-embedding runs") == 3
     outside.set()
 
