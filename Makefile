@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:
 	@echo "make serve    start the service on this machine (Ctrl-C stops all of it)"
 	@echo "make test     run all tests"
-	@echo "make check    ruff, mypy and import-linter"
+	@echo "make check    ruff, mypy, import-linter, bandit and pip-audit"
 	@echo "make format   put the code into the formatter's shape"
 	@echo "make lock     pin the newest versions that pyproject.toml allows"
 	@echo "make bench    measure the service against its floor"
@@ -33,6 +33,7 @@ check: .venv/.installed
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@.ci/audit.sh
 
 format: .venv/.installed
 	$(BIN)/ruff check --fix

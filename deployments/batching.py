@@ -4,7 +4,8 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from deployments.errors import MemoryLayerError, OverloadedError
 
@@ -18,6 +19,7 @@ class MicroBatcher(Generic[Item, Result]):
     Whenever one of `slots` is free, all that waits (`max_batch` at most) is sent as one. A single caller thus
     loses nothing, and under load the batches grow by themselves. `send` answers with one result or one error
     for each item, in order, so that a bad item does not fail its neighbours; what it raises fails its batch.
+    A batch is given up when nobody waits for it any more: one caller that goes away takes nothing from the others.
     """
 
     def __init__(
@@ -65,17 +67,28 @@ class MicroBatcher(Generic[Item, Result]):
         return batch
 
     async def _deliver(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
-        results: Sequence[Result | Exception]
-        try:
-            results = await self._send([item for item, _ in batch])
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to those who wait for this batch
-            results = [error] * len(batch)
-        if len(results) != len(batch):
-            results = [RuntimeError(f"{len(results)} results for {len(batch)} items")] * len(batch)
-        for (_, future), result in zip(batch, results, strict=True):
+        for (_, future), result in zip(batch, await self._results(batch), strict=True):
             if future.done():
                 continue
-            if isinstance(result, Exception):
+            if isinstance(result, BaseException):
                 future.set_exception(result)
             else:
                 future.set_result(result)
+
+    async def _results(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> Sequence[Result | BaseException]:
+        sending = asyncio.ensure_future(self._send([item for item, _ in batch]))  # noqa: RUF006 - awaited below
+        give_up = partial(_give_up, sending, [future for _, future in batch])
+        for _, future in batch:
+            future.add_done_callback(give_up)
+        # Whatever it raises, it belongs to those who wait for this batch.
+        (results,) = await asyncio.gather(sending, return_exceptions=True)
+        if isinstance(results, BaseException):
+            return [results] * len(batch)
+        if len(results) != len(batch):
+            return [RuntimeError(f"{len(results)} results for {len(batch)} items")] * len(batch)
+        return results
+
+
+def _give_up(sending: asyncio.Future[Any], waiting: Sequence[asyncio.Future[Any]], left: asyncio.Future[Any]) -> None:
+    if left.cancelled() and all(future.done() for future in waiting):
+        sending.cancel()

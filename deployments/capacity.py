@@ -43,6 +43,8 @@ class IngressCapacity(_Capacity):
     store: Batches
     search: Batches
     search_timeout_seconds: Annotated[float, Field(gt=0)]
+    rate_limits: Batches
+    rate_limits_timeout_seconds: Annotated[float, Field(gt=0)]
 
 
 class SearchCapacity(_Capacity):
@@ -63,7 +65,7 @@ class EmbeddingCapacity(_Capacity):
 
 
 class Capacity(_Capacity):
-    """All of it. Scoring keeps nothing open, so it has no settings here."""
+    """All of it. Scoring and RateLimits keep nothing open, so they have no settings here."""
 
     ingress: IngressCapacity
     search: SearchCapacity

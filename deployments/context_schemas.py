@@ -5,15 +5,15 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
-from deployments.schemas import Identifier, Metadata, Role, Share, TenantId, Value
-from deployments.search_schemas import MAX_TOP_K, Filters, Query, Weights
+from deployments.schemas import Identifier, Metadata, Role, Share, TenantId, Value, not_boolean
+from deployments.search_schemas import MAX_TOP_K, Filters, Neighbors, Query, Weights
 
 MAX_TOKEN_BUDGET = 1_000_000
 MAX_RECENT_TURNS = 100
 
-CONTEXT_EXAMPLE: dict[str, JsonValue] = {
+CONTEXT_EXAMPLE: dict[str, JsonValue] = {  # nosec B105
     "token_budget": 2000,
     "tokens_used": 68,
     "degraded": False,
@@ -74,7 +74,7 @@ class ContextRequest(Filters):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {
+                {  # nosec B105
                     "tenant_id": "acme",
                     "conversation_id": "conv-2",
                     "query": "Which language does Ada like?",
@@ -90,17 +90,17 @@ class ContextRequest(Filters):
         default=None,
         description="What memories are looked for. Left out: what the user said last in this conversation.",
     )
-    token_budget: Annotated[int, Field(ge=0, le=MAX_TOKEN_BUDGET)] = Field(
+    token_budget: Annotated[int, Field(ge=0, le=MAX_TOKEN_BUDGET), BeforeValidator(not_boolean)] = Field(
         default=2_000, description="`text` never takes more, by the estimate that `docs/context.md` describes."
     )
-    recent_turns: Annotated[int, Field(ge=0, le=MAX_RECENT_TURNS)] = Field(
+    recent_turns: Annotated[int, Field(ge=0, le=MAX_RECENT_TURNS), BeforeValidator(not_boolean)] = Field(
         default=20, description="At most so many of the conversation's last turns."
     )
     recent_share: Share = Field(
         default=0.5,
         description="The share of the budget that is the recent turns' own; what one side leaves, the other may use.",
     )
-    top_k: Annotated[int, Field(ge=0, le=MAX_TOP_K)] = Field(
+    top_k: Annotated[int, Field(ge=0, le=MAX_TOP_K), BeforeValidator(not_boolean)] = Field(
         default=50,
         description=(
             "At most so many memories besides the recent turns; it is the budget that is meant to decide. "
@@ -110,9 +110,7 @@ class ContextRequest(Filters):
     scope: Scope = Field(default=Scope.TENANT, description="Look in all conversations of the tenant, or in this one.")
     metadata: Metadata | None = Field(default=None, description="Memories whose metadata holds all of this.")
     weights: Weights = Weights()
-    neighbors: int = Field(
-        default=0, ge=0, le=5, description="How many turns before and after each memory to bring along."
-    )
+    neighbors: Neighbors = Field(default=0, description="How many turns before and after each memory to bring along.")
 
 
 class ContextItem(Value):

@@ -87,6 +87,15 @@ class EmbeddingQuotaError(MemoryLayerError):
     code = "quota_embeddings_exceeded"
 
 
+class RateLimitedError(MemoryLayerError):
+    """More requests than the client address, the tenant or the key may make; `details` says which.
+
+    `retry_after` is the time until the limit's window ends, in seconds.
+    """
+
+    code = "rate_limited"
+
+
 class UnavailableError(MemoryLayerError):
     """Something that this request needs is away for now: try again later."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from deployments.errors import MemoryLayerError
 
@@ -32,10 +32,19 @@ class RemoteMethod:
         """Call it. Raises `unavailable`, or what the other side raised on purpose."""
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._method.remote(*arguments)
+                return await _given_up_with_its_caller(self._method.remote(*arguments))
         except (RayError, RayServeException, TimeoutError) as error:
             if isinstance(getattr(error, "code", None), str):
                 raise
             raise self._unavailable(
                 "A part of the service did not answer.", {"call": self._name, "reason": type(error).__name__}
             ) from error
+
+
+async def _given_up_with_its_caller(response: DeploymentResponse[Any]) -> Any:
+    try:
+        return await response
+    except asyncio.CancelledError:
+        # Serve does not tell the replica by itself: it would go on for nobody, with its statement in Postgres.
+        response.cancel()  # type: ignore[no-untyped-call]
+        raise

@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue
 
-from deployments.schemas import Identifier, TenantOrAll, Time, Value
+from deployments.rate_limits.notation import RateLimit
+from deployments.schemas import Identifier, TenantOrAll, Time, Value, not_boolean
 
 MAX_OVERLAP_SECONDS = 30 * 24 * 3600
 
@@ -20,6 +21,7 @@ KEY_EXAMPLE: dict[str, JsonValue] = {
     "tenant_id": "acme",
     "scopes": ["read", "write"],
     "expires_at": None,
+    "rate_limit": "10/second;200/minute",
     "created_at": "2026-11-23T09:30:00Z",
 }
 LISTED_EXAMPLE = {**KEY_EXAMPLE, "last_used_at": "2026-11-23T09:31:00Z", "revoked_at": None}
@@ -81,6 +83,9 @@ class NewKey(Value):
     )
     scopes: Scopes
     expires_at: Annotated[Time, AfterValidator(_to_come)] | None = None
+    rate_limit: RateLimit | None = Field(
+        default=None, description="How many requests it may make. Left out: as the service's settings say for all keys."
+    )
 
     @property
     def rights(self) -> Rights:
@@ -93,8 +98,8 @@ class Rotation(Value):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"overlap_seconds": 3600}]})
 
-    overlap_seconds: int = Field(
-        default=3600, ge=0, le=MAX_OVERLAP_SECONDS, description="How long the old key goes on beside the new one."
+    overlap_seconds: Annotated[int, Field(ge=0, le=MAX_OVERLAP_SECONDS), BeforeValidator(not_boolean)] = Field(
+        default=3600, description="How long the old key goes on beside the new one."
     )
 
 
@@ -107,6 +112,7 @@ class KeyDescription(Value):
     tenant_id: str | None = Field(description="Null: every tenant.")
     scopes: list[KeyScope]
     expires_at: datetime | None
+    rate_limit: str | None = Field(description="Null: as the service's settings say for all keys.")
     created_at: datetime
 
     @property

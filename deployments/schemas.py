@@ -18,8 +18,10 @@ from pydantic import (
     JsonValue,
     model_validator,
 )
+from pydantic.config import JsonDict
+from pydantic.json_schema import SkipJsonSchema
 
-from deployments.tenancy import bound_tenant, tenant_if_any, the_tenant
+from deployments.tenancy import bound_tenant, named, tenant_if_any, the_tenant
 
 MAX_CONTENT_CHARACTERS = 100_000
 MAX_METADATA_BYTES = 16_384
@@ -94,6 +96,20 @@ def not_blank(text: str) -> str:
     return text
 
 
+def not_boolean(value: object) -> object:
+    """Pydantic takes true for 1; the schema does not."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic turns ValueErrors alone into a 422
+    return value
+
+
+def not_number(value: object) -> object:
+    """Pydantic takes 1 for true, and any number for a time; the schema does not."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError("must not be a number")  # noqa: TRY004 - as above
+    return value
+
+
 def _plausible_time(when: datetime) -> datetime:
     if when < EPOCH:
         raise ValueError("must not be before 1970")
@@ -148,27 +164,37 @@ def _sound_metadata(value: Any) -> Any:
     return value
 
 
-Identifier = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(storable), AfterValidator(not_blank)]
+# What Python takes for white space, in the words of a schema.
+NOT_BLANK: JsonDict = {"pattern": r"[^\s\u001c-\u001f\u0085]"}
+Identifier = Annotated[
+    str,
+    Field(min_length=1, max_length=255, json_schema_extra=NOT_BLANK),
+    AfterValidator(storable),
+    AfterValidator(not_blank),
+]
 TenantId = Annotated[
     Identifier,
     BeforeValidator(the_tenant),
+    AfterValidator(named),
     Field(
         default_factory=bound_tenant,
         validate_default=True,
         description="Whose memory it is. May be left out with a key that is bound to a tenant.",
     ),
 ]
-TenantOrAll = Annotated[Identifier | None, AfterValidator(tenant_if_any)]
+TenantOrAll = Annotated[Identifier | None, AfterValidator(tenant_if_any), AfterValidator(named)]
+TenantInPath = Annotated[Identifier, AfterValidator(tenant_if_any), AfterValidator(named)]
 Content = Annotated[
     str,
-    Field(min_length=1, max_length=MAX_CONTENT_CHARACTERS),
+    Field(min_length=1, max_length=MAX_CONTENT_CHARACTERS, json_schema_extra=NOT_BLANK),
     AfterValidator(storable),
     AfterValidator(not_blank),
 ]
 Metadata = Annotated[dict[str, Any], BeforeValidator(_sound_metadata)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-PastTime = Annotated[AwareDatetime, AfterValidator(_plausible_time)]
-Time = Annotated[AwareDatetime, AfterValidator(in_utc)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(not_boolean)]
+PastTime = Annotated[AwareDatetime, BeforeValidator(not_number), AfterValidator(_plausible_time)]
+Time = Annotated[AwareDatetime, BeforeValidator(not_number), AfterValidator(in_utc)]
+Flag = Annotated[bool, BeforeValidator(not_number)]
 
 
 class Value(BaseModel):
@@ -209,12 +235,15 @@ class MessageChange(Value):
     """What to change of a message. What is left out stays; a change of content or name is embedded again."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"content": "I love Rust programming", "importance_override": 0.9}]}
+        json_schema_extra={
+            "minProperties": 1,
+            "examples": [{"content": "I love Rust programming", "importance_override": 0.9}],
+        }
     )
 
-    content: Content | None = None
+    content: Content | SkipJsonSchema[None] = None
     name: Identifier | None = None
-    metadata: Metadata | None = None
+    metadata: Metadata | SkipJsonSchema[None] = None
     importance_override: Share | None = Field(default=None, description="Null: the computed importance again.")
 
     @model_validator(mode="after")

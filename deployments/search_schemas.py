@@ -4,9 +4,24 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, JsonValue
 
-from deployments.schemas import Identifier, Metadata, Role, Share, TenantId, Time, Value, in_utc, not_blank, storable
+from deployments.schemas import (
+    NOT_BLANK,
+    Flag,
+    Identifier,
+    Metadata,
+    Role,
+    Share,
+    TenantId,
+    Time,
+    Value,
+    in_utc,
+    not_blank,
+    not_boolean,
+    not_number,
+    storable,
+)
 
 MAX_QUERY_CHARACTERS = 100_000
 MAX_TOP_K = 100
@@ -41,12 +56,13 @@ def _in_its_zone(when: datetime) -> datetime:
     return when
 
 
-Weight = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-ZonedTime = Annotated[AwareDatetime, AfterValidator(_in_its_zone)]
-TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K)]
+Weight = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), BeforeValidator(not_boolean)]
+ZonedTime = Annotated[AwareDatetime, BeforeValidator(not_number), AfterValidator(_in_its_zone)]
+TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K), BeforeValidator(not_boolean)]
+Neighbors = Annotated[int, Field(ge=0, le=5), BeforeValidator(not_boolean)]
 Query = Annotated[
     str,
-    Field(min_length=1, max_length=MAX_QUERY_CHARACTERS),
+    Field(min_length=1, max_length=MAX_QUERY_CHARACTERS, json_schema_extra=NOT_BLANK),
     AfterValidator(storable),
     AfterValidator(not_blank),
 ]
@@ -72,7 +88,7 @@ class Filters(Value):
     min_importance: Share | None = None
     created_after: Time | None = Field(default=None, description="Inclusive.")
     created_before: Time | None = Field(default=None, description="Exclusive.")
-    include_archived: bool = False
+    include_archived: Flag = False
 
 
 class SearchParameters(Filters):
@@ -107,8 +123,8 @@ class SearchRequest(SearchParameters):
         default=None,
         description='When it is asked, in the zone of who asks: what "yesterday" refers to. Now in UTC, if left out.',
     )
-    explain: bool = Field(default=False, description="Say what each score is made of.")
-    neighbors: int = Field(default=0, ge=0, le=5, description="How many turns before and after each hit to return.")
+    explain: Flag = Field(default=False, description="Say what each score is made of.")
+    neighbors: Neighbors = Field(default=0, description="How many turns before and after each hit to return.")
 
 
 class Neighbor(Value):

@@ -1,15 +1,18 @@
 """All settings, read from `MEMORY_*` environment variables when a process starts, never at import."""
 
-from dataclasses import dataclass
+import ipaddress
+import re
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, RedisDsn, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from deployments.errors import ConfigurationError
+from deployments.rate_limits.notation import RateLimit
 
 
 def _group(prefix: str) -> SettingsConfigDict:
@@ -47,12 +50,49 @@ class RuntimeSettings(BaseSettings):
         return value.upper() if isinstance(value, str) else value
 
 
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _split(value: object) -> object:
+    return _parts(value) if isinstance(value, str) else value
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+ANY_ORIGIN = "*"
+# A statement ends by its request's own limit first: that one is answered 504.
+CANCELLATION_GRACE_SECONDS = 5.0
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*]+")
+
+
 class HttpSettings(BaseSettings):
-    """What the front door lets in."""
+    """What the front door lets in, and for how long.
+
+    `allowed_origins`: web pages of which origins a browser lets read the answers; empty: none but our own.
+    `trusted_proxies`: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    """
 
     model_config = _group("MEMORY_")
 
     request_max_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    request_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    allowed_origins: CommaSeparated = ()
+    trusted_proxies: CommaSeparated = ()
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(origin == ANY_ORIGIN or _ORIGIN.fullmatch(origin) for origin in value):
+            raise ValueError("must be origins such as https://app.example.com, without a path, or *")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(str(ipaddress.ip_network(each)) for each in value)
+        except ValueError:
+            raise ValueError("must be addresses or networks such as 10.0.0.0/8") from None
 
 
 class AccessSettings(BaseSettings):
@@ -79,8 +119,7 @@ class AccessSettings(BaseSettings):
 
 
 def _listed(value: SecretStr | None) -> tuple[str, ...]:
-    parts = value.get_secret_value().split(",") if value is not None else []
-    return tuple(part.strip() for part in parts if part.strip())
+    return _parts(value.get_secret_value()) if value is not None else ()
 
 
 class DatabaseSettings(BaseSettings):
@@ -185,6 +224,29 @@ class QuotaSettings(BaseSettings):
         return any(quota is not None for quota in (self.messages, self.bytes, self.embeddings_per_day))
 
 
+class RateLimitSettings(BaseSettings):
+    """How many requests each client address, tenant and key may make. Unset: as many as it likes.
+
+    `key_rate_limit` is for the keys that have no limit of their own. Counted in Redis where its URL is set.
+    """
+
+    model_config = _group("MEMORY_")
+
+    global_rate_limit: RateLimit | None = None
+    tenant_rate_limit: RateLimit | None = None
+    key_rate_limit: RateLimit | None = None
+    redis_url: SecretStr | None = None
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            return value and SecretStr(str(RedisDsn(value.get_secret_value())))
+        except ValidationError:
+            # Its own message holds the URL, and so the password.
+            raise ValueError("must be like redis://host:6379/0 or rediss://user:password@host:6379/0") from None
+
+
 @dataclass(frozen=True)
 class Settings:
     """All groups of settings."""
@@ -198,11 +260,25 @@ class Settings:
     openai: OpenAISettings
     search: SearchSettings
     quotas: QuotaSettings
+    rate_limits: RateLimitSettings
 
     @classmethod
     def load(cls) -> "Settings":
         """Read the environment. Raises `ConfigurationError` with one line that names what makes no sense."""
-        return cls(**{name: _read(group) for name, group in get_type_hints(cls).items()})
+        settings = cls(**{name: _read(group) for name, group in get_type_hints(cls).items()})
+        _refuse_any_origin_in_production(settings)
+        return settings
+
+    def for_requests(self) -> "Settings":
+        """The same for who answers requests: a statement whose cancellation was lost ends soon after its request."""
+        longest = self.http.request_timeout_seconds + CANCELLATION_GRACE_SECONDS
+        seconds = min(self.database.statement_timeout_seconds, longest)
+        return replace(self, database=self.database.model_copy(update={"statement_timeout_seconds": seconds}))
+
+
+def _refuse_any_origin_in_production(settings: Settings) -> None:
+    if settings.runtime.environment is Environment.PRODUCTION and ANY_ORIGIN in settings.http.allowed_origins:
+        raise ConfigurationError("MEMORY_ALLOWED_ORIGINS: * lets every web page in; in production, name the origins")
 
 
 def _read(group: Any) -> Any:

@@ -7,22 +7,27 @@ so that no route can forget to. Where nobody said anything, as in a job, every t
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 from pydantic_core import PydanticCustomError
 
 from deployments.errors import ForbiddenError
 
+Tenant = TypeVar("Tenant", str, str | None)
+
 _tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
+_named: ContextVar[set[str] | None] = ContextVar("named_tenants", default=None)
 
 
 @contextmanager
 def bound_to(tenant_id: str | None) -> Iterator[None]:
     """Hold what is validated inside of the block to one tenant; None: to none in particular."""
-    token = _tenant.set(tenant_id)
+    token, named_token = _tenant.set(tenant_id), _named.set(set())
     try:
         yield
     finally:
         _tenant.reset(token)
+        _named.reset(named_token)
 
 
 def bound_tenant() -> str | None:
@@ -49,3 +54,16 @@ def tenant_if_any(given: object) -> object:
     if isinstance(given, str) and given != bound:
         raise ForbiddenError("This key is bound to another tenant.")
     return given
+
+
+def named(tenant_id: Tenant) -> Tenant:
+    """Note that the work at hand is a tenant's, for what limits tenants. Every type that holds one ends with it."""
+    tenants = _named.get()
+    if tenants is not None and tenant_id is not None:
+        tenants.add(tenant_id)
+    return tenant_id
+
+
+def named_tenants() -> frozenset[str]:
+    """The tenants that were validated since the work at hand was bound."""
+    return frozenset(_named.get() or ())

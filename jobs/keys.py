@@ -47,6 +47,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     create.add_argument("--tenant", help="the only tenant that it opens (default: all)")
     create.add_argument("--scopes", default="read,write,admin", help="some of read,write,admin (default: all)")
     create.add_argument("--expires-in-days", type=float, help="default: never")
+    create.add_argument("--rate-limit", help="such as 200/minute (default: as the service's settings say)")
     commands.add_parser("list", help="all keys, newest first, without what opens anything")
     revoke = commands.add_parser("revoke", help="revoke a key; every replica knows within a second")
     revoke.add_argument("id", type=UUID, help="its id, as `list` shows it")
@@ -67,6 +68,7 @@ def _new_key(options: argparse.Namespace) -> NewKey:
             tenant_id=options.tenant,
             scopes=[KeyScope(scope.strip()) for scope in options.scopes.split(",")],
             expires_at=None if days is None else datetime.now(UTC) + timedelta(days=days),
+            rate_limit=options.rate_limit,
         )
     except ValidationError as error:
         first = error.errors()[0]

@@ -4,11 +4,18 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.middleware.cors import CORSMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from serve_app.auth import Authentication
+from serve_app.client_address import PeerOfHAProxy
+from serve_app.documentation import add_documentation
 from serve_app.http_errors import add_error_handlers
 from serve_app.middleware import BodyLimit, RequestContext
+from serve_app.rate_limits import AddressLimits, CallerLimits
+from serve_app.request_timeout import RequestTimeout
 from serve_app.routes import admin, conversations, keys, memory, messages
+from serve_app.security_headers import SecurityHeaders
 from serve_app.services import Services
 
 DESCRIPTION = """
@@ -19,25 +26,70 @@ Errors have one shape: `{"error": {"code", "message", "request_id", "details"?}}
 
 A key goes into `X-API-Key` or `Authorization: Bearer`. With one that is bound to a tenant `tenant_id` may be left out,
 and another's is refused.
+
+Where requests are limited, every answer says how the limit with the least left stands: `X-RateLimit-Limit`,
+`X-RateLimit-Remaining` and `X-RateLimit-Reset` (seconds since 1970). Beyond it: 429 with `Retry-After`.
 """
 
+CROSS_ORIGIN_METHODS = ("GET", "POST", "PATCH", "DELETE")
+CROSS_ORIGIN_HEADERS = ("Authorization", "Idempotency-Key", "X-API-Key", "X-Request-ID")
+EXPOSED_HEADERS = ("Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "X-Request-ID")
 
-def create_app(services: Services, *, answers_request_id: bool = True) -> FastAPI:
-    """The application over a set of services. `answers_request_id`: false under Serve, which does it itself."""
+
+def create_app(services: Services, *, answers_request_id: bool = True, behind_haproxy: bool = False) -> FastAPI:
+    """The application over a set of services.
+
+    `answers_request_id`: false under Serve, which does it itself. `behind_haproxy`: requests come by our HAProxy alone,
+    which says who its peer is.
+    """
     app = FastAPI(
         title="AI Memory Layer",
         description=DESCRIPTION,
         version=version("ai-memory-layer"),
         generate_unique_id_function=_operation_id,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.services = services
     add_error_handlers(app)
-    app.add_middleware(BodyLimit, most=services.http.request_max_bytes)
-    app.add_middleware(Authentication, keyring=services.keyring)
-    app.add_middleware(RequestContext, answers_id=answers_request_id)
+    _add_middleware(app, services, answers_request_id=answers_request_id, behind_haproxy=behind_haproxy)
+    add_documentation(app)
     for resource in (messages, memory, conversations, admin, keys):
         app.include_router(resource.router)
     return app
+
+
+def _add_middleware(app: FastAPI, services: Services, *, answers_request_id: bool, behind_haproxy: bool) -> None:
+    """From the inside to the outside: what is added last sees a request first, and its answer last.
+
+    - The peer, then who the proxies say that the client is: all others go by the client's address and scheme.
+    - The security headers and CORS are around all that answers: refusals, timeouts and faults carry their headers,
+      a page of an allowed origin can read them, and a preflight, which has no key, is answered before one is asked for.
+    - The request context knows all but preflights: it gives the id, logs, and answers what nobody expected.
+    - The timeout spans all that may wait: the key's check in the database and the reading of the body too.
+    - An address is counted before its key is checked, so that those who guess are limited too; a key and its tenant are
+      as soon as they are known, and all of that before the body is read.
+    """
+    http = services.http
+    app.add_middleware(BodyLimit, most=http.request_max_bytes)
+    app.add_middleware(CallerLimits, limiter=services.limiter)
+    app.add_middleware(Authentication, keyring=services.keyring)
+    if services.limiter.limits_addresses:
+        app.add_middleware(AddressLimits, limiter=services.limiter)
+    app.add_middleware(RequestTimeout, seconds=http.request_timeout_seconds)
+    app.add_middleware(RequestContext, answers_id=answers_request_id)
+    if http.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=http.allowed_origins,
+            allow_methods=CROSS_ORIGIN_METHODS,
+            allow_headers=CROSS_ORIGIN_HEADERS,
+            expose_headers=EXPOSED_HEADERS,
+        )
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(http.trusted_proxies))
+    if behind_haproxy:
+        app.add_middleware(PeerOfHAProxy)
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from deployments.errors import ForbiddenError, MemoryLayerError, UnauthorizedError
 from deployments.key_schemas import KeyScope
 from deployments.tenancy import bound_to
+from serve_app.documentation import ASSETS
 from serve_app.http_errors import answer_to
 from serve_app.keyring import Caller, Keyring
 
@@ -26,11 +27,12 @@ OPEN_PATHS = frozenset(
         "/v1/admin/liveness",
         "/metrics",
         "/docs",
-        "/docs/oauth2-redirect",
         "/redoc",
         "/openapi.json",
     }
 )
+
+OPEN_PREFIX = f"{ASSETS}/"
 
 _header = APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False)
 _bearer = HTTPBearer(scheme_name="Bearer", auto_error=False)
@@ -44,7 +46,7 @@ class Authentication:
         self._keyring = keyring
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+        if scope["type"] != "http" or _is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
         try:
@@ -55,6 +57,10 @@ class Authentication:
         scope["caller"] = caller
         with bound_to(caller.rights.tenant_id):
             await self._app(scope, receive, send)
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
 
 
 def presented_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

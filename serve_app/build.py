@@ -9,6 +9,7 @@ from ray.serve import Application
 from deployments.capacity import Capacity
 from deployments.embedding.server import EmbeddingServer
 from deployments.errors import ConfigurationError
+from deployments.rate_limits.server import RateLimitServer
 from deployments.scoring.server import ScoringServer
 from deployments.search.server import SearchServer
 from serve_app.ingress import IngressServer
@@ -25,5 +26,6 @@ def build_app(args: dict[str, Any]) -> Application:
     scoring = serve.deployment(name="Scoring")(ScoringServer).bind()
     embedding = serve.deployment(name="Embedding")(EmbeddingServer).bind(capacity.embedding, scoring)
     search = serve.deployment(name="Search")(SearchServer).bind(capacity.search, embedding)
+    rate_limits = serve.deployment(name="RateLimits")(RateLimitServer).bind()
     ingress = serve.deployment(name="Ingress")(serve.ingress()(IngressServer))
-    return ingress.bind(capacity, search, embedding)
+    return ingress.bind(capacity, search, embedding, rate_limits)

@@ -52,7 +52,7 @@ def run_directory(data_dir: Path, kind: str = "local") -> Path:
     """
     root = tempfile.gettempdir()
     if len(root) > _TEMPORARY_ROOT_MAX:
-        root = "/tmp"  # noqa: S108 - the directory itself is made for its owner only
+        root = "/tmp"  # noqa: S108 - the directory itself is made for its owner only # nosec B108
     name = f"{kind}:{data_dir.expanduser().resolve()}"
     return Path(root) / f"memory-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
@@ -125,6 +125,12 @@ def _error_answers() -> dict[str, str]:
     if binary is None or not os.access(wrapper, os.X_OK):
         return {}
     return {"MEMORY_HAPROXY_BINARY": binary, "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper)}
+
+
+def is_behind_wrapper(environment: Mapping[str, str]) -> bool:
+    """Whether requests come by `serve_app/haproxy`, which alone says truly who its peer is."""
+    wrapper = str(Path(__file__).with_name("haproxy"))
+    return environment.get("RAY_SERVE_HAPROXY_BINARY_PATH") == wrapper
 
 
 def apply(environment: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from deployments.errors import (
     ByteQuotaError,
@@ -24,6 +25,7 @@ from deployments.errors import (
     MessageQuotaError,
     NotFoundError,
     OverloadedError,
+    RateLimitedError,
     SearchUnavailableError,
     UnauthorizedError,
     UnavailableError,
@@ -41,6 +43,7 @@ STATUS: dict[str, HTTPStatus] = {
     MessageQuotaError.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ByteQuotaError.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     EmbeddingQuotaError.code: HTTPStatus.TOO_MANY_REQUESTS,
+    RateLimitedError.code: HTTPStatus.TOO_MANY_REQUESTS,
     EmbeddingRejectedError.code: HTTPStatus.UNPROCESSABLE_ENTITY,
     EmbeddingUnavailableError.code: HTTPStatus.SERVICE_UNAVAILABLE,
     UnavailableError.code: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -62,8 +65,9 @@ EXAMPLES = {
     409: ("idempotency_conflict", "This Idempotency-Key was used before with another body."),
     413: ("request_too_large", "The body is larger than 16777216 bytes."),
     422: ("validation_error", "The request is not valid."),
-    429: ("quota_embeddings_exceeded", "The tenant has had as many texts embedded today as it may."),
+    429: ("rate_limited", "Too many requests of this tenant: it may make 200 per 1 minute."),
     503: ("database_unavailable", "The database cannot be reached just now."),
+    504: ("timeout", "The request took longer than 30 seconds."),
 }
 
 
@@ -99,7 +103,12 @@ class ErrorAnswer(BaseModel):
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors that a route behind a key may answer with, for OpenAPI."""
-    return {status: _documented(status) for status in sorted({*statuses, 401, 403, 503})}
+    return open_error_responses(*statuses, 401, 403, 429)
+
+
+def open_error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The errors that a route which needs no key may answer with, for OpenAPI."""
+    return {status: _documented(status) for status in sorted({*statuses, 503, 504})}
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -176,4 +185,18 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     message = "The body is not valid JSON." if status == HTTPStatus.BAD_REQUEST else phrase
     answer = error_answer(status, code, message, _request_id(request))
     answer.headers.update(getattr(error, "headers", None) or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return answer
+
+
+def _methods(request: Request) -> set[str]:
+    """What the path answers to: Starlette names the methods of the first route alone, and a path has several."""
+    return {
+        method
+        for included in request.app.routes
+        # FastAPI keeps the routes of a router that was included inside of an entry of its own.
+        for route in getattr(getattr(included, "original_router", None), "routes", [included])
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in getattr(route, "methods", None) or ()
+    }

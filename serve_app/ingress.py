@@ -1,6 +1,7 @@
 """The ingress replica: opens what it needs, holds the handles, builds the application."""
 
 import asyncio
+import os
 from typing import Any
 
 import structlog
@@ -13,13 +14,17 @@ from deployments.capacity import Capacity
 from deployments.errors import DatabaseUnavailableError, SearchUnavailableError, UnavailableError
 from deployments.handles import RemoteMethod
 from deployments.logs import configure_logging
+from deployments.rate_limits.limiter import RateLimiter
+from deployments.rate_limits.redis_counter import RedisCounter
 from deployments.settings import Settings
 from deployments.storage.database import Database
 from deployments.storage.opening import open_database
 from deployments.storage.schema import connection_limit
 from serve_app.api import create_app
+from serve_app.cluster_environment import is_behind_wrapper
 from serve_app.connections import check_demands, demands, most_replicas
 from serve_app.health import CHECK_TIMEOUT_SECONDS
+from serve_app.rate_limit_metrics import limit_counts
 from serve_app.services import create_services
 
 logger = structlog.get_logger(__name__)
@@ -29,13 +34,22 @@ class IngressServer:
     """One replica of the front door. A store needs no other deployment; a search or a context crosses to Search."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
-        self, capacity: Capacity, search: DeploymentHandle[Any], embedding: DeploymentHandle[Any]
+        self,
+        capacity: Capacity,
+        search: DeploymentHandle[Any],
+        embedding: DeploymentHandle[Any],
+        rate_limits: DeploymentHandle[Any],
     ) -> None:
-        settings = Settings.load()
+        settings = Settings.load().for_requests()
         configure_logging(settings.runtime, "Ingress")
         self._database = await open_database(settings, capacity.ingress.pool.size)
         await _check_connections(self._database, capacity, settings)
         timeout = capacity.ingress.search_timeout_seconds
+        in_cluster = RemoteMethod(
+            rate_limits, "take_many", UnavailableError, capacity.ingress.rate_limits_timeout_seconds
+        )
+        self._redis = _redis(settings, capacity)
+        count = in_cluster if self._redis is None else self._redis.take_many
         self._services = create_services(
             settings,
             capacity.ingress,
@@ -43,15 +57,25 @@ class IngressServer:
             RemoteMethod(search, "search_many", SearchUnavailableError, timeout),
             RemoteMethod(search, "assemble_many", SearchUnavailableError, timeout),
             RemoteMethod(embedding, "probe", UnavailableError, CHECK_TIMEOUT_SECONDS),
+            RateLimiter(settings.rate_limits, count, capacity.ingress.rate_limits, limit_counts()),
         )
         await self._services.keyring.start()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._services, answers_request_id=False)
+        return create_app(self._services, answers_request_id=False, behind_haproxy=is_behind_wrapper(os.environ))
 
     async def __del__(self) -> None:
         await self._services.keyring.stop()
+        if self._redis is not None:
+            await self._redis.close()
         await self._database.close()
+
+
+def _redis(settings: Settings, capacity: Capacity) -> RedisCounter | None:
+    url = settings.rate_limits.redis_url
+    if url is None:
+        return None
+    return RedisCounter(url.get_secret_value(), capacity.ingress.rate_limits_timeout_seconds)
 
 
 async def _check_connections(database: Database, capacity: Capacity, settings: Settings) -> None:

@@ -53,10 +53,16 @@ class KeySource(Protocol):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. `name` is the key's prefix, `root` or `anyone`: what may stand in logs."""
+    """Who asks. `name` is the key's prefix, `root` or `anyone`: what may stand in logs. `rate_limit`: the key's own."""
 
     name: str
     rights: Rights = field(default=EVERYTHING)
+    rate_limit: str | None = None
+
+    @property
+    def was_made(self) -> bool:
+        """Whether it is one of the keys in the database: root keys have no limit of their own."""
+        return self.name not in {ROOT.name, ANYONE.name}
 
 
 ROOT = Caller("root")
@@ -217,9 +223,9 @@ class Keyring:
         if key.revoked:
             self._held.pop(key.prefix, None)
             return
-        held = self._held.get(key.prefix)
-        if held is None or held.caller.rights != key.rights:
-            self._held[key.prefix] = _HeldKey(key.id, key.digest, Caller(key.prefix, key.rights))
+        held, caller = self._held.get(key.prefix), Caller(key.prefix, key.rights, key.rate_limit)
+        if held is None or held.caller != caller:
+            self._held[key.prefix] = _HeldKey(key.id, key.digest, caller)
 
     async def _follow(self) -> None:
         while True:

@@ -178,7 +178,7 @@ def _is_free(port: int) -> bool:
         # As servers bind: connections that are still closing do not hold the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104 - closed again at once
+            probe.bind(("0.0.0.0", port))  # noqa: S104 - closed again at once # nosec B104
         except OSError:
             return False
     return True

@@ -53,7 +53,10 @@ class RequestContext:
             duration = round((perf_counter() - started) * 1e3, 2)
             method, path = scope["method"], scope["path"]
             caller = getattr(scope.get("caller"), "name", None)
-            logger.info("request", method=method, path=path, status=status, duration_ms=duration, caller=caller)
+            client = scope["client"][0] if scope.get("client") else None
+            logger.info(
+                "request", method=method, path=path, status=status, duration_ms=duration, caller=caller, client=client
+            )
 
 
 class BodyLimit:

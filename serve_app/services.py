@@ -8,6 +8,7 @@ from deployments.capacity import Batches, IngressCapacity
 from deployments.context_schemas import ContextAnswer
 from deployments.embedding.providers.registry import space_source
 from deployments.errors import MemoryLayerError
+from deployments.rate_limits.limiter import RateLimiter
 from deployments.schemas import Message
 from deployments.search.context_assembler import Context
 from deployments.search.engine import Search
@@ -41,6 +42,7 @@ class Services:
     search: Callable[[Search], Awaitable[SearchAnswer]]
     assemble: Callable[[Context], Awaitable[ContextAnswer]]
     usage: UsageRepository
+    limiter: RateLimiter
 
 
 def create_services(
@@ -50,6 +52,7 @@ def create_services(
     search_many: SearchMany,
     assemble_many: AssembleMany,
     probe_embedding: Callable[[], Awaitable[str | None]],
+    limiter: RateLimiter,
 ) -> Services:
     """What ends in `_many` answers several at once; `probe_embedding` says why embedding is away, or None."""
     gate = QuotaGate(settings.quotas) if settings.quotas.any_set else None
@@ -74,6 +77,7 @@ def create_services(
         # Apart from the searches: a context takes longer, and is not to hold up those that would wait with it.
         assemble=_together(assemble_many, capacity.search),
         usage=UsageRepository(database, settings.quotas),
+        limiter=limiter,
     )
 
 

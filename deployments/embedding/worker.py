@@ -198,7 +198,7 @@ class EmbeddingWorker:
             job.attempts,
             self._settings.retry_base_seconds,
             self._settings.retry_max_seconds,
-            random.random(),  # noqa: S311 - spreads retries, guards nothing
+            random.random(),  # noqa: S311 - spreads retries, guards nothing # nosec B311
             error.retry_after,
         )
 

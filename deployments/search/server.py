@@ -25,7 +25,7 @@ class SearchServer:
     """One replica: a pool for reading, and the way to the embedding deployment."""
 
     async def __init__(self, capacity: SearchCapacity, embedding: DeploymentHandle[Any]) -> None:  # type: ignore[misc]  # Serve awaits it
-        settings = Settings.load()
+        settings = Settings.load().for_requests()
         configure_logging(settings.runtime, "Search")
         self._database = await open_database(settings, capacity.pool.size, reads_only=True)
         self._queries: MicroBatcher[tuple[str, str | None, EmbeddingSpace | None], QueryVector] = MicroBatcher(

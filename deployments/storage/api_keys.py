@@ -24,6 +24,7 @@ class StoredKey:
     digest: bytes
     rights: Rights
     revoked: bool
+    rate_limit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class ApiKeyRepository:
     async def create(self, new: NewKey) -> CreatedKey:
         """Make a key. What is returned holds the only copy of it."""
         async with self._database.connection() as connection:
-            return await self._insert(connection, new.name, new.rights)
+            return await self._insert(connection, new.name, new.rights, new.rate_limit)
 
     async def page(self, tenant_id: str | None, limit: int, after: tuple[datetime, UUID] | None) -> list[ListedKey]:
         """At most `limit` keys, newest first, behind the position (created_at, id)."""
@@ -67,7 +68,7 @@ class ApiKeyRepository:
         return str(prefix)
 
     async def rotate(self, key_id: UUID, overlap_seconds: int, within: Rights) -> CreatedKey:
-        """A new key with the rights of an old one, which expires after the overlap.
+        """A new key with the rights and the limit of an old one, which expires after the overlap.
 
         Raises `NotFoundError` where there is no such active key for the tenant of `within`, and `ForbiddenError`
         where the key allows more than `within` does.
@@ -80,7 +81,7 @@ class ApiKeyRepository:
             if not within.cover(old.rights):
                 raise ForbiddenError("That key allows more than yours does.")
             await self._queries.expire_key(connection, id=key_id, overlap_seconds=overlap_seconds)
-            return await self._insert(connection, old.name, old.rights)
+            return await self._insert(connection, old.name, old.rights, old.rate_limit)
 
     async def changed_since(self, since: datetime | None) -> KeyChanges:
         """The keys that changed after `since`, revoked and expired ones among them; None: all keys."""
@@ -93,7 +94,7 @@ class ApiKeyRepository:
         async with self._database.connection() as connection:
             await self._queries.note_uses(connection, ids=list(uses), used_ats=list(uses.values()))
 
-    async def _insert(self, connection: object, name: str, rights: Rights) -> CreatedKey:
+    async def _insert(self, connection: object, name: str, rights: Rights, rate_limit: str | None) -> CreatedKey:
         made = make_key()
         row = await self._queries.create_key(
             connection,
@@ -104,6 +105,7 @@ class ApiKeyRepository:
             tenant_id=rights.tenant_id,
             scopes=[scope for scope in KeyScope if scope in rights.scopes],
             expires_at=rights.expires_at,
+            rate_limit=rate_limit,
         )
         described = _to_listed(row).model_dump(exclude={"last_used_at", "revoked_at"})
         return CreatedKey(**described, key=made.text)
@@ -115,4 +117,5 @@ def _to_listed(row: Mapping[str, Any]) -> ListedKey:
 
 def _to_stored(row: Mapping[str, Any]) -> StoredKey:
     rights = Rights(row["tenant_id"], frozenset(map(KeyScope, row["scopes"])), row["expires_at"])
-    return StoredKey(row["id"], row["prefix"], row["hash"], rights, revoked=row["revoked_at"] is not None)
+    revoked = row["revoked_at"] is not None
+    return StoredKey(row["id"], row["prefix"], row["hash"], rights, revoked, row["rate_limit"])

@@ -19,7 +19,7 @@ import re
 import shlex
 import shutil
 import stat
-import subprocess
+import subprocess  # nosec B404
 import tempfile
 import time
 from collections.abc import Iterator
@@ -197,7 +197,7 @@ def _start(directory: Path) -> None:
 
 
 def _ensure_database(directory: Path) -> None:
-    exists = f"SELECT 1 FROM pg_database WHERE datname = '{_DATABASE}'"  # noqa: S608 - a constant
+    exists = f"SELECT 1 FROM pg_database WHERE datname = '{_DATABASE}'"  # noqa: S608 - a constant # nosec B608
     if _psql(directory, exists).stdout.strip() != "1":
         result = _psql(directory, f"CREATE DATABASE {_DATABASE}")
         if result.returncode != 0:
@@ -286,7 +286,7 @@ def _make_system_user() -> pwd.struct_passwd:
     useradd = shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if useradd is not None:
         command = [useradd, "--system", "--user-group", "--no-create-home", _SYSTEM_USER]
-        subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - nothing from outside
+        subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - nothing from outside # nosec B603
     # Looked up whatever useradd said: another process may have made the user in the meantime.
     user = _system_user()
     if user is None:
@@ -315,7 +315,7 @@ def _let_system_user_in(directory: Path) -> None:
 def _run(program: str, arguments: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
     # Into files, not pipes: a server that is started inherits them, and a pipe would never end.
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        result = subprocess.run(  # noqa: S603 - the package's own programs
+        result = subprocess.run(  # noqa: S603 - the package's own programs # nosec B603
             [str(_programs() / program), *arguments],
             check=False,
             stdin=subprocess.DEVNULL,

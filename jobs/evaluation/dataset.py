@@ -56,7 +56,7 @@ def asked_of(dataset: Dataset, most: int | None, seed: int) -> Dataset:
     """The dataset with at most `most` of its questions, drawn by `seed`, without the tenants that are asked nothing."""
     numbered = [(number, question) for number, tenant in enumerate(dataset.tenants) for question in tenant.questions]
     if most is not None and most < len(numbered):
-        drawn = random.Random(seed).sample(range(len(numbered)), most)  # noqa: S311 - has to be repeatable
+        drawn = random.Random(seed).sample(range(len(numbered)), most)  # noqa: S311 - has to be repeatable # nosec B311
         numbered = [numbered[index] for index in sorted(drawn)]
     asked: dict[int, list[Question]] = {}
     for number, question in numbered:

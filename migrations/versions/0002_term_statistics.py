@@ -173,7 +173,7 @@ BACKFILL = (
     FROM messages, unnest(tsvector_to_array(counted_terms(archived, embedding_status, terms))) AS term
     WHERE octet_length(term) <= {LONGEST}
     GROUP BY tenant_id, term
-    """,  # noqa: S608 - a constant
+    """,  # noqa: S608 - a constant # nosec B608
 )
 UNDO = (
     "DROP INDEX messages_terms",

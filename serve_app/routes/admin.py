@@ -1,18 +1,16 @@
 """For those who run the service: health, a tenant's usage, and a second chance for failed embeddings."""
 
-from typing import Annotated
-
 from fastapi import APIRouter, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from deployments.schemas import Identifier, TenantOrAll, Usage
-from deployments.tenancy import tenant_if_any
+from deployments.schemas import TenantInPath, TenantOrAll, Usage
 from serve_app.auth import Administers
 from serve_app.health import Health, Liveness, Readiness, Status
-from serve_app.http_errors import error_responses
+from serve_app.http_errors import error_responses, open_error_responses
+from serve_app.rate_limits import TenantLimited
 from serve_app.routes.dependencies import ServicesOf
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"])
+router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=TenantLimited)
 
 
 class RetryRequest(BaseModel):
@@ -34,7 +32,7 @@ class RetryAnswer(BaseModel):
 @router.get(
     "/health",
     response_model=Health,
-    responses={503: {"model": Health, "description": "The database is away."}},
+    responses={**open_error_responses(), 503: {"model": Health, "description": "The database is away."}},
 )
 async def health(services: ServicesOf, response: Response) -> Health:
     """Everything, with latencies: for people and dashboards."""
@@ -46,7 +44,7 @@ async def health(services: ServicesOf, response: Response) -> Health:
 @router.get(
     "/readiness",
     response_model=Readiness,
-    responses={503: {"model": Readiness, "description": "Do not send requests here."}},
+    responses={**open_error_responses(), 503: {"model": Readiness, "description": "Do not send requests here."}},
 )
 async def readiness(services: ServicesOf, response: Response) -> Readiness:
     """Whether requests may be sent here: for load balancers."""
@@ -79,7 +77,7 @@ async def retry_failed_embeddings(request: RetryRequest, services: ServicesOf) -
     responses=error_responses(404, 422),
     dependencies=[Administers],
 )
-async def tenant_usage(tenant_id: Annotated[Identifier, AfterValidator(tenant_if_any)], services: ServicesOf) -> Usage:
+async def tenant_usage(tenant_id: TenantInPath, services: ServicesOf) -> Usage:
     """What a tenant has stored and had embedded today, and what it may."""
     return await services.usage.get(tenant_id)
 

@@ -8,9 +8,10 @@ from deployments.schemas import MAX_PAGE, Conversation, ConversationPage, Identi
 from serve_app.auth import Reads, Writes
 from serve_app.cursors import decode_cursor, page_of
 from serve_app.http_errors import error_responses
+from serve_app.rate_limits import TenantLimited
 from serve_app.routes.dependencies import ServicesOf, TenantId
 
-router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+router = APIRouter(prefix="/v1/conversations", tags=["conversations"], route_class=TenantLimited)
 
 
 @router.get("", response_model=ConversationPage, responses=error_responses(422), dependencies=[Reads])

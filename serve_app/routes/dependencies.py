@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticCustomError
 
 from deployments.schemas import Identifier
-from deployments.tenancy import bound_tenant, the_tenant
+from deployments.tenancy import bound_tenant, named, the_tenant
 from serve_app.services import Services
 
 
@@ -30,7 +30,7 @@ async def _tenant(
     ] = None,
 ) -> str:
     try:
-        return str(the_tenant(tenant_id))
+        return named(str(the_tenant(tenant_id)))
     except PydanticCustomError as error:
         missing = {"type": error.type, "loc": ("query", "tenant_id"), "msg": error.message()}
         raise RequestValidationError([missing]) from None

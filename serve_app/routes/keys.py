@@ -12,11 +12,12 @@ from deployments.schemas import MAX_PAGE
 from serve_app.auth import Administers, Administrator
 from serve_app.cursors import decode_cursor, page_of
 from serve_app.http_errors import error_responses
+from serve_app.rate_limits import TenantLimited
 from serve_app.routes.dependencies import OnlyTenant, ServicesOf
 
 logger = structlog.get_logger(__name__)
 
-router = APIRouter(prefix="/v1/admin/keys", tags=["keys"])
+router = APIRouter(prefix="/v1/admin/keys", tags=["keys"], route_class=TenantLimited)
 
 
 @router.post("", status_code=201, response_model=CreatedKey, responses=error_responses(400, 413, 422))

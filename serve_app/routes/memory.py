@@ -10,9 +10,10 @@ from deployments.search.engine import Search
 from deployments.search_schemas import SearchAnswer, SearchParameters, SearchRequest
 from serve_app.auth import Reads
 from serve_app.http_errors import error_responses
+from serve_app.rate_limits import TenantLimited
 from serve_app.routes.dependencies import RequestId, ServicesOf
 
-router = APIRouter(prefix="/v1/memory", tags=["memory"])
+router = APIRouter(prefix="/v1/memory", tags=["memory"], route_class=TenantLimited)
 
 
 @router.get("/search", response_model=SearchAnswer, responses=error_responses(422), dependencies=[Reads])

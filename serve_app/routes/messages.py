@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
 
 from deployments.errors import InvalidRequestError, MemoryLayerError
 from deployments.schemas import (
@@ -22,9 +22,10 @@ from deployments.storage.messages import Position, draft
 from serve_app.auth import Reads, Writes
 from serve_app.cursors import decode_cursor, page_of
 from serve_app.http_errors import STATUS, ErrorBody, error_responses, validation_details
+from serve_app.rate_limits import TenantLimited
 from serve_app.routes.dependencies import OnlyTenant, RequestId, ServicesOf, TenantId
 
-router = APIRouter(prefix="/v1/messages", tags=["messages"])
+router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=TenantLimited)
 
 _new_message = TypeAdapter(NewMessage)
 _NEW_MESSAGES = {
@@ -43,6 +44,17 @@ IdempotencyKey = Annotated[
         description="A retry with the same key and body within 24 hours returns the first answer.",
     ),
 ]
+
+
+def _check(item: Any) -> NewMessage | ValidationError:
+    try:
+        return _new_message.validate_python(item)
+    except ValidationError as error:
+        return error
+
+
+# Judged with the batch and not afterwards: a limit of the tenants that it names holds before anything is stored.
+_Checked = Annotated[Any, AfterValidator(_check)]
 
 
 class Batch(BaseModel):
@@ -66,7 +78,7 @@ class Batch(BaseModel):
         },
     )
 
-    messages: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH), WithJsonSchema(_NEW_MESSAGES)]
+    messages: Annotated[list[_Checked], Field(min_length=1, max_length=MAX_BATCH), WithJsonSchema(_NEW_MESSAGES)]
 
 
 class Accepted(BaseModel):
@@ -142,10 +154,9 @@ async def store_batch(
     if idempotency_key is not None:
         raise InvalidRequestError("A batch takes no Idempotency-Key: it would not keep a retry from storing twice.")
     now = datetime.now(UTC)
-    checked = [_check(item) for item in batch.messages]
-    drafts = [draft(new, request_id, now) for new in checked if isinstance(new, NewMessage)]
+    drafts = [draft(new, request_id, now) for new in batch.messages if isinstance(new, NewMessage)]
     stored = iter(await services.messages.store(drafts) if drafts else [])
-    outcomes = [next(stored) if isinstance(each, NewMessage) else each for each in checked]
+    outcomes = [next(stored) if isinstance(each, NewMessage) else each for each in batch.messages]
     items = [_item(outcome, request_id) for outcome in outcomes]
     rejected = sum(isinstance(item, Rejected) for item in items)
     response.status_code = 207 if rejected else 202
@@ -204,13 +215,6 @@ async def retry_embedding(message_id: UUID, services: ServicesOf, only_tenant: O
     """Have a message whose embedding failed embedded again. Changes nothing for any other."""
     await services.messages.retry_embedding(only_tenant, message_id)
     return await services.messages.get(message_id, only_tenant)
-
-
-def _check(item: Any) -> NewMessage | ValidationError:
-    try:
-        return _new_message.validate_python(item)
-    except ValidationError as error:
-        return error
 
 
 def _item(outcome: Message | MemoryLayerError | ValidationError, request_id: str | None) -> Accepted | Rejected:

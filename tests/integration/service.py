@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import httpx
 import yaml
+from fastapi import FastAPI
 
 from deployments.capacity import Capacity
 from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, QueryVector
@@ -12,6 +13,9 @@ from deployments.embedding.query_cache import QueryCache
 from deployments.embedding.spaces import OneSpace, SpaceProviders
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import EmbeddingError
+from deployments.rate_limits.counter import TakeMany, WindowCounter
+from deployments.rate_limits.limiter import LimitCounts, RateLimiter
+from deployments.rate_limits.memory_storage import BoundedMemoryStorage
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
 from deployments.search.context_assembler import ContextAssembler
@@ -47,6 +51,7 @@ class Service:
     keys: ApiKeyRepository
     keyring: Keyring
     spaces: "SpaceProviders | _Alone"
+    app: FastAPI
 
     async def embed_all(self) -> None:
         """Work until nothing is due."""
@@ -59,8 +64,13 @@ async def score(messages: Sequence[Scorable], request_ids: Sequence[str]) -> lis
     return [importance(role=m.role, content=m.content, name=m.name) for m in messages]
 
 
-def create_service(settings: Settings, provider: EmbeddingProvider | None) -> Service:
-    """Wire the parts together. The caller closes the client and the database.
+def create_service(
+    settings: Settings,
+    provider: EmbeddingProvider | None,
+    take_many: TakeMany | None = None,
+    counts: LimitCounts | None = None,
+) -> Service:
+    """Wire the parts together. The caller closes the client and the database. `take_many`: the shared count.
 
     No provider: those of the spaces that the database holds, as under Ray.
     """
@@ -86,10 +96,15 @@ def create_service(settings: Settings, provider: EmbeddingProvider | None) -> Se
     contexts = ContextAssembler(RecentTurnRepository(database), engine.search)
     jobs = EmbeddingJobRepository(database)
     worker = EmbeddingWorker(jobs, spaces, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1)
-    services = create_services(settings, sizes.ingress, database, engine.search_many, contexts.assemble_many, probe)
-    transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
+    shared = take_many or WindowCounter(BoundedMemoryStorage()).take_many
+    limiter = RateLimiter(settings.rate_limits, shared, sizes.ingress.rate_limits, counts)
+    services = create_services(
+        settings, sizes.ingress, database, engine.search_many, contexts.assemble_many, probe, limiter
+    )
+    app = create_app(services)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://service")
-    return Service(client, worker, jobs, database, settings, services.keys, services.keyring, spaces)
+    return Service(client, worker, jobs, database, settings, services.keys, services.keyring, spaces, app)
 
 
 class _Alone(OneSpace):

@@ -9,10 +9,10 @@ from fastapi import FastAPI
 
 from deployments.key_schemas import KeyScope
 from deployments.key_text import make_key
-from deployments.settings import HttpSettings, Settings
+from deployments.settings import Settings
 from serve_app.api import create_app
 from serve_app.auth import OPEN_PATHS
-from serve_app.services import Services
+from tests.bare_services import bare_services
 from tests.integration.calls import error_of, message
 from tests.integration.keys import AS_ROOT, ROOT_KEY, make, make_expired, make_revoked, sent
 from tests.integration.service import Service
@@ -84,7 +84,7 @@ TABLE = {
 
 
 def specification() -> Json:
-    app: FastAPI = create_app(Services(HttpSettings(), *[None] * 9))  # type: ignore[arg-type]
+    app: FastAPI = create_app(bare_services())
     return app.openapi()
 
 
@@ -171,7 +171,7 @@ def test_no_other_path_of_ours_is_open() -> None:
     assert {path for path in OPEN_PATHS if path.startswith("/v1")} == open_ones
 
 
-@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/docs/assets/swagger-ui.css"])
 async def test_the_documentation_is_open(path: str, service: Service) -> None:
     assert (await service.client.get(path)).status_code == 200
 

@@ -68,7 +68,8 @@ async def test_a_new_key_works_at_once_on_every_replica(service: Service, replic
     created = answer.json()
 
     assert answer.status_code == 201
-    assert set(created) == {"id", "key", "prefix", "name", "tenant_id", "scopes", "expires_at", "created_at"}
+    described = {"id", "prefix", "name", "tenant_id", "scopes", "expires_at", "rate_limit", "created_at"}
+    assert set(created) == {"key", *described}
     assert created["key"].startswith(f"{created['prefix']}_")
     assert (await status(service, created["key"]), await status(replica, created["key"])) == (200, 200)
 

@@ -52,11 +52,12 @@ class LaunchedService:
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + 99),
         }
+        self.options: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
 
-    def command(self, *options: str) -> list[str]:
+    def command(self) -> list[str]:
         ports = ["--port", str(self.port), "--dashboard-port", str(self.dashboard_port)]
-        return [sys.executable, "-m", "serve_app.launch", *ports, *options]
+        return [sys.executable, "-m", "serve_app.launch", *ports, *self.options]
 
     def console(self) -> str:
         return self._log.read_text()

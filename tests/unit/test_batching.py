@@ -155,6 +155,31 @@ async def test_a_caller_that_goes_away_under_way_takes_nothing_from_the_others()
     assert await batches.submit(3) == 6
 
 
+async def test_a_batch_that_nobody_waits_for_any_more_is_given_up_and_its_slot_is_free() -> None:
+    given_up: list[list[int]] = []
+
+    async def send(items: Sequence[int]) -> Sequence[int]:
+        try:
+            await asyncio.sleep(0 if 3 in items else 3600)
+        except asyncio.CancelledError:
+            given_up.append(list(items))
+            raise
+        return items
+
+    batches: MicroBatcher[int, int] = MicroBatcher(send, max_batch=2, slots=1, max_waiting=10)
+    tasks = [asyncio.create_task(batches.submit(item)) for item in (1, 2)]
+    await settle()
+    tasks[0].cancel()
+    await settle()
+    assert given_up == []
+
+    tasks[1].cancel()
+    await settle()
+
+    assert given_up == [[1, 2]]
+    assert await batches.submit(3) == 3
+
+
 async def test_what_sending_raises_fails_its_batch_and_no_other() -> None:
     calls = 0
 

@@ -1,7 +1,6 @@
 """What goes wrong inside, as the client sees it."""
 
 from collections.abc import Iterator, MutableMapping
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -21,10 +20,9 @@ from deployments.errors import (
     SearchUnavailableError,
     UnauthorizedError,
 )
-from deployments.settings import HttpSettings
 from serve_app.api import create_app
-from serve_app.keyring import ANYONE, Caller
-from serve_app.services import Services
+from tests.bare_services import bare_services
+from tests.unit.keyrings import LetsAnyoneIn
 
 Logged = list[MutableMapping[str, Any]]
 PATH = f"/v1/messages/{uuid4()}"
@@ -47,16 +45,8 @@ class Broken:
         raise self._error
 
 
-class LetsAnyoneIn:
-    """A keyring without a key."""
-
-    async def caller(self, _: object) -> Caller:
-        return ANYONE
-
-
 async def answer_to(error: Exception) -> httpx.Response:
-    none = Services(HttpSettings(), *[None] * 9)  # type: ignore[arg-type]
-    services = replace(none, messages=Broken(error), keyring=LetsAnyoneIn())  # type: ignore[arg-type]
+    services = bare_services(messages=Broken(error), keyring=LetsAnyoneIn())
     transport = httpx.ASGITransport(create_app(services), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         return await client.get(PATH, headers={"X-Request-ID": "r-1"})

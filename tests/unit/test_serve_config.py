@@ -116,7 +116,14 @@ def test_a_deployment_takes_at_least_what_one_caller_sends_at_once() -> None:
 
     assert taken["Search"] >= capacity.ingress.search.slots
     assert taken["Embedding"] >= capacity.search.embed.slots
+    assert taken["RateLimits"] >= capacity.ingress.rate_limits.slots
     assert taken["Scoring"] >= capacity.embedding.concurrent_batches
+
+
+def test_the_rate_limits_are_counted_once() -> None:
+    (counting,) = (each for each in config()["applications"][0]["deployments"] if each["name"] == "RateLimits")
+
+    assert counting["num_replicas"] == 1
 
 
 def test_the_arguments_are_the_capacitys_fields_and_no_others() -> None:

@@ -84,6 +84,13 @@ def test_a_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MEMORY_LOG_LEVEL", "LOUD"),
         ("MEMORY_REQUEST_MAX_BYTES", "16MB"),
         ("MEMORY_REQUEST_MAX_BYTES", "0"),
+        ("MEMORY_REQUEST_TIMEOUT_SECONDS", "0"),
+        ("MEMORY_REQUEST_TIMEOUT_SECONDS", "inf"),
+        ("MEMORY_ALLOWED_ORIGINS", "app.example.com"),
+        ("MEMORY_ALLOWED_ORIGINS", "https://app.example.com/"),
+        ("MEMORY_ALLOWED_ORIGINS", "https://*.example.com"),
+        ("MEMORY_TRUSTED_PROXIES", "proxy"),
+        ("MEMORY_TRUSTED_PROXIES", "10.0.0.1/8"),
         ("MEMORY_EMBEDDING_PROVIDER", "crystal_ball"),
         ("MEMORY_EMBEDDING_DIMENSIONS", "0"),
         ("MEMORY_EMBEDDING_DIMENSIONS", "4001"),
@@ -91,6 +98,12 @@ def test_a_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MEMORY_EMBEDDING_LEASE_SECONDS", "-5"),
         ("MEMORY_EMBEDDING_TIMEOUT_SECONDS", "nan"),
         ("MEMORY_EMBEDDING_CACHE_SIZE", "-1"),
+        ("MEMORY_GLOBAL_RATE_LIMIT", "often"),
+        ("MEMORY_TENANT_RATE_LIMIT", "0/minute"),
+        ("MEMORY_KEY_RATE_LIMIT", "10/second;200"),
+        ("MEMORY_REDIS_URL", "localhost:6379"),
+        ("MEMORY_REDIS_URL", "http://localhost:6379"),
+        ("MEMORY_REDIS_URL", "redis://localhost:99999/0"),
         ("MEMORY_SEARCH_CANDIDATES", "1"),
         ("MEMORY_SEARCH_LANGUAGE", "english'; DROP TABLE messages; --"),
     ],
@@ -103,10 +116,48 @@ def test_a_setting_that_makes_no_sense_is_named_in_one_line(
     assert refusal().startswith(f"{name}: ")
 
 
+def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_ALLOWED_ORIGINS", "https://a.example, http://localhost:3000,")
+    monkeypatch.setenv("MEMORY_TRUSTED_PROXIES", "10.0.0.0/8, 192.168.1.7,::1")
+
+    http = Settings.load().http
+
+    assert http.allowed_origins == ("https://a.example", "http://localhost:3000")
+    assert http.trusted_proxies == ("10.0.0.0/8", "192.168.1.7/32", "::1/128")
+
+
+@pytest.mark.parametrize(("environment", "refused"), [("production", True), ("development", False)])
+def test_any_origin_is_for_development(environment: str, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_ENVIRONMENT", environment)
+    monkeypatch.setenv("MEMORY_ALLOWED_ORIGINS", "*")
+
+    if refused:
+        assert refusal().startswith("MEMORY_ALLOWED_ORIGINS: ")
+    else:
+        assert Settings.load().http.allowed_origins == ("*",)
+
+
 def test_a_url_that_is_refused_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMORY_DATABASE_URL", "mysql://root:hunter2@h/d")
-
     assert "hunter2" not in refusal()
+
+    monkeypatch.delenv("MEMORY_DATABASE_URL")
+    monkeypatch.setenv("MEMORY_REDIS_URL", "mysql://root:hunter2@h/0")
+    assert "hunter2" not in refusal()
+
+
+def test_limits_are_read_and_none_is_set_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = Settings.load().rate_limits
+    assert (limits.global_rate_limit, limits.tenant_rate_limit, limits.key_rate_limit) == (None, None, None)
+    assert limits.redis_url is None
+
+    monkeypatch.setenv("MEMORY_GLOBAL_RATE_LIMIT", "10/second;200/minute")
+    monkeypatch.setenv("MEMORY_REDIS_URL", "rediss://user:p%2Fw@redis:6380/2")
+    limits = Settings.load().rate_limits
+
+    assert limits.global_rate_limit == "10/second;200/minute"
+    assert limits.redis_url is not None
+    assert limits.redis_url.get_secret_value() == "rediss://user:p%2Fw@redis:6380/2"
 
 
 def test_the_root_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +185,7 @@ def test_no_secret_is_shown_when_settings_are_printed(monkeypatch: pytest.Monkey
         "MEMORY_DATABASE_URL": "postgresql://u:hunter2@h/d",
         "MEMORY_DATABASE_READ_URL": "postgresql://u:hunter2@h/d",
         "MEMORY_API_KEYS": "hunter2",
+        "MEMORY_REDIS_URL": "redis://u:hunter2@h/0",
         "MEMORY_GEMINI_API_KEY": "hunter2",
         "MEMORY_OPENAI_API_KEY": "hunter2",
     }

@@ -1,0 +1,143 @@
+"""What is limited, to how much, and how a request stands with it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
+from math import ceil
+
+from deployments.batching import MicroBatcher
+from deployments.capacity import Batches
+from deployments.errors import RateLimitedError
+from deployments.rate_limits.counter import Grant, Take, TakeMany, WindowCounter
+from deployments.rate_limits.fallback import FallbackCounter
+from deployments.rate_limits.leases import Counted, Leases, Standing
+from deployments.rate_limits.memory_storage import BoundedMemoryStorage
+from deployments.rate_limits.notation import rates_in
+from deployments.settings import RateLimitSettings
+
+# Who has an IPv6 address has all that share its first half.
+IPV6_PREFIX_BITS = 64
+
+
+class Kind(StrEnum):
+    """What is limited."""
+
+    GLOBAL = "global"
+    TENANT = "tenant"
+    KEY = "key"
+
+
+WORDS = {Kind.GLOBAL: "this client address", Kind.TENANT: "this tenant", Kind.KEY: "this key"}
+
+
+@dataclass(frozen=True)
+class LimitCounts:
+    """Told, for the metrics: a request was refused by a limit; takes were counted by this replica alone."""
+
+    refused: Callable[[str], None] = lambda _kind: None
+    fell_back: Callable[[int], None] = lambda _takes: None
+
+
+class RateLimiter:
+    """The limits of one ingress replica."""
+
+    def __init__(
+        self, settings: RateLimitSettings, shared: TakeMany, calls: Batches, counts: LimitCounts | None = None
+    ) -> None:
+        """`shared`: the count that all replicas share; `calls`: how takes that wait go to it together."""
+        self._settings = settings
+        self._counts = counts or LimitCounts()
+        counter = FallbackCounter(shared, WindowCounter(BoundedMemoryStorage()).take_many, self._counts.fell_back)
+        batcher: MicroBatcher[Take, Grant] = MicroBatcher(
+            counter.take_many, max_batch=calls.size, slots=calls.slots, max_waiting=calls.waiting
+        )
+        self._leases = Leases(batcher.submit)
+
+    @property
+    def limits_addresses(self) -> bool:
+        """Whether client addresses are limited."""
+        return self._settings.global_rate_limit is not None
+
+    @property
+    def limits_tenants(self) -> bool:
+        """Whether tenants are limited."""
+        return self._settings.tenant_rate_limit is not None
+
+    def of_address(self, address: str) -> tuple[Counted, ...]:
+        """The limits of a client address."""
+        return _counted(Kind.GLOBAL, network_of(address), self._settings.global_rate_limit)
+
+    def of_tenant(self, tenant_id: str) -> tuple[Counted, ...]:
+        """The limits of a tenant."""
+        return _counted(Kind.TENANT, tenant_id, self._settings.tenant_rate_limit)
+
+    def of_key(self, prefix: str, own: str | None) -> tuple[Counted, ...]:
+        """The limits of a key that was made: its own, or else what the settings say for all."""
+        return _counted(Kind.KEY, prefix, own or self._settings.key_rate_limit)
+
+    async def take(self, limits: Sequence[Counted]) -> list[Standing]:
+        """Take one request from each, or from none where one of them has none left; where it stands with each."""
+        standings = await self._leases.take(limits)
+        for standing in standings:
+            if not standing.passes:
+                self._counts.refused(standing.counted.kind)
+        return standings
+
+
+class Admission:
+    """What one request has taken of its limits: each once, whoever asks."""
+
+    def __init__(self, limiter: RateLimiter) -> None:
+        self._limiter = limiter
+        self._taken: set[str] = set()
+        self.tightest: Standing | None = None
+
+    async def admit(self, limits: Iterable[Counted]) -> None:
+        """Take one request from each limit. Raises `RateLimitedError` where one has none left."""
+        new = [limit for limit in limits if limit.key not in self._taken]
+        if not new:
+            return
+        standings = await self._limiter.take(new)
+        self._taken.update(limit.key for limit in new)
+        if self.tightest is not None:
+            standings.append(self.tightest)
+        self.tightest = min(standings, key=_tightness)
+        if not self.tightest.passes:
+            raise _refusal(self.tightest)
+
+    async def admit_tenants(self, tenant_ids: Iterable[str]) -> None:
+        """The same for the limits of tenants."""
+        await self.admit([limit for tenant_id in tenant_ids for limit in self._limiter.of_tenant(tenant_id)])
+
+
+def _tightness(standing: Standing) -> tuple[bool, float]:
+    """Of those that refuse, the one that does so the longest; else the one with the least left."""
+    return standing.passes, standing.remaining if standing.passes else -standing.resets_in
+
+
+def _refusal(standing: Standing) -> RateLimitedError:
+    kind, rate = Kind(standing.counted.kind), str(standing.counted.rate)
+    message = f"Too many requests of {WORDS[kind]}: it may make {rate}."
+    return RateLimitedError(message, {"limit": kind.value, "rate": rate}, float(max(ceil(standing.resets_in), 1)))
+
+
+@lru_cache(maxsize=4096)
+def _counted(kind: Kind, name: str, text: str | None) -> tuple[Counted, ...]:
+    rates = rates_in(text) if text is not None else ()
+    return tuple(Counted(kind, rate, rate.key_for(kind, name)) for rate in rates)
+
+
+@lru_cache(maxsize=4096)
+def network_of(address: str) -> str:
+    """What counts as one client: an IPv4 address, or the network of an IPv6 address."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ip_network((parsed.packed, IPV6_PREFIX_BITS), strict=False))

@@ -1,0 +1,67 @@
+"""Windows in the memory of one process."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cachetools import TLRUCache
+from limits.aio.storage import Storage
+
+MOST_WINDOWS = 100_000
+
+
+@dataclass
+class _Window:
+    count: int
+    ends: float
+
+
+class BoundedMemoryStorage(Storage):
+    """Forgets a window when it ends, and the one that was asked for longest ago when there are too many.
+
+    The library's own `MemoryStorage` goes through all windows at each increment.
+    """
+
+    STORAGE_SCHEME = ["async+bounded-memory"]  # noqa: RUF012 - the library reads a list
+
+    def __init__(self, most: int = MOST_WINDOWS, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self._clock = clock
+        self._windows: TLRUCache[str, _Window] = TLRUCache(most, ttu=lambda _, window, __: window.ends, timer=clock)
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """What it raises when it is away: it never is."""
+        return ValueError
+
+    async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        """Count `amount` more, in a new window of `expiry` seconds where none is open; the count."""
+        window = self._windows.get(key)
+        if window is None:
+            window = self._windows[key] = _Window(0, self._clock() + expiry)
+        window.count += amount
+        return window.count
+
+    async def get(self, key: str) -> int:
+        """The count of the open window."""
+        window = self._windows.get(key)
+        return window.count if window is not None else 0
+
+    async def get_expiry(self, key: str) -> float:
+        """When the open window ends; now, where none is."""
+        window = self._windows.get(key)
+        return window.ends if window is not None else self._clock()
+
+    async def check(self) -> bool:
+        """Whether it is there."""
+        return True
+
+    async def reset(self) -> int | None:
+        """Forget all windows; how many there were."""
+        count = len(self._windows)
+        self._windows.clear()
+        return count
+
+    async def clear(self, key: str) -> None:
+        """Forget one window."""
+        self._windows.pop(key, None)
