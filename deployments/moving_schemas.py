@@ -76,8 +76,9 @@ class MovedMessage(NewMessage):
 
 
 class SnapshotCounts(Value):
-    """What a tenant had at the moment of a snapshot."""
+    """What a tenant had at the moment of a snapshot. `space`: what its vectors belong to."""
 
     taken_at: datetime
     messages: int
     vectors: int
+    space: VectorSpace

@@ -13,7 +13,6 @@ import orjson
 from dotenv import load_dotenv
 from pydantic import TypeAdapter, ValidationError
 
-from deployments.embedding.providers.registry import embedding_space
 from deployments.errors import ConfigurationError, IdTakenError, MemoryLayerError
 from deployments.moving_schemas import VectorSpace
 from deployments.schemas import Identifier
@@ -21,6 +20,7 @@ from deployments.settings import Settings
 from deployments.storage.arrivals import ArrivalRepository
 from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database, PoolSize
+from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
 from deployments.storage.erasure import ErasureOrder, ErasureRepository
 from deployments.storage.schema import database_url, prepare
 from deployments.storage.usage import UsageRepository
@@ -68,18 +68,17 @@ async def _run(options: argparse.Namespace, settings: Settings) -> int:
         await database.close()
 
 
-async def _export(options: argparse.Namespace, settings: Settings, database: Database) -> int:
-    space = None if options.without_vectors else _space(settings)
-    export = Export(options.tenant, options.file, space)
+async def _export(options: argparse.Namespace, _: Settings, database: Database) -> int:
+    export = Export(options.tenant, options.file, with_vectors=not options.without_vectors)
     header = await export_tenant(database, export, progress_on_stderr(), _say)
     sys.stdout.write(f"{header.model_dump_json()}\n")
     return OK
 
 
 async def _import(options: argparse.Namespace, settings: Settings, database: Database) -> int:
-    space = _space(settings)
+    space = await _space(database)
     wishes = Wishes(space, options.tenant, options.format, options.without_vectors, options.new_ids)
-    repository = ArrivalRepository(database, settings.search.language, space.dimensions)
+    repository = ArrivalRepository(database, settings.search.language, space)
     imported = await import_file(repository, options.file, wishes, progress_on_stderr(), _say)
     sys.stdout.write(f"{orjson.dumps(imported).decode()}\n")
     return FAILED if imported.refused else OK
@@ -101,9 +100,13 @@ async def _erase(options: argparse.Namespace, settings: Settings, database: Data
     return OK
 
 
-def _space(settings: Settings) -> VectorSpace:
-    space = embedding_space(settings)
-    return VectorSpace(provider=settings.embedding.provider, model=space.model, dimensions=space.dimensions)
+async def _space(database: Database) -> VectorSpace:
+    """The space that is searched, which the settings need not name: docs/reembedding.md."""
+    spaces = await EmbeddingSpaceRepository(database).get()
+    if spaces is None:
+        raise ConfigurationError("The database has no embedding space yet")
+    active = spaces.active
+    return VectorSpace(provider=active.provider, model=active.space.model, dimensions=active.space.dimensions)
 
 
 def _say(line: str) -> None:

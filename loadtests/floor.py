@@ -23,8 +23,9 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from pgvector.asyncpg import register_vector
 from pydantic import BaseModel, Field
 
-from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.embedding.providers.protocol import EmbeddingProvider, QueryVector
 from deployments.embedding.providers.registry import create_provider, embedding_space
+from deployments.embedding.spaces import OneSpace
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.schemas import MAX_BATCH, Message, NewMessage
 from deployments.scoring.importance import importance
@@ -86,17 +87,17 @@ class Floor:
     provider: EmbeddingProvider
 
     def __post_init__(self) -> None:
-        dimensions = embedding_space(self.settings).dimensions
+        self._space = embedding_space(self.settings)
         search = self.settings.search
         self._bm25 = Bm25(search.bm25_k1, search.bm25_b, search.neighbor_share)
-        self._search = load_queries("search", dimensions=dimensions)
+        self._search = load_queries("search", dimensions=self._space.dimensions)
         self._messages = load_queries("messages")
         self._jobs = load_queries("embedding_jobs")
         self._known: LRUCache[str, npt.NDArray[np.float32]] = LRUCache(max(self.settings.embedding.cache_size, 1))
 
     async def search(self, parameters: SearchParameters) -> SearchAnswer:
         """Embed the query, find candidates, rank them."""
-        embedding = await self._embedded(parameters.query)
+        embedding = QueryVector(self._space, await self._embedded(parameters.query))
         limit = max(self.settings.search.candidates, parameters.top_k)
         request = SearchRequest.model_validate(parameters.model_dump())
         async with self._connection() as connection:
@@ -210,7 +211,7 @@ async def _draining(settings: Settings, url: str, provider: EmbeddingProvider) -
     database = Database(url, settings.database, PoolSize(1, 2))
     worker = EmbeddingWorker(
         EmbeddingJobRepository(database),
-        provider,
+        OneSpace(embedding_space(settings), provider),
         _scores,
         settings.embedding,
         batch_size=_DRAIN_BATCH,

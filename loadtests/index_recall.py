@@ -117,8 +117,7 @@ async def _compare(
     provider = create_provider(settings)
     try:
         memory = LargeMemory(database, provider, settings.search.language, options.seed)
-        dimensions = embedding_space(settings).dimensions
-        comparison = Comparison(database, settings, dimensions, [MEASURED, WALKED, *options.also])
+        comparison = Comparison(database, settings, embedding_space(settings), [MEASURED, WALKED, *options.also])
         asked = await embedded(provider, texts.asked)
         return await _Run(database, memory, comparison, asked, progress).run(options, texts.stored)
     finally:

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import NamedTuple
 from uuid import UUID
 
-from deployments.embedding.providers.protocol import EmbeddingProvider, Vector
+from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, QueryVector, Vector
 from deployments.search_schemas import SearchRequest
 from deployments.settings import Settings
 from deployments.storage.candidates import CandidateRepository
@@ -103,10 +103,11 @@ class Figures:
 class Comparison:
     """Searches through the product's own statement, over a pool of one connection, whose settings it changes."""
 
-    def __init__(self, database: Database, settings: Settings, dimensions: int, ways: Sequence[Way]) -> None:
+    def __init__(self, database: Database, settings: Settings, space: EmbeddingSpace, ways: Sequence[Way]) -> None:
         """`ways`: the first is exact."""
         self._database = database
-        self._repository = CandidateRepository(database, settings.search, dimensions)
+        self._repository = CandidateRepository(database, settings.search)
+        self._space = space
         self._limit = settings.search.candidates
         self._ways = ways
 
@@ -140,7 +141,8 @@ class Comparison:
                 await connection.execute("SELECT set_config($1, $2, false)", setting, value)
             before = await _walks(connection)
         began = perf_counter()
-        candidates = await self._repository.find(request, vector, exact=way.exact, limit=self._limit)
+        embedding = QueryVector(self._space, vector)
+        candidates = await self._repository.find(request, embedding, exact=way.exact, limit=self._limit)
         milliseconds = (perf_counter() - began) * 1e3
         async with self._database.connection() as connection:
             walked = await _walks(connection) > before

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from deployments.batching import Item, MicroBatcher, Result
 from deployments.capacity import Batches, IngressCapacity
 from deployments.context_schemas import ContextAnswer
-from deployments.embedding.providers.registry import embedding_space
+from deployments.embedding.providers.registry import space_source
 from deployments.errors import MemoryLayerError
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.schemas import Message
@@ -76,7 +76,7 @@ def create_services(
 
     async def check_schema() -> None:
         async with database.connection() as connection:
-            await check(connection, embedding_space(settings))
+            await check(connection, space_source(settings))
 
     return Services(
         http=settings.http,

@@ -9,15 +9,15 @@ import structlog
 from ray.serve.handle import DeploymentHandle
 
 from deployments.capacity import EmbeddingCapacity
-from deployments.embedding.providers.protocol import Vector
-from deployments.embedding.providers.registry import create_provider
-from deployments.embedding.query_cache import QueryCache
+from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
+from deployments.embedding.spaces import SpaceProviders
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import EmbeddingError, UnavailableError
 from deployments.handles import RemoteMethod
 from deployments.logs import configure_logging
 from deployments.settings import Settings
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
+from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
 from deployments.storage.opening import open_database
 
 logger = structlog.get_logger(__name__)
@@ -25,35 +25,35 @@ logger = structlog.get_logger(__name__)
 PROBE_SECONDS = 10.0
 PROBE_PATIENCE_SECONDS = 2.0
 
-Query = tuple[str, str | None]
+Query = tuple[str, str | None, EmbeddingSpace | None]
 
 
 class EmbeddingServer:
-    """One replica: a provider, a cache of queries, and a worker."""
+    """One replica: a provider for each embedding space, caches of queries, and a worker."""
 
     async def __init__(self, capacity: EmbeddingCapacity, scoring: DeploymentHandle[Any]) -> None:  # type: ignore[misc]  # Serve awaits it
         settings = Settings.load()
         configure_logging(settings.runtime, "Embedding")
-        self._provider = create_provider(settings, capacity.provider_requests)
-        self._cache = QueryCache(self._provider.embed_queries, settings.embedding.cache_size)
         self._database = await open_database(settings, capacity.pool.size)
+        self._spaces = SpaceProviders(EmbeddingSpaceRepository(self._database), settings, capacity.provider_requests)
+        await self._spaces.start()
         worker = EmbeddingWorker(
             EmbeddingJobRepository(self._database),
-            self._provider,
+            self._spaces,
             RemoteMethod(scoring, "score", UnavailableError, capacity.scoring_timeout_seconds),
             settings.embedding,
             batch_size=capacity.batch,
             concurrency=capacity.concurrent_batches,
         )
-        self._working = asyncio.create_task(worker.run())
+        self._working = asyncio.gather(worker.run(), self._spaces.run())
         self._probing: asyncio.Task[None] | None = None
         self._probe_due = 0.0
         self._trouble: str | None = None
 
-    async def embed_queries(self, queries: Sequence[Query]) -> list[Vector | EmbeddingError]:
-        """A unit vector of shape (dimensions,) or an error for each (text, request id), in order."""
-        results = await self._cache.embed([text for text, _ in queries])
-        request_ids = sorted({request_id for _, request_id in queries if request_id})
+    async def embed_queries(self, queries: Sequence[Query]) -> list[QueryVector | EmbeddingError]:
+        """A vector or an error for each (text, request id, space or None for the active one), in order."""
+        results = await self._spaces.embed_queries([(text, space) for text, _, space in queries])
+        request_ids = sorted({request_id for _, request_id, _ in queries if request_id})
         failed = sum(isinstance(result, EmbeddingError) for result in results)
         logger.info("queries_embedded", count=len(results) - failed, failed=failed, request_ids=request_ids)
         return results
@@ -68,7 +68,7 @@ class EmbeddingServer:
     async def _ask_provider(self) -> None:
         """In a task of its own: with the provider's retries it takes longer than those who ask have time."""
         try:
-            await self._provider.embed_queries(["ping"])
+            await self._spaces.ask()
             self._trouble = None
         except EmbeddingError as error:
             self._trouble = error.message
@@ -83,5 +83,5 @@ class EmbeddingServer:
     async def __del__(self) -> None:
         self._working.cancel()
         await asyncio.wait([self._working])
-        await self._provider.close()
+        await self._spaces.close()
         await self._database.close()

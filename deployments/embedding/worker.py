@@ -9,12 +9,14 @@ from uuid import UUID, uuid4
 import structlog
 
 from deployments.embedding.document import document_text
-from deployments.embedding.providers.protocol import EmbeddingProvider, Vectors
+from deployments.embedding.providers.protocol import DocumentVectors
 from deployments.embedding.retrying import retry_delay
+from deployments.embedding.spaces import DocumentEmbedder
 from deployments.errors import (
     DatabaseUnavailableError,
     EmbeddingError,
     EmbeddingRejectedError,
+    EmbeddingUnavailableError,
     InvalidRequestError,
     MemoryLayerError,
 )
@@ -39,7 +41,7 @@ class EmbeddingWorker:
     def __init__(
         self,
         jobs: EmbeddingJobRepository,
-        provider: EmbeddingProvider,
+        embedder: DocumentEmbedder,
         score: Score,
         settings: EmbeddingSettings,
         *,
@@ -47,7 +49,7 @@ class EmbeddingWorker:
         concurrency: int,
     ) -> None:
         self._jobs = jobs
-        self._provider = provider
+        self._embedder = embedder
         self._score = score
         self._settings = settings
         self._batch_size = batch_size
@@ -146,9 +148,21 @@ class EmbeddingWorker:
 
     async def _finish(self, claim_id: UUID, jobs: Sequence[Job]) -> None:
         importances, embeddings = await asyncio.gather(self._importances(jobs), self._embeddings(jobs))
-        results = map(Result, (job.message_id for job in jobs), embeddings, importances)
-        completed = await self._jobs.complete(claim_id, list(results))
+        completed = await self._complete(claim_id, jobs, importances, embeddings)
+        if completed is None:
+            # Its space was left while it was made.
+            await self._embedder.refresh()
+            completed = await self._complete(claim_id, jobs, importances, await self._embeddings(jobs))
+        if completed is None:
+            raise EmbeddingUnavailableError("There is no provider for the active embedding space here.")
         logger.info("messages_embedded", claimed=len(jobs), completed=completed, request_ids=_requests(jobs))
+
+    async def _complete(
+        self, claim_id: UUID, jobs: Sequence[Job], importances: Sequence[float], made: DocumentVectors
+    ) -> int | None:
+        others = [None] * len(jobs) if made.other_values is None else made.other_values
+        results = map(Result, (job.message_id for job in jobs), made.values, importances, others)
+        return await self._jobs.complete(claim_id, list(results), made.space, made.other_space)
 
     async def _importances(self, jobs: Sequence[Job]) -> Sequence[float]:
         return await self._score([Scorable(job.role, job.content, job.name) for job in jobs], _requests(jobs))
@@ -160,8 +174,8 @@ class EmbeddingWorker:
             logger.warning("messages_not_scored", reason=error.message)
             return [None] * len(jobs)
 
-    async def _embeddings(self, jobs: Sequence[Job]) -> Vectors:
-        return await self._provider.embed_documents(
+    async def _embeddings(self, jobs: Sequence[Job]) -> DocumentVectors:
+        return await self._embedder.embed_documents(
             [document_text(job.role, job.name, job.content, job.created_at) for job in jobs]
         )
 

@@ -11,7 +11,7 @@ import orjson
 import structlog
 from cachetools import LRUCache
 
-from deployments.embedding.providers.protocol import Vector
+from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.errors import EmbeddingError, MemoryLayerError, UnavailableError
 from deployments.schemas import Role
 from deployments.search.bm25 import Bm25
@@ -24,6 +24,9 @@ from deployments.storage.candidates import CandidateRepository, Candidates
 logger = structlog.get_logger(__name__)
 
 
+# How often a search asks for its query in another space before it goes on with words alone: they change places once in
+# a long time.
+SPACE_CHANGES = 2
 # While the embedding side is away, only so often does a search pay the timeout to see whether it is back.
 EMBEDDING_PAUSE_SECONDS = 1.0
 REMEMBERED_TENANTS = 100_000
@@ -47,16 +50,17 @@ class SearchEngine:
     def __init__(
         self,
         candidates: CandidateRepository,
-        embed: Callable[[str, str | None], Awaitable[Vector]],
+        embed: Callable[[str, str | None, EmbeddingSpace | None], Awaitable[QueryVector]],
         settings: SearchSettings,
     ) -> None:
-        """`embed`: a query and its request's id in, a unit vector of shape (dimensions,) out."""
+        """`embed`: a query, its request's id and the space that is wanted, None if it is not known yet."""
         self._candidates = candidates
         self._embed = embed
         self._settings = settings
         self._bm25 = Bm25(settings.bm25_k1, settings.bm25_b, settings.neighbor_share)
         self._sizes: LRUCache[str, int] = LRUCache(REMEMBERED_TENANTS)
         self._embedding_paused_until = 0.0
+        self._space: EmbeddingSpace | None = None
 
     async def search_many(self, searches: Sequence[Search]) -> list[SearchAnswer | MemoryLayerError]:
         """Run searches side by side; each has its own answer or its own error, in order."""
@@ -66,8 +70,7 @@ class SearchEngine:
         """One search. Raises `DatabaseUnavailableError`, `OverloadedError`."""
         started = perf_counter()
         request = search.request
-        embedding = await self._embedding(search)
-        candidates = await self._find(request, embedding)
+        candidates, degraded = await self._find_in_the_active_space(search)
         question = Question(request.query, request.asked_at or datetime.now(UTC))
         ranked = rank(candidates, question, request.weights, self._bm25, request.top_k)
         hits = [to_hit(each, explain=request.explain) for each in ranked]
@@ -77,31 +80,49 @@ class SearchEngine:
             "searched",
             hits=len(hits),
             candidates=len(candidates.found),
-            degraded=embedding is None,
+            degraded=degraded,
             duration_ms=round((perf_counter() - started) * 1e3, 2),
         )
-        return SearchAnswer.model_construct(total=len(hits), degraded=embedding is None, items=hits)
+        return SearchAnswer.model_construct(total=len(hits), degraded=degraded, items=hits)
 
-    async def _embedding(self, search: Search) -> Vector | None:
+    async def _find_in_the_active_space(self, search: Search) -> tuple[Candidates, bool]:
+        """What was found, and whether it was by words alone. The space that was active last is taken to be still so."""
+        embedding = await self._embedding(search, self._space)
+        candidates = await self._find(search.request, embedding)
+        for _ in range(SPACE_CHANGES):
+            if embedding is None or embedding.space == candidates.corpus.space:
+                break
+            embedding = await self._embedding(search, candidates.corpus.space)
+            if embedding is not None:
+                candidates = await self._find(search.request, embedding)
+        return candidates, embedding is None or embedding.space != candidates.corpus.space
+
+    async def _embedding(self, search: Search, space: EmbeddingSpace | None) -> QueryVector | None:
         if monotonic() < self._embedding_paused_until:
             return None
         try:
             async with asyncio.timeout(self._settings.embedding_timeout_seconds):
-                return await self._embed(search.request.query[:EMBEDDED_CHARACTERS], search.request_id)
+                query = search.request.query[:EMBEDDED_CHARACTERS]
+                return await self._embed(query, search.request_id, space)
         except (EmbeddingError, UnavailableError, TimeoutError) as error:
             self._embedding_paused_until = monotonic() + EMBEDDING_PAUSE_SECONDS
             logger.warning("query_not_embedded", reason=str(error) or type(error).__name__)
             return None
 
-    async def _find(self, request: SearchRequest, embedding: Vector | None) -> Candidates:
-        """One round trip; a second one only where the HNSW walk ended before it had found enough."""
+    async def _find(self, request: SearchRequest, embedding: QueryVector | None) -> Candidates:
+        """One round trip; a second one only where the HNSW walk ended before it had found enough.
+
+        Remembers which space is active.
+        """
         limit = max(self._settings.candidates, request.top_k)
         size = self._sizes.get(request.tenant_id, 0)
         exact, scan_words = size <= self._settings.exact_limit, size <= WORDS_SCANNED
         find = partial(self._candidates.find, request, embedding, limit=limit, scan_words=scan_words)
         candidates = await find(exact=exact)
-        if not exact and embedding is not None and candidates.corpus.near < limit:
+        walked = not exact and embedding is not None and embedding.space == candidates.corpus.space
+        if walked and candidates.corpus.near < limit:
             candidates = await find(exact=True)
+        self._space = candidates.corpus.space
         if candidates.found:
             self._sizes[request.tenant_id] = candidates.corpus.embedded
         return candidates

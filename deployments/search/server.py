@@ -8,8 +8,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.batching import MicroBatcher
 from deployments.capacity import SearchCapacity
 from deployments.context_schemas import ContextAnswer
-from deployments.embedding.providers.protocol import Vector
-from deployments.embedding.providers.registry import embedding_space
+from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.errors import EmbeddingUnavailableError, MemoryLayerError
 from deployments.handles import RemoteMethod
 from deployments.logs import configure_logging
@@ -29,7 +28,7 @@ class SearchServer:
         settings = Settings.load().for_requests()
         configure_logging(settings.runtime, "Search")
         self._database = await open_database(settings, capacity.pool.size, reads_only=True)
-        self._queries: MicroBatcher[tuple[str, str | None], Vector] = MicroBatcher(
+        self._queries: MicroBatcher[tuple[str, str | None, EmbeddingSpace | None], QueryVector] = MicroBatcher(
             RemoteMethod(
                 embedding,
                 "embed_queries",
@@ -40,12 +39,8 @@ class SearchServer:
             slots=capacity.embed.slots,
             max_waiting=capacity.embed.waiting,
         )
-        dimensions = embedding_space(settings).dimensions
-        self._engine = SearchEngine(
-            CandidateRepository(self._database, settings.search, dimensions),
-            self._embed,
-            settings.search,
-        )
+        candidates = CandidateRepository(self._database, settings.search)
+        self._engine = SearchEngine(candidates, self._embed, settings.search)
         self._contexts = ContextAssembler(RecentTurnRepository(self._database), self._engine.search)
 
     async def search_many(self, searches: Sequence[Search]) -> list[SearchAnswer | MemoryLayerError]:
@@ -56,8 +51,8 @@ class SearchServer:
         """A context or an error for each that is asked for, in order."""
         return await self._contexts.assemble_many(contexts)
 
-    async def _embed(self, text: str, request_id: str | None) -> Vector:
-        return await self._queries.submit((text, request_id))
+    async def _embed(self, text: str, request_id: str | None, space: EmbeddingSpace | None) -> QueryVector:
+        return await self._queries.submit((text, request_id, space))
 
     async def __del__(self) -> None:
         await self._database.close()

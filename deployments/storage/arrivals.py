@@ -10,7 +10,7 @@ import orjson
 from pgvector import HalfVector
 
 from deployments.errors import IdTakenError, InvalidRequestError
-from deployments.moving_schemas import MovedMessage
+from deployments.moving_schemas import MovedMessage, VectorSpace
 from deployments.storage.database import Connection, Database
 from deployments.storage.named_queries import load_queries
 
@@ -28,11 +28,11 @@ Outcome: TypeAlias = Arrival | InvalidRequestError
 class ArrivalRepository:
     """Takes messages in under the ids that they bring, each once however often it comes. Quotas hold nothing back."""
 
-    def __init__(self, database: Database, language: str, dimensions: int) -> None:
-        """`language`: as for `MessageRepository`. `dimensions`: of the vectors that are kept here."""
+    def __init__(self, database: Database, language: str, space: VectorSpace) -> None:
+        """`language`: as for `MessageRepository`. `space`: of the vectors that come, kept while it is active."""
         self._database = database
         self._language = language
-        self._dimensions = dimensions
+        self._space = space
         self._queries = load_queries("moving")
         self._jobs = load_queries("embedding_jobs")
 
@@ -52,7 +52,12 @@ class ArrivalRepository:
         new = {each.id: each for each in reversed(messages)}
         async with self._database.transaction() as connection:
             rows = self._queries.take_in_messages(
-                connection, tenant_id=tenant_id, language=self._language, **self._columns(list(new.values()))
+                connection,
+                tenant_id=tenant_id,
+                language=self._language,
+                model=self._space.model,
+                dimensions=self._space.dimensions,
+                **self._columns(list(new.values())),
             )
             stored = {row["id"]: row["stored"] async for row in rows}
             await self._check_owner(connection, tenant_id, new.keys() - stored.keys())
@@ -88,5 +93,5 @@ class ArrivalRepository:
         }
 
     def _vector(self, message: MovedMessage) -> HalfVector | None:
-        packed = message.packed_vector(self._dimensions)
+        packed = message.packed_vector(self._space.dimensions)
         return None if packed is None else HalfVector(np.frombuffer(packed, dtype="<f2"))

@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import numpy as np
-import numpy.typing as npt
 import orjson
 from pgvector import HalfVector
 
+from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.search_schemas import Neighbor, SearchParameters, SearchRequest
 from deployments.settings import SearchSettings
 from deployments.storage.database import Database
@@ -54,7 +53,7 @@ class Corpus(NamedTuple):
     """What is known of the tenant's messages: how many are counted, and how many terms they have together.
 
     `embedded`: how many have a vector. `near`: how many of the candidates were found by theirs. `holders`: how many
-    messages hold each of the query's terms.
+    messages hold each of the query's terms. `model`, `dimensions`: the space that is active.
     """
 
     messages: float
@@ -62,6 +61,13 @@ class Corpus(NamedTuple):
     embedded: int
     near: int
     holders: Sequence[int]
+    model: str = ""
+    dimensions: int = 0
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space whose vectors are searched."""
+        return EmbeddingSpace(self.model, self.dimensions)
 
 
 _COLUMNS = len(Candidate._fields)
@@ -82,15 +88,14 @@ class Candidates:
 class CandidateRepository:
     """Finds candidates by meaning and by words in one round trip."""
 
-    def __init__(self, database: Database, settings: SearchSettings, dimensions: int) -> None:
+    def __init__(self, database: Database, settings: SearchSettings) -> None:
         self._database = database
         self._settings = settings
-        self._queries = load_queries("search", dimensions=dimensions)
 
     async def find(
         self,
         request: SearchRequest,
-        embedding: npt.NDArray[np.float32] | None,
+        embedding: QueryVector | None,
         *,
         exact: bool,
         limit: int,
@@ -98,12 +103,14 @@ class CandidateRepository:
     ) -> Candidates:
         """At most `limit` candidates of each side and the turns beside them. Without an embedding, by words alone.
 
+        So it is where the embedding is not of the active space, which comes back with the corpus.
+
         `exact`: measure all vectors of the tenant, else walk the HNSW index. `scan_words`: read the terms of all of its
         messages, else look them up in the GIN index; if None, as `exact` says.
         Raises `DatabaseUnavailableError`, `OverloadedError`.
         """
         async with self._database.connection() as connection:
-            rows = self._queries.find_candidates(
+            rows = _queries(embedding).find_candidates(
                 connection,
                 **search_parameters(request, embedding, self._settings, limit),
                 exact=exact,
@@ -115,7 +122,7 @@ class CandidateRepository:
         """At most `request.neighbors` turns before and after each message, in time order."""
         around: dict[UUID, list[Neighbor]] = {message_id: [] for message_id in message_ids}
         async with self._database.connection() as connection:
-            rows = self._queries.find_neighbors(
+            rows = _queries(None).find_neighbors(
                 connection,
                 tenant_id=request.tenant_id,
                 ids=list(message_ids),
@@ -129,14 +136,21 @@ class CandidateRepository:
         return around
 
 
+def _queries(embedding: QueryVector | None) -> Any:
+    """An index holds vectors of one number of dimensions, which has to be written where it is to be used."""
+    return load_queries("search", dimensions=embedding.space.dimensions if embedding else 1)
+
+
 def search_parameters(
-    request: SearchRequest, embedding: npt.NDArray[np.float32] | None, settings: SearchSettings, limit: int
+    request: SearchRequest, embedding: QueryVector | None, settings: SearchSettings, limit: int
 ) -> dict[str, object]:
     """The parameters of `find_candidates`, but for the ways that it takes."""
     return {
         **request.model_dump(include=_PARAMETERS),
         "metadata": None if request.metadata is None else orjson.dumps(request.metadata).decode(),
-        "embedding": None if embedding is None else HalfVector(embedding),
+        "embedding": embedding and HalfVector(embedding.values),
+        "model": embedding and embedding.space.model,
+        "dimensions": embedding and embedding.space.dimensions,
         "limit": limit,
         "language": settings.language,
         "scan_limit": SCAN_LIMIT,
@@ -146,7 +160,8 @@ def search_parameters(
 
 
 def to_candidates(rows: Sequence[Sequence[Any]]) -> Candidates:
-    """Rows of `find_candidates`: a candidate's columns, and behind the first the corpus."""
+    """Rows of `find_candidates`: a candidate's columns, and behind the first, which may lack them, the corpus."""
     if not rows:
         return Candidates([])
-    return Candidates([Candidate(*row[:_COLUMNS]) for row in rows], Corpus(*orjson.loads(rows[0][_COLUMNS])))
+    found = [Candidate(*row[:_COLUMNS]) for row in rows if row[0] is not None]
+    return Candidates(found, Corpus(*orjson.loads(rows[0][_COLUMNS])))

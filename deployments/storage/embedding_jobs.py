@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import numpy as np
-import numpy.typing as npt
 from pgvector import HalfVector
 
+from deployments.embedding.providers.protocol import EmbeddingSpace, Vector
 from deployments.storage.database import Database, OwnConnection
 from deployments.storage.named_queries import load_queries
 
@@ -37,11 +36,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What a message's embedding and scoring came to: a unit vector of shape (dimensions,), and 0 to 1."""
+    """What a message's embedding and scoring came to: a unit vector of shape (dimensions,), and 0 to 1.
+
+    `other`: its vector in the second space, where there is one.
+    """
 
     message_id: UUID
-    embedding: npt.NDArray[np.float32]
+    embedding: Vector
     importance: float
+    other: Vector | None = None
 
 
 @dataclass(frozen=True)
@@ -107,17 +110,27 @@ class EmbeddingJobRepository:
                 connection, claim_id=claim_id, message_ids=message_ids, lease_seconds=lease_seconds
             )
 
-    async def complete(self, claim_id: UUID, results: Sequence[Result]) -> int:
-        """Write back embeddings and importances. Returns how many messages were still claimed."""
+    async def complete(
+        self, claim_id: UUID, results: Sequence[Result], space: EmbeddingSpace, other: EmbeddingSpace | None = None
+    ) -> int | None:
+        """Write back embeddings, which are of `space` and `other`, and importances.
+
+        Returns how many messages were still claimed; None, and nothing is written, if neither space is active now.
+        """
         async with self._database.connection() as connection:
-            completed = await self._queries.complete_jobs(
+            completed: int | None = await self._queries.complete_jobs(
                 connection,
                 claim_id=claim_id,
                 message_ids=[r.message_id for r in results],
                 embeddings=[HalfVector(r.embedding) for r in results],
+                others=[None if r.other is None else HalfVector(r.other) for r in results],
                 importances=[r.importance for r in results],
+                model=space.model,
+                dimensions=space.dimensions,
+                other_model=other and other.model,
+                other_dimensions=other and other.dimensions,
             )
-        return int(completed)
+        return completed
 
     async def postpone(self, claim_id: UUID, delays: Sequence[tuple[UUID, float, float | None]], error: str) -> None:
         """Give messages back, each to be tried again after its delay in seconds, with its importance if it has one."""

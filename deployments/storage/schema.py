@@ -11,8 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from deployments.embedding.providers.protocol import EmbeddingSpace
-from deployments.embedding.providers.registry import embedding_space
+from deployments.embedding.providers.registry import SpaceSource, space_source
 from deployments.errors import ConfigurationError
 from deployments.settings import Settings
 from deployments.storage.database import Connection, Database, OwnConnection, PoolSize
@@ -29,11 +28,11 @@ def prepare(settings: Settings) -> None:
     An external database is not migrated: that is the operator's to decide (`alembic upgrade head`).
     Raises `ConfigurationError`, or `DatabaseUnavailableError` when the database cannot be reached.
     """
-    space = embedding_space(settings)
+    source = space_source(settings)
     url = database_url(settings)
     if settings.database.url is None and not asyncio.run(_with_connection(url, settings, _is_current)):
         upgrade(url)
-    asyncio.run(_with_connection(url, settings, partial(_accept, language=settings.search.language, space=space)))
+    asyncio.run(_with_connection(url, settings, partial(_accept, language=settings.search.language, source=source)))
 
 
 def database_url(settings: Settings) -> str:
@@ -63,9 +62,10 @@ def expected_revision() -> str | None:
     return ScriptDirectory.from_config(migrations()).get_current_head()
 
 
-async def check(connection: AnyConnection, space: EmbeddingSpace) -> None:
+async def check(connection: AnyConnection, source: SpaceSource) -> None:
     """Hold the database against this code and its settings; an empty one takes on their embedding space.
 
+    Settings may name the active space, the one beside it, or one that was left: which is active, the database says.
     Raises `ConfigurationError` with one line that says what is stored, what was asked, and what to do.
     """
     queries = load_queries("schema")
@@ -75,15 +75,19 @@ async def check(connection: AnyConnection, space: EmbeddingSpace) -> None:
             f"The database's schema is at revision {revision or 'none'}, but this version needs "
             f"{expected_revision()}: run `alembic upgrade head` with MEMORY_DATABASE_URL set"
         )
+    space = source.space
     stored = await queries.embedding_space(connection)
     if stored is None:
-        await queries.create_embedding_space(connection, model=space.model, dimensions=space.dimensions)
+        await queries.create_embedding_space(
+            connection, provider=source.provider, model=space.model, dimensions=space.dimensions
+        )
         stored = await queries.embedding_space(connection)
-    if EmbeddingSpace(**stored) != space:
+    if not await queries.known_space(connection, model=space.model, dimensions=space.dimensions):
         raise ConfigurationError(
             f"The database holds embeddings of {stored['model']} with {stored['dimensions']} dimensions, but the "
             f"settings ask for {space.model} with {space.dimensions}: set MEMORY_EMBEDDING_PROVIDER, its model and "
-            "MEMORY_EMBEDDING_DIMENSIONS back to what is stored, or use an empty database"
+            "MEMORY_EMBEDDING_DIMENSIONS back to what is stored (`python -m jobs.reembed` then takes it to another "
+            "space), or use an empty database"
         )
 
 
@@ -95,9 +99,9 @@ async def _with_connection(url: str, settings: Settings, do: Callable[[OwnConnec
         await connection.close()
 
 
-async def _accept(connection: OwnConnection, language: str, space: EmbeddingSpace) -> None:
+async def _accept(connection: OwnConnection, language: str, source: SpaceSource) -> None:
     await _check_language(connection, language)
-    await check(connection, space)
+    await check(connection, source)
 
 
 async def _check_language(connection: OwnConnection, language: str) -> None:

@@ -45,7 +45,8 @@ class TenantSnapshot:
 
     async def counts(self) -> SnapshotCounts:
         """How much there is."""
-        return SnapshotCounts(**await self._queries.count_snapshot(self._connection, tenant_id=self._tenant_id))
+        row = await self._queries.count_snapshot(self._connection, tenant_id=self._tenant_id)
+        return SnapshotCounts(**{**row, "space": orjson.loads(row["space"])})
 
     async def holds_what_was_read(self, reached: Reached) -> bool:
         """Whether all that another snapshot read up to there is the same in this one."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.moving_schemas import Header, VectorSpace
+from deployments.moving_schemas import Header
 from deployments.storage.database import Database
 from deployments.storage.snapshots import TenantSnapshot, tenant_snapshot
 from jobs.moving.unfinished_file import UnfinishedFile
@@ -13,11 +13,11 @@ from jobs.progress import Progress
 
 @dataclass(frozen=True)
 class Export:
-    """What to export, and where to. `space`: what the vectors belong to; None leaves them out."""
+    """What to export, and where to."""
 
     tenant_id: str
     path: Path
-    space: VectorSpace | None
+    with_vectors: bool
 
 
 async def export_tenant(database: Database, export: Export, progress: Progress, say: Callable[[str], None]) -> Header:
@@ -27,7 +27,7 @@ async def export_tenant(database: Database, export: Export, progress: Progress, 
     file is of one moment all the same. `say` hears whether it is. Raises `MovingInputError`,
     `DatabaseUnavailableError`.
     """
-    file = UnfinishedFile(export.path, export.tenant_id, with_vectors=export.space is not None)
+    file = UnfinishedFile(export.path, export.tenant_id, with_vectors=export.with_vectors)
     try:
         async with tenant_snapshot(database, export.tenant_id) as snapshot:
             await _go_on(file, snapshot, say)
@@ -53,13 +53,13 @@ async def _write(file: UnfinishedFile, snapshot: TenantSnapshot, export: Export,
     reached = file.written.reached if file.written else None
     with progress.step(f"exporting {export.tenant_id}", counts.messages) as advance:
         advance(reached.messages if reached else 0)
-        async for page in snapshot.pages(reached, with_vectors=export.space is not None):
+        async for page in snapshot.pages(reached, with_vectors=export.with_vectors):
             file.append(page.lines, page.vectors, page.reached)
             advance(len(page.lines))
     header = Header(
         tenant_id=export.tenant_id,
         exported_at=counts.taken_at,
-        space=export.space,
+        space=counts.space if export.with_vectors else None,
         messages=counts.messages,
         vectors=file.written.vectors if file.written else 0,
     )

@@ -8,11 +8,14 @@ from uuid import uuid4
 import asyncpg
 
 from deployments.embedding.providers.protocol import EmbeddingSpace
+from deployments.embedding.providers.registry import SpaceSource
+from deployments.settings import ProviderName
 from deployments.storage.embedded import ensure_running, stop
 from deployments.storage.schema import check, upgrade
 
 TEMPLATE = "migrated"
 SPACE = EmbeddingSpace("wordllama/l2_supercat", 256)
+SOURCE = SpaceSource(ProviderName.LOCAL, SPACE)
 
 MEMORY_DISK = Path("/dev/shm")  # noqa: S108 - directories of our own are made in it
 ROOM_BYTES = 2 * 1024**3
@@ -75,6 +78,6 @@ class PostgresServer:
     async def _claim_space(self) -> None:
         connection = await asyncpg.connect(self.url_of(TEMPLATE))
         try:
-            await check(connection, SPACE)
+            await check(connection, SOURCE)
         finally:
             await connection.close()

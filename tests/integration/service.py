@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpx
-import numpy as np
-import numpy.typing as npt
 import yaml
 from fastapi import FastAPI
 
 from deployments.capacity import Capacity
-from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, QueryVector
 from deployments.embedding.query_cache import QueryCache
+from deployments.embedding.spaces import OneSpace, SpaceProviders
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import EmbeddingError
 from deployments.rate_limits.counter import TakeMany, WindowCounter
@@ -26,11 +25,13 @@ from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
+from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
 from deployments.storage.erasure import ErasureRepository
 from deployments.storage.recent_turns import RecentTurnRepository
 from serve_app.api import create_app
 from serve_app.keyring import Keyring
 from serve_app.services import create_services
+from tests.integration.postgres import SPACE
 from tests.integration.retaining import RetentionJobs
 from tests.paths import SERVE_CONFIG
 
@@ -51,6 +52,7 @@ class Service:
     settings: Settings
     keys: ApiKeyRepository
     keyring: Keyring
+    spaces: "SpaceProviders | _Alone"
     app: FastAPI
     retention: RetentionJobs
     erasures: ErasureRepository
@@ -68,33 +70,36 @@ async def score(messages: Sequence[Scorable], request_ids: Sequence[str]) -> lis
 
 def create_service(
     settings: Settings,
-    provider: EmbeddingProvider,
+    provider: EmbeddingProvider | None,
     take_many: TakeMany | None = None,
     counts: LimitCounts | None = None,
 ) -> Service:
-    """Wire the parts together. The caller closes the client and the database. `take_many`: the shared count."""
+    """Wire the parts together. The caller closes the client and the database. `take_many`: the shared count.
+
+    No provider: those of the spaces that the database holds, as under Ray.
+    """
     sizes = capacity()
     assert settings.database.url is not None
     database = Database(settings.database.url.get_secret_value(), settings.database, sizes.ingress.pool.size)
-    cache = QueryCache(provider.embed_queries, settings.embedding.cache_size)
+    spaces = _Alone(provider, settings) if provider else SpaceProviders(EmbeddingSpaceRepository(database), settings, 4)
 
-    async def embed(text: str, request_id: str | None) -> npt.NDArray[np.float32]:
-        (result,) = await cache.embed([text])
+    async def embed(text: str, request_id: str | None, space: EmbeddingSpace | None) -> QueryVector:
+        (result,) = await spaces.embed_queries([(text, space)])
         if isinstance(result, EmbeddingError):
             raise result
         return result
 
     async def probe() -> str | None:
         try:
-            await provider.embed_queries(["ping"])
+            await spaces.ask()
         except EmbeddingError as error:
             return error.message
         return None
 
-    engine = SearchEngine(CandidateRepository(database, settings.search, 256), embed, settings.search)
+    engine = SearchEngine(CandidateRepository(database, settings.search), embed, settings.search)
     contexts = ContextAssembler(RecentTurnRepository(database), engine.search)
     jobs = EmbeddingJobRepository(database)
-    worker = EmbeddingWorker(jobs, provider, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1)
+    worker = EmbeddingWorker(jobs, spaces, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1)
     shared = take_many or WindowCounter(BoundedMemoryStorage()).take_many
     limiter = RateLimiter(settings.rate_limits, shared, sizes.ingress.rate_limits, counts)
     retention = RetentionJobs(settings)
@@ -112,5 +117,40 @@ def create_service(
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     client = httpx.AsyncClient(transport=transport, base_url="http://service")
     return Service(
-        client, worker, jobs, database, settings, services.keys, services.keyring, app, retention, services.erasures
+        client,
+        worker,
+        jobs,
+        database,
+        settings,
+        services.keys,
+        services.keyring,
+        spaces,
+        app,
+        retention,
+        services.erasures,
     )
+
+
+class _Alone(OneSpace):
+    """A provider that a test has made, as if it were all that there is."""
+
+    def __init__(self, provider: EmbeddingProvider, settings: Settings) -> None:
+        super().__init__(SPACE, provider)
+        self._cache = QueryCache(provider.embed_queries, settings.embedding.cache_size)
+
+    async def embed_queries(
+        self, queries: Sequence[tuple[str, EmbeddingSpace | None]]
+    ) -> list[QueryVector | EmbeddingError]:
+        """Vectors of the one space."""
+        results = await self._cache.embed([text for text, _ in queries])
+        return [each if isinstance(each, EmbeddingError) else QueryVector(SPACE, each) for each in results]
+
+    async def ask(self) -> None:
+        """Embed something."""
+        await self.provider.embed_queries(["ping"])
+
+    async def try_the_new_one(self) -> None:
+        """There is none."""
+
+    async def close(self) -> None:
+        """Whoever made the provider closes it."""

@@ -8,6 +8,7 @@ import pytest
 
 from deployments.storage.embedding_jobs import Job, Result
 from tests.integration.calls import change, error_of, found, get, search, store
+from tests.integration.postgres import SPACE
 from tests.integration.service import Service
 
 LONG_LEASE = 60.0
@@ -142,7 +143,7 @@ async def test_an_embedding_of_the_old_content_is_not_written(service: Service) 
     claim_id, jobs = await claim(service)
     await change(service, stored["id"], content="new")
 
-    assert await service.jobs.complete(claim_id, results_of(jobs)) == 0
+    assert await service.jobs.complete(claim_id, results_of(jobs), SPACE) == 0
 
     assert (await get(service, stored["id"]))["embedding_status"] == "pending"
     assert (await search(service, "new"))["items"][0]["similarity"] is None
@@ -168,7 +169,7 @@ async def test_a_change_of_metadata_leaves_a_claim_alone(service: Service) -> No
     claim_id, jobs = await claim(service)
     await change(service, stored["id"], metadata={"a": 1})
 
-    assert await service.jobs.complete(claim_id, results_of(jobs)) == 1
+    assert await service.jobs.complete(claim_id, results_of(jobs), SPACE) == 1
     assert (await get(service, stored["id"]))["embedding_status"] == "completed"
 
 
@@ -193,7 +194,7 @@ async def test_a_deleted_message_is_gone_while_a_worker_holds_it(service: Servic
 
     assert (await service.client.delete(f"/v1/messages/{stored['id']}")).status_code == 204
     assert await found(service, "apples") == []
-    assert await service.jobs.complete(claim_id, results_of(jobs)) == 1
+    assert await service.jobs.complete(claim_id, results_of(jobs), SPACE) == 1
 
     assert await found(service, "apples") == ["I love cherries"]
     assert (await service.jobs.counts()).pending == 0

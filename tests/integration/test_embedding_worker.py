@@ -7,12 +7,14 @@ from uuid import UUID
 import pytest
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.embedding.spaces import OneSpace
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import EmbeddingRejectedError, EmbeddingUnavailableError, UnavailableError
 from deployments.scoring.scorable import Scorable
 from deployments.settings import Settings
 from tests.integration.calls import found, get, message, store, store_many
 from tests.integration.failing import Away, Faulty, Misfit, Scripted, Squeamish
+from tests.integration.postgres import SPACE
 from tests.integration.service import Service, score
 
 AWAY = EmbeddingUnavailableError("The provider is away.")
@@ -29,7 +31,7 @@ def settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def worker_with(service: Service, provider: EmbeddingProvider, **settings: object) -> EmbeddingWorker:
     changed = service.settings.embedding.model_copy(update=settings)
-    return EmbeddingWorker(service.jobs, provider, score, changed, batch_size=128, concurrency=1)
+    return EmbeddingWorker(service.jobs, OneSpace(SPACE, provider), score, changed, batch_size=128, concurrency=1)
 
 
 async def due_in(service: Service, message_id: str) -> float:
@@ -187,7 +189,9 @@ async def no_scores(messages: Sequence[Scorable], request_ids: Sequence[str]) ->
 async def test_a_message_that_cannot_be_scored_is_tried_again(service: Service) -> None:
     stored = await store(service)
     settings = service.settings.embedding
-    unscored = EmbeddingWorker(service.jobs, Scripted(), no_scores, settings, batch_size=128, concurrency=1)
+    unscored = EmbeddingWorker(
+        service.jobs, OneSpace(SPACE, Scripted()), no_scores, settings, batch_size=128, concurrency=1
+    )
 
     await unscored.work_once()
     now = await get(service, stored["id"])
@@ -200,7 +204,9 @@ async def test_a_message_that_cannot_be_scored_is_tried_again(service: Service) 
 async def test_a_message_that_can_be_neither_scored_nor_embedded_fails_in_the_end(service: Service) -> None:
     stored = await store(service)
     settings = service.settings.embedding
-    unscored = EmbeddingWorker(service.jobs, Away(), no_scores, settings, batch_size=128, concurrency=1)
+    unscored = EmbeddingWorker(
+        service.jobs, OneSpace(SPACE, Away()), no_scores, settings, batch_size=128, concurrency=1
+    )
 
     assert [await unscored.work_once() for _ in range(4)] == [1, 1, 1, 0]
 

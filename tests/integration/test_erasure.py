@@ -18,7 +18,7 @@ from tests.integration.calls import error_of, found, message, store, store_many
 from tests.integration.failing import Slow
 from tests.integration.keys import make, sent
 from tests.integration.many_messages import alike
-from tests.integration.postgres import PostgresServer
+from tests.integration.postgres import SPACE, PostgresServer
 from tests.integration.recount import execute, recounted
 from tests.integration.retaining import aged, finished_run
 from tests.integration.service import Service
@@ -178,7 +178,7 @@ async def test_what_a_worker_completes_at_the_same_moment_is_counted_off_again(s
     vector = (await Slow()._local.embed_documents(["apple"]))[0]
     batches = [[Result(job.message_id, vector, 0.5) for job in jobs[n : n + 30]] for n in range(0, 300, 30)]
 
-    await asyncio.gather(erase(service), *(service.jobs.complete(claim_id, batch) for batch in batches))
+    await asyncio.gather(erase(service), *(service.jobs.complete(claim_id, batch, SPACE) for batch in batches))
 
     assert await left_of(service, "acme") == {}
     assert await recounted(service) == {}

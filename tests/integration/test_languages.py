@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.settings import Settings
 from tests.integration.calls import found, message, store_many
 from tests.integration.service import Service, create_service
@@ -17,10 +18,10 @@ async def fill(service: Service, content: str) -> None:
 
 
 @pytest.fixture
-async def speaking(settings: Settings, service: Service, request: pytest.FixtureRequest) -> Any:
+async def speaking(settings: Settings, provider: EmbeddingProvider, request: pytest.FixtureRequest) -> Any:
     """The service, told another language."""
     other = replace(settings, search=settings.search.model_copy(update={"language": request.param}))
-    told = create_service(other, service.worker._provider)
+    told = create_service(other, provider)
     yield told
     await told.client.aclose()
     await told.database.close()

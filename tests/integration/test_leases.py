@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.embedding.spaces import OneSpace
 from deployments.embedding.worker import EmbeddingWorker
 from tests.integration.calls import get, message, store, store_many
 from tests.integration.failing import Scripted, Slow
+from tests.integration.postgres import SPACE
 from tests.integration.service import Service, score
 
 LEASE = 0.3
@@ -15,7 +17,9 @@ LEASE = 0.3
 
 def worker_with(service: Service, provider: EmbeddingProvider, batch_size: int = 128) -> EmbeddingWorker:
     settings = service.settings.embedding.model_copy(update={"lease_seconds": LEASE})
-    return EmbeddingWorker(service.jobs, provider, score, settings, batch_size=batch_size, concurrency=1)
+    return EmbeddingWorker(
+        service.jobs, OneSpace(SPACE, provider), score, settings, batch_size=batch_size, concurrency=1
+    )
 
 
 async def work_until_done(service: Service, worker: EmbeddingWorker) -> int:

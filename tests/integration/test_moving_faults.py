@@ -170,6 +170,7 @@ class TestTwoAtOnce:
 
     def test_two_imports_store_each_message_once(self, there: str, exported: Path, settings: Settings) -> None:
         database = settings.database.model_copy(update={"url": SecretStr(there)})
+        space = VectorSpace(provider="local", model=SPACE.model, dimensions=SPACE.dimensions)
 
         async def both() -> list[tuple[int, int]]:
             databases = [Database(there, database, PoolSize(0, 1)) for _ in range(2)]
@@ -177,9 +178,9 @@ class TestTwoAtOnce:
                 imported = await asyncio.gather(
                     *(
                         import_file(
-                            ArrivalRepository(each, "english", SPACE.dimensions),
+                            ArrivalRepository(each, "english", space),
                             exported,
-                            Wishes(VectorSpace(provider="local", model=SPACE.model, dimensions=SPACE.dimensions)),
+                            Wishes(space),
                             ProgressLines(io.StringIO()),
                             print,
                         )

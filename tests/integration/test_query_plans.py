@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from deployments.embedding.providers.protocol import QueryVector
 from deployments.search_schemas import SearchRequest
 from deployments.settings import DatabaseSettings, SearchSettings
 from deployments.storage.candidates import CandidateRepository, Candidates
@@ -19,7 +19,7 @@ from deployments.storage.named_queries import load_queries
 from deployments.storage.recent_turns import RecentTurnRepository
 from tests.integration.explaining import ExplainingDatabase, Plan, indexes, nodes, scanned
 from tests.integration.many_messages import LARGE_TENANT, SMALL, SMALL_TENANT, fill
-from tests.integration.postgres import PostgresServer
+from tests.integration.postgres import SPACE, PostgresServer
 
 TENANT_INDEXES = {"messages_tenant_archived", "messages_tenant_time", "messages_conversation_time"}
 HNSW = "messages_embedding"
@@ -49,21 +49,20 @@ async def explaining(large_url: str) -> AsyncIterator[ExplainingDatabase]:
 async def candidates(large_url: str) -> AsyncIterator[CandidateRepository]:
     """Searches over it."""
     database = Database(large_url, DatabaseSettings(), PoolSize(0, 1))
-    yield CandidateRepository(database, SearchSettings(), 256)
+    yield CandidateRepository(database, SearchSettings())
     await database.close()
 
 
-def direction() -> npt.NDArray[np.float32]:
+def direction() -> QueryVector:
     vector = np.random.default_rng(7).standard_normal(256).astype(np.float32)
-    unit: npt.NDArray[np.float32] = vector / np.linalg.norm(vector)
-    return unit
+    return QueryVector(SPACE, vector / np.linalg.norm(vector))
 
 
 async def plan_search(
     explaining: ExplainingDatabase, tenant_id: str, *, exact: bool, query: str = "apple", by_meaning: bool = True
 ) -> None:
     request = SearchRequest(tenant_id=tenant_id, query=query)
-    repository = CandidateRepository(explaining, SearchSettings(), 256)
+    repository = CandidateRepository(explaining, SearchSettings())
     await repository.find(request, direction() if by_meaning else None, exact=exact, limit=100)
 
 
@@ -90,7 +89,7 @@ async def test_a_large_tenants_vectors_are_found_by_the_hnsw_index(explaining: E
 
 async def test_archived_messages_are_measured_since_the_hnsw_index_has_none(explaining: ExplainingDatabase) -> None:
     request = SearchRequest(tenant_id=LARGE_TENANT, query="word5", include_archived=True)
-    await CandidateRepository(explaining, SearchSettings(), 256).find(request, direction(), exact=False, limit=100)
+    await CandidateRepository(explaining, SearchSettings()).find(request, direction(), exact=False, limit=100)
 
     assert HNSW not in indexes(explaining.plan)
     assert indexes(explaining.plan) & TENANT_INDEXES
@@ -135,7 +134,7 @@ async def test_a_large_tenants_words_are_found_by_the_gin_index(explaining: Expl
 async def test_neighbors_are_found_by_the_conversations_index(explaining: ExplainingDatabase) -> None:
     request = SearchRequest(tenant_id=LARGE_TENANT, query="apple", neighbors=2)
 
-    await CandidateRepository(explaining, SearchSettings(), 256).neighbors(request, [uuid4()])
+    await CandidateRepository(explaining, SearchSettings()).neighbors(request, [uuid4()])
 
     assert TURNS in indexes(explaining.plan)
     assert not scanned(explaining.plan)

@@ -8,10 +8,12 @@ from uuid import uuid4
 
 import pytest
 
+from deployments.embedding.spaces import OneSpace
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import EmbeddingRejectedError
 from tests.integration.calls import Json, change, get, message, store, store_many
 from tests.integration.failing import Scripted, Squeamish
+from tests.integration.postgres import SPACE
 from tests.integration.recount import Counted, execute, holders, recounted
 from tests.integration.service import Service, score
 
@@ -29,7 +31,9 @@ IMPORT = """
 
 
 def worker_with(service: Service, provider: Scripted) -> EmbeddingWorker:
-    return EmbeddingWorker(service.jobs, provider, score, service.settings.embedding, batch_size=128, concurrency=1)
+    return EmbeddingWorker(
+        service.jobs, OneSpace(SPACE, provider), score, service.settings.embedding, batch_size=128, concurrency=1
+    )
 
 
 async def test_a_message_is_counted_once_it_is_embedded_with_name_and_date(service: Service) -> None:

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +12,7 @@ from uuid import uuid4
 
 import httpx
 
+from tests.paths import ROOT
 from tests.serve.launched_service import LaunchedService
 from tests.serve.test_cluster import message, wait_until
 
@@ -97,3 +100,29 @@ def test_a_tenant_is_taken_in_and_moved_by_ray_jobs(cluster: LaunchedService, tm
     assert json.loads(gzip.decompress(moved.read_bytes()).splitlines()[1])["content"] == "Ana moved to Lisbon."
     listed = cluster.request("/v1/messages?tenant_id=moving")["items"]
     assert [each["content"] for each in listed] == ["Ana moved to Lisbon."]
+
+
+def test_a_reembedding_runs_as_a_ray_job_and_no_replica_restarts(cluster: LaunchedService) -> None:
+    """There as a job on the cluster, and back by itself beside it."""
+    replicas = {deployment: cluster.replicas(deployment) for deployment in ("Search", "Embedding")}
+    said = {"tenant_id": "reembedded", "conversation_id": "c1", "role": "user", "content": "Apples are in the cellar."}
+    stored = cluster.request("/v1/messages", said)
+    run(cluster, "jobs.reembed", "--provider", "local", "--dimensions", "128")
+    assert_found(cluster, stored["id"])
+    for way in ("--back", "--drop"):
+        left = subprocess.run(
+            [sys.executable, "-m", "jobs.reembed", way],
+            cwd=ROOT,
+            env=cluster.environment,
+            capture_output=True,
+            check=False,
+        )
+        assert left.returncode == 0, left.stderr
+        assert_found(cluster, stored["id"])
+    assert {deployment: cluster.replicas(deployment) for deployment in replicas} == replicas
+
+
+def assert_found(cluster: LaunchedService, message_id: str) -> None:
+    answer = cluster.request("/v1/memory/search?tenant_id=reembedded&query=where+is+the+fruit")
+    assert not answer["degraded"]
+    assert [hit["message_id"] for hit in answer["items"]] == [message_id]

@@ -19,6 +19,24 @@ class EmbeddingSpace:
     dimensions: int
 
 
+@dataclass(frozen=True)
+class QueryVector:
+    """A query's unit vector of shape (dimensions,), and the space in which alone it means anything."""
+
+    space: EmbeddingSpace
+    values: Vector
+
+
+@dataclass(frozen=True)
+class DocumentVectors:
+    """Unit vectors of texts, in their order, of shape (len(texts), dimensions), in one space or in two."""
+
+    space: EmbeddingSpace
+    values: Vectors
+    other_space: EmbeddingSpace | None = None
+    other_values: Vectors | None = None
+
+
 class EmbeddingProvider(Protocol):
     """Turns texts into unit vectors.
 

@@ -1,5 +1,7 @@
 """Picks the embedding provider that the settings name."""
 
+from dataclasses import dataclass, replace
+
 from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace
 from deployments.errors import ConfigurationError
 from deployments.settings import ProviderName, Settings
@@ -13,6 +15,54 @@ _OPENAI_DIMENSIONS = {
     "text-embedding-3-large": 3072,
     "text-embedding-ada-002": 1536,
 }
+
+
+@dataclass(frozen=True)
+class SpaceSource:
+    """A space, and where its vectors come from.
+
+    `base_url`: of an OpenAI-compatible server; None: as the settings say.
+    """
+
+    provider: ProviderName
+    space: EmbeddingSpace
+    base_url: str | None = None
+
+
+def space_source(settings: Settings) -> SpaceSource:
+    """What the settings ask for. Raises `ConfigurationError` as `embedding_space` does."""
+    openai = settings.embedding.provider is ProviderName.OPENAI_COMPATIBLE
+    return SpaceSource(
+        settings.embedding.provider, embedding_space(settings), settings.openai.base_url if openai else None
+    )
+
+
+def settings_for(settings: Settings, source: SpaceSource) -> Settings:
+    """The settings under which a provider of the source is made; their keys and limits stay.
+
+    As they are where they ask for its space: then they know best where it comes from today.
+    """
+    if _asks_for(settings, source):
+        return settings
+    model, url = source.space.model, source.base_url or settings.openai.base_url
+    unsaid = replace(
+        settings,
+        embedding=settings.embedding.model_copy(update={"provider": source.provider, "dimensions": None}),
+        gemini=settings.gemini.model_copy(update={"model": model}),
+        openai=settings.openai.model_copy(update={"model": model, "base_url": url}),
+    )
+    if _asks_for(unsaid, source):
+        return unsaid
+    return replace(unsaid, embedding=unsaid.embedding.model_copy(update={"dimensions": source.space.dimensions}))
+
+
+def _asks_for(settings: Settings, source: SpaceSource) -> bool:
+    if settings.embedding.provider is not source.provider:
+        return False
+    try:
+        return embedding_space(settings) == source.space
+    except ConfigurationError:
+        return False
 
 
 def embedding_space(settings: Settings) -> EmbeddingSpace:

@@ -70,23 +70,34 @@ ORDER BY c.message_id;
 
 -- name: complete_jobs$
 -- Only what is still ours: a message that was changed or deleted since, or whose lease ran out, is left alone.
+-- Each vector goes where its space is now: they may have changed places since it was made. NULL if none of them is of the
+-- active space; then nothing is done.
 WITH results AS (
-    SELECT * FROM unnest(:message_ids::uuid[], :embeddings::halfvec[], :importances::float8[])
-        AS r(message_id, embedding, importance)
+    SELECT * FROM unnest(:message_ids::uuid[], :embeddings::halfvec[], :others::halfvec[], :importances::float8[])
+        AS r(message_id, embedding, other, importance)
+), places AS MATERIALIZED (
+    SELECT (model, dimensions) = (:model, :dimensions) AS first,
+           (model, dimensions) = (:other_model, :other_dimensions) AS second,
+           (other_model, other_dimensions) = (:model, :dimensions) AS other_first,
+           (other_model, other_dimensions) = (:other_model, :other_dimensions) AS other_second
+    FROM embedding_space
 ), ours AS MATERIALIZED (
     SELECT j.message_id, j.tenant_id FROM embedding_jobs j
     WHERE j.message_id = ANY(:message_ids::uuid[]) AND j.claim_id = :claim_id
+      AND (SELECT first OR second FROM places)
     ORDER BY j.message_id FOR UPDATE
 ), finished AS (
     DELETE FROM embedding_jobs j USING ours WHERE j.message_id = ours.message_id
 ), completed AS (
     UPDATE messages m SET
-        embedding = r.embedding, importance = r.importance, embedding_status = 'completed'
-    FROM ours JOIN results r USING (message_id)
+        embedding = CASE WHEN p.first THEN r.embedding ELSE r.other END,
+        other_embedding = CASE WHEN p.other_first THEN r.embedding WHEN p.other_second THEN r.other END,
+        importance = r.importance, embedding_status = 'completed'
+    FROM ours JOIN results r USING (message_id) CROSS JOIN places p
     WHERE m.id = ours.message_id AND m.tenant_id = ours.tenant_id
     RETURNING 1
 )
-SELECT count(*) FROM completed;
+SELECT CASE WHEN (SELECT first OR second FROM places) THEN (SELECT count(*) FROM completed) END;
 
 -- name: postpone_jobs$
 -- What was scored already is kept: importance does not wait for an embedding that is long in coming.

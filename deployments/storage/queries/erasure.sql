@@ -97,7 +97,7 @@ WHERE id = :id;
 -- name: erase_empty_statistics!
 -- Only what says nothing any more: what is stored at this moment is counted, and stays so.
 WITH statistics AS (
-    DELETE FROM tenant_statistics WHERE tenant_id = :tenant_id AND messages = 0 AND embedded = 0
+    DELETE FROM tenant_statistics WHERE tenant_id = :tenant_id AND messages = 0 AND embedded = 0 AND other_embedded = 0
 )
 DELETE FROM tenant_usage WHERE tenant_id = :tenant_id AND messages = 0 AND bytes = 0;
 

@@ -59,7 +59,7 @@ WHERE id = :id AND tenant_id = :tenant_id;
 -- name: forget_meaning!
 -- What was embedded is not what the message says any more. Before its terms change: the counts of a tenant's terms
 -- are then touched by this statement alone, in their order, which keeps transactions out of deadlocks.
-UPDATE messages SET embedding = NULL, importance = NULL, embedding_status = 'pending'
+UPDATE messages SET embedding = NULL, other_embedding = NULL, importance = NULL, embedding_status = 'pending'
 WHERE id = :id AND tenant_id = :tenant_id;
 
 -- name: delete_message$

@@ -1,12 +1,18 @@
 -- name: count_snapshot^
-SELECT now() AS taken_at, count(*) AS messages, count(embedding) AS vectors FROM messages WHERE tenant_id = :tenant_id;
+-- And what the vectors belong to: no switch to another space comes between this and the end of the transaction.
+SELECT now() AS taken_at, count(*) AS messages, count(embedding) AS vectors,
+       (SELECT json_build_object('provider', provider, 'model', model, 'dimensions', dimensions)::text
+        FROM embedding_space) AS space
+FROM messages WHERE tenant_id = :tenant_id;
 
 -- name: read_snapshot
--- Oldest first, from the position of the last message before. What `mark` is made of changes whenever the row does.
+-- Oldest first, from the position of the last message before. What `mark` is made of changes whenever the row does, and
+-- with the embedding space.
 SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.importance, m.importance_override, m.archived,
        m.archived_at, m.embedding_status, j.last_error AS embedding_error, m.created_at, m.updated_at,
        CASE WHEN :with_vectors THEN m.embedding END AS embedding,
-       hashtextextended(concat(m.id, m.xmin, j.last_error), 0) AS mark
+       hashtextextended(concat(m.id, m.xmin, j.last_error, (SELECT concat(model, dimensions) FROM embedding_space)),
+                        0) AS mark
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.tenant_id = :tenant_id
   AND (:after::timestamptz IS NULL OR (m.created_at, m.id) > (:after, :after_id::uuid))
@@ -15,14 +21,22 @@ LIMIT :limit;
 
 -- name: marks_until^
 -- The marks of all up to a position, added up: equal as long as none of them was changed, deleted or put between.
-SELECT count(*) AS messages, coalesce(sum(hashtextextended(concat(m.id, m.xmin, j.last_error), 0)), 0)::text AS marks
+SELECT count(*) AS messages, coalesce(sum(hashtextextended(
+           concat(m.id, m.xmin, j.last_error, (SELECT concat(model, dimensions) FROM embedding_space)), 0)), 0)::text AS marks
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.tenant_id = :tenant_id AND (m.created_at, m.id) <= (:until, :until_id::uuid);
 
 -- name: take_in_messages
--- What is there already stays as it is. What has no vector yet waits for one; what had failed is kept for a retry.
-WITH input AS (
-    SELECT * FROM unnest(
+-- What is there already stays as it is. What has no vector yet waits for one, and so does what has one of a space that is
+-- not the active one any more; what had failed is kept for a retry.
+WITH space AS MATERIALIZED (
+    SELECT EXISTS (SELECT FROM embedding_space WHERE (model, dimensions) = (:model, :dimensions)) AS active
+), input AS (
+    SELECT id, conversation_id, role, name, content, metadata, importance, importance_override,
+           CASE WHEN active THEN embedding END AS embedding,
+           CASE WHEN status = 'completed' AND NOT active THEN 'pending' ELSE status END AS status,
+           error, archived, archived_at, created_at, updated_at
+    FROM space, unnest(
         :ids::uuid[], :conversation_ids::text[], :roles::text[], :names::text[], :contents::text[], :metadatas::text[],
         :importances::float8[], :overrides::float8[], :embeddings::halfvec[], :statuses::text[], :errors::text[],
         :archiveds::boolean[], :archived_ats::timestamptz[], :created_ats::timestamptz[], :updated_ats::timestamptz[]

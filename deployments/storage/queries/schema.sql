@@ -2,10 +2,17 @@
 SELECT version_num FROM alembic_version;
 
 -- name: create_embedding_space$
-SELECT create_embedding_space(:model, :dimensions);
+SELECT create_embedding_space(:provider, :model, :dimensions);
 
 -- name: embedding_space^
 SELECT model, dimensions FROM embedding_space;
+
+-- name: known_space$
+-- Whether it is the active space, the one beside it, or one that was left.
+SELECT EXISTS (
+    SELECT FROM embedding_space
+    WHERE (model, dimensions) = (:model, :dimensions) OR (other_model, other_dimensions) = (:model, :dimensions)
+) OR EXISTS (SELECT FROM former_embedding_spaces WHERE (model, dimensions) = (:model, :dimensions));
 
 -- name: has_language$
 SELECT EXISTS (SELECT FROM pg_ts_config WHERE cfgname = :language);

@@ -14,6 +14,9 @@
 -- too many for that, up to scan_limit of its messages: this bounds the cost, and no rare term drowns in a common one.
 -- What was found is weighed by all of its terms, roughly, and ranking weighs the best of it as BM25. Terms are joined
 -- to nothing once, which unpacks a long message's: else each ts_rank would.
+--
+-- A vector of another space than the active one is never compared: `asked` is then NULL, and the search goes by words
+-- alone. There is a row even where nothing is found, since it says which space is active.
 WITH eligible AS NOT MATERIALIZED (
     SELECT m.* FROM messages m
     WHERE m.tenant_id = :tenant_id
@@ -32,14 +35,19 @@ WITH eligible AS NOT MATERIALIZED (
                                           ARRAY[coalesce(vector_dims(embedding_sum), 1)])::vector) AS mean
     FROM tenant_statistics WHERE tenant_id = :tenant_id
 ), aim AS MATERIALIZED (
-    SELECT mean, coalesce(:embedding::halfvec::vector - mean, :embedding::halfvec::vector) AS direction FROM corpus
+    SELECT coalesce(model, '') AS model, coalesce(dimensions, 0) AS dimensions, mean, asked,
+           coalesce(asked::vector - mean, asked::vector) AS direction
+    FROM corpus LEFT JOIN embedding_space ON true CROSS JOIN LATERAL (
+        SELECT CASE WHEN model = :model AND dimensions = :dimensions THEN :embedding::halfvec END AS asked
+    ) AS a
 ), near AS MATERIALIZED (
     (SELECT id, conversation_id, created_at FROM eligible
      WHERE :exact AND :embedding::halfvec IS NOT NULL AND embedding IS NOT NULL
+       AND (SELECT asked IS NOT NULL FROM aim)
      ORDER BY embedding <=> (SELECT direction::halfvec FROM aim) LIMIT :limit)
     UNION ALL
     (SELECT id, conversation_id, created_at FROM eligible
-     WHERE NOT :exact AND :embedding::halfvec IS NOT NULL
+     WHERE NOT :exact AND :embedding::halfvec IS NOT NULL AND (SELECT asked IS NOT NULL FROM aim)
      ORDER BY embedding::halfvec({dimensions}) <=> (SELECT direction::halfvec({dimensions}) FROM aim) LIMIT :limit)
 ), query AS MATERIALIZED (
     SELECT term, quote_literal(term)::tsquery AS one, holders, rarity,
@@ -104,18 +112,20 @@ WITH eligible AS NOT MATERIALIZED (
 )
 SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.created_at,
        coalesce(m.importance_override, m.importance) AS importance,
-       1 - (m.embedding <=> :embedding::halfvec) AS similarity,
+       1 - (m.embedding <=> aim.asked) AS similarity,
        1 - (coalesce(m.embedding::vector - aim.mean, m.embedding::vector) <=> aim.direction) AS closeness,
        ARRAY(SELECT ts_rank('{1,1,1,1}', m.unpacked, one) FROM query) AS ranks,
        m.term_count, t.previous, t.next,
        CASE WHEN row_number() OVER () = 1 THEN (
            SELECT json_build_array(messages, term_count, embedded, (SELECT count(*) FROM near),
-                                   ARRAY(SELECT holders FROM query))::text FROM corpus
+                                   ARRAY(SELECT holders FROM query), aim.model, aim.dimensions)::text FROM corpus
        ) END AS corpus
-FROM found f
-JOIN LATERAL (SELECT *, terms || '' AS unpacked FROM eligible WHERE id = f.id LIMIT 1) AS m ON true
-LEFT JOIN turns t ON t.id = f.id
-CROSS JOIN aim;
+FROM aim
+LEFT JOIN (
+    found f
+    JOIN LATERAL (SELECT *, terms || '' AS unpacked FROM eligible WHERE id = f.id LIMIT 1) AS m ON true
+    LEFT JOIN turns t ON t.id = f.id
+) ON true;
 
 -- name: find_neighbors
 -- The turns before and after each hit, in its own conversation.

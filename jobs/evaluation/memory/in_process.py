@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from deployments.embedding.providers.protocol import EmbeddingProvider, Vector
+from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, QueryVector
 from deployments.embedding.providers.registry import create_provider, embedding_space
+from deployments.embedding.spaces import OneSpace
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import InvalidRequestError, MemoryLayerError
 from deployments.schemas import MAX_BATCH
@@ -94,8 +95,8 @@ class InProcessMemory:
     def __init__(self, store: Store, settings: Settings, configuration: Configuration) -> None:
         self._store = store
         self._weights = configuration.weights
-        dimensions = embedding_space(settings).dimensions
-        candidates = CandidateRepository(store.database, settings.search, dimensions)
+        self._space = embedding_space(settings)
+        candidates = CandidateRepository(store.database, settings.search)
         self._engine = SearchEngine(candidates, self._embed, settings.search)
 
     async def ask(self, tenant: int, question: str, top_k: int) -> list[str]:
@@ -110,9 +111,8 @@ class InProcessMemory:
             await asyncio.sleep(EMBEDDING_PAUSE_SECONDS)
         raise EvaluationFailedError(f"A question could not be embedded in {ATTEMPTS} attempts: {question[:80]!r}")
 
-    async def _embed(self, text: str, _request_id: str | None) -> Vector:
-        vector: Vector = (await self._store.provider.embed_queries([text]))[0]
-        return vector
+    async def _embed(self, text: str, _request_id: str | None, _space: EmbeddingSpace | None) -> QueryVector:
+        return QueryVector(self._space, (await self._store.provider.embed_queries([text]))[0])
 
 
 @asynccontextmanager
@@ -157,8 +157,9 @@ async def _store(store: Store, messages: MessageRepository, tenant: int, batch: 
 
 async def _embed_all(store: Store, advance: Advance) -> None:
     jobs = EmbeddingJobRepository(store.database)
+    embedder = OneSpace(embedding_space(store.settings), store.provider)
     worker = EmbeddingWorker(
-        jobs, store.provider, _score, store.settings.embedding, batch_size=EMBEDDED_AT_ONCE, concurrency=1
+        jobs, embedder, _score, store.settings.embedding, batch_size=EMBEDDED_AT_ONCE, concurrency=1
     )
     counts = await jobs.counts()
     while counts.pending:

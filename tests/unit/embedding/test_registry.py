@@ -6,8 +6,17 @@ import sys
 import pytest
 
 from deployments.embedding.providers.protocol import EmbeddingSpace
-from deployments.embedding.providers.registry import create_provider, embedding_space
+from deployments.embedding.providers.registry import (
+    SpaceSource,
+    create_provider,
+    embedding_space,
+    space_source,
+)
+from deployments.embedding.providers.registry import (
+    settings_for as settings_of,
+)
 from deployments.errors import ConfigurationError
+from deployments.settings import ProviderName
 
 from .conftest import SettingsFor
 
@@ -73,3 +82,37 @@ def test_asking_for_the_space_loads_no_library() -> None:
         [sys.executable, "-W", "error", "-c", LIBRARIES_STAY_OUT], capture_output=True, text=True, check=False
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
+SMALL = SpaceSource(ProviderName.LOCAL, EmbeddingSpace("wordllama/l2_supercat", 64))
+GEMINI = SpaceSource(ProviderName.GOOGLE_GEMINI, EmbeddingSpace("models/gemini-embedding-001", 1536))
+KNOWN = SpaceSource(ProviderName.OPENAI_COMPATIBLE, EmbeddingSpace("text-embedding-3-large", 3072))
+OWN = SpaceSource(ProviderName.OPENAI_COMPATIBLE, EmbeddingSpace("bge-m3", 1024), "http://10.0.0.7/v1")
+
+
+@pytest.mark.parametrize("source", [SMALL, GEMINI, KNOWN, OWN], ids=lambda source: source.space.model)
+@pytest.mark.parametrize("provider", ["local", "google_gemini", "openai_compatible"])
+def test_a_space_of_the_database_is_made_under_any_settings(
+    settings_for: SettingsFor, provider: str, source: SpaceSource
+) -> None:
+    settings = settings_of(settings_for(provider, **GEMINI_KEY), source)
+
+    assert embedding_space(settings) == source.space
+    assert settings.embedding.provider is source.provider
+    assert settings.openai.base_url == source.base_url or source.base_url is None
+    assert settings.gemini.api_key is not None
+
+
+def test_a_model_is_not_told_the_dimensions_that_it_has_anyway(settings_for: SettingsFor) -> None:
+    """Some servers refuse to be told."""
+    assert settings_of(settings_for("local"), KNOWN).embedding.dimensions is None
+    assert settings_of(settings_for("local"), OWN).embedding.dimensions == 1024
+
+
+def test_settings_that_ask_for_the_space_know_best_where_it_is(settings_for: SettingsFor) -> None:
+    moved = {"MEMORY_OPENAI_MODEL": "bge-m3", "MEMORY_EMBEDDING_DIMENSIONS": "1024"}
+    settings = settings_for("openai_compatible", **moved, MEMORY_OPENAI_BASE_URL="http://10.0.0.8/v1")
+
+    assert settings_of(settings, OWN) is settings
+    assert space_source(settings) == SpaceSource(OWN.provider, OWN.space, "http://10.0.0.8/v1")
+    assert space_source(settings_for("local")).base_url is None

@@ -1,0 +1,222 @@
+"""The providers of all spaces that the database holds, and which of them is whose."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Protocol
+
+import structlog
+
+from deployments.embedding.providers.protocol import (
+    DocumentVectors,
+    EmbeddingProvider,
+    EmbeddingSpace,
+    QueryVector,
+    Vectors,
+)
+from deployments.embedding.providers.registry import SpaceSource, create_provider, settings_for, space_source
+from deployments.embedding.query_cache import QueryCache
+from deployments.errors import ConfigurationError, EmbeddingError, EmbeddingUnavailableError, MemoryLayerError
+from deployments.settings import Settings
+from deployments.storage.embedding_spaces import EmbeddingSpaceRepository, OtherState, Spaces
+
+logger = structlog.get_logger(__name__)
+
+# How soon a replica knows of a space that was added or dropped. That two changed places it learns when it matters: a
+# search is told with what it found, a worker when it writes.
+REFRESH_SECONDS = 1.0
+# New messages do not wait for the second space's provider for longer, and after a failure not at all for a while: what
+# it misses is filled in before the spaces change places.
+OTHER_PATIENCE_SECONDS = 5.0
+TRY_SECONDS = 3.0
+OTHER_PAUSE_SECONDS = 30.0
+
+
+class DocumentEmbedder(Protocol):
+    """Embeds messages for all spaces that there are."""
+
+    async def embed_documents(self, texts: Sequence[str]) -> DocumentVectors:
+        """Vectors of the active space, and of the other if its provider answers. Raises `EmbeddingError`."""
+        ...
+
+    async def refresh(self) -> None:
+        """See which space is active now. Raises `DatabaseUnavailableError`, `OverloadedError`."""
+        ...
+
+
+@dataclass(frozen=True)
+class OneSpace:
+    """A single provider, for a database that holds no other space."""
+
+    space: EmbeddingSpace
+    provider: EmbeddingProvider
+
+    async def embed_documents(self, texts: Sequence[str]) -> DocumentVectors:
+        """Vectors of the one space."""
+        return DocumentVectors(self.space, await self.provider.embed_documents(texts))
+
+    async def refresh(self) -> None:
+        """Nothing can have changed."""
+
+
+@dataclass(frozen=True)
+class _Open:
+    """A provider that is ready, with the queries that it has embedded."""
+
+    space: EmbeddingSpace
+    settings: Settings
+    provider: EmbeddingProvider
+    cache: QueryCache
+
+
+class SpaceProviders:
+    """One provider for each space of the database, made as spaces come."""
+
+    def __init__(self, repository: EmbeddingSpaceRepository, settings: Settings, provider_requests: int) -> None:
+        """`provider_requests`: how many requests each provider may have in flight."""
+        self._repository = repository
+        self._settings = settings
+        self._provider_requests = provider_requests
+        self._open: dict[EmbeddingSpace, _Open] = {}
+        # The environment is what is missing, and that is read at the start.
+        self._unusable: dict[SpaceSource, str] = {}
+        self._tried: set[EmbeddingSpace] = set()
+        # Something may be under way in each, and there are few: they are closed in the end.
+        self._retired: list[EmbeddingProvider] = []
+        # Until the database says otherwise, which may be away when the replica starts.
+        self._spaces = Spaces(space_source(settings))
+        self._refreshing = asyncio.Lock()
+        self._other_paused_until = 0.0
+
+    async def start(self) -> None:
+        """Have the providers ready, those of the settings where the database does not answer."""
+        await self._refresh_or_go_on()
+        await self._make(self._spaces.active)
+
+    async def run(self) -> None:
+        """Follow the database until cancelled."""
+        while True:
+            await self._refresh_or_go_on()
+            await self.try_the_new_one()
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    async def try_the_new_one(self) -> None:
+        """Object to the next space for as long as it cannot be used from here: a wrong key, say."""
+        source = self._spaces.other
+        if source is None or self._spaces.other_state is not OtherState.NEXT or source.space in self._tried:
+            return
+        try:
+            async with asyncio.timeout(TRY_SECONDS):
+                await self._provider_of(source).provider.embed_queries(["ping"])
+            self._tried.add(source.space)
+        except (EmbeddingError, TimeoutError) as error:
+            await self._object(str(error) or "its provider takes long to answer.")
+
+    async def refresh(self) -> None:
+        """See which spaces there are, and have their providers ready."""
+        async with self._refreshing:
+            self._spaces = await self._repository.get() or self._spaces
+            await self._make(self._spaces.active)
+            if self._spaces.other is not None:
+                await self._make(self._spaces.other)
+            self._retire_others()
+
+    async def embed_documents(self, texts: Sequence[str]) -> DocumentVectors:
+        """Vectors of the active space, and of the other if its provider answers. Raises `EmbeddingError`."""
+        active = self._provider_of(self._spaces.active)
+        source = self._spaces.other
+        other = self._open.get(source.space) if source else None
+        if other is None:
+            return DocumentVectors(active.space, await active.provider.embed_documents(texts))
+        values, others = await asyncio.gather(active.provider.embed_documents(texts), self._other(other, texts))
+        return DocumentVectors(active.space, values, other.space, others)
+
+    async def embed_queries(
+        self, queries: Sequence[tuple[str, EmbeddingSpace | None]]
+    ) -> list[QueryVector | EmbeddingError]:
+        """A vector or an error for each text, in the space that is wanted if there is such a one, else the active."""
+        if any(space is not None and space not in self._open for _, space in queries):
+            await self._refresh_or_go_on()
+        wanted = [space if space in self._open else self._spaces.active.space for _, space in queries]
+        results: dict[int, QueryVector | EmbeddingError] = {}
+        for space in dict.fromkeys(wanted):
+            places = [place for place, each in enumerate(wanted) if each == space]
+            answers = await self._queries(space, [queries[place][0] for place in places])
+            results.update(zip(places, answers, strict=True))
+        return [results[place] for place in range(len(queries))]
+
+    async def ask(self) -> None:
+        """Embed something in the active space. Raises `EmbeddingError`."""
+        await self._provider_of(self._spaces.active).provider.embed_queries(["ping"])
+
+    async def close(self) -> None:
+        """Close every provider."""
+        for provider in [*self._retired, *(opened.provider for opened in self._open.values())]:
+            await provider.close()
+
+    async def _object(self, trouble: str) -> None:
+        try:
+            await self._repository.note_trouble(trouble)
+        except MemoryLayerError as error:
+            logger.warning("trouble_not_noted", trouble=trouble, reason=error.message)
+
+    async def _queries(self, space: EmbeddingSpace, texts: list[str]) -> list[QueryVector | EmbeddingError]:
+        opened = self._open.get(space)
+        if opened is None:
+            return [self._not_here(self._spaces.active)] * len(texts)
+        return [
+            vector if isinstance(vector, EmbeddingError) else QueryVector(space, vector)
+            for vector in await opened.cache.embed(texts)
+        ]
+
+    async def _other(self, other: _Open, texts: Sequence[str]) -> Vectors | None:
+        if monotonic() < self._other_paused_until:
+            return None
+        try:
+            async with asyncio.timeout(OTHER_PATIENCE_SECONDS):
+                return await other.provider.embed_documents(texts)
+        except (EmbeddingError, TimeoutError) as error:
+            self._other_paused_until = monotonic() + OTHER_PAUSE_SECONDS
+            logger.warning("other_space_not_filled", reason=str(error) or type(error).__name__)
+            return None
+
+    async def _make(self, source: SpaceSource) -> None:
+        """Have a source's provider ready, if it can be."""
+        settings = settings_for(self._settings, source)
+        opened = self._open.get(source.space)
+        if source in self._unusable or (opened is not None and opened.settings == settings):
+            return
+        try:
+            # Off the event loop: loading a model takes a while, and others' queries wait meanwhile.
+            provider = await asyncio.to_thread(create_provider, settings, self._provider_requests)
+        except ConfigurationError as error:
+            self._unusable[source] = error.message
+            logger.exception("space_cannot_be_used", model=source.space.model)
+            return
+        cache = QueryCache(provider.embed_queries, self._settings.embedding.cache_size)
+        self._open[source.space] = _Open(source.space, settings, provider, cache)
+        if opened is not None:
+            self._retired.append(opened.provider)
+
+    def _retire_others(self) -> None:
+        sources = (self._spaces.active, self._spaces.other)
+        known = {source.space for source in sources if source is not None}
+        for space in self._open.keys() - known:
+            self._tried.discard(space)
+            self._retired.append(self._open.pop(space).provider)
+
+    async def _refresh_or_go_on(self) -> None:
+        try:
+            await self.refresh()
+        except MemoryLayerError as error:
+            logger.warning("spaces_not_read", reason=error.message)
+
+    def _provider_of(self, source: SpaceSource) -> _Open:
+        opened = self._open.get(source.space)
+        if opened is None:
+            raise self._not_here(source)
+        return opened
+
+    def _not_here(self, source: SpaceSource) -> EmbeddingUnavailableError:
+        return EmbeddingUnavailableError(self._unusable.get(source, "The embedding space is not known here yet."))

@@ -1,0 +1,190 @@
+"""Takes a database to another embedding space while it is in use: `python -m jobs.reembed --provider ...`.
+
+What each phase does, going back and what a kill leaves: docs/reembedding.md.
+"""
+
+import argparse
+import asyncio
+import math
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dotenv import load_dotenv
+
+from deployments.embedding.providers.registry import SpaceSource, settings_for, space_source
+from deployments.errors import ConfigurationError, MemoryLayerError
+from deployments.settings import ProviderName, Settings
+from deployments.storage.database import Database, PoolSize
+from deployments.storage.schema import database_url, prepare
+from jobs.evaluation.configurations import Configuration
+from jobs.evaluation.errors import EvaluationInputError
+from jobs.evaluation.formats.recognition import read_datasets
+from jobs.evaluation.running import Plan, evaluate
+from jobs.evaluation.table import write_tables
+from jobs.process import log_to_stderr, stop_politely
+from jobs.progress import progress_on_stderr
+from jobs.reembedding.decisions import named
+from jobs.reembedding.running import PERCENT, Options, Run
+
+OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+MOST_DIMENSIONS, MOST_AT_ONCE = 4_000, 10_000
+
+Action = Callable[[Run], Coroutine[Any, Any, None]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what is asked. Returns 0, 1 if it failed, 2 if what is asked makes no sense, 130 if it was interrupted."""
+    options = _options(arguments)
+    load_dotenv(Path.cwd() / ".env", override=False)
+    try:
+        settings = Settings.load()
+        prepare(settings)
+        target = None if options.provider is None else target_of(settings, options)
+        _judge(settings, target, options.questions)
+        asyncio.run(_over_the_database(settings, _run_options(options, target), _action(options)))
+    except (ConfigurationError, EvaluationInputError) as error:
+        return _complain(error.message, MISUSED)
+    except MemoryLayerError as error:
+        return _complain(error.message, FAILED)
+    except KeyboardInterrupt:
+        return _complain("interrupted: the same command goes on", INTERRUPTED)
+    return OK
+
+
+def target_of(settings: Settings, options: argparse.Namespace) -> SpaceSource:
+    """The space that the options name; what they leave out is as in the settings, or the provider's default.
+
+    Raises `ConfigurationError`.
+    """
+    provider = ProviderName(options.provider)
+    if provider is ProviderName.LOCAL and options.model is not None:
+        raise ConfigurationError("--model: the local provider has one model only")
+    model = {} if options.model is None else {"model": options.model}
+    url = {} if options.base_url is None else {"base_url": options.base_url}
+    asked = replace(
+        settings,
+        embedding=settings.embedding.model_copy(update={"provider": provider, "dimensions": options.dimensions}),
+        gemini=settings.gemini.model_copy(update=model),
+        openai=settings.openai.model_copy(update={**model, **url}),
+    )
+    return space_source(asked)
+
+
+def _judge(settings: Settings, target: SpaceSource | None, questions: Sequence[Path]) -> None:
+    """Recall of whole searches in both spaces, over scratch databases."""
+    if target is None or not questions:
+        return
+    new = settings_for(settings, target)
+    changed = {"embedding": new.embedding, "gemini": new.gemini, "openai": new.openai}
+    sides = [Configuration(named(space_source(settings))), Configuration(named(target), settings=changed)]
+    write_tables(evaluate(Plan(read_datasets(questions), sides, seed=0), progress_on_stderr()), sys.stdout)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m jobs.reembed", description=__doc__)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--provider", choices=[each.value for each in ProviderName], help="of the new space")
+    what.add_argument("--back", action="store_true", help="return to the space that was left last")
+    what.add_argument("--drop", action="store_true", help="drop the space beside the active one, or give up filling it")
+    what.add_argument("--status", action="store_true", help="say which spaces there are, and how full they are")
+    parser.add_argument("--model", help="of the new space (default: as the settings say)")
+    parser.add_argument("--dimensions", type=_dimensions, help="of the new space (default: the provider's)")
+    parser.add_argument("--base-url", type=_url, help="of an OpenAI-compatible server (MEMORY_OPENAI_BASE_URL)")
+    parser.add_argument("--no-switch", dest="switch", action="store_false", help="fill and compare, but do not switch")
+    parser.add_argument("--questions", nargs="+", type=Path, default=[], metavar="FILE", help="as jobs.evaluate reads")
+    parser.add_argument("--sample", type=_natural, default=200, help="messages to compare the spaces by; 0: none (200)")
+    parser.add_argument("--least-overlap", type=_percent, default=0.0, metavar="PERCENT", help="below, do not switch")
+    parser.add_argument("--accept-missing", type=_natural, default=0, metavar="N", help="messages that may be refused")
+    parser.add_argument("--batch", type=_batch, default=256, help="messages embedded and written at once (256)")
+    parser.add_argument("--rate", type=_rate, default=math.inf, metavar="N", help="messages a second (no limit)")
+    parser.add_argument("--patience", type=_natural, default=600, metavar="SECONDS", help="for what is away (600)")
+    parser.add_argument("--force", action="store_true", help="although the disk is short, or a replica objects")
+    return parser.parse_args(arguments)
+
+
+def _run_options(options: argparse.Namespace, target: SpaceSource | None) -> Options:
+    return Options(
+        target=target,
+        switch=options.switch,
+        sample=options.sample,
+        least_overlap=options.least_overlap,
+        accept_missing=options.accept_missing,
+        batch=options.batch,
+        rate=options.rate,
+        patience=options.patience,
+        force=options.force,
+    )
+
+
+def _action(options: argparse.Namespace) -> Action:
+    if options.drop:
+        return Run.drop
+    return Run.status if options.status else Run.reembed
+
+
+async def _over_the_database(settings: Settings, options: Options, action: Action) -> None:
+    database = Database(database_url(settings), settings.database, PoolSize(kept=0, most=1))
+    try:
+        await action(Run(settings, database, options, progress_on_stderr(), _say))
+    finally:
+        await database.close()
+
+
+def _natural(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def _dimensions(text: str) -> int:
+    if not 1 <= (number := _natural(text)) <= MOST_DIMENSIONS:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {MOST_DIMENSIONS:,}")
+    return number
+
+
+def _batch(text: str) -> int:
+    if not 1 <= (number := _natural(text)) <= MOST_AT_ONCE:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {MOST_AT_ONCE:,}")
+    return number
+
+
+def _rate(text: str) -> float:
+    if (number := _natural(text)) == 0:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _url(text: str) -> str:
+    if urlsplit(text).scheme not in {"http", "https"} or not urlsplit(text).hostname:
+        raise argparse.ArgumentTypeError(f"{text!r} is no http:// or https:// URL")
+    return text
+
+
+def _percent(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+    if not 0 <= number <= PERCENT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no percentage")
+    return number
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _complain(message: str, status: int) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return status
+
+
+if __name__ == "__main__":
+    log_to_stderr()
+    stop_politely()
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""How alike two spaces find."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from uuid import UUID
+
+from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.search.engine import EMBEDDED_CHARACTERS
+from deployments.storage.reembedding import ReembeddingRepository
+from jobs.progress import Advance
+
+FIRST = 10
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`overlap`: the share of the first ten that both spaces find, 0 to 1, of so many queries; None without any."""
+
+    messages: int
+    overlap: float | None
+
+
+async def compare(
+    repository: ReembeddingRepository,
+    active: EmbeddingProvider,
+    other: EmbeddingProvider,
+    count: int,
+    advance: Advance,
+) -> Comparison:
+    """Ask each space for what is nearest to messages drawn by chance, each among its own tenant's.
+
+    Raises `EmbeddingError`.
+    """
+    overlaps = []
+    for sampled in await repository.sample(count, FIRST):
+        query = [sampled.content[:EMBEDDED_CHARACTERS]]
+        (by_active,), (by_other,) = await active.embed_queries(query), await other.embed_queries(query)
+        overlaps.append(shared(*await repository.nearest(sampled, by_active, by_other, FIRST)))
+        advance(1)
+    return Comparison(len(overlaps), fmean(overlaps) if overlaps else None)
+
+
+def shared(first: Sequence[UUID], second: Sequence[UUID]) -> float:
+    """The share of the first list that is in the second too, 0 to 1."""
+    return len(set(first) & set(second)) / len(first) if first else 1.0

@@ -1,0 +1,94 @@
+"""Fills the second space, until every message that has a vector in the active one has one there too."""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from uuid import UUID
+
+from deployments.embedding.document import document_text
+from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, Vector
+from deployments.errors import EmbeddingRejectedError
+from deployments.storage.reembedding import Hole, ReembeddingRepository
+from jobs.reembedding.errors import ReembeddingError
+
+# What another holds just now is tried again after this.
+PAUSE_SECONDS = 0.2
+
+
+@dataclass
+class Patience:
+    """How long nothing may move on, in seconds, before a run gives up."""
+
+    seconds: float
+    clock: Callable[[], float] = monotonic
+    _moved_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._moved_at = self.clock()
+
+    def moved(self) -> None:
+        """Something went on."""
+        self._moved_at = self.clock()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing has gone on for too long."""
+        return self.clock() - self._moved_at > self.seconds
+
+
+@dataclass(frozen=True)
+class Filler:
+    """`batch`: how many messages are embedded and written at once, in a transaction. `rate`: at most a second."""
+
+    repository: ReembeddingRepository
+    provider: EmbeddingProvider
+    space: EmbeddingSpace
+    patience: Patience
+    batch: int
+    rate: float = math.inf
+
+    async def fill(self, advance: Callable[[int], None]) -> list[Hole]:
+        """Fill all. Returns the messages that the provider refuses. Raises `EmbeddingUnavailableError`."""
+        refused: dict[UUID, Hole] = {}
+        while True:
+            filled, refused = await self._pass(refused, advance)
+            if (await self.repository.count()).holes <= len(refused):
+                return list(refused.values())
+            if self.patience.is_over:
+                raise ReembeddingError("Some messages stay locked by others: run it again to go on")
+            if not filled:
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _pass(self, known: dict[UUID, Hole], advance: Callable[[int], None]) -> tuple[int, dict[UUID, Hole]]:
+        """Once through all tenants. Returns how many were filled, and what was refused, now or before."""
+        filled, after = 0, None
+        refused: dict[UUID, Hole] = {}
+        began = self.patience.clock()
+        while holes := await self.repository.holes(after, self.batch):
+            after = max(holes, key=lambda hole: (hole.tenant_id, hole.created_at, hole.message_id))
+            fresh = [hole for hole in holes if known.get(hole.message_id) != hole]
+            made = await self._embed(fresh)
+            seen = {hole.message_id for hole, _ in made}
+            refused.update((hole.message_id, hole) for hole in holes if hole.message_id not in seen)
+            count = await self.repository.fill(self.space, made) if made else 0
+            filled += count
+            if count:
+                self.patience.moved()
+                advance(count)
+                await asyncio.sleep(began + filled / self.rate - self.patience.clock())
+        return filled, refused
+
+    async def _embed(self, holes: Sequence[Hole]) -> list[tuple[Hole, Vector]]:
+        """Each with its vector; where a batch is refused, each half for itself, to find those that are to blame."""
+        if not holes:
+            return []
+        texts = [document_text(hole.role, hole.name, hole.content, hole.created_at) for hole in holes]
+        try:
+            return list(zip(holes, await self.provider.embed_documents(texts), strict=True))
+        except EmbeddingRejectedError:
+            if len(holes) == 1:
+                return []
+        middle = len(holes) // 2
+        return [*await self._embed(holes[:middle]), *await self._embed(holes[middle:])]

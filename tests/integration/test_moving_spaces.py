@@ -1,0 +1,69 @@
+"""Exports and imports on either side of a switch to another embedding space."""
+
+import asyncio
+import json
+from base64 import b64decode
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from deployments.moving_schemas import VectorSpace
+from deployments.settings import Settings
+from deployments.storage.arrivals import Arrival, ArrivalRepository
+from jobs.moving.arriving import Arriving, Wishes, read_delivery
+from jobs.moving.records import RecordFile
+from jobs.reembedding import running
+from jobs.terminal import OK
+from tests.integration import moving
+from tests.integration.postgres import SPACE
+from tests.integration.recount import recounted
+from tests.integration.service import Service
+from tests.integration.two_spaces import TO_SMALL, fill, not_embedded, replica, run
+
+COUNT = 12
+OLD = VectorSpace(provider="local", model=SPACE.model, dimensions=SPACE.dimensions)
+
+
+@pytest.fixture
+async def service(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Service]:
+    """A replica that meets a new space at once, with messages."""
+    monkeypatch.setattr(running, "KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr(running, "TURN_SECONDS", 0.01)
+    async with replica(settings) as service:
+        await fill(service, COUNT)
+        yield service
+
+
+async def export(path: Path) -> Path:
+    assert await asyncio.to_thread(moving.run, "export", "acme", path) == OK
+    return path
+
+
+async def test_an_export_says_which_space_its_vectors_are_of(service: Service, tmp_path: Path) -> None:
+    before = await export(tmp_path / "before.jsonl.gz")
+    assert await run(*TO_SMALL) == 0
+    after = await export(tmp_path / "after.jsonl.gz")
+
+    for path, dimensions in ((before, SPACE.dimensions), (after, 128)):
+        assert moving.header_of(path)["space"]["dimensions"] == dimensions
+        lines = [json.loads(line) for line in moving.lines_of(path)]
+        assert {len(b64decode(line["embedding"])) for line in lines} == {2 * dimensions}
+        assert len(lines) == COUNT
+
+
+async def test_vectors_that_come_in_after_a_switch_are_made_anew(service: Service, tmp_path: Path) -> None:
+    path = await export(tmp_path / "acme.jsonl.gz")
+    with RecordFile(path) as file:
+        arrivals = list(read_delivery(file, "acme", Wishes(OLD)).arrivals)
+    messages = [each.message for each in arrivals if isinstance(each, Arriving)]
+    await service.client.delete("/v1/admin/tenants/acme")
+    assert await run(*TO_SMALL) == 0
+
+    outcomes = await ArrivalRepository(service.database, "english", OLD).take_in("acme", messages)
+
+    assert outcomes == [Arrival.STORED] * COUNT
+    assert (await service.jobs.counts()).pending == COUNT
+    await service.embed_all()
+    assert await not_embedded(service, 128, SPACE.dimensions) == 0
+    await recounted(service)
