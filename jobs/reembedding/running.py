@@ -189,7 +189,7 @@ class Run:
         while (outcome := await attempt()) is Outcome.BUSY:
             if patience.is_over:
                 raise ReembeddingError("Others hold the tables for too long: run it again to go on")
-            await asyncio.sleep(SWITCH_PAUSE_SECONDS * (0.5 + random.random()))  # noqa: S311 - spreads attempts
+            await asyncio.sleep(SWITCH_PAUSE_SECONDS * (0.5 + random.random()))  # noqa: S311 - spreads attempts # nosec B311
         patience.moved()
         return outcome
 
