@@ -31,7 +31,7 @@ Where requests are limited, every answer says how the limit with the least left 
 `X-RateLimit-Remaining` and `X-RateLimit-Reset` (seconds since 1970). Beyond it: 429 with `Retry-After`.
 """
 
-CROSS_ORIGIN_METHODS = ("GET", "POST", "PATCH", "DELETE")
+CROSS_ORIGIN_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 CROSS_ORIGIN_HEADERS = ("Authorization", "Idempotency-Key", "X-API-Key", "X-Request-ID")
 EXPOSED_HEADERS = ("Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "X-Request-ID")
 

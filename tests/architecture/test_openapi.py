@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from serve_app.api import create_app
+from serve_app.api import CROSS_ORIGIN_METHODS, create_app
 from tests.bare_services import bare_services
 
 Json = dict[str, Any]
@@ -133,3 +133,7 @@ def test_the_contract_is_kept() -> None:
     names = {name.replace(":path}", "}") for name, _ in operations()}
 
     assert names >= CONTRACT
+
+
+def test_pages_of_other_origins_may_use_every_method() -> None:
+    assert {name.partition(" ")[0] for name, _ in operations()} == set(CROSS_ORIGIN_METHODS)
