@@ -37,6 +37,10 @@ class MicroBatcher(Generic[Item, Result]):
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def waiting(self) -> int:
+        """How many items are not sent yet."""
+        return len(self._waiting)
+
     async def submit(self, item: Item) -> Result:
         """Send an item with whatever else waits. Raises its error, or `OverloadedError` when too many wait."""
         if len(self._waiting) >= self._max_waiting:

@@ -36,12 +36,13 @@ class LogLevel(StrEnum):
 
 
 class RuntimeSettings(BaseSettings):
-    """Where the service runs, and how it logs."""
+    """Where the service runs, how it logs, and whether it answers `GET /metrics`."""
 
     model_config = _group("MEMORY_")
 
     environment: Environment = Environment.DEVELOPMENT
     log_level: LogLevel = LogLevel.INFO
+    metrics_enabled: bool = True
     data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("ai-memory-layer")))
 
     @field_validator("log_level", mode="before")

@@ -13,6 +13,8 @@ from deployments.storage.database import pool_size
 LISTENING = 1
 # A job of retention works on one connection and holds its lock on another.
 RETENTION = 2
+# Metrics reads how things stand on a connection of its own.
+METRICS = 1
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ def demands(capacity: Capacity, settings: Settings, replicas: Mapping[str, int])
         "Ingress": pool_size(settings.database, capacity.ingress.pool.size).most,
         "Embedding": pool_size(settings.database, capacity.embedding.pool.size).most + LISTENING,
         "Retention": RETENTION,
+        "Metrics": METRICS,
     }
     if settings.database.read_url is None:
         connections["Search"] = pool_size(settings.database, capacity.search.pool.size).most

@@ -61,6 +61,16 @@ class PoolSize:
     most: int
 
 
+@dataclass(frozen=True)
+class PoolUsage:
+    """How many connections may be opened, how many are in use and idle, and how many callers wait for one."""
+
+    most: int
+    in_use: int
+    idle: int
+    waiting: int
+
+
 def pool_size(settings: DatabaseSettings, size: PoolSize) -> PoolSize:
     """The size from `serve_config.yaml`, unless the environment says otherwise."""
     kept = size.kept if settings.pool_size is None else settings.pool_size
@@ -92,6 +102,7 @@ class Database:
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
         self._closed_until = 0.0
+        self._waiting = 0
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -128,6 +139,12 @@ class Database:
         except _AWAY as error:
             raise DatabaseUnavailableError("The database cannot be reached just now.") from error
 
+    def usage(self) -> PoolUsage:
+        """How full the pool is."""
+        pool = self._pool
+        size, idle = (0, 0) if pool is None else (pool.get_size(), pool.get_idle_size())
+        return PoolUsage(self._size.most, size - idle, idle, self._waiting)
+
     async def close(self) -> None:
         """Close every connection; those in use are cut off."""
         pool, self._pool = self._pool, None
@@ -135,12 +152,15 @@ class Database:
             pool.terminate()
 
     async def _acquire(self, pool: asyncpg.Pool) -> Connection:
+        self._waiting += 1
         try:
             return await pool.acquire(timeout=self._settings.connect_timeout_seconds)
         except TimeoutError:
             if pool.get_size() >= self._size.most and pool.get_idle_size() == 0:
                 raise OverloadedError("All database connections are busy.") from None
             raise
+        finally:
+            self._waiting -= 1
 
     async def _open(self) -> asyncpg.Pool:
         async with self._opening:

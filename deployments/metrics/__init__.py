@@ -1,0 +1,1 @@
+"""The metrics of the whole cluster: each replica measures, one adds up."""

@@ -1,0 +1,198 @@
+"""The sums over all replicas, also over those that are gone. No Ray: who calls it passes the clock."""
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import uuid4
+
+from deployments.errors import UnavailableError
+from deployments.metrics.snapshot import Series, Snapshot, lasting, total
+
+# How often a replica pushes.
+PUSH_SECONDS = 1.0
+# How things stand in a replica that has been silent for so long is not known any more.
+STANDS_SECONDS = 10.0
+# No push for so long: it may be gone, and others keep checkpoints in its place.
+SILENT_SECONDS = 3 * PUSH_SECONDS
+# A replica that has been silent for so long is gone for good: its counts go to those of all that are gone.
+GONE_SECONDS = 600.0
+# A ledger that has just begun hears all that live within this time, and does not tell half of a sum before.
+SETTLE_SECONDS = 5.0
+# So many replicas keep what the ledger needs to go on where it died.
+KEEPERS = 3
+
+
+class Version(NamedTuple):
+    """Of a checkpoint: later ones have greater numbers, also over the ledgers that followed each other."""
+
+    number: int
+    ledger: str
+
+
+class Checkpoint(NamedTuple):
+    """What a replica keeps for the ledger, and need not understand."""
+
+    version: Version
+    packed: bytes
+
+
+@dataclass(frozen=True)
+class Push:
+    """What a replica has measured since it began; `number` grows with each push. `keeps`: which checkpoint it has.
+
+    `checkpoint`: the one that it keeps, where the ledger has asked for it.
+    """
+
+    replica: str
+    number: int
+    snapshot: Snapshot
+    keeps: Version | None = None
+    checkpoint: Checkpoint | None = None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """`keep`: a checkpoint in the place of the one that the replica has. `asks`: send yours along with the push."""
+
+    keep: Checkpoint | None = None
+    asks: bool = False
+
+
+@dataclass(frozen=True)
+class _Heard:
+    number: int
+    snapshot: Snapshot
+    at: float
+
+
+class _Kept(NamedTuple):
+    """A checkpoint's content: the counts of those who are gone together, and of each who may still be there."""
+
+    gone: Snapshot
+    replicas: dict[str, tuple[int, Snapshot]]
+
+
+_NOTHING = _Kept({}, {})
+
+
+@dataclass(frozen=True)
+class _Cut:
+    checkpoint: Checkpoint
+    shown: Snapshot
+    at: float
+
+
+@dataclass
+class _Recovered:
+    number: int = 0
+    kept: _Kept = _NOTHING
+
+
+class Ledger:
+    """Adds up what the replicas push, so that no counter ever goes down, also when this process dies.
+
+    What it knows is cut into a checkpoint with each second, and some replicas keep the newest. Shown is only what
+    another process keeps already: a new ledger, given that back, begins at no less.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock`: monotonic seconds."""
+        self._clock = clock
+        self._name = uuid4().hex
+        self._replicas: dict[str, _Heard] = {}
+        self._series: dict[Series, Series] = {}
+        self._gone: Snapshot = {}
+        self._recovered = _Recovered()
+        self._settles_at: float | None = None
+        self._settled = False
+        self._cut: _Cut | None = None
+        self._shown: Snapshot | None = None
+
+    def hear(self, push: Push) -> Receipt:
+        """Take a replica's measurements in."""
+        now = self._clock()
+        if self._settles_at is None:
+            self._settles_at = now + SETTLE_SECONDS
+        last = self._replicas.get(push.replica)
+        if last is None or push.number >= last.number:
+            self._replicas[push.replica] = _Heard(push.number, self._with_known_series(push.snapshot), now)
+        if not self._settled and now < self._settles_at:
+            return self._recover(push)
+        if not self._settled:
+            self._settle(now)
+        self._note_kept(push)
+        self._cut_if_due(now)
+        return self._receipt(push)
+
+    def shown(self) -> Snapshot:
+        """The sums. Raises `UnavailableError` until they are whole."""
+        if self._shown is None:
+            raise UnavailableError("The metrics are being gathered: try again in a few seconds.", None, SETTLE_SECONDS)
+        return self._shown
+
+    def _with_known_series(self, snapshot: Snapshot) -> Snapshot:
+        """Replicas measure the same things: their names, held once, make a checkpoint several times smaller."""
+        known = self._series.setdefault
+        return {
+            name: family._replace(values={known(series, series): value for series, value in family.values.items()})
+            for name, family in snapshot.items()
+        }
+
+    def _recover(self, push: Push) -> Receipt:
+        """Ask for what a ledger before this one left with the replica, where it is newer than what came already."""
+        found = push.checkpoint
+        if found is not None and found.version.number > self._recovered.number:
+            self._recovered = _Recovered(found.version.number, _unpack(found))
+        asks = push.keeps is not None and push.keeps.number > self._recovered.number
+        return Receipt(asks=asks)
+
+    def _settle(self, now: float) -> None:
+        kept = self._recovered.kept
+        left = {name: _Heard(number, snapshot, now) for name, (number, snapshot) in kept.replicas.items()}
+        self._replicas = left | self._replicas
+        self._gone = kept.gone
+        self._settled = True
+
+    def _note_kept(self, push: Push) -> None:
+        """What is in the cut is shown as soon as another process has it."""
+        if self._cut is not None and push.keeps == self._cut.checkpoint.version:
+            self._shown = self._cut.shown
+
+    def _cut_if_due(self, now: float) -> None:
+        """Not before the last cut is kept by somebody, unless all who were to keep it seem gone."""
+        last = self._cut
+        if last is not None and self._shown is not last.shown and now < last.at + SILENT_SECONDS:
+            return
+        self._bury(now)
+        number = 1 + (self._recovered.number if last is None else last.checkpoint.version.number)
+        kept = _Kept(self._gone, {name: (h.number, lasting(h.snapshot)) for name, h in self._replicas.items()})
+        self._cut = _Cut(Checkpoint(Version(number, self._name), pickle.dumps(kept)), self._sums(now), now)
+
+    def _bury(self, now: float) -> None:
+        gone = [name for name, heard in self._replicas.items() if now >= heard.at + GONE_SECONDS]
+        if gone:
+            self._gone = total([self._gone, *(lasting(self._replicas.pop(name).snapshot) for name in gone)])
+
+    def _sums(self, now: float) -> Snapshot:
+        each = (
+            heard.snapshot if now < heard.at + STANDS_SECONDS else lasting(heard.snapshot)
+            for heard in self._replicas.values()
+        )
+        return total([self._gone, *each])
+
+    def _receipt(self, push: Push) -> Receipt:
+        cut = self._cut
+        if cut is None or push.keeps == cut.checkpoint.version or push.replica not in self._keepers():
+            return Receipt()
+        return Receipt(keep=cut.checkpoint)
+
+    def _keepers(self) -> list[str]:
+        now = self._clock()
+        return sorted(name for name, heard in self._replicas.items() if now < heard.at + SILENT_SECONDS)[:KEEPERS]
+
+
+def _unpack(checkpoint: Checkpoint) -> _Kept:
+    # It was packed by a ledger, and came by the same way as every call in the cluster: Ray's own pickles.
+    kept: _Kept = pickle.loads(checkpoint.packed)  # noqa: S301 # nosec B301
+    return kept

@@ -1,0 +1,98 @@
+"""What each replica measures of itself, whatever it serves."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+import psutil
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from deployments.metrics.reporter import MetricsReporter, SendPush
+from deployments.storage.database import Database
+
+
+class ReplicaMetrics:
+    """One replica's registry, and what reports it. The process, its pools and its queues are in it from the start."""
+
+    def __init__(self, deployment: str, *, enabled: bool) -> None:
+        """`enabled`: whether anybody is told; measuring goes on anyway, which is as cheap as asking."""
+        self._deployment = deployment
+        self._enabled = enabled
+        self._reporting: asyncio.Task[None] | None = None
+        self.registry = CollectorRegistry()
+        self.registry.register(_Process(deployment))
+        self._pools = _Pools(deployment)
+        self._queues = _Queues(deployment)
+        self.registry.register(self._pools)
+        self.registry.register(self._queues)
+
+    def watch_pool(self, database: Database) -> None:
+        """Tell how full a pool is."""
+        self._pools.databases.append(database)
+
+    def watch_queue(self, queue: str, waiting: Callable[[], int]) -> None:
+        """Tell how many items wait in a queue."""
+        self._queues.waiting[queue] = waiting
+
+    def report(self, push: SendPush) -> None:
+        """Push from now on, where metrics are enabled. Needs a running loop."""
+        if self._enabled:
+            self._reporting = asyncio.create_task(MetricsReporter(self.registry, push).run())
+
+    def stop(self) -> None:
+        """Push no more."""
+        if self._reporting is not None:
+            self._reporting.cancel()
+
+
+class _Process(Collector):
+    def __init__(self, deployment: str) -> None:
+        self._deployment = deployment
+        self._process = psutil.Process()
+
+    def collect(self) -> Iterator[Metric]:
+        with self._process.oneshot():
+            memory, times = self._process.memory_info().rss, self._process.cpu_times()
+        labels = ["deployment"]
+        replicas = GaugeMetricFamily("replicas", "Replicas that report", labels=labels)
+        replicas.add_metric([self._deployment], 1)
+        resident = GaugeMetricFamily("replica_resident_memory_bytes", "Memory of all replicas", labels=labels)
+        resident.add_metric([self._deployment], memory)
+        spent = CounterMetricFamily("replica_cpu_seconds", "Processor time of all replicas", labels=labels)
+        spent.add_metric([self._deployment], times.user + times.system)
+        yield from (replicas, resident, spent)
+
+
+class _Pools(Collector):
+    def __init__(self, deployment: str) -> None:
+        self._deployment = deployment
+        self.databases: list[Database] = []
+
+    def collect(self) -> Iterator[Metric]:
+        connections = GaugeMetricFamily(
+            "database_pool_connections", "Connections to Postgres, by what they do", labels=["deployment", "state"]
+        )
+        most = GaugeMetricFamily("database_pool_size", "Connections that may be opened", labels=["deployment"])
+        waiting = GaugeMetricFamily("database_pool_waiting", "Those who wait for one", labels=["deployment"])
+        used = [database.usage() for database in self.databases]
+        if used:
+            connections.add_metric([self._deployment, "in_use"], sum(each.in_use for each in used))
+            connections.add_metric([self._deployment, "idle"], sum(each.idle for each in used))
+            most.add_metric([self._deployment], sum(each.most for each in used))
+            waiting.add_metric([self._deployment], sum(each.waiting for each in used))
+        yield from (connections, most, waiting)
+
+
+class _Queues(Collector):
+    def __init__(self, deployment: str) -> None:
+        self._deployment = deployment
+        self.waiting: dict[str, Callable[[], int]] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(
+            "queue_waiting", "Items that wait to go with the next batch", labels=["deployment", "queue"]
+        )
+        for queue, waiting in self.waiting.items():
+            family.add_metric([self._deployment, queue], waiting())
+        yield family

@@ -1,0 +1,66 @@
+"""The metrics' deployment: the one sum of the cluster."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+from prometheus_client import CollectorRegistry
+
+from deployments.logs import configure_logging
+from deployments.metrics.ledger import Ledger, Push, Receipt
+from deployments.metrics.snapshot import Snapshot, exposition, take
+from deployments.metrics.standing import StandingCollector
+from deployments.settings import Settings
+from deployments.storage.database import PoolSize
+from deployments.storage.opening import open_database
+from deployments.storage.standing import Standing, StandingRepository
+
+POOL = PoolSize(kept=0, most=1)
+
+
+class MetricsServer:
+    """Adds up what all replicas push. One replica: two would each know a part.
+
+    Where it dies, the next one goes on with what replicas kept for it. The database is for what is read from it alone:
+    while that is away, all else is shown.
+    """
+
+    async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
+        settings = Settings.load()
+        configure_logging(settings.runtime, "Metrics")
+        self._ledger = Ledger(time.monotonic)
+        self._rendered: tuple[Snapshot, bytes] = ({}, b"")
+        self._own = CollectorRegistry()
+        self._standing: StandingRepository | None = None
+        self._settings = settings
+        collector = StandingCollector(self._read_standing)
+        self._own.register(collector)
+        self._reading = asyncio.create_task(collector.run()) if settings.runtime.metrics_enabled else None
+
+    async def push(self, push: Push) -> Receipt:
+        """Take in what a replica has measured."""
+        return self._ledger.hear(push)
+
+    async def text(self) -> bytes:
+        """The sums as Prometheus reads them. Raises `UnavailableError` until they are whole."""
+        shown = self._ledger.shown()
+        if self._rendered[0] is not shown:
+            self._rendered = shown, exposition(shown)
+        return self._rendered[1] + exposition(take(self._own))
+
+    async def check_health(self) -> None:
+        """Called by Serve. A replica whose reading died is replaced."""
+        if self._reading is not None and self._reading.done():
+            self._reading.result()
+
+    async def _read_standing(self) -> Standing:
+        """Opens the database when it is first read: its being away holds up nothing."""
+        if self._standing is None:
+            # Of the pool's size in the environment, which is for those who serve requests, this one has no need.
+            own = self._settings.database.model_copy(update={"pool_size": None, "max_overflow": None})
+            self._standing = StandingRepository(await open_database(replace(self._settings, database=own), POOL))
+        return await self._standing.read()
+
+    async def __del__(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()

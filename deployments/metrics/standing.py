@@ -1,0 +1,49 @@
+"""How things stand in the database, as metrics: read by one process for the whole cluster."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+import structlog
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from deployments.errors import MemoryLayerError
+from deployments.storage.standing import Standing
+
+logger = structlog.get_logger(__name__)
+
+READ_SECONDS = 10.0
+
+
+class StandingCollector(Collector):
+    """Reads now and then. What is not known just now is left out, and not shown as it was."""
+
+    def __init__(self, read: Callable[[], Awaitable[Standing]]) -> None:
+        self._read = read
+        self._standing: Standing | None = None
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        while True:
+            await self.read_once()
+            await asyncio.sleep(READ_SECONDS)
+
+    async def read_once(self) -> None:
+        """See how things stand."""
+        try:
+            self._standing = await self._read()
+        except MemoryLayerError as error:
+            self._standing = None
+            logger.warning("standing_not_read", reason=error.message)
+
+    def collect(self) -> Iterator[Metric]:
+        """The gauges, or none."""
+        standing = self._standing
+        if standing is None:
+            return
+        yield GaugeMetricFamily("embeddings_pending", "Messages that wait to be embedded", standing.pending_embeddings)
+        yield GaugeMetricFamily("embeddings_failed", "Messages that were given up", standing.failed_embeddings)
+        yield GaugeMetricFamily(
+            "embeddings_oldest_pending_seconds", "Since when the oldest waits", standing.oldest_pending_seconds
+        )
+        yield GaugeMetricFamily("tenants", "Tenants that have stored something", standing.tenants)
