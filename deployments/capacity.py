@@ -65,7 +65,7 @@ class EmbeddingCapacity(_Capacity):
 
 
 class Capacity(_Capacity):
-    """All of it. Scoring and RateLimits keep nothing open, so they have no settings here."""
+    """All of it. Scoring, RateLimits and Metrics keep nothing open for others, so they have no settings here."""
 
     ingress: IngressCapacity
     search: SearchCapacity

@@ -13,8 +13,9 @@ from serve_app.documentation import add_documentation
 from serve_app.http_errors import add_error_handlers
 from serve_app.middleware import BodyLimit, RequestContext
 from serve_app.rate_limits import AddressLimits, CallerLimits
+from serve_app.request_metrics import RequestMetrics
 from serve_app.request_timeout import RequestTimeout
-from serve_app.routes import admin, conversations, erasures, keys, memory, messages, retention
+from serve_app.routes import admin, conversations, erasures, keys, memory, messages, metrics, retention
 from serve_app.security_headers import SecurityHeaders
 from serve_app.services import Services
 
@@ -54,6 +55,8 @@ def create_app(services: Services, *, answers_request_id: bool = True, behind_ha
     add_error_handlers(app)
     _add_middleware(app, services, answers_request_id=answers_request_id, behind_haproxy=behind_haproxy)
     add_documentation(app)
+    if services.metrics is not None:
+        app.include_router(metrics.router)
     # The erasures come last: their path of a tenant would take in others below it.
     for resource in (messages, memory, conversations, admin, keys, retention, erasures):
         app.include_router(resource.router)
@@ -67,6 +70,7 @@ def _add_middleware(app: FastAPI, services: Services, *, answers_request_id: boo
     - The security headers and CORS are around all that answers: refusals, timeouts and faults carry their headers,
       a page of an allowed origin can read them, and a preflight, which has no key, is answered before one is asked for.
     - The request context knows all but preflights: it gives the id, logs, and answers what nobody expected.
+    - Requests are measured next to it, with all that it and those inside of it answer.
     - The timeout spans all that may wait: the key's check in the database and the reading of the body too.
     - An address is counted before its key is checked, so that those who guess are limited too; a key and its tenant are
       as soon as they are known, and all of that before the body is read.
@@ -79,6 +83,8 @@ def _add_middleware(app: FastAPI, services: Services, *, answers_request_id: boo
         app.add_middleware(AddressLimits, limiter=services.limiter)
     app.add_middleware(RequestTimeout, seconds=http.request_timeout_seconds)
     app.add_middleware(RequestContext, answers_id=answers_request_id)
+    if services.metrics is not None:
+        app.add_middleware(RequestMetrics, measures=services.metrics.measures)
     if http.allowed_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -9,6 +9,7 @@ from ray.serve import Application
 from deployments.capacity import Capacity
 from deployments.embedding.server import EmbeddingServer
 from deployments.errors import ConfigurationError
+from deployments.metrics.server import MetricsServer
 from deployments.rate_limits.server import RateLimitServer
 from deployments.scoring.server import ScoringServer
 from deployments.search.server import SearchServer
@@ -23,9 +24,10 @@ def build_app(args: dict[str, Any]) -> Application:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ConfigurationError(f"serve_config.yaml, args.{where}: {first['msg']}") from None
+    metrics = serve.deployment(name="Metrics")(MetricsServer).bind()
     scoring = serve.deployment(name="Scoring")(ScoringServer).bind()
-    embedding = serve.deployment(name="Embedding")(EmbeddingServer).bind(capacity.embedding, scoring)
-    search = serve.deployment(name="Search")(SearchServer).bind(capacity.search, embedding)
+    embedding = serve.deployment(name="Embedding")(EmbeddingServer).bind(capacity.embedding, scoring, metrics)
+    search = serve.deployment(name="Search")(SearchServer).bind(capacity.search, embedding, metrics)
     rate_limits = serve.deployment(name="RateLimits")(RateLimitServer).bind()
     ingress = serve.deployment(name="Ingress")(serve.ingress()(IngressServer))
-    return ingress.bind(capacity, search, embedding, rate_limits)
+    return ingress.bind(capacity, search, embedding, rate_limits, metrics)

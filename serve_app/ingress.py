@@ -14,6 +14,8 @@ from deployments.capacity import Capacity
 from deployments.errors import DatabaseUnavailableError, SearchUnavailableError, UnavailableError
 from deployments.handles import RemoteMethod
 from deployments.logs import configure_logging
+from deployments.metrics.replica import ReplicaMetrics
+from deployments.metrics.reporter import PUSH_TIMEOUT_SECONDS
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.rate_limits.redis_counter import RedisCounter
 from deployments.settings import Settings
@@ -24,9 +26,12 @@ from serve_app.api import create_app
 from serve_app.cluster_environment import is_behind_wrapper
 from serve_app.connections import check_demands, demands, most_replicas
 from serve_app.health import CHECK_TIMEOUT_SECONDS
-from serve_app.rate_limit_metrics import limit_counts
+from serve_app.measures import IngressMeasures, IngressMetrics
 from serve_app.retention_jobs import submit_retention_job
 from serve_app.services import create_services
+
+# Shorter than Prometheus waits by default.
+METRICS_TEXT_SECONDS = 5.0
 
 logger = structlog.get_logger(__name__)
 
@@ -40,11 +45,16 @@ class IngressServer:
         search: DeploymentHandle[Any],
         embedding: DeploymentHandle[Any],
         rate_limits: DeploymentHandle[Any],
+        metrics: DeploymentHandle[Any],
     ) -> None:
         settings = Settings.load().for_requests()
         configure_logging(settings.runtime, "Ingress")
         self._database = await open_database(settings, capacity.ingress.pool.size)
         await _check_connections(self._database, capacity, settings)
+        self._metrics = ReplicaMetrics("Ingress", enabled=settings.runtime.metrics_enabled)
+        self._metrics.watch_pool(self._database)
+        text = RemoteMethod(metrics, "text", UnavailableError, METRICS_TEXT_SECONDS)
+        measured = IngressMetrics(self._metrics, IngressMeasures(self._metrics.registry), text)
         timeout = capacity.ingress.search_timeout_seconds
         in_cluster = RemoteMethod(
             rate_limits, "take_many", UnavailableError, capacity.ingress.rate_limits_timeout_seconds
@@ -58,9 +68,11 @@ class IngressServer:
             RemoteMethod(search, "search_many", SearchUnavailableError, timeout),
             RemoteMethod(search, "assemble_many", SearchUnavailableError, timeout),
             RemoteMethod(embedding, "probe", UnavailableError, CHECK_TIMEOUT_SECONDS),
-            RateLimiter(settings.rate_limits, count, capacity.ingress.rate_limits, limit_counts()),
+            RateLimiter(settings.rate_limits, count, capacity.ingress.rate_limits, measured.measures.limit_counts()),
             submit_retention_job,
+            metrics=measured,
         )
+        self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
         await self._services.keyring.start()
         self._watching = asyncio.create_task(self._services.retention_watch.run())
 
@@ -68,6 +80,7 @@ class IngressServer:
         return create_app(self._services, answers_request_id=False, behind_haproxy=is_behind_wrapper(os.environ))
 
     async def __del__(self) -> None:
+        self._metrics.stop()
         self._watching.cancel()
         await self._services.keyring.stop()
         if self._redis is not None:

@@ -26,6 +26,7 @@ from deployments.storage.schema import check
 from deployments.storage.usage import QuotaGate, UsageRepository
 from serve_app.health import HealthReporter
 from serve_app.keyring import Keyring
+from serve_app.measures import IngressMetrics
 from serve_app.retention import RetentionDesk, RetentionWatch, SubmitRun
 
 SearchMany = Callable[[Sequence[Search]], Awaitable[Sequence[SearchAnswer | MemoryLayerError]]]
@@ -52,6 +53,7 @@ class Services:
     retention_policies: RetentionPolicyRepository
     retention_watch: RetentionWatch
     erasures: ErasureRepository
+    metrics: IngressMetrics | None
 
 
 def create_services(
@@ -63,16 +65,25 @@ def create_services(
     probe_embedding: Callable[[], Awaitable[str | None]],
     limiter: RateLimiter,
     submit_retention: SubmitRun,
+    *,
+    metrics: IngressMetrics,
 ) -> Services:
     """What ends in `_many` answers several at once; `probe_embedding` says why embedding is away, or None.
 
     `submit_retention` has a job take up a run of the ledger.
     """
     gate = QuotaGate(settings.quotas) if settings.quotas.any_set else None
-    messages = MessageRepository(database, settings.search.language, gate)
+    messages = MessageRepository(database, settings.search.language, gate, metrics.measures.messages_created)
     keys = ApiKeyRepository(database)
     policy = default_policy(settings.retention)
     runs = RetentionRunRepository(database, policy)
+
+    def together(
+        queue: str, send: Callable[[Sequence[Item]], Awaitable[Sequence[Result | MemoryLayerError]]], batches: Batches
+    ) -> Callable[[Item], Awaitable[Result]]:
+        batcher = MicroBatcher(send, max_batch=batches.size, slots=batches.slots, max_waiting=batches.waiting)
+        metrics.replica.watch_queue(queue, batcher.waiting)
+        return batcher.submit
 
     async def check_schema() -> None:
         async with database.connection() as connection:
@@ -87,10 +98,10 @@ def create_services(
         health=HealthReporter(
             EmbeddingJobRepository(database), check_schema, probe_embedding, settings.runtime.environment
         ),
-        store=_together(messages.store, capacity.store),
-        search=_together(search_many, capacity.search),
+        store=together("store", messages.store, capacity.store),
+        search=together("search", search_many, capacity.search),
         # Apart from the searches: a context takes longer, and is not to hold up those that would wait with it.
-        assemble=_together(assemble_many, capacity.search),
+        assemble=together("assemble", assemble_many, capacity.search),
         usage=UsageRepository(database, settings.quotas),
         limiter=limiter,
         retention=RetentionDesk(runs, submit_retention, settings.http.longest_wait_seconds),
@@ -98,11 +109,5 @@ def create_services(
         retention_policies=RetentionPolicyRepository(database, policy),
         retention_watch=RetentionWatch(runs, submit_retention, settings.retention.schedule_seconds),
         erasures=ErasureRepository(database),
+        metrics=metrics if settings.runtime.metrics_enabled else None,
     )
-
-
-def _together(
-    send: Callable[[Sequence[Item]], Awaitable[Sequence[Result | MemoryLayerError]]], batches: Batches
-) -> Callable[[Item], Awaitable[Result]]:
-    batcher = MicroBatcher(send, max_batch=batches.size, slots=batches.slots, max_waiting=batches.waiting)
-    return batcher.submit

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from cachetools import LRUCache
 
+from deployments.embedding.measures import EmbeddingMeasures
 from deployments.embedding.providers.protocol import Vector
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
 
@@ -14,8 +15,15 @@ from deployments.errors import EmbeddingError, EmbeddingRejectedError, Embedding
 class QueryCache:
     """Embeds each text once: what is known is remembered, and who asks for a text in flight waits for it."""
 
-    def __init__(self, embed: Callable[[Sequence[str]], Awaitable[npt.NDArray[np.float32]]], size: int) -> None:
+    def __init__(
+        self,
+        embed: Callable[[Sequence[str]], Awaitable[npt.NDArray[np.float32]]],
+        size: int,
+        measures: EmbeddingMeasures | None = None,
+    ) -> None:
         """`size`: how many texts are remembered; 0 remembers none."""
+        queries = (measures or EmbeddingMeasures()).queries
+        self._hits, self._misses, self._joined = (queries.labels(each) for each in ("hit", "miss", "joined"))
         self._embed = embed
         self._known: LRUCache[str, Vector] = LRUCache(max(size, 1))
         self._remembers = size > 0
@@ -29,6 +37,9 @@ class QueryCache:
         if missing:
             self._start(missing)
         waiting = {text: self._in_flight[text] for text in texts if text not in known}
+        self._misses.inc(len(missing))
+        self._joined.inc(len(waiting) - len(missing))
+        self._hits.inc(len(texts) - len(waiting))
         if waiting:
             await asyncio.wait(waiting.values())
         return [known[text] if text in known else waiting[text].result() for text in texts]

@@ -9,12 +9,15 @@ import structlog
 from ray.serve.handle import DeploymentHandle
 
 from deployments.capacity import EmbeddingCapacity
+from deployments.embedding.measures import EmbeddingMeasures
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.embedding.spaces import SpaceProviders
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import EmbeddingError, UnavailableError
 from deployments.handles import RemoteMethod
 from deployments.logs import configure_logging
+from deployments.metrics.replica import ReplicaMetrics
+from deployments.metrics.reporter import PUSH_TIMEOUT_SECONDS
 from deployments.settings import Settings
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
@@ -31,11 +34,18 @@ Query = tuple[str, str | None, EmbeddingSpace | None]
 class EmbeddingServer:
     """One replica: a provider for each embedding space, caches of queries, and a worker."""
 
-    async def __init__(self, capacity: EmbeddingCapacity, scoring: DeploymentHandle[Any]) -> None:  # type: ignore[misc]  # Serve awaits it
+    async def __init__(  # type: ignore[misc]  # Serve awaits it
+        self, capacity: EmbeddingCapacity, scoring: DeploymentHandle[Any], metrics: DeploymentHandle[Any]
+    ) -> None:
         settings = Settings.load()
         configure_logging(settings.runtime, "Embedding")
         self._database = await open_database(settings, capacity.pool.size)
-        self._spaces = SpaceProviders(EmbeddingSpaceRepository(self._database), settings, capacity.provider_requests)
+        self._metrics = ReplicaMetrics("Embedding", enabled=settings.runtime.metrics_enabled)
+        self._metrics.watch_pool(self._database)
+        measures = EmbeddingMeasures(self._metrics.registry)
+        self._spaces = SpaceProviders(
+            EmbeddingSpaceRepository(self._database), settings, capacity.provider_requests, measures
+        )
         await self._spaces.start()
         worker = EmbeddingWorker(
             EmbeddingJobRepository(self._database),
@@ -44,7 +54,9 @@ class EmbeddingServer:
             settings.embedding,
             batch_size=capacity.batch,
             concurrency=capacity.concurrent_batches,
+            measures=measures,
         )
+        self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
         self._working = asyncio.gather(worker.run(), self._spaces.run())
         self._probing: asyncio.Task[None] | None = None
         self._probe_due = 0.0
@@ -81,6 +93,7 @@ class EmbeddingServer:
             raise RuntimeError("the embedding worker has stopped")
 
     async def __del__(self) -> None:
+        self._metrics.stop()
         self._working.cancel()
         await asyncio.wait([self._working])
         await self._spaces.close()

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import structlog
 
+from deployments.embedding.measures import EmbeddingMeasures, MeasuredProvider
 from deployments.embedding.providers.protocol import (
     DocumentVectors,
     EmbeddingProvider,
@@ -73,11 +74,18 @@ class _Open:
 class SpaceProviders:
     """One provider for each space of the database, made as spaces come."""
 
-    def __init__(self, repository: EmbeddingSpaceRepository, settings: Settings, provider_requests: int) -> None:
+    def __init__(
+        self,
+        repository: EmbeddingSpaceRepository,
+        settings: Settings,
+        provider_requests: int,
+        measures: EmbeddingMeasures | None = None,
+    ) -> None:
         """`provider_requests`: how many requests each provider may have in flight."""
         self._repository = repository
         self._settings = settings
         self._provider_requests = provider_requests
+        self._measures = measures or EmbeddingMeasures()
         self._open: dict[EmbeddingSpace, _Open] = {}
         # The environment is what is missing, and that is read at the start.
         self._unusable: dict[SpaceSource, str] = {}
@@ -189,12 +197,13 @@ class SpaceProviders:
             return
         try:
             # Off the event loop: loading a model takes a while, and others' queries wait meanwhile.
-            provider = await asyncio.to_thread(create_provider, settings, self._provider_requests)
+            made = await asyncio.to_thread(create_provider, settings, self._provider_requests)
         except ConfigurationError as error:
             self._unusable[source] = error.message
             logger.exception("space_cannot_be_used", model=source.space.model)
             return
-        cache = QueryCache(provider.embed_queries, self._settings.embedding.cache_size)
+        provider = MeasuredProvider(made, self._measures)
+        cache = QueryCache(provider.embed_queries, self._settings.embedding.cache_size, self._measures)
         self._open[source.space] = _Open(source.space, settings, provider, cache)
         if opened is not None:
             self._retired.append(opened.provider)

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from deployments.embedding.document import document_text
+from deployments.embedding.measures import EmbeddingMeasures
 from deployments.embedding.providers.protocol import DocumentVectors
 from deployments.embedding.retrying import retry_delay
 from deployments.embedding.spaces import DocumentEmbedder
@@ -47,6 +48,7 @@ class EmbeddingWorker:
         *,
         batch_size: int,
         concurrency: int,
+        measures: EmbeddingMeasures | None = None,
     ) -> None:
         self._jobs = jobs
         self._embedder = embedder
@@ -54,6 +56,7 @@ class EmbeddingWorker:
         self._settings = settings
         self._batch_size = batch_size
         self._concurrency = concurrency
+        self._measures = measures or EmbeddingMeasures()
         self._news = asyncio.Event()
 
     async def run(self) -> None:
@@ -68,6 +71,7 @@ class EmbeddingWorker:
         claim_id = uuid4()
         jobs = await self._jobs.claim(claim_id, self._batch_size, self._settings.lease_seconds)
         if jobs:
+            self._measures.claims.observe(len(jobs))
             async with self._held(claim_id, jobs):
                 await self._work(claim_id, jobs)
         return len(jobs)
@@ -155,6 +159,7 @@ class EmbeddingWorker:
             completed = await self._complete(claim_id, jobs, importances, await self._embeddings(jobs))
         if completed is None:
             raise EmbeddingUnavailableError("There is no provider for the active embedding space here.")
+        self._measures.messages.labels("completed").inc(completed)
         logger.info("messages_embedded", claimed=len(jobs), completed=completed, request_ids=_requests(jobs))
 
     async def _complete(
@@ -191,6 +196,7 @@ class EmbeddingWorker:
                 for job, importance in zip(rest, importances, strict=True)
             ]
             await self._jobs.postpone(claim_id, delays, error.message)
+            self._measures.messages.labels("postponed").inc(len(delays))
             logger.warning("messages_postponed", count=len(delays), reason=error.message, request_ids=_requests(jobs))
 
     def _delay(self, job: Job, error: MemoryLayerError) -> float:
@@ -206,6 +212,7 @@ class EmbeddingWorker:
         importances = await self._importances_or_none(jobs)
         ids = [job.message_id for job in jobs]
         failed = await self._jobs.fail(claim_id, list(zip(ids, importances, strict=True)), error.message)
+        self._measures.messages.labels("failed").inc(failed)
         logger.error("messages_failed", count=failed, reason=error.message, request_ids=_requests(jobs))
 
 

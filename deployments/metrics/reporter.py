@@ -18,15 +18,16 @@ logger = structlog.get_logger(__name__)
 # Well before the ledger takes this replica for gone: its counts until then are not to be added twice.
 RETURNS_AS_ANOTHER_SECONDS = GONE_SECONDS / 2
 
+# A push that takes longer is given up: the next one holds what it held.
+PUSH_TIMEOUT_SECONDS = 2.0
+
 SendPush = Callable[[Push], Awaitable[Receipt]]
 
 
 class MetricsReporter:
-    """Pushes a registry with each second, and keeps a checkpoint for the ledger. No push, no harm: the next has it all."""
+    """Pushes a registry with each second, and keeps a checkpoint for the ledger. A lost push is in the next one."""
 
-    def __init__(
-        self, registry: Collector, push: SendPush, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, registry: Collector, push: SendPush, clock: Callable[[], float] = time.monotonic) -> None:
         self._registry = registry
         self._push = push
         self._clock = clock

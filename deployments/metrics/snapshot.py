@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from prometheus_client import generate_latest
-from prometheus_client.registry import Collector
 from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 # A sample's name, and its labels in the order in which they were declared.
 Series: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]

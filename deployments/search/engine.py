@@ -15,6 +15,7 @@ from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.errors import EmbeddingError, MemoryLayerError, UnavailableError
 from deployments.schemas import Role
 from deployments.search.bm25 import Bm25
+from deployments.search.measures import SearchMeasures
 from deployments.search.ranking import Question, Ranked, rank
 from deployments.search.side_by_side import side_by_side
 from deployments.search_schemas import SearchAnswer, SearchHit, SearchRequest
@@ -52,11 +53,13 @@ class SearchEngine:
         candidates: CandidateRepository,
         embed: Callable[[str, str | None, EmbeddingSpace | None], Awaitable[QueryVector]],
         settings: SearchSettings,
+        measures: SearchMeasures | None = None,
     ) -> None:
         """`embed`: a query, its request's id and the space that is wanted, None if it is not known yet."""
         self._candidates = candidates
         self._embed = embed
         self._settings = settings
+        self._measures = measures or SearchMeasures()
         self._bm25 = Bm25(settings.bm25_k1, settings.bm25_b, settings.neighbor_share)
         self._sizes: LRUCache[str, int] = LRUCache(REMEMBERED_TENANTS)
         self._embedding_paused_until = 0.0
@@ -68,11 +71,18 @@ class SearchEngine:
 
     async def search(self, search: Search) -> SearchAnswer:
         """One search. Raises `DatabaseUnavailableError`, `OverloadedError`."""
+        with self._measures.failures.count_exceptions():
+            answer = await self._search(search)
+        self._measures.searched(degraded=answer.degraded)
+        return answer
+
+    async def _search(self, search: Search) -> SearchAnswer:
         started = perf_counter()
         request = search.request
         candidates, degraded = await self._find_in_the_active_space(search)
         question = Question(request.query, request.asked_at or datetime.now(UTC))
-        ranked = rank(candidates, question, request.weights, self._bm25, request.top_k)
+        with self._measures.rank.time():
+            ranked = rank(candidates, question, request.weights, self._bm25, request.top_k)
         hits = [to_hit(each, explain=request.explain) for each in ranked]
         if request.neighbors:
             hits = await self._with_neighbors(request, hits)
@@ -101,9 +111,10 @@ class SearchEngine:
         if monotonic() < self._embedding_paused_until:
             return None
         try:
-            async with asyncio.timeout(self._settings.embedding_timeout_seconds):
-                query = search.request.query[:EMBEDDED_CHARACTERS]
-                return await self._embed(query, search.request_id, space)
+            with self._measures.embed.time():
+                async with asyncio.timeout(self._settings.embedding_timeout_seconds):
+                    query = search.request.query[:EMBEDDED_CHARACTERS]
+                    return await self._embed(query, search.request_id, space)
         except (EmbeddingError, UnavailableError, TimeoutError) as error:
             self._embedding_paused_until = monotonic() + EMBEDDING_PAUSE_SECONDS
             logger.warning("query_not_embedded", reason=str(error) or type(error).__name__)
@@ -118,10 +129,11 @@ class SearchEngine:
         size = self._sizes.get(request.tenant_id, 0)
         exact, scan_words = size <= self._settings.exact_limit, size <= WORDS_SCANNED
         find = partial(self._candidates.find, request, embedding, limit=limit, scan_words=scan_words)
-        candidates = await find(exact=exact)
-        walked = not exact and embedding is not None and embedding.space == candidates.corpus.space
-        if walked and candidates.corpus.near < limit:
-            candidates = await find(exact=True)
+        with self._measures.sql.time():
+            candidates = await find(exact=exact)
+            walked = not exact and embedding is not None and embedding.space == candidates.corpus.space
+            if walked and candidates.corpus.near < limit:
+                candidates = await find(exact=True)
         self._space = candidates.corpus.space
         if candidates.found:
             self._sizes[request.tenant_id] = candidates.corpus.embedded

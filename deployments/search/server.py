@@ -9,11 +9,14 @@ from deployments.batching import MicroBatcher
 from deployments.capacity import SearchCapacity
 from deployments.context_schemas import ContextAnswer
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
-from deployments.errors import EmbeddingUnavailableError, MemoryLayerError
+from deployments.errors import EmbeddingUnavailableError, MemoryLayerError, UnavailableError
 from deployments.handles import RemoteMethod
 from deployments.logs import configure_logging
+from deployments.metrics.replica import ReplicaMetrics
+from deployments.metrics.reporter import PUSH_TIMEOUT_SECONDS
 from deployments.search.context_assembler import Context, ContextAssembler
 from deployments.search.engine import Search, SearchEngine
+from deployments.search.measures import SearchMeasures
 from deployments.search_schemas import SearchAnswer
 from deployments.settings import Settings
 from deployments.storage.candidates import CandidateRepository
@@ -24,7 +27,9 @@ from deployments.storage.recent_turns import RecentTurnRepository
 class SearchServer:
     """One replica: a pool for reading, and the way to the embedding deployment."""
 
-    async def __init__(self, capacity: SearchCapacity, embedding: DeploymentHandle[Any]) -> None:  # type: ignore[misc]  # Serve awaits it
+    async def __init__(  # type: ignore[misc]  # Serve awaits it
+        self, capacity: SearchCapacity, embedding: DeploymentHandle[Any], metrics: DeploymentHandle[Any]
+    ) -> None:
         settings = Settings.load().for_requests()
         configure_logging(settings.runtime, "Search")
         self._database = await open_database(settings, capacity.pool.size, reads_only=True)
@@ -40,8 +45,13 @@ class SearchServer:
             max_waiting=capacity.embed.waiting,
         )
         candidates = CandidateRepository(self._database, settings.search)
-        self._engine = SearchEngine(candidates, self._embed, settings.search)
+        self._metrics = ReplicaMetrics("Search", enabled=settings.runtime.metrics_enabled)
+        self._metrics.watch_pool(self._database)
+        self._metrics.watch_queue("embed", self._queries.waiting)
+        measures = SearchMeasures(self._metrics.registry)
+        self._engine = SearchEngine(candidates, self._embed, settings.search, measures)
         self._contexts = ContextAssembler(RecentTurnRepository(self._database), self._engine.search)
+        self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
 
     async def search_many(self, searches: Sequence[Search]) -> list[SearchAnswer | MemoryLayerError]:
         """An answer or an error for each search, in order."""
@@ -55,4 +65,5 @@ class SearchServer:
         return await self._queries.submit((text, request_id, space))
 
     async def __del__(self) -> None:
+        self._metrics.stop()
         await self._database.close()

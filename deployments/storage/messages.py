@@ -1,7 +1,7 @@
 """Messages: stored, read, changed, deleted."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -70,11 +70,21 @@ class MessageRepository:
     `MessageQuotaError`, `ByteQuotaError` and `EmbeddingQuotaError`.
     """
 
-    def __init__(self, database: Database, language: str, gate: QuotaGate | None = None) -> None:
-        """`language`: the name of the Postgres text search configuration that finds words. No gate: no quotas."""
+    def __init__(
+        self,
+        database: Database,
+        language: str,
+        gate: QuotaGate | None = None,
+        on_stored: Callable[[int], None] = lambda _count: None,
+    ) -> None:
+        """`language`: the name of the Postgres text search configuration that finds words. No gate: no quotas.
+
+        `on_stored` is told how many new messages were committed.
+        """
         self._database = database
         self._language = language
         self._gate = gate
+        self._on_stored = on_stored
         self._messages = load_queries("messages")
         self._jobs = load_queries("embedding_jobs")
         self._keys = load_queries("idempotency")
@@ -89,6 +99,7 @@ class MessageRepository:
             if len(drafts) == 1:
                 return [error]
             return [result for each in drafts for result in await self.store([each])]
+        self._on_stored(sum(refusal is None for refusal in refusals))
         return [refusal or each.message for each, refusal in zip(drafts, refusals, strict=True)]
 
     async def store_once(self, new: Draft, key: str, body: bytes) -> Message:
@@ -114,8 +125,11 @@ class MessageRepository:
                 (refusal,) = await self._insert_admitted(connection, [new])
                 if refusal is not None:
                     raise refusal
-                return new.message
-            first = await self._keys.get_answer(connection, tenant_id=tenant_id, key=key)
+            else:
+                first = await self._keys.get_answer(connection, tenant_id=tenant_id, key=key)
+        if reserved:
+            self._on_stored(1)
+            return new.message
         if first["fingerprint"] != fingerprint:
             raise IdempotencyConflictError("This Idempotency-Key was used before with another body.")
         if first["answer"] == FORGOTTEN:

@@ -8,11 +8,14 @@ import yaml
 from fastapi import FastAPI
 
 from deployments.capacity import Capacity
+from deployments.embedding.measures import EmbeddingMeasures, MeasuredProvider
 from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, QueryVector
 from deployments.embedding.query_cache import QueryCache
 from deployments.embedding.spaces import OneSpace, SpaceProviders
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import EmbeddingError
+from deployments.metrics.replica import ReplicaMetrics
+from deployments.metrics.snapshot import exposition, take
 from deployments.rate_limits.counter import TakeMany, WindowCounter
 from deployments.rate_limits.limiter import LimitCounts, RateLimiter
 from deployments.rate_limits.memory_storage import BoundedMemoryStorage
@@ -20,6 +23,7 @@ from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
 from deployments.search.context_assembler import ContextAssembler
 from deployments.search.engine import SearchEngine
+from deployments.search.measures import SearchMeasures
 from deployments.settings import Settings
 from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.candidates import CandidateRepository
@@ -30,6 +34,7 @@ from deployments.storage.erasure import ErasureRepository
 from deployments.storage.recent_turns import RecentTurnRepository
 from serve_app.api import create_app
 from serve_app.keyring import Keyring
+from serve_app.measures import IngressMeasures, IngressMetrics
 from serve_app.services import create_services
 from tests.integration.postgres import SPACE
 from tests.integration.retaining import RetentionJobs
@@ -81,7 +86,11 @@ def create_service(
     sizes = capacity()
     assert settings.database.url is not None
     database = Database(settings.database.url.get_secret_value(), settings.database, sizes.ingress.pool.size)
-    spaces = _Alone(provider, settings) if provider else SpaceProviders(EmbeddingSpaceRepository(database), settings, 4)
+    replica = ReplicaMetrics("Ingress", enabled=True)
+    replica.watch_pool(database)
+    measures, embedding = IngressMeasures(replica.registry), EmbeddingMeasures(replica.registry)
+    repository = EmbeddingSpaceRepository(database)
+    spaces = _Alone(provider, settings, embedding) if provider else SpaceProviders(repository, settings, 4, embedding)
 
     async def embed(text: str, request_id: str | None, space: EmbeddingSpace | None) -> QueryVector:
         (result,) = await spaces.embed_queries([(text, space)])
@@ -96,12 +105,18 @@ def create_service(
             return error.message
         return None
 
-    engine = SearchEngine(CandidateRepository(database, settings.search), embed, settings.search)
+    async def text() -> bytes:
+        return exposition(take(replica.registry))
+
+    searching = SearchMeasures(replica.registry)
+    engine = SearchEngine(CandidateRepository(database, settings.search), embed, settings.search, searching)
     contexts = ContextAssembler(RecentTurnRepository(database), engine.search)
     jobs = EmbeddingJobRepository(database)
-    worker = EmbeddingWorker(jobs, spaces, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1)
+    worker = EmbeddingWorker(
+        jobs, spaces, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1, measures=embedding
+    )
     shared = take_many or WindowCounter(BoundedMemoryStorage()).take_many
-    limiter = RateLimiter(settings.rate_limits, shared, sizes.ingress.rate_limits, counts)
+    limiter = RateLimiter(settings.rate_limits, shared, sizes.ingress.rate_limits, counts or measures.limit_counts())
     retention = RetentionJobs(settings)
     services = create_services(
         settings,
@@ -112,6 +127,7 @@ def create_service(
         probe,
         limiter,
         retention.submit,
+        metrics=IngressMetrics(replica, measures, text),
     )
     app = create_app(services)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -134,9 +150,10 @@ def create_service(
 class _Alone(OneSpace):
     """A provider that a test has made, as if it were all that there is."""
 
-    def __init__(self, provider: EmbeddingProvider, settings: Settings) -> None:
-        super().__init__(SPACE, provider)
-        self._cache = QueryCache(provider.embed_queries, settings.embedding.cache_size)
+    def __init__(self, provider: EmbeddingProvider, settings: Settings, measures: EmbeddingMeasures) -> None:
+        measured = MeasuredProvider(provider, measures)
+        super().__init__(SPACE, measured)
+        self._cache = QueryCache(measured.embed_queries, settings.embedding.cache_size, measures)
 
     async def embed_queries(
         self, queries: Sequence[tuple[str, EmbeddingSpace | None]]

@@ -1,0 +1,73 @@
+"""What is measured of embeddings."""
+
+from collections.abc import Awaitable, Sequence
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from deployments.embedding.providers.protocol import EmbeddingProvider, Vectors
+from deployments.errors import EmbeddingError
+
+DURATION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+CLAIM_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class EmbeddingMeasures:
+    """The instruments of one embedding replica. Without a registry nobody is told."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.durations = Histogram(
+            "embedding_generation_duration_seconds",
+            "Time of a call to the provider that worked, its own retries included, by what it embedded",
+            ("purpose",),
+            registry=registry,
+            buckets=DURATION_BUCKETS,
+        )
+        self.errors = Counter(
+            "embedding_provider_errors", "Calls to the provider that failed", ("purpose", "code"), registry=registry
+        )
+        self.queries = Counter(
+            "embedding_cache_queries",
+            "Queries: known (hit), embedded (miss), or embedded just then for another search (joined)",
+            ("outcome",),
+            registry=registry,
+        )
+        self.claims = Histogram(
+            "embedding_claim_size", "Messages claimed at once", registry=registry, buckets=CLAIM_BUCKETS
+        )
+        self.messages = Counter(
+            "embedding_messages",
+            "Messages that were claimed: completed, postponed to be tried again, or given up (failed)",
+            ("outcome",),
+            registry=registry,
+        )
+
+
+class MeasuredProvider:
+    """A provider whose calls are measured."""
+
+    def __init__(self, provider: EmbeddingProvider, measures: EmbeddingMeasures) -> None:
+        self._provider = provider
+        self._measures = measures
+
+    async def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """Embed texts to be stored: shape (len(texts), dimensions), float32, rows of length 1."""
+        return await self._measured("documents", self._provider.embed_documents(texts))
+
+    async def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Embed search queries: shape (len(texts), dimensions), float32, rows of length 1."""
+        return await self._measured("queries", self._provider.embed_queries(texts))
+
+    async def close(self) -> None:
+        """Give back connections and threads."""
+        await self._provider.close()
+
+    async def _measured(self, purpose: str, call: Awaitable[Vectors]) -> Vectors:
+        started = perf_counter()
+        try:
+            vectors = await call
+        except EmbeddingError as error:
+            self._measures.errors.labels(purpose, error.code).inc()
+            raise
+        self._measures.durations.labels(purpose).observe(perf_counter() - started)
+        return vectors

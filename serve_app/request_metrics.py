@@ -1,0 +1,50 @@
+"""Counts and times every request."""
+
+from time import perf_counter
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app.measures import IngressMeasures
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER_METHOD = "OTHER"
+# Refused before its route was looked for, or of no route of ours: what was asked for instead is the client's to choose,
+# and would make as many series as it likes.
+NO_ENDPOINT = "none"
+# Whoever asked had gone before there was an answer.
+NO_STATUS = "none"
+
+
+class RequestMetrics:
+    """Around all that answers, so that refusals and faults count too."""
+
+    def __init__(self, app: ASGIApp, measures: IngressMeasures) -> None:
+        self._app = app
+        self._measures = measures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = perf_counter(), NO_STATUS
+
+        async def send_noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+            await send(message)
+
+        self._measures.in_flight.inc()
+        try:
+            await self._app(scope, receive, send_noted)
+        finally:
+            self._measures.in_flight.dec()
+            method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
+            endpoint = endpoint_of(scope)
+            self._measures.requests.labels(method, endpoint, status).inc()
+            self._measures.durations.labels(method, endpoint).observe(perf_counter() - started)
+
+
+def endpoint_of(scope: Scope) -> str:
+    """The template of the route that took the request; the router notes it in the scope."""
+    return getattr(scope.get("route"), "path_format", NO_ENDPOINT)

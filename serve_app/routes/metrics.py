@@ -1,0 +1,25 @@
+"""For Prometheus."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+
+from serve_app.measures import IngressMetrics
+
+router = APIRouter()
+
+
+async def _metrics(request: Request) -> IngressMetrics:
+    metrics: IngressMetrics = request.app.state.services.metrics
+    return metrics
+
+
+MetricsOf = Annotated[IngressMetrics, Depends(_metrics)]
+
+
+# Not of the API: neither JSON nor for an application.
+@router.get("/metrics", include_in_schema=False)
+async def show_metrics(metrics: MetricsOf) -> Response:
+    """What the whole cluster has measured, the same from whichever replica."""
+    return Response(await metrics.text(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
