@@ -1,0 +1,142 @@
+"""What the service measures while it works, over a real database."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from deployments.errors import EmbeddingUnavailableError
+from deployments.metrics.snapshot import take
+from deployments.metrics.standing import StandingCollector
+from deployments.settings import Settings
+from deployments.storage.standing import StandingRepository
+from tests.integration.calls import message, search, store, store_many
+from tests.integration.postgres import PostgresServer
+from tests.integration.service import Service
+
+Sample = tuple[str, frozenset[tuple[str, str]]]
+
+
+async def measured(service: Service) -> dict[Sample, float]:
+    """What `GET /metrics` says, by name and labels."""
+    answer = await service.client.get("/metrics")
+    assert answer.status_code == 200, answer.text
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def sample(name: str, **labels: str) -> Sample:
+    return name, frozenset(labels.items())
+
+
+async def test_messages_are_counted_when_they_are_stored(service: Service) -> None:
+    await store(service)
+    await store_many(service, [message("One"), message("Two")])
+    for _ in range(2):
+        answer = await service.client.post("/v1/messages", json=message("Once"), headers={"Idempotency-Key": "k"})
+        assert answer.status_code == 202
+    await service.client.post("/v1/messages", json=message("", role="user"))
+    found = await measured(service)
+
+    assert found[sample("messages_created_total")] == 4
+    stored = {"method": "POST", "endpoint": "/v1/messages"}
+    assert found[sample("http_requests_total", **stored, status="202")] == 3
+    assert found[sample("http_requests_total", **stored, status="422")] == 1
+
+
+async def test_searches_are_counted_and_timed_stage_by_stage(service: Service) -> None:
+    await store(service)
+    await service.embed_all()
+    for _ in range(2):
+        await search(service, "Python")
+    found = await measured(service)
+
+    assert found[sample("memory_searches_total", outcome="whole")] == 2
+    for stage in ("embed", "sql", "rank"):
+        assert found[sample("memory_search_stage_duration_seconds_count", stage=stage)] == 2
+    assert found[sample("embedding_cache_queries_total", outcome="miss")] == 1
+    assert found[sample("embedding_cache_queries_total", outcome="hit")] == 1
+
+
+async def test_a_search_by_words_only_is_told_apart(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> None:
+        raise EmbeddingUnavailableError("Away.")
+
+    monkeypatch.setattr(service.spaces, "embed_queries", away)
+    await search(service, "Python")
+
+    assert (await measured(service))[sample("memory_searches_total", outcome="words_only")] == 1
+
+
+async def test_a_search_that_fails_is_told_apart(service: Service, postgres: PostgresServer) -> None:
+    assert service.settings.database.url is not None
+    postgres.drop(service.settings.database.url.get_secret_value())
+    answer = await service.client.post("/v1/memory/search", json={"tenant_id": "acme", "query": "Python"})
+
+    assert answer.status_code == 503
+    assert (await measured(service))[sample("memory_searches_total", outcome="failed")] == 1
+
+
+async def test_embeddings_are_counted_and_timed(service: Service) -> None:
+    await store_many(service, [message("One"), message("Two"), message("Three")])
+    await service.embed_all()
+    found = await measured(service)
+
+    assert found[sample("embedding_messages_total", outcome="completed")] == 3
+    assert found[sample("embedding_claim_size_sum")] == 3
+    assert found[sample("embedding_claim_size_count")] == 1
+    assert found[sample("embedding_generation_duration_seconds_count", purpose="documents")] == 1
+
+
+async def test_the_pool_and_the_queues_are_told(service: Service) -> None:
+    await store(service)
+    found = await measured(service)
+
+    most = service.database.usage().most
+    connections = sum(
+        found[sample("database_pool_connections", deployment="Ingress", state=state)] for state in ("idle", "in_use")
+    )
+    assert 1 <= connections <= most == found[sample("database_pool_size", deployment="Ingress")]
+    assert found[sample("database_pool_waiting", deployment="Ingress")] == 0
+    for queue in ("store", "search", "assemble"):
+        assert found[sample("queue_waiting", deployment="Ingress", queue=queue)] == 0
+    assert found[sample("replicas", deployment="Ingress")] == 1
+    assert found[sample("replica_resident_memory_bytes", deployment="Ingress")] > 1e6
+
+
+async def test_a_tenant_is_in_no_label(service: Service) -> None:
+    await store(service, tenant_id="a-tenant-of-ours", conversation_id="a-conversation-of-theirs")
+    await service.client.get("/v1/conversations/a-conversation-of-theirs", params={"tenant_id": "a-tenant-of-ours"})
+    await service.client.get("/v1/admin/tenants/a-tenant-of-ours/usage")
+    await service.client.get("/nothing/of-ours")
+    text = (await service.client.get("/metrics")).text
+
+    assert "/v1/conversations/{conversation_id}" in text
+    for word in ("a-tenant-of-ours", "a-conversation-of-theirs", "of-ours"):
+        assert word not in text
+
+
+async def test_how_things_stand_in_the_database(service: Service) -> None:
+    await store(service)
+    await store(service, tenant_id="globex")
+    await service.embed_all()
+    await store(service)
+    collector = StandingCollector(StandingRepository(service.database).read)
+    assert take(collector) == {}
+    await collector.read_once()
+    found = {name: value for family in take(collector).values() for (name, _), value in family.values.items()}
+
+    assert found.pop("embeddings_oldest_pending_seconds") >= 0
+    assert found == {"embeddings_pending": 1, "embeddings_failed": 0, "tenants": 2}
+
+
+async def test_what_cannot_be_read_is_left_out(service: Service, settings: Settings, postgres: PostgresServer) -> None:
+    collector = StandingCollector(StandingRepository(service.database).read)
+    await collector.read_once()
+    assert take(collector)
+    assert settings.database.url is not None
+    postgres.drop(settings.database.url.get_secret_value())
+    await collector.read_once()
+
+    assert take(collector) == {}
