@@ -11,10 +11,13 @@ import httpx
 import pytest
 
 from deployments.errors import DatabaseUnavailableError
+from deployments.metrics.snapshot import take
+from deployments.metrics.standing import StandingCollector
 from deployments.retention_schemas import RetentionRequest
 from deployments.settings import Settings
 from deployments.storage.database import PoolSize
 from deployments.storage.opening import open_database
+from deployments.storage.standing import StandingRepository
 from tests.integration.calls import error_of, message, search, store
 from tests.integration.postgres import PostgresServer
 from tests.integration.retaining import aged, all_counts_hold, gate_closed, reached, retention_of
@@ -287,3 +290,18 @@ async def test_whatever_shows_that_postgres_is_away_means_the_same(service: Serv
     with pytest.raises(DatabaseUnavailableError):
         async with service.database.connection():
             raise error
+
+
+async def test_metrics_go_on_without_what_only_postgres_knows(service: Service, gone: PostgresServer) -> None:
+    standing = StandingCollector(StandingRepository(service.database).read)
+    await standing.read_once()
+    assert "tenants" in take(standing)
+    await asyncio.to_thread(gone.stop)
+    await standing.read_once()
+    assert take(standing) == {}
+
+    answer = await service.client.post("/v1/memory/search", json={"tenant_id": "acme", "query": "x"})
+    assert answer.status_code == 503
+    metrics = await service.client.get("/metrics")
+    assert metrics.status_code == 200
+    assert 'status="503"} 1.0' in metrics.text

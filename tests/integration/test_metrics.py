@@ -6,10 +6,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from deployments.errors import EmbeddingUnavailableError
 from deployments.metrics.snapshot import take
 from deployments.metrics.standing import StandingCollector
-from deployments.settings import Settings
 from deployments.storage.standing import StandingRepository
 from tests.integration.calls import message, search, store, store_many
-from tests.integration.postgres import PostgresServer
 from tests.integration.service import Service
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
@@ -69,15 +67,6 @@ async def test_a_search_by_words_only_is_told_apart(service: Service, monkeypatc
     assert (await measured(service))[sample("memory_searches_total", outcome="words_only")] == 1
 
 
-async def test_a_search_that_fails_is_told_apart(service: Service, postgres: PostgresServer) -> None:
-    assert service.settings.database.url is not None
-    postgres.drop(service.settings.database.url.get_secret_value())
-    answer = await service.client.post("/v1/memory/search", json={"tenant_id": "acme", "query": "Python"})
-
-    assert answer.status_code == 503
-    assert (await measured(service))[sample("memory_searches_total", outcome="failed")] == 1
-
-
 async def test_embeddings_are_counted_and_timed(service: Service) -> None:
     await store_many(service, [message("One"), message("Two"), message("Three")])
     await service.embed_all()
@@ -129,14 +118,3 @@ async def test_how_things_stand_in_the_database(service: Service) -> None:
 
     assert found.pop("embeddings_oldest_pending_seconds") >= 0
     assert found == {"embeddings_pending": 1, "embeddings_failed": 0, "tenants": 2}
-
-
-async def test_what_cannot_be_read_is_left_out(service: Service, settings: Settings, postgres: PostgresServer) -> None:
-    collector = StandingCollector(StandingRepository(service.database).read)
-    await collector.read_once()
-    assert take(collector)
-    assert settings.database.url is not None
-    postgres.drop(settings.database.url.get_secret_value())
-    await collector.read_once()
-
-    assert take(collector) == {}

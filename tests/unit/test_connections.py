@@ -37,13 +37,19 @@ def test_each_deployment_asks_for_its_replicas_times_its_pool() -> None:
         ("Search", 3 * pools.search.pool.most),
         ("Embedding", pools.embedding.pool.most + 1),
         ("Retention", 2),
+        ("Metrics", 1),
     }
 
 
 def test_searches_of_a_read_replica_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMORY_DATABASE_READ_URL", "postgresql://elsewhere/db")
 
-    assert {d.deployment for d in demands(capacity(), Settings.load(), {})} == {"Ingress", "Embedding", "Retention"}
+    assert {d.deployment for d in demands(capacity(), Settings.load(), {})} == {
+        "Ingress",
+        "Embedding",
+        "Retention",
+        "Metrics",
+    }
 
 
 def test_the_environment_overrides_the_pools(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +58,7 @@ def test_the_environment_overrides_the_pools(monkeypatch: pytest.MonkeyPatch) ->
 
     totals = {d.deployment: d.connections for d in demands(capacity(), Settings.load(), {})}
 
-    assert totals == {"Ingress": 30, "Search": 30, "Embedding": 31, "Retention": 2}
+    assert totals == {"Ingress": 30, "Search": 30, "Embedding": 31, "Retention": 2, "Metrics": 1}
 
 
 def test_more_than_postgres_allows_is_refused_in_one_line_that_adds_up() -> None:

@@ -16,14 +16,18 @@ from serve_app.measures import IngressMeasures, IngressMetrics
 from tests.bare_services import bare_services
 from tests.unit.keyrings import LetsAnyoneIn, LetsNobodyIn
 
-SECRET_PATH = "/v1/conversations/of-acme-alone?tenant_id=acme"
+ONE_CONVERSATION = "/v1/conversations/of-acme-alone?tenant_id=acme"
 TEMPLATE = "/v1/conversations/{conversation_id}"
 
 
 class Conversations:
-    """One that is never found in time, and one whose reading breaks."""
+    """One that is never found in time, and others whose reading breaks."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
 
     async def get(self, tenant_id: str, conversation_id: str) -> None:
+        self.asked.set()
         if conversation_id == "slow":
             await asyncio.Event().wait()
         raise RuntimeError(tenant_id)
@@ -63,7 +67,7 @@ async def test_a_request_counts_for_the_template_of_its_route() -> None:
     front = Front()
     for _ in range(2):
         await front.ask("/v1/admin/liveness")
-    await front.ask(SECRET_PATH)
+    await front.ask(ONE_CONVERSATION)
 
     assert front.requests == {("GET", "/v1/admin/liveness", "200"): 2, ("GET", TEMPLATE, "500"): 1}
 
@@ -108,10 +112,11 @@ async def test_a_timeout_counts_for_its_endpoint() -> None:
 
 
 async def test_requests_in_flight_are_told_until_they_end() -> None:
-    front = Front()
+    conversations = Conversations()
+    front = Front(conversations=conversations)
     waiting = asyncio.create_task(front.ask("/v1/conversations/slow?tenant_id=acme"))
-    while not front.in_flight:
-        await asyncio.sleep(0)
+    await conversations.asked.wait()
+    assert front.in_flight == 1
     waiting.cancel()
     await asyncio.wait([waiting])
 

@@ -120,8 +120,9 @@ def test_a_deployment_takes_at_least_what_one_caller_sends_at_once() -> None:
     assert taken["Scoring"] >= capacity.embedding.concurrent_batches
 
 
-def test_the_rate_limits_are_counted_once() -> None:
-    (counting,) = (each for each in config()["applications"][0]["deployments"] if each["name"] == "RateLimits")
+@pytest.mark.parametrize("name", ["RateLimits", "Metrics"])
+def test_what_is_counted_for_all_is_counted_once(name: str) -> None:
+    (counting,) = (each for each in config()["applications"][0]["deployments"] if each["name"] == name)
 
     assert counting["num_replicas"] == 1
 

@@ -1,0 +1,148 @@
+"""The metrics of the cluster: the same from each of three ingress replicas, and never less when one is killed."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import psutil
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.paths import SERVE_CONFIG
+from tests.serve.launched_service import LaunchedService
+from tests.serve.test_cluster import message, wait_until
+
+REPLICAS = 3
+STORED = 60
+Series = tuple[str, frozenset[tuple[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def measured() -> Iterator[LaunchedService]:
+    """The service with three ingress replicas."""
+    config = yaml.safe_load(SERVE_CONFIG.read_text())
+    (ingress,) = (each for each in config["applications"][0]["deployments"] if each["name"] == "Ingress")
+    ingress["num_replicas"] = REPLICAS
+    with tempfile.TemporaryDirectory(prefix="ml-serve-") as home:
+        path = Path(home) / "serve_config.yaml"
+        path.write_text(yaml.safe_dump(config))
+        service = LaunchedService(Path(home))
+        service.options = ["--config", str(path)]
+        try:
+            service.start()
+            yield service
+        finally:
+            service.clean_up()
+
+
+@pytest.fixture
+def client(measured: LaunchedService) -> Iterator[httpx.Client]:
+    """A client whose every request takes a connection of its own, so that all replicas have their turn."""
+    limits = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(base_url=f"http://127.0.0.1:{measured.port}", timeout=30, limits=limits) as client:
+        yield client
+
+
+def scrape(client: httpx.Client) -> dict[Series, float]:
+    """What has happened, as Prometheus reads it: counters and the counts of histograms. Nothing where it is away."""
+    answer = client.get("/metrics")
+    assert answer.status_code in {200, 503}, answer.text
+    families = list(text_string_to_metric_families(answer.text)) if answer.status_code == 200 else []
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in families
+        if family.type in {"counter", "histogram"}
+        for sample in family.samples
+    }
+
+
+def of(name: str, found: dict[Series, float]) -> float:
+    """The sum over a metric's series."""
+    return sum(value for (each, _), value in found.items() if each == name)
+
+
+def store(client: httpx.Client, times: int) -> None:
+    for _ in range(times):
+        assert client.post("/v1/messages", json=message("Measured", uuid4().hex)).status_code == 202
+
+
+def kill_and_watch(service: LaunchedService, client: httpx.Client, victims: list[psutil.Process]) -> None:
+    """Kill replicas and scrape until others stand in their place: no series may ever fall."""
+    deployments = {"Ingress": REPLICAS, "Metrics": 1}
+    for victim in victims:
+        victim.kill()
+    last: dict[Series, float] = {}
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = scrape(client)
+        fallen = {series: (value, found[series]) for series, value in last.items() if found.get(series, value) < value}
+        assert not fallen
+        assert not found or set(last) <= set(found)
+        last = found or last
+        if found and all(len(service.replicas(name)) == count for name, count in deployments.items()):
+            return
+        time.sleep(0.5)
+    raise AssertionError(service.console())
+
+
+def test_totals_are_of_all_replicas_and_outlive_each_of_them(measured: LaunchedService, client: httpx.Client) -> None:
+    before: list[float] = []
+
+    def told() -> bool:
+        found = scrape(client)
+        before.append(of("messages_created_total", found))
+        return bool(found)
+
+    wait_until(told)
+    began = before[-1]
+    store(client, STORED)
+    wait_until(lambda: of("messages_created_total", scrape(client)) == began + STORED)
+
+    kill_and_watch(measured, client, measured.replicas("Ingress")[:1])
+    assert of("messages_created_total", scrape(client)) == began + STORED
+    kill_and_watch(measured, client, measured.replicas("Metrics"))
+    wait_until(lambda: of("messages_created_total", scrape(client)) == began + STORED)
+    kill_and_watch(measured, client, [*measured.replicas("Metrics"), *measured.replicas("Ingress")[:1]])
+    wait_until(lambda: of("messages_created_total", scrape(client)) == began + STORED)
+
+    store(client, STORED)
+    wait_until(lambda: of("messages_created_total", scrape(client)) == began + 2 * STORED)
+
+
+def test_every_replica_answers_the_same(measured: LaunchedService, client: httpx.Client) -> None:
+    """What does not change between two scrapes is the same whoever is asked."""
+    store(client, REPLICAS)
+    wait_until(lambda: bool(scrape(client)))
+    last = of("messages_created_total", scrape(client))
+    wait_until(lambda: of("messages_created_total", scrape(client)) >= last)
+    time.sleep(4)  # what is shown lags by up to three seconds
+
+    assert len({of("messages_created_total", scrape(client)) for _ in range(4 * REPLICAS)}) == 1
+
+
+def test_each_deployment_reports(client: httpx.Client) -> None:
+    wait_until(lambda: bool(scrape(client)))
+
+    def reporting() -> bool:
+        text = client.get("/metrics").text
+        expected = {"Ingress": REPLICAS, "Search": 1, "Embedding": 1}
+        return all(f'replicas{{deployment="{name}"}} {count}.0' in text for name, count in expected.items())
+
+    wait_until(reporting)
+    assert "embeddings_pending " in client.get("/metrics").text
+
+
+def test_a_scrape_takes_less_than_fifty_milliseconds(client: httpx.Client) -> None:
+    """The quickest of several: how busy the machine is says nothing of the service."""
+    wait_until(lambda: bool(scrape(client)))
+    taken = []
+    for _ in range(20):
+        began = time.perf_counter()
+        assert client.get("/metrics").status_code == 200
+        taken.append(time.perf_counter() - began)
+
+    assert min(taken) < 0.05
