@@ -272,6 +272,7 @@ async def test_a_connection_killed_under_a_search_is_a_503(service: Service) -> 
 
     assert (answer.status_code, error_of(answer)["code"]) == (503, "database_unavailable")
     assert (await search(service, "apples"))["total"] == 1
+    assert 'memory_searches_total{outcome="failed"} 1.0' in (await service.client.get("/metrics")).text
 
 
 @pytest.mark.parametrize(
