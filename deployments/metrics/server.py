@@ -11,7 +11,7 @@ from deployments.metrics.ledger import Ledger, Push, Receipt
 from deployments.metrics.snapshot import Snapshot, exposition, take
 from deployments.metrics.standing import StandingCollector
 from deployments.settings import Settings
-from deployments.storage.database import PoolSize
+from deployments.storage.database import Database, PoolSize
 from deployments.storage.opening import open_database
 from deployments.storage.standing import Standing, StandingRepository
 
@@ -31,7 +31,7 @@ class MetricsServer:
         self._ledger = Ledger(time.monotonic)
         self._rendered: tuple[Snapshot, bytes] = ({}, b"")
         self._own = CollectorRegistry()
-        self._standing: StandingRepository | None = None
+        self._database: Database | None = None
         self._settings = settings
         collector = StandingCollector(self._read_standing)
         self._own.register(collector)
@@ -55,12 +55,14 @@ class MetricsServer:
 
     async def _read_standing(self) -> Standing:
         """Opens the database when it is first read: its being away holds up nothing."""
-        if self._standing is None:
+        if self._database is None:
             # Of the pool's size in the environment, which is for those who serve requests, this one has no need.
             own = self._settings.database.model_copy(update={"pool_size": None, "max_overflow": None})
-            self._standing = StandingRepository(await open_database(replace(self._settings, database=own), POOL))
-        return await self._standing.read()
+            self._database = await open_database(replace(self._settings, database=own), POOL)
+        return await StandingRepository(self._database).read()
 
     async def __del__(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
+        if self._database is not None:
+            await self._database.close()

@@ -82,6 +82,7 @@ def test_a_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MEMORY_DATABASE_CONNECT_TIMEOUT_SECONDS", "0"),
         ("MEMORY_ENVIRONMENT", "moon"),
         ("MEMORY_LOG_LEVEL", "LOUD"),
+        ("MEMORY_METRICS_ENABLED", "perhaps"),
         ("MEMORY_REQUEST_MAX_BYTES", "16MB"),
         ("MEMORY_REQUEST_MAX_BYTES", "0"),
         ("MEMORY_REQUEST_TIMEOUT_SECONDS", "0"),

@@ -1,0 +1,44 @@
+"""What each replica tells of itself, and whether it does."""
+
+import asyncio
+
+from deployments.metrics.ledger import Push, Receipt
+from deployments.metrics.replica import ReplicaMetrics
+
+
+class Listener:
+    """Notes what is pushed."""
+
+    def __init__(self) -> None:
+        self.pushes: list[Push] = []
+        self.heard = asyncio.Event()
+
+    async def push(self, push: Push) -> Receipt:
+        self.pushes.append(push)
+        self.heard.set()
+        return Receipt()
+
+
+async def test_a_replica_pushes_what_it_measures_until_it_is_stopped() -> None:
+    listener, metrics = Listener(), ReplicaMetrics("Search", enabled=True)
+    metrics.watch_queue("embed", lambda: 7)
+    metrics.report(listener.push)
+    async with asyncio.timeout(10):
+        await listener.heard.wait()
+    metrics.stop()
+    values = listener.pushes[0].snapshot
+
+    own = ("deployment", "Search")
+    assert values["replicas"].values == {("replicas", (own,)): 1}
+    assert values["queue_waiting"].values == {("queue_waiting", (own, ("queue", "embed"))): 7}
+    assert values["replica_cpu_seconds"].values["replica_cpu_seconds_total", (own,)] > 0
+
+
+async def test_turned_off_it_pushes_nothing() -> None:
+    listener, metrics = Listener(), ReplicaMetrics("Search", enabled=False)
+    metrics.report(listener.push)
+    await asyncio.sleep(0)
+
+    assert metrics._reporting is None
+    metrics.stop()
+    assert listener.pushes == []
