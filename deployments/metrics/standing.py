@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from deployments.errors import MemoryLayerError
-from deployments.storage.standing import Standing
+from deployments.storage.standing import RetentionStanding, Standing
 
 logger = structlog.get_logger(__name__)
 
@@ -47,3 +47,19 @@ class StandingCollector(Collector):
             "embeddings_oldest_pending_seconds", "Since when the oldest waits", standing.oldest_pending_seconds
         )
         yield GaugeMetricFamily("tenants", "Tenants that have stored something", standing.tenants)
+        yield from _retention(standing.retention)
+
+
+def _retention(standing: RetentionStanding) -> Iterator[Metric]:
+    messages = CounterMetricFamily("retention_messages", "Messages that runs have dealt with", labels=["action"])
+    for action in ("archived", "deleted", "restored"):
+        messages.add_metric([action], getattr(standing, action))
+    ended = CounterMetricFamily("retention_runs", "Runs that have ended", labels=["status"])
+    for status in ("completed", "refused", "failed"):
+        ended.add_metric([status], getattr(standing, status))
+    yield from (messages, ended)
+    yield GaugeMetricFamily("retention_runs_running", "Runs that have not ended", standing.running)
+    if standing.completed_at is not None:
+        yield GaugeMetricFamily(
+            "retention_last_completed_timestamp_seconds", "When a run last did its work", standing.completed_at
+        )

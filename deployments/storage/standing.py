@@ -7,6 +7,23 @@ from deployments.storage.named_queries import load_queries
 
 
 @dataclass(frozen=True)
+class RetentionStanding:
+    """Messages that all runs together archived, deleted and restored; how many runs there are in each status.
+
+    `completed_at`: when one last did what it was to do, in seconds since 1970; None: never. Dry runs are not meant.
+    """
+
+    archived: int = 0
+    deleted: int = 0
+    restored: int = 0
+    running: int = 0
+    completed: int = 0
+    refused: int = 0
+    failed: int = 0
+    completed_at: float | None = None
+
+
+@dataclass(frozen=True)
 class Standing:
     """Messages that wait for their embedding or were given up, since when the oldest waits, and how many tenants."""
 
@@ -14,6 +31,7 @@ class Standing:
     failed_embeddings: int
     oldest_pending_seconds: float
     tenants: int
+    retention: RetentionStanding
 
 
 class StandingRepository:
@@ -26,4 +44,5 @@ class StandingRepository:
     async def read(self) -> Standing:
         """How things stand now. Raises `DatabaseUnavailableError`, `OverloadedError`."""
         async with self._database.connection() as connection:
-            return Standing(**await self._queries.read_standing(connection))
+            retention = RetentionStanding(**await self._queries.read_retention(connection))
+            return Standing(**await self._queries.read_standing(connection), retention=retention)

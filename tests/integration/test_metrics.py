@@ -1,5 +1,7 @@
 """What the service measures while it works, over a real database."""
 
+import time
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -8,6 +10,7 @@ from deployments.metrics.snapshot import take
 from deployments.metrics.standing import StandingCollector
 from deployments.storage.standing import StandingRepository
 from tests.integration.calls import message, search, store, store_many
+from tests.integration.retaining import aged, finished_run, undone
 from tests.integration.service import Service
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
@@ -26,6 +29,16 @@ async def measured(service: Service) -> dict[Sample, float]:
 
 def sample(name: str, **labels: str) -> Sample:
     return name, frozenset(labels.items())
+
+
+async def standing(collector: StandingCollector) -> dict[str, float]:
+    """What is read from the database, by name and the value of the label."""
+    await collector.read_once()
+    return {
+        " ".join([name, *(value for _, value in labels)]): value
+        for family in take(collector).values()
+        for (name, labels), value in family.values.items()
+    }
 
 
 async def test_messages_are_counted_when_they_are_stored(service: Service) -> None:
@@ -113,8 +126,25 @@ async def test_how_things_stand_in_the_database(service: Service) -> None:
     await store(service)
     collector = StandingCollector(StandingRepository(service.database).read)
     assert take(collector) == {}
-    await collector.read_once()
-    found = {name: value for family in take(collector).values() for (name, _), value in family.values.items()}
+    found = await standing(collector)
 
-    assert found.pop("embeddings_oldest_pending_seconds") >= 0
-    assert found == {"embeddings_pending": 1, "embeddings_failed": 0, "tenants": 2}
+    assert found["embeddings_oldest_pending_seconds"] >= 0
+    assert (found["embeddings_pending"], found["embeddings_failed"], found["tenants"]) == (1, 0, 2)
+
+
+async def test_what_was_forgotten_is_counted_over_all_runs(service: Service) -> None:
+    await aged(service, 20, importance=0.9)
+    await aged(service, 3)
+    collector = StandingCollector(StandingRepository(service.database).read)
+    found = await standing(collector)
+    assert found["retention_messages_total archived"] == found["retention_runs_total completed"] == 0
+    assert "retention_last_completed_timestamp_seconds" not in found
+    run_id = await finished_run(service.settings, tenant_id="acme", dry_run=False)
+    await undone(service.settings, run_id)
+    found = await standing(collector)
+
+    assert found["retention_messages_total archived"] == found["retention_messages_total restored"] == 3
+    assert found["retention_messages_total deleted"] == 0
+    assert found["retention_runs_total completed"] == 2
+    assert found["retention_runs_running"] == 0
+    assert time.time() - 600 < found["retention_last_completed_timestamp_seconds"] < time.time() + 600

@@ -11,7 +11,7 @@ from deployments.metrics.standing import StandingCollector
 from deployments.search.measures import SearchMeasures
 from deployments.settings import DatabaseSettings
 from deployments.storage.database import Database, PoolSize
-from deployments.storage.standing import Standing
+from deployments.storage.standing import RetentionStanding, Standing
 from serve_app.measures import IngressMeasures
 from tests.paths import ROOT
 
@@ -19,7 +19,13 @@ ROW = re.compile(r"^\| `(\w+)` \|([^|]*)\|", re.MULTILINE)
 
 
 async def read() -> Standing:
-    return Standing(pending_embeddings=0, failed_embeddings=0, oldest_pending_seconds=0, tenants=0)
+    return Standing(
+        pending_embeddings=0,
+        failed_embeddings=0,
+        oldest_pending_seconds=0,
+        tenants=0,
+        retention=RetentionStanding(completed_at=1.0),
+    )
 
 
 async def with_all_measures(registry: CollectorRegistry) -> CollectorRegistry:
