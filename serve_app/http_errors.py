@@ -10,7 +10,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
 from deployments.errors import (
     ByteQuotaError,
@@ -31,6 +30,7 @@ from deployments.errors import (
     UnauthorizedError,
     UnavailableError,
 )
+from serve_app.route_search import matching_routes
 
 logger = structlog.get_logger(__name__)
 
@@ -196,9 +196,6 @@ def _methods(request: Request) -> set[str]:
     """What the path answers to: Starlette names the methods of the first route alone, and a path has several."""
     return {
         method
-        for included in request.app.routes
-        # FastAPI keeps the routes of a router that was included inside of an entry of its own.
-        for route in getattr(getattr(included, "original_router", None), "routes", [included])
-        if route.matches(request.scope)[0] is not Match.NONE
+        for _, route in matching_routes(request.app, request.scope)
         for method in getattr(route, "methods", None) or ()
     }

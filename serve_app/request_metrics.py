@@ -5,11 +5,11 @@ from time import perf_counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.measures import IngressMeasures
+from serve_app.route_search import template_of
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER_METHOD = "OTHER"
-# Refused before its route was looked for, or of no route of ours: what was asked for instead is the client's to choose,
-# and would make as many series as it likes.
+# Of no route of ours: what was asked for is the client's to choose, and would make as many series as it likes.
 NO_ENDPOINT = "none"
 # Whoever asked had gone before there was an answer.
 NO_STATUS = "none"
@@ -46,5 +46,6 @@ class RequestMetrics:
 
 
 def endpoint_of(scope: Scope) -> str:
-    """The template of the route that took the request; the router notes it in the scope."""
-    return getattr(scope.get("route"), "path_format", NO_ENDPOINT)
+    """The template of the request's route, which the router notes in the scope unless others refused it before."""
+    route = scope.get("route")
+    return route.path_format if route is not None else template_of(scope["app"], scope) or NO_ENDPOINT

@@ -83,8 +83,8 @@ async def test_a_template_that_takes_slashes_has_the_documented_form() -> None:
     ("method", "path", "expected"),
     [
         ("GET", "/nothing/of-ours", ("GET", "none", "404")),
-        ("GET", "/v1/conversations", ("GET", "none", "401")),
-        ("HACK", "/v1/conversations", ("OTHER", "none", "401")),
+        ("GET", "/nothing/of-ours", ("GET", "none", "401")),
+        ("HACK", "/v1/conversations", ("OTHER", "/v1/conversations", "401")),
     ],
 )
 async def test_what_a_client_makes_up_becomes_no_label(method: str, path: str, expected: tuple[str, ...]) -> None:
@@ -99,9 +99,32 @@ async def test_a_method_that_a_route_lacks_is_no_endpoint_of_its_own() -> None:
     answer = await front.ask("/v1/admin/liveness", "PUT")
 
     assert answer.status_code == 405
-    ((method, endpoint, status),) = front.requests
-    assert (method, status) == ("PUT", "405")
-    assert endpoint in {"none", "/v1/admin/liveness"}
+    assert front.requests == {("PUT", "/v1/admin/liveness", "405"): 1}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "template"),
+    [
+        ("GET", "/v1/conversations/of-acme-alone", TEMPLATE),
+        ("POST", "/v1/messages/batch", "/v1/messages/batch"),
+        ("GET", "/v1/messages/batch", "/v1/messages/{message_id}"),
+        ("GET", "/v1/admin/tenants/a/b/usage", "/v1/admin/tenants/{tenant_id}/usage"),
+        ("DELETE", "/v1/admin/tenants/a", "/v1/admin/tenants/{tenant_id}"),
+    ],
+)
+async def test_what_is_refused_before_its_route_counts_for_it(method: str, path: str, template: str) -> None:
+    front = Front(keyring=LetsNobodyIn())
+    await front.ask(path, method)
+
+    assert front.requests == {(method, template, "401"): 1}
+
+
+async def test_files_of_the_documentation_are_one_endpoint_at_most() -> None:
+    front = Front()
+    for name in ("favicon.png", "swagger-ui.css", "nothing"):
+        await front.ask(f"/docs/assets/{name}")
+
+    assert len({endpoint for _, endpoint, _ in front.requests}) == 1
 
 
 async def test_a_timeout_counts_for_its_endpoint() -> None:
