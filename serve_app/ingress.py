@@ -10,7 +10,7 @@ from ray import serve
 from ray.serve.context import _get_global_client
 from ray.serve.handle import DeploymentHandle
 
-from deployments.capacity import Capacity
+from deployments.capacity import Capacity, IngressCapacity
 from deployments.errors import DatabaseUnavailableError, SearchUnavailableError, UnavailableError
 from deployments.handles import RemoteMethod
 from deployments.logs import configure_logging
@@ -56,11 +56,7 @@ class IngressServer:
         text = RemoteMethod(metrics, "text", UnavailableError, METRICS_TEXT_SECONDS)
         measured = IngressMetrics(self._metrics, IngressMeasures(self._metrics.registry), text)
         timeout = capacity.ingress.search_timeout_seconds
-        in_cluster = RemoteMethod(
-            rate_limits, "take_many", UnavailableError, capacity.ingress.rate_limits_timeout_seconds
-        )
         self._redis = _redis(settings, capacity)
-        count = in_cluster if self._redis is None else self._redis.take_many
         self._services = create_services(
             settings,
             capacity.ingress,
@@ -68,13 +64,24 @@ class IngressServer:
             RemoteMethod(search, "search_many", SearchUnavailableError, timeout),
             RemoteMethod(search, "assemble_many", SearchUnavailableError, timeout),
             RemoteMethod(embedding, "probe", UnavailableError, CHECK_TIMEOUT_SECONDS),
-            RateLimiter(settings.rate_limits, count, capacity.ingress.rate_limits, measured.measures.limit_counts()),
+            self._limiter(settings, capacity.ingress, rate_limits, measured.measures),
             submit_retention_job,
             metrics=measured,
         )
         self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
         await self._services.keyring.start()
         self._watching = asyncio.create_task(self._services.retention_watch.run())
+
+    def _limiter(
+        self,
+        settings: Settings,
+        capacity: IngressCapacity,
+        rate_limits: DeploymentHandle[Any],
+        measures: IngressMeasures,
+    ) -> RateLimiter:
+        in_cluster = RemoteMethod(rate_limits, "take_many", UnavailableError, capacity.rate_limits_timeout_seconds)
+        count = in_cluster if self._redis is None else self._redis.take_many
+        return RateLimiter(settings.rate_limits, count, capacity.rate_limits, measures.limit_counts())
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._services, answers_request_id=False, behind_haproxy=is_behind_wrapper(os.environ))

@@ -1,6 +1,6 @@
 """The sums over all replicas, also over those that are gone. No Ray: who calls it passes the clock."""
 
-import pickle
+import pickle  # nosec B403 - of what a ledger itself has packed
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -43,7 +43,11 @@ class MetricsReporter:
     async def run(self) -> None:
         """Push until cancelled."""
         while True:
-            await self.push_once()
+            try:
+                await self.push_once()
+            except Exception:
+                # A fault of ours is no reason to measure for nobody from now on.
+                logger.exception("metrics_push_broke")
             await asyncio.sleep(PUSH_SECONDS)
 
     async def push_once(self) -> None:

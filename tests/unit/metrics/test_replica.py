@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from deployments.metrics.ledger import Push, Receipt
 from deployments.metrics.replica import ReplicaMetrics
 
@@ -32,6 +34,23 @@ async def test_a_replica_pushes_what_it_measures_until_it_is_stopped() -> None:
     assert values["replicas"].values == {("replicas", (own,)): 1}
     assert values["queue_waiting"].values == {("queue_waiting", (own, ("queue", "embed"))): 7}
     assert values["replica_cpu_seconds"].values["replica_cpu_seconds_total", (own,)] > 0
+
+
+async def test_a_fault_does_not_end_the_pushing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deployments.metrics.reporter.PUSH_SECONDS", 0)
+    listener, metrics = Listener(), ReplicaMetrics("Search", enabled=True)
+
+    async def break_once(push: Push) -> Receipt:
+        if push.number == 1:
+            raise RuntimeError("A fault of ours.")
+        return await listener.push(push)
+
+    metrics.report(break_once)
+    async with asyncio.timeout(10):
+        await listener.heard.wait()
+    metrics.stop()
+
+    assert listener.pushes[0].number == 2
 
 
 async def test_turned_off_it_pushes_nothing() -> None:
