@@ -149,7 +149,10 @@ class Ledger:
 
     def _settle(self, now: float) -> None:
         kept = self._recovered.kept
-        left = {name: _Heard(number, snapshot, now) for name, (number, snapshot) in kept.replicas.items()}
+        # Known, but not heard: nothing is given to them to keep.
+        left = {
+            name: _Heard(number, snapshot, now - SILENT_SECONDS) for name, (number, snapshot) in kept.replicas.items()
+        }
         self._replicas = left | self._replicas
         self._gone = kept.gone
         self._settled = True
