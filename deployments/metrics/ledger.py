@@ -73,20 +73,11 @@ class _Kept(NamedTuple):
     replicas: dict[str, tuple[int, Snapshot]]
 
 
-_NOTHING = _Kept({}, {})
-
-
 @dataclass(frozen=True)
 class _Cut:
     checkpoint: Checkpoint
     shown: Snapshot
     at: float
-
-
-@dataclass
-class _Recovered:
-    number: int = 0
-    kept: _Kept = _NOTHING
 
 
 class Ledger:
@@ -103,7 +94,7 @@ class Ledger:
         self._replicas: dict[str, _Heard] = {}
         self._series: dict[Series, Series] = {}
         self._gone: Snapshot = {}
-        self._recovered = _Recovered()
+        self._recovered: Checkpoint | None = None
         self._settles_at: float | None = None
         self._settled = False
         self._cut: _Cut | None = None
@@ -140,22 +131,32 @@ class Ledger:
         }
 
     def _recover(self, push: Push) -> Receipt:
-        """Ask for what a ledger before this one left with the replica, where it is newer than what came already."""
-        found = push.checkpoint
-        if found is not None and found.version.number > self._recovered.number:
-            self._recovered = _Recovered(found.version.number, _unpack(found))
-        asks = push.keeps is not None and push.keeps.number > self._recovered.number
-        return Receipt(asks=asks)
+        """Ask for what a ledger before this one left with the replica, where it is newer than what came already.
+
+        Where it is older, the replica gets the newer one: this ledger may die before it has one of its own.
+        """
+        if push.checkpoint is not None and push.checkpoint.version.number > self._recovered_number:
+            self._recovered = push.checkpoint
+        kept = 0 if push.keeps is None else push.keeps.number
+        return Receipt(
+            keep=self._recovered if kept < self._recovered_number else None, asks=kept > self._recovered_number
+        )
+
+    @property
+    def _recovered_number(self) -> int:
+        return 0 if self._recovered is None else self._recovered.version.number
 
     def _settle(self, now: float) -> None:
-        kept = self._recovered.kept
+        self._settled = True
+        if self._recovered is None:
+            return
+        kept = _unpack(self._recovered)
         # Known, but not heard: nothing is given to them to keep.
         left = {
             name: _Heard(number, snapshot, now - SILENT_SECONDS) for name, (number, snapshot) in kept.replicas.items()
         }
         self._replicas = left | self._replicas
         self._gone = kept.gone
-        self._settled = True
 
     def _note_kept(self, push: Push) -> None:
         """What is in the cut is shown as soon as another process has it."""
@@ -168,7 +169,7 @@ class Ledger:
         if last is not None and self._shown is not last.shown and now < last.at + SILENT_SECONDS:
             return
         self._bury(now)
-        number = 1 + (self._recovered.number if last is None else last.checkpoint.version.number)
+        number = 1 + (self._recovered_number if last is None else last.checkpoint.version.number)
         kept = _Kept(self._gone, {name: (h.number, lasting(h.snapshot)) for name, h in self._replicas.items()})
         self._cut = _Cut(Checkpoint(Version(number, self._name), pickle.dumps(kept)), self._sums(now), now)
 

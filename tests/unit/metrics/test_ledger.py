@@ -139,3 +139,16 @@ async def test_a_push_that_was_overtaken_counts_for_nothing() -> None:
     await fleet.live(3)
 
     assert fleet.done == 7
+
+
+async def test_a_ledger_that_dies_before_it_is_whole_has_handed_on_what_it_was_given() -> None:
+    fleet = await working_fleet()
+    newcomer = Replica(fleet)
+    fleet.replicas.append(newcomer)
+    fleet.replace_ledger()
+    await fleet.live(SETTLE_SECONDS - 1)
+    fleet.replicas = [newcomer]
+    fleet.replace_ledger()
+    await fleet.live()
+
+    assert fleet.done == 111
