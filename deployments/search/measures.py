@@ -9,8 +9,8 @@ WHOLE = "whole"
 WORDS_ONLY = "words_only"
 FAILED = "failed"
 
-# How an audit ends, besides FAILED: no message with a vector passes the search's filters; no connection could be spared;
-# it took longer than it may.
+# How an audit ends, besides FAILED: no message with a vector passes the search's filters; no connection to
+# spare; it took longer than it may.
 COMPARED = "compared"
 NOTHING = "nothing"
 BUSY = "busy"

@@ -23,7 +23,7 @@ def offer(samples: RecallSamples, embedded: int, request_id: str = "r1") -> None
 
 def taken(samples: RecallSamples) -> str | None:
     sample = samples.take()
-    return sample and sample.request_id
+    return None if sample is None else sample.request_id
 
 
 def test_a_sample_is_the_search_with_its_filters_and_without_its_words() -> None:
