@@ -1,6 +1,7 @@
 """The recall audit over a real Postgres whose indexes are whole, or have really lost something."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
@@ -33,6 +34,7 @@ from tests.integration.auditing import (
     store,
     until,
 )
+from tests.paths import ROOT
 
 
 @pytest.fixture
@@ -87,6 +89,24 @@ async def test_an_hnsw_index_that_has_lost_messages_is_seen(
             "reference": "table",
         }
     ]
+
+
+@pytest.mark.parametrize(("lost", "search"), [(HNSW, WALKING), (OF_TENANTS, {})], ids=["hnsw", "tenants"])
+async def test_built_anew_as_the_documentation_says_the_indexes_find_all(
+    database_url: str, database: Database, settings: Settings, lost: tuple[str, ...], search: dict[str, Any]
+) -> None:
+    await plan_as_if_large(database_url)
+    await store(database_url, *MANY)
+    async with out_of_order(database_url, lost):
+        await store(database_url, *NEARER)
+    commands = re.findall(r"`(REINDEX [^`]+);`", (ROOT / "docs" / "recall-audit.md").read_text())
+    audited = Audited(database, settings, **search)
+
+    await execute(database_url, commands[0 if lost is HNSW else 1])
+    await audited.search()
+    await audited.audit.audit_next()
+
+    assert audited.recall() == 1
 
 
 async def test_the_log_names_the_search_that_lost_something(
