@@ -202,7 +202,10 @@ class OpenAISettings(BaseSettings):
 
 
 class SearchSettings(BaseSettings):
-    """How candidates are found and ranked."""
+    """How candidates are found and ranked, and how often that is audited.
+
+    `recall_audits_per_minute`: at most, of each replica; 0: never. `recall_audit_timeout_seconds`: of each statement.
+    """
 
     model_config = _group("MEMORY_SEARCH_")
 
@@ -214,6 +217,8 @@ class SearchSettings(BaseSettings):
     neighbor_share: float = Field(default=0.75, ge=0, le=1)
     subtract_mean: bool = True
     embedding_timeout_seconds: float = Field(default=2.0, gt=0)
+    recall_audits_per_minute: float = Field(default=6.0, ge=0, le=600)
+    recall_audit_timeout_seconds: float = Field(default=5.0, ge=0.001, le=600)
 
 
 class QuotaSettings(BaseSettings):

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from time import monotonic, perf_counter
 
 import orjson
@@ -17,10 +16,12 @@ from deployments.schemas import Role
 from deployments.search.bm25 import Bm25
 from deployments.search.measures import SearchMeasures
 from deployments.search.ranking import Question, Ranked, rank
+from deployments.search.recall_samples import RecallSamples
 from deployments.search.side_by_side import side_by_side
 from deployments.search_schemas import SearchAnswer, SearchHit, SearchRequest
 from deployments.settings import SearchSettings
 from deployments.storage.candidates import CandidateRepository, Candidates
+from deployments.storage.finding import find
 
 logger = structlog.get_logger(__name__)
 
@@ -31,8 +32,6 @@ SPACE_CHANGES = 2
 # While the embedding side is away, only so often does a search pay the timeout to see whether it is back.
 EMBEDDING_PAUSE_SECONDS = 1.0
 REMEMBERED_TENANTS = 100_000
-# Up to so many messages reading the terms of all is as quick as the GIN index, and needs no index that is up to date.
-WORDS_SCANNED = 2_000
 # The mean of so much text says no more with more of it, while 100,000 emoji take 2.3 s to embed.
 EMBEDDED_CHARACTERS = 8_192
 
@@ -54,12 +53,17 @@ class SearchEngine:
         embed: Callable[[str, str | None, EmbeddingSpace | None], Awaitable[QueryVector]],
         settings: SearchSettings,
         measures: SearchMeasures | None = None,
+        samples: RecallSamples | None = None,
     ) -> None:
-        """`embed`: a query, its request's id and the space that is wanted, None if it is not known yet."""
+        """`embed`: a query, its request's id and the space that is wanted, None if it is not known yet.
+
+        `samples`: takes a sample of the searches, to be audited.
+        """
         self._candidates = candidates
         self._embed = embed
         self._settings = settings
         self._measures = measures or SearchMeasures()
+        self._samples = samples
         self._bm25 = Bm25(settings.bm25_k1, settings.bm25_b, settings.neighbor_share)
         self._sizes: LRUCache[str, int] = LRUCache(REMEMBERED_TENANTS)
         self._embedding_paused_until = 0.0
@@ -98,13 +102,13 @@ class SearchEngine:
     async def _find_in_the_active_space(self, search: Search) -> tuple[Candidates, bool]:
         """What was found, and whether it was by words alone. The space that was active last is taken to be still so."""
         embedding = await self._embedding(search, self._space)
-        candidates = await self._find(search.request, embedding)
+        candidates = await self._find(search, embedding)
         for _ in range(SPACE_CHANGES):
             if embedding is None or embedding.space == candidates.corpus.space:
                 break
             embedding = await self._embedding(search, candidates.corpus.space)
             if embedding is not None:
-                candidates = await self._find(search.request, embedding)
+                candidates = await self._find(search, embedding)
         return candidates, embedding is None or embedding.space != candidates.corpus.space
 
     async def _embedding(self, search: Search, space: EmbeddingSpace | None) -> QueryVector | None:
@@ -120,23 +124,17 @@ class SearchEngine:
             logger.warning("query_not_embedded", reason=str(error) or type(error).__name__)
             return None
 
-    async def _find(self, request: SearchRequest, embedding: QueryVector | None) -> Candidates:
-        """One round trip; a second one only where the HNSW walk ended before it had found enough.
-
-        Remembers which space is active.
-        """
-        limit = max(self._settings.candidates, request.top_k)
+    async def _find(self, search: Search, embedding: QueryVector | None) -> Candidates:
+        """What there is in the active space, which is remembered."""
+        request = search.request
         size = self._sizes.get(request.tenant_id, 0)
-        exact, scan_words = size <= self._settings.exact_limit, size <= WORDS_SCANNED
-        find = partial(self._candidates.find, request, embedding, limit=limit, scan_words=scan_words)
         with self._measures.sql.time():
-            candidates = await find(exact=exact)
-            walked = not exact and embedding is not None and embedding.space == candidates.corpus.space
-            if walked and candidates.corpus.near < limit:
-                candidates = await find(exact=True)
+            candidates, _ = await find(self._candidates, request, embedding, self._settings, size)
         self._space = candidates.corpus.space
         if candidates.found:
             self._sizes[request.tenant_id] = candidates.corpus.embedded
+        if self._samples is not None and embedding is not None and embedding.space == self._space:
+            self._samples.offer(request, embedding, size, candidates.corpus.embedded, search.request_id)
         return candidates
 
     async def _with_neighbors(self, request: SearchRequest, hits: Sequence[SearchHit]) -> list[SearchHit]:

@@ -3,10 +3,18 @@
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+RECALL_BUCKETS = tuple(tenths / 10 for tenths in range(11))
 
 WHOLE = "whole"
 WORDS_ONLY = "words_only"
 FAILED = "failed"
+
+# How an audit ends, besides FAILED: no message with a vector passes the search's filters; no connection to
+# spare; it took longer than it may.
+COMPARED = "compared"
+NOTHING = "nothing"
+BUSY = "busy"
+TIMED_OUT = "timed_out"
 
 
 class SearchMeasures:
@@ -31,6 +39,19 @@ class SearchMeasures:
         )
         self.embed, self.sql, self.rank = (stages.labels(stage) for stage in ("embed", "sql", "rank"))
         self.failures = self._searches.labels(FAILED)
+        self._recall = Histogram(
+            "memory_search_recall_at_10",
+            "Share of the ten nearest messages that a search finds by its vector, of the searches that were audited",
+            ("tenant_size", "reference"),
+            registry=registry,
+            buckets=RECALL_BUCKETS,
+        )
+        self._audits = Counter(
+            "memory_search_audits",
+            "Searches that were to be compared with exact search",
+            ("tenant_size", "outcome"),
+            registry=registry,
+        )
         self.context_failures = self._contexts.labels(FAILED)
 
     def searched(self, *, degraded: bool) -> None:
@@ -40,6 +61,15 @@ class SearchMeasures:
     def assembled(self, *, degraded: bool) -> None:
         """A context was answered."""
         self._contexts.labels(_outcome(degraded=degraded)).inc()
+
+    def audited(self, tenant_size: str, outcome: str) -> None:
+        """An audit has ended."""
+        self._audits.labels(tenant_size, outcome).inc()
+
+    def compared(self, tenant_size: str, reference: str, recall: float) -> None:
+        """An audit has found so much of what is nearest: 0 to 1."""
+        self._recall.labels(tenant_size, reference).observe(recall)
+        self.audited(tenant_size, COMPARED)
 
 
 def _outcome(*, degraded: bool) -> str:

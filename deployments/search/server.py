@@ -17,6 +17,8 @@ from deployments.metrics.reporter import PUSH_TIMEOUT_SECONDS
 from deployments.search.context_assembler import Context, ContextAssembler
 from deployments.search.engine import Search, SearchEngine
 from deployments.search.measures import SearchMeasures
+from deployments.search.recall_audit import RecallAudit
+from deployments.search.recall_samples import RecallSamples
 from deployments.search_schemas import SearchAnswer
 from deployments.settings import Settings
 from deployments.storage.candidates import CandidateRepository
@@ -48,9 +50,12 @@ class SearchServer:
         self._metrics = ReplicaMetrics("Search", enabled=settings.runtime.metrics_enabled)
         self._metrics.watch_pool(self._database)
         self._metrics.watch_queue("embed", self._queries.waiting)
-        measures = SearchMeasures(self._metrics.registry)
-        self._engine = SearchEngine(candidates, self._embed, settings.search, measures)
+        measures, samples = SearchMeasures(self._metrics.registry), RecallSamples()
+        sampled = samples if settings.search.recall_audits_per_minute else None
+        self._engine = SearchEngine(candidates, self._embed, settings.search, measures, sampled)
+        self._audit = RecallAudit(self._database, settings.search, measures, samples)
         self._contexts = ContextAssembler(RecentTurnRepository(self._database), self._engine.search, measures)
+        self._audit.start()
         self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
 
     async def search_many(self, searches: Sequence[Search]) -> list[SearchAnswer | MemoryLayerError]:
@@ -66,4 +71,5 @@ class SearchServer:
 
     async def __del__(self) -> None:
         self._metrics.stop()
+        self._audit.stop()
         await self._database.close()

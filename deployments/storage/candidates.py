@@ -13,7 +13,7 @@ from pgvector import HalfVector
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.search_schemas import Neighbor, SearchParameters, SearchRequest
 from deployments.settings import SearchSettings
-from deployments.storage.database import Database
+from deployments.storage.database import Connections
 from deployments.storage.named_queries import load_queries
 
 # Words are looked up by the rarest terms of a query, as many as hold about so many messages together: more cost time
@@ -84,11 +84,17 @@ class Candidates:
     found: list[Candidate]
     corpus: Corpus = NOTHING_KNOWN
 
+    @property
+    def hits(self) -> list[UUID]:
+        """Those that a side found, without those that only came along as turns beside them."""
+        beside = {turn for each in self.found for turn in (each.previous, each.next) if turn is not None}
+        return [each.id for each in self.found if each.previous or each.next or each.id not in beside]
+
 
 class CandidateRepository:
     """Finds candidates by meaning and by words in one round trip."""
 
-    def __init__(self, database: Database, settings: SearchSettings) -> None:
+    def __init__(self, database: Connections, settings: SearchSettings) -> None:
         self._database = database
         self._settings = settings
 

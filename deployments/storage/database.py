@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import asyncpg
 import structlog
@@ -69,6 +69,13 @@ class PoolUsage:
     in_use: int
     idle: int
     waiting: int
+
+
+class Connections(Protocol):
+    """Lends connections: a pool, or a transaction that lends its own."""
+
+    def connection(self) -> AbstractAsyncContextManager[Connection]:
+        """A connection, for as long as the block runs."""
 
 
 def pool_size(settings: DatabaseSettings, size: PoolSize) -> PoolSize:

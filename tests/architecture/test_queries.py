@@ -66,6 +66,22 @@ def test_the_check_itself_finds_a_query_that_forgets_the_tenant() -> None:
     assert not unguarded("UPDATE messages m SET a = 1 WHERE m.tenant_id = :t")
 
 
+@pytest.mark.parametrize(
+    ("begins", "ends"),
+    [
+        ("WITH eligible", "), corpus"),
+        ("sum(embedding_sum", "FROM tenant_statistics"),
+        ("coalesce(asked::vector", ") AS a"),
+    ],
+    ids=["messages", "mean", "direction"],
+)
+def test_an_audit_measures_the_same_as_a_search(begins: str, ends: str) -> None:
+    search, audit = (queries()[name].partition(begins) for name in ("find_candidates", "measure_all"))
+
+    assert search[1]
+    assert search[2].partition(ends)[0] == audit[2].partition(ends)[0]
+
+
 def test_some_queries_are_looked_at() -> None:
     assert sum(bool(TOUCHES_MESSAGES.search(sql)) for sql in queries().values()) >= 10
 

@@ -35,7 +35,12 @@ class _Explaining:
     async def fetchrow(self, query: str, *parameters: object) -> None:
         await self.fetch(query, *parameters)
 
-    async def fetchval(self, query: str, *parameters: object) -> int:
+    def transaction(self, **options: Any) -> Any:
+        return self._connection.transaction(**options)
+
+    async def fetchval(self, query: str, *parameters: object) -> Any:
+        if "set_config" in query:
+            return await self._connection.fetchval(query, *parameters)
         await self.fetch(query, *parameters)
         return 1
 

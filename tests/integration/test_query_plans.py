@@ -11,14 +11,16 @@ import pytest
 from deployments.embedding.providers.protocol import QueryVector
 from deployments.search_schemas import SearchRequest
 from deployments.settings import DatabaseSettings, SearchSettings
+from deployments.storage import exact_order
 from deployments.storage.candidates import CandidateRepository, Candidates
 from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database, PoolSize
+from deployments.storage.exact_order import Comparison, ExactOrderRepository
 from deployments.storage.messages import MessageRepository, Position
 from deployments.storage.named_queries import load_queries
 from deployments.storage.recent_turns import RecentTurnRepository
 from tests.integration.explaining import ExplainingDatabase, Plan, indexes, nodes, scanned
-from tests.integration.many_messages import LARGE_TENANT, SMALL, SMALL_TENANT, fill
+from tests.integration.many_messages import LARGE, LARGE_TENANT, SMALL, SMALL_TENANT, fill
 from tests.integration.postgres import SPACE, PostgresServer
 
 TENANT_INDEXES = {"messages_tenant_archived", "messages_tenant_time", "messages_conversation_time"}
@@ -116,6 +118,47 @@ def _looked_up(plan: Plan, table: str) -> list[tuple[str, set[str]]]:
         for node in nodes(plan)
         if node.get("Relation Name") == table
     ]
+
+
+async def plan_audit(explaining: ExplainingDatabase, tenant_id: str) -> None:
+    """The plan of what is measured, which comes last."""
+    request = SearchRequest(tenant_id=tenant_id, query=".")
+    await ExactOrderRepository(explaining, SearchSettings()).compare(request, direction(), size=0)
+
+
+@pytest.mark.parametrize("tenant_id", [LARGE_TENANT, SMALL_TENANT])
+async def test_an_audit_of_a_small_table_measures_without_any_index(
+    explaining: ExplainingDatabase, tenant_id: str
+) -> None:
+    await plan_audit(explaining, tenant_id)
+
+    assert indexes(explaining.plan) == set()
+    assert scanned(explaining.plan) >= {"messages", "tenant_statistics"}
+
+
+async def test_an_audit_of_a_large_table_measures_by_way_of_a_tenants_index(
+    explaining: ExplainingDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exact_order, "TABLE_BYTES", 0)
+    await plan_audit(explaining, SMALL_TENANT)
+
+    assert indexes(explaining.plan) & TENANT_INDEXES
+    assert "messages" not in scanned(explaining.plan)
+
+
+async def test_an_audit_leaves_its_connection_as_it_was(large_url: str) -> None:
+    database = Database(large_url, DatabaseSettings(), PoolSize(0, 1))
+    request = SearchRequest(tenant_id=LARGE_TENANT, query=".")
+    compared = await ExactOrderRepository(database, SearchSettings()).compare(request, direction(), size=LARGE)
+
+    async with database.connection() as connection:
+        settings = await connection.fetch(
+            "SELECT name FROM pg_settings WHERE name LIKE 'enable%scan' AND setting = 'off'"
+        )
+    await database.close()
+
+    assert isinstance(compared, Comparison)
+    assert settings == []
 
 
 async def test_without_a_vector_neither_way_is_taken(explaining: ExplainingDatabase) -> None:

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.serve.launched_service import LaunchedService, prepared
-from tests.serve.test_cluster import message, wait_until
+from tests.serve.test_cluster import message, search, wait_until
 
 REPLICAS = 3
 STORED = 60
@@ -20,7 +20,7 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 @pytest.fixture(scope="module")
 def measured() -> Iterator[LaunchedService]:
     """The service with three ingress replicas."""
-    with prepared() as service:
+    with prepared(MEMORY_SEARCH_RECALL_AUDITS_PER_MINUTE="120") as service:
         service.with_ingress_replicas(REPLICAS)
         service.start()
         yield service
@@ -126,6 +126,17 @@ def test_each_deployment_reports(client: httpx.Client) -> None:
 
     wait_until(reporting)
     assert "embeddings_pending " in client.get("/metrics").text
+
+
+def test_searches_are_audited_in_the_background(client: httpx.Client) -> None:
+    tenant_id = uuid4().hex
+    assert client.post("/v1/messages", json=message("My sister moved to Lisbon", tenant_id)).status_code == 202
+
+    def compared() -> bool:
+        search(client, tenant_id, "relatives in Portugal")
+        return of("memory_search_recall_at_10_count", scrape(client)) > 0
+
+    wait_until(compared)
 
 
 def test_a_scrape_takes_less_than_fifty_milliseconds(client: httpx.Client) -> None:
