@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 
 import structlog
+from opentelemetry.trace import SpanContext
 
 from deployments.logs import configure_logging
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
 from deployments.settings import Settings
+from deployments.tracing.exporting import start_tracing
+from deployments.tracing.spans import BATCH_SIZE, served
 
 logger = structlog.get_logger(__name__)
 
@@ -17,9 +20,16 @@ class ScoringServer:
 
     def __init__(self) -> None:
         configure_logging(Settings.load().runtime, "Scoring")
+        self._tracing = start_tracing("Scoring")
 
-    async def score(self, messages: Sequence[Scorable], request_ids: Sequence[str]) -> list[float]:
-        """0 to 1 for each message, in order."""
-        scores = [importance(role=m.role, content=m.content, name=m.name) for m in messages]
-        logger.info("messages_scored", count=len(scores), request_ids=request_ids)
+    async def score(
+        self, messages: Sequence[Scorable], request_ids: Sequence[str], trace: SpanContext | None = None
+    ) -> list[float]:
+        """0 to 1 for each message, in order. `trace`: the span that waits for them."""
+        with served("Scoring.score", trace, {BATCH_SIZE: len(messages)}):
+            scores = [importance(role=m.role, content=m.content, name=m.name) for m in messages]
+            logger.info("messages_scored", count=len(scores), request_ids=request_ids)
         return scores
+
+    async def __del__(self) -> None:
+        await self._tracing.stop()

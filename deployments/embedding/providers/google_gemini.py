@@ -34,6 +34,7 @@ from deployments.errors import (
     EmbeddingUnavailableError,
 )
 from deployments.settings import GeminiSettings
+from deployments.tracing.spans import http_request
 
 with warnings.catch_warnings():
     # Both are known: the package's support has ended, and its base will drop this Python one day.
@@ -138,7 +139,8 @@ class GoogleGeminiProvider:
 
         async def attempt() -> Vectors:
             patience = max(0.001, min(self._timeout, deadline - loop.time()))
-            return await loop.run_in_executor(self._executor, self._request_once, request, patience)
+            with http_request("POST", self._client.api_endpoint):
+                return await loop.run_in_executor(self._executor, self._request_once, request, patience)
 
         try:
             return await retrying(attempt)

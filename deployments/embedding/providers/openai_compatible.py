@@ -11,7 +11,6 @@ from openai import (
     APIStatusError,
     APITimeoutError,
     AsyncOpenAI,
-    DefaultAsyncHttpxClient,
     OpenAIError,
     omit,
 )
@@ -19,6 +18,7 @@ from openai import (
 from deployments.embedding.providers.batches import BatchLimits, BoundedSender
 from deployments.embedding.providers.patience import ATTEMPTS, budget_seconds, retry_after_seconds
 from deployments.embedding.providers.protocol import EmbeddingSpace, Vectors
+from deployments.embedding.providers.traced_http import TracedHttpClient
 from deployments.embedding.providers.unit_vectors import answered_vectors
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
 from deployments.settings import OpenAISettings
@@ -68,7 +68,7 @@ class OpenAICompatibleProvider:
             base_url=settings.base_url,
             timeout=timeout_seconds,
             max_retries=attempts - 1,
-            http_client=DefaultAsyncHttpxClient(event_hooks={"response": [self._refuse_long_waits]}),
+            http_client=TracedHttpClient(event_hooks={"response": [self._refuse_long_waits]}),
         )
         self._sender = BoundedSender(_LIMITS, space.dimensions, requests_in_flight)
 
