@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from tenacity import (
@@ -110,6 +111,8 @@ class GoogleGeminiProvider:
             transport="rest",
             client_options={"api_endpoint": settings.api_endpoint} if settings.api_endpoint else None,
         )
+        endpoint = str(self._client.api_endpoint)
+        self._host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname or endpoint
         self._sender = BoundedSender(_LIMITS, space.dimensions, requests_in_flight)
         self._executor = ThreadPoolExecutor(requests_in_flight, thread_name_prefix="gemini")
 
@@ -139,7 +142,7 @@ class GoogleGeminiProvider:
 
         async def attempt() -> Vectors:
             patience = max(0.001, min(self._timeout, deadline - loop.time()))
-            with http_request("POST", self._client.api_endpoint):
+            with http_request("POST", self._host):
                 return await loop.run_in_executor(self._executor, self._request_once, request, patience)
 
         try:

@@ -1,11 +1,13 @@
 """The requests of OpenAI's client library, each in a span that goes on at the server."""
 
+from http import HTTPStatus
 from typing import Any
 
 from openai import DefaultAsyncHttpxClient
 from opentelemetry.propagate import inject
+from opentelemetry.trace import StatusCode
 
-from deployments.tracing.spans import http_request
+from deployments.tracing.spans import ERROR_TYPE, http_request
 
 
 class TracedHttpClient(DefaultAsyncHttpxClient):
@@ -18,4 +20,7 @@ class TracedHttpClient(DefaultAsyncHttpxClient):
                 inject(request.headers)
             response = await super().send(request, **options)
             span.set_attribute("http.response.status_code", response.status_code)
+            if response.status_code >= HTTPStatus.BAD_REQUEST:
+                span.set_attribute(ERROR_TYPE, str(response.status_code))
+                span.set_status(StatusCode.ERROR)
         return response
