@@ -1,8 +1,8 @@
 """What tracing costs a request: `python -m loadtests.tracing --off http://127.0.0.1:8000 --on http://127.0.0.1:8001`.
 
-Two services on one machine, with the same data directory's kind and no rate limits, one with tracing on and one without.
-They are asked the same in turn (off, on, on, off, ...), so that what else the machine does cancels out: the ratios count,
-not the numbers. Each has its own tenant, which is erased in the end.
+Two services on one machine, without rate limits, one with tracing on and one without. They are asked the same in turn
+(off, on, on, off, ...), so that what else the machine does cancels out: the ratios count, not the numbers. Each gets a
+tenant of its own, which is erased in the end.
 """
 
 import argparse

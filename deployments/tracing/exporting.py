@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -54,6 +54,7 @@ class Tracing:
 def wants_tracing(environment: Mapping[str, str]) -> bool:
     """Whether the standard variables ask for traces. Raises `ConfigurationError` for what cannot be done here."""
     given = {name: value.strip() for name, value in environment.items() if name.startswith("OTEL_") and value.strip()}
+    _check_propagators(given)
     base, own = given.get("OTEL_EXPORTER_OTLP_ENDPOINT"), given.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
     exporter = given.get("OTEL_TRACES_EXPORTER", "otlp" if base or own else "none").lower()
     if given.get("OTEL_SDK_DISABLED", "").lower() == "true" or exporter == "none":
@@ -92,6 +93,13 @@ def start_tracing(deployment: str) -> Tracing:
     use_tracer(provider.get_tracer(SERVICE_NAME, version(SERVICE_NAME)))
     logger.info("tracing_started")
     return Tracing(provider, exporter)
+
+
+def _check_propagators(given: Mapping[str, str]) -> None:
+    """Whether on or off: OpenTelemetry's API, which FastAPI imports, breaks on a name that it does not find."""
+    for name in filter(None, map(str.strip, given.get("OTEL_PROPAGATORS", "").split(","))):
+        if name != "none" and not entry_points(group="opentelemetry_propagator", name=name):
+            raise ConfigurationError(f"OTEL_PROPAGATORS: {name} is not installed; tracecontext and baggage are")
 
 
 def _is_url(text: str) -> bool:

@@ -58,6 +58,8 @@ async def traced(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Tracing
             True,
         ),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, False),
+        ({ENDPOINT: URL, "OTEL_PROPAGATORS": "tracecontext, baggage"}, True),
+        ({ENDPOINT: URL, "OTEL_PROPAGATORS": "none"}, True),
     ],
 )
 def test_the_standard_variables_turn_it_on(environment: dict[str, str], wanted: bool) -> None:
@@ -72,6 +74,7 @@ def test_the_standard_variables_turn_it_on(environment: dict[str, str], wanted: 
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://"),
+        ("OTEL_PROPAGATORS", "tracecontext,b3"),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(name: str, value: str) -> None:
