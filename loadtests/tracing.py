@@ -1,29 +1,47 @@
 """What tracing costs a request: `python -m loadtests.tracing --off http://127.0.0.1:8000 --on http://127.0.0.1:8001`.
 
-Two services on one machine, without rate limits, one with tracing on and one without. They are asked the same in turn
-(off, on, on, off, ...), so that what else the machine does cancels out: the ratios count, not the numbers. Each gets a
-tenant of its own, which is erased in the end.
+Two services on one machine, without rate limits, one with tracing on and one without. Every caller asks the one and the
+other in turn, request by request, so that what else the machine does cancels out: the ratio counts, not the numbers.
+Each service gets a tenant of its own, which is erased in the end.
 """
 
 import argparse
 import asyncio
+import random
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 from statistics import median
-from time import time
+from time import perf_counter, time
 from urllib.parse import urlsplit
 
 import uvloop
 
 from loadtests import requests
-from loadtests.client import Address, Turn, percentile, run_turn
+from loadtests.client import Address, Connection, percentile
 from loadtests.texts import TenantTexts, distinct_queries
 
 _MESSAGES = 200
 _BATCH = 100
 _QUERIES = 4_000
-_SETTLE_SECONDS = 2.0
+_WARM_UP_SECONDS = 2.0
+_REQUEST_FAILED = 300
+
+
+@dataclass
+class _Side:
+    """A service, and how long its answers took in the rounds so far, in seconds."""
+
+    address: Address
+    rounds: list[list[float]] = field(default_factory=list)
+    refused: int = 0
+
+    async def ask(self, connection: Connection, request: bytes) -> None:
+        sent = perf_counter()
+        answer = await connection.ask(request)
+        self.rounds[-1].append(perf_counter() - sent)
+        self.refused += answer.status >= _REQUEST_FAILED
 
 
 def main() -> int:
@@ -31,49 +49,61 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtests.tracing", description=__doc__)
     parser.add_argument("--off", required=True, help="the service without tracing")
     parser.add_argument("--on", required=True, help="the service with tracing")
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of each turn (4)")
-    parser.add_argument("--rounds", type=int, default=8, help="turns of each side (8)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of each round (4)")
+    parser.add_argument("--rounds", type=int, default=8, help="rounds of each measurement (8)")
     parser.add_argument("--callers", type=int, nargs="+", default=[1, 16], help="how many ask at once (1 16)")
-    given = parser.parse_args()
-    return uvloop.run(_measure(given))
+    return uvloop.run(_measure(parser.parse_args()))
 
 
 async def _measure(given: argparse.Namespace) -> int:
-    sides = [_address(given.off), _address(given.on)]
+    addresses = [_address(given.off), _address(given.on)]
     tenant = f"tracing-{int(time()):x}"
     refused = 0
     try:
-        for side in sides:
-            await _all_answered(side, requests.batches(tenant, TenantTexts(0, 0), _MESSAGES, _BATCH))
-        await asyncio.sleep(_SETTLE_SECONDS)
+        for address in addresses:
+            await _send(address, requests.batches(tenant, TenantTexts(0, 0), _MESSAGES, _BATCH))
         for kind in ("search", "store"):
             for callers in given.callers:
-                refused += await _compare(kind, callers, sides, tenant, given)
+                off, on = _Side(addresses[0]), _Side(addresses[1])
+                await _round(off, on, _requests(kind, tenant, -1), callers, _WARM_UP_SECONDS)
+                off.rounds.clear()
+                on.rounds.clear()
+                for number in range(given.rounds):
+                    await _round(off, on, _requests(kind, tenant, number), callers, given.seconds)
+                _tell(f"{kind}, {callers} at once", off, on)
+                refused += off.refused + on.refused
     finally:
-        for side in sides:
-            await run_turn(
-                side, iter([requests.delete(f"/v1/admin/tenants/{tenant}")]), callers=1, seconds=1, warm_up=0
-            )
+        for address in addresses:
+            await _send(address, iter([requests.delete(f"/v1/admin/tenants/{tenant}")]))
     return int(refused > 0)
 
 
-async def _compare(kind: str, callers: int, sides: list[Address], tenant: str, given: argparse.Namespace) -> int:
-    turns: tuple[list[Turn], list[Turn]] = ([], [])
-    for number in range(given.rounds):
-        for side in (0, 1) if number % 2 == 0 else (1, 0):
-            asked = _requests(kind, tenant, seed=number)
-            turns[side].append(await run_turn(sides[side], asked, callers=callers, seconds=given.seconds))
-            if kind == "store":
-                await asyncio.sleep(_SETTLE_SECONDS)
-    off, on = ([percentile(turn.latencies, 0.5) * 1e3 for turn in each] for each in turns)
-    ratios = [b / a for a, b in zip(off, on, strict=True)]
+async def _round(off: _Side, on: _Side, asked: Iterator[bytes], callers: int, seconds: float) -> None:
+    end = perf_counter() + seconds
+    for side in (off, on):
+        side.rounds.append([])
+
+    async def call() -> None:
+        pair = [(side, Connection(side.address)) for side in (off, on)]
+        while perf_counter() < end:
+            request = next(asked)
+            for side, connection in random.sample(pair, 2):
+                await side.ask(connection, request)
+        for _, connection in pair:
+            connection.close()
+
+    await asyncio.gather(*(call() for _ in range(callers)))
+
+
+def _tell(title: str, off: _Side, on: _Side) -> None:
+    medians = [[percentile(each, 0.5) * 1e3 for each in side.rounds] for side in (off, on)]
+    ratios = [b / a for a, b in zip(*medians, strict=True)]
+    asked = sum(map(len, on.rounds))
     print(
-        f"{kind}, {callers} at once: p50 {median(off):.2f} ms off, {median(on):.2f} ms on; "
-        f"ratio {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f} over {len(ratios)} rounds); "
-        f"per second {_rate(turns[0]):.0f} off, {_rate(turns[1]):.0f} on",
+        f"{title}: p50 {median(medians[0]):.2f} ms off, {median(medians[1]):.2f} ms on; ratio {median(ratios):.3f} "
+        f"({min(ratios):.3f} to {max(ratios):.3f} over {len(ratios)} rounds, {asked} requests of each)",
         flush=True,
     )
-    return sum(sum(turn.refused.values()) for each in turns for turn in each)
 
 
 def _requests(kind: str, tenant: str, seed: int) -> Iterator[bytes]:
@@ -83,14 +113,13 @@ def _requests(kind: str, tenant: str, seed: int) -> Iterator[bytes]:
     return cycle([requests.get("/v1/memory/search", tenant_id=tenant, query=query, top_k=10) for query in queries])
 
 
-async def _all_answered(side: Address, asked: Iterator[bytes]) -> None:
-    turn = await run_turn(side, asked, callers=1, seconds=60, warm_up=0)
-    if turn.refused:
-        raise SystemExit(f"error: {side} refuses the messages: {turn.refused}")
-
-
-def _rate(turns: list[Turn]) -> float:
-    return median(len(turn.latencies) / turn.seconds for turn in turns)
+async def _send(address: Address, asked: Iterator[bytes]) -> None:
+    connection = Connection(address)
+    for request in asked:
+        answer = await connection.ask(request)
+        if answer.status >= _REQUEST_FAILED:
+            raise SystemExit(f"error: {address.host}:{address.port} answers {answer.status}: {answer.body[:300]!r}")
+    connection.close()
 
 
 def _address(url: str) -> Address:

@@ -25,7 +25,7 @@ from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
 from deployments.storage.opening import open_database
 from deployments.tracing.exporting import start_tracing
-from deployments.tracing.spans import current_trace, each_served, span
+from deployments.tracing.spans import current_trace, each_served, note_error, span
 
 logger = structlog.get_logger(__name__)
 
@@ -71,6 +71,9 @@ class EmbeddingServer:
         """A vector or an error for each (text, request id, space or None for the active one, trace), in order."""
         with each_served("Embedding.embed_query", [trace for _, _, _, trace in queries]) as spans:
             results = await self._spaces.embed_queries([(text, space) for text, _, space, _ in queries], spans)
+            for each, result in zip(spans, results, strict=True):
+                if isinstance(result, EmbeddingError):
+                    note_error(result, each)
         request_ids = sorted({request_id for _, request_id, _, _ in queries if request_id})
         failed = sum(isinstance(result, EmbeddingError) for result in results)
         logger.info("queries_embedded", count=len(results) - failed, failed=failed, request_ids=request_ids)

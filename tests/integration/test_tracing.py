@@ -247,6 +247,47 @@ async def test_a_request_that_the_database_fails_is_marked(
     assert request.attributes["error.type"] == "503"
 
 
+async def test_to_ask_for_a_rate_limit_is_part_of_the_trace(
+    settings: Settings,
+    provider: EmbeddingProvider,
+    tracing: Tracing,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MEMORY_TENANT_RATE_LIMIT", "200/minute")
+    service = create_service(Settings.load(), provider)
+    await asked(service, traceparent=SAMPLED)
+    await service.client.aclose()
+    await service.database.close()
+    spans = await ended(tracing, receiver)
+
+    assert named(spans, "take_rate_limit").parent == named(spans, "GET /v1/memory/search").span
+
+
+async def test_a_request_that_takes_too_long_marks_what_it_waited_for(
+    settings: Settings,
+    provider: EmbeddingProvider,
+    tracing: Tracing,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MEMORY_REQUEST_TIMEOUT_SECONDS", "0.2")
+    service = create_service(Settings.load(), provider)
+
+    async def for_ever(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(LocalProvider, "embed_queries", for_ever)
+    answer = await service.client.get("/v1/memory/search", params={"tenant_id": "acme", "query": "Python"})
+    assert answer.status_code == 504
+    await service.client.aclose()
+    await service.database.close()
+    spans = await ended(tracing, receiver)
+
+    assert named(spans, "GET /v1/memory/search").attributes["memory_layer.error_code"] == "timeout"
+    assert named(spans, "search").attributes["error.type"] == "CancelledError"
+
+
 async def test_without_the_variables_there_are_neither_spans_nor_trace_ids(log: StringIO, service: Service) -> None:
     await asked(service, traceparent=SAMPLED)
 
