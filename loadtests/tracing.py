@@ -2,6 +2,8 @@
 
 Two services on one machine, without rate limits, one with tracing on and one without. Every caller asks the one and the
 other in turn, request by request, so that what else the machine does cancels out: the ratio counts, not the numbers.
+The processor time is of all replicas, as `/metrics` tells it: on a busy machine it says more than how long answers
+take.
 Each service gets a tenant of its own, which is erased in the end.
 """
 
@@ -27,6 +29,9 @@ _BATCH = 100
 _QUERIES = 4_000
 _WARM_UP_SECONDS = 2.0
 _REQUEST_FAILED = 300
+# As old as /metrics may be, and a bit more.
+_METRICS_AGE_SECONDS = 5.0
+_CPU = b"replica_cpu_seconds_total{"
 
 
 @dataclass
@@ -36,6 +41,8 @@ class _Side:
     address: Address
     rounds: list[list[float]] = field(default_factory=list)
     refused: int = 0
+    cpu_seconds: float = 0.0
+    cpu_total: float = 0.0
 
     async def ask(self, connection: Connection, request: bytes) -> None:
         sent = perf_counter()
@@ -68,8 +75,10 @@ async def _measure(given: argparse.Namespace) -> int:
                 await _round(off, on, _requests(kind, tenant, -1), callers, _WARM_UP_SECONDS)
                 off.rounds.clear()
                 on.rounds.clear()
+                await _take_cpu(off, on)
                 for number in range(given.rounds):
                     await _round(off, on, _requests(kind, tenant, number), callers, given.seconds)
+                await _take_cpu(off, on)
                 _tell(f"{kind}, {callers} at once", off, on)
                 refused += off.refused + on.refused
     finally:
@@ -95,13 +104,26 @@ async def _round(off: _Side, on: _Side, asked: Iterator[bytes], callers: int, se
     await asyncio.gather(*(call() for _ in range(callers)))
 
 
+async def _take_cpu(*sides: _Side) -> None:
+    """What the replicas have used since this was last called, once what they did has come to be told."""
+    await asyncio.sleep(_METRICS_AGE_SECONDS)
+    for side in sides:
+        connection = Connection(side.address)
+        told = (await connection.ask(requests.get("/metrics"))).body.splitlines()
+        connection.close()
+        total = sum(float(line.split()[-1]) for line in told if line.startswith(_CPU))
+        side.cpu_seconds, side.cpu_total = total - side.cpu_total, total
+
+
 def _tell(title: str, off: _Side, on: _Side) -> None:
     medians = [[percentile(each, 0.5) * 1e3 for each in side.rounds] for side in (off, on)]
     ratios = [b / a for a, b in zip(*medians, strict=True)]
     asked = sum(map(len, on.rounds))
+    used = [side.cpu_seconds / asked * 1e3 for side in (off, on)]
     print(
         f"{title}: p50 {median(medians[0]):.2f} ms off, {median(medians[1]):.2f} ms on; ratio {median(ratios):.3f} "
-        f"({min(ratios):.3f} to {max(ratios):.3f} over {len(ratios)} rounds, {asked} requests of each)",
+        f"({min(ratios):.3f} to {max(ratios):.3f} over {len(ratios)} rounds, {asked} requests of each); "
+        f"processor time of a request {used[0]:.2f} ms off, {used[1]:.2f} ms on, ratio {used[1] / used[0]:.3f}",
         flush=True,
     )
 

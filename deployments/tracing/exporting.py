@@ -10,6 +10,7 @@ from importlib.metadata import entry_points, version
 from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import structlog
 
@@ -110,10 +111,12 @@ def _is_url(text: str) -> bool:
 def _resource(deployment: str) -> "Resource":
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
 
-    own = {
+    own: dict[str, str | int] = {
         "service.name": SERVICE_NAME,
         "service.version": version(SERVICE_NAME),
-        "service.instance.id": f"{deployment}-{os.getpid()}",
+        "service.instance.id": str(uuid4()),
+        # As Ray names the replica in front of its log lines.
+        "process.pid": os.getpid(),
         "memory_layer.deployment": deployment,
     }
     # What the environment says goes over what we say.
