@@ -16,12 +16,11 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from statistics import median
 from time import perf_counter, time
-from urllib.parse import urlsplit
 
 import uvloop
 
 from loadtests import requests
-from loadtests.client import Address, Connection, percentile
+from loadtests.client import Address, Connection, address_of, percentile
 from loadtests.texts import TenantTexts, distinct_queries
 
 _MESSAGES = 200
@@ -63,7 +62,7 @@ def main() -> int:
 
 
 async def _measure(given: argparse.Namespace) -> int:
-    addresses = [_address(given.off), _address(given.on)]
+    addresses = [address_of(given.off), address_of(given.on)]
     tenant = f"tracing-{int(time()):x}"
     refused = 0
     try:
@@ -142,11 +141,6 @@ async def _send(address: Address, asked: Iterator[bytes]) -> None:
         if answer.status >= _REQUEST_FAILED:
             raise SystemExit(f"error: {address.host}:{address.port} answers {answer.status}: {answer.body[:300]!r}")
     connection.close()
-
-
-def _address(url: str) -> Address:
-    parts = urlsplit(url)
-    return Address(parts.hostname or "127.0.0.1", parts.port or 80)
 
 
 if __name__ == "__main__":

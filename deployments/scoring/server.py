@@ -1,11 +1,17 @@
 """The scoring deployment."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from opentelemetry.trace import SpanContext
+from ray.serve.handle import DeploymentHandle
 
+from deployments.errors import UnavailableError
+from deployments.handles import RemoteMethod
 from deployments.logs import configure_logging
+from deployments.metrics.replica import ReplicaMetrics
+from deployments.metrics.reporter import PUSH_TIMEOUT_SECONDS
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
 from deployments.settings import Settings
@@ -18,9 +24,12 @@ logger = structlog.get_logger(__name__)
 class ScoringServer:
     """Says how much messages are worth keeping."""
 
-    def __init__(self) -> None:
-        configure_logging(Settings.load().runtime, "Scoring")
+    async def __init__(self, metrics: DeploymentHandle[Any]) -> None:  # type: ignore[misc]  # Serve awaits it
+        settings = Settings.load()
+        configure_logging(settings.runtime, "Scoring")
         self._tracing = start_tracing("Scoring")
+        self._metrics = ReplicaMetrics("Scoring", enabled=settings.runtime.metrics_enabled)
+        self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
 
     async def score(
         self, messages: Sequence[Scorable], request_ids: Sequence[str], trace: SpanContext | None = None
@@ -32,4 +41,5 @@ class ScoringServer:
         return scores
 
     async def __del__(self) -> None:
+        self._metrics.stop()
         await self._tracing.stop()

@@ -1,10 +1,8 @@
 """One trace over all replicas, from HAProxy's client to Postgres and the embedding provider."""
 
 import json
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +10,7 @@ import httpx
 import pytest
 
 from tests.otlp_receiver import Received, Receiver, receiving
-from tests.serve.launched_service import LaunchedService
+from tests.serve.launched_service import LaunchedService, prepared
 from tests.serve.test_cluster import logged, message, wait_until
 from tests.unit.embedding.stand_in import StandIn
 
@@ -37,23 +35,18 @@ def provider() -> Iterator[StandIn]:
 @pytest.fixture(scope="module")
 def traced(receiver: Receiver, provider: StandIn) -> Iterator[LaunchedService]:
     """The service with tracing on and a remote provider, logging as in production."""
-    with tempfile.TemporaryDirectory(prefix="ml-serve-") as home:
-        service = LaunchedService(Path(home))
-        service.environment |= {
-            "NO_PROXY": "127.0.0.1",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
-            "OTEL_BSP_SCHEDULE_DELAY": "200",
-            "MEMORY_ENVIRONMENT": "production",
-            "MEMORY_API_KEYS": "root-key",
-            "MEMORY_EMBEDDING_PROVIDER": "openai_compatible",
-            "MEMORY_EMBEDDING_DIMENSIONS": "96",
-            "MEMORY_OPENAI_BASE_URL": f"{provider.address}/v1",
-        }
-        try:
-            service.start()
-            yield service
-        finally:
-            service.clean_up()
+    with prepared(
+        NO_PROXY="127.0.0.1",
+        OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+        OTEL_BSP_SCHEDULE_DELAY="200",
+        MEMORY_ENVIRONMENT="production",
+        MEMORY_API_KEYS="root-key",
+        MEMORY_EMBEDDING_PROVIDER="openai_compatible",
+        MEMORY_EMBEDDING_DIMENSIONS="96",
+        MEMORY_OPENAI_BASE_URL=f"{provider.address}/v1",
+    ) as service:
+        service.start()
+        yield service
 
 
 @pytest.fixture
