@@ -53,8 +53,8 @@ class _Side:
 def main() -> int:
     """Measure and print; 1 where an answer was no 2xx."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.tracing", description=__doc__)
-    parser.add_argument("--off", required=True, help="the service without tracing")
-    parser.add_argument("--on", required=True, help="the service with tracing")
+    parser.add_argument("--off", type=address_of, required=True, help="the service without tracing")
+    parser.add_argument("--on", type=address_of, required=True, help="the service with tracing")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of each round (4)")
     parser.add_argument("--rounds", type=int, default=8, help="rounds of each measurement (8)")
     parser.add_argument("--callers", type=int, nargs="+", default=[1, 16], help="how many ask at once (1 16)")
@@ -62,7 +62,7 @@ def main() -> int:
 
 
 async def _measure(given: argparse.Namespace) -> int:
-    addresses = [address_of(given.off), address_of(given.on)]
+    addresses = [given.off, given.on]
     tenant = f"tracing-{int(time()):x}"
     refused = 0
     try:
