@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SERVICE_NAME = "ai-memory-layer"
 PROTOCOL = "http/protobuf"
+# Its loggers have names below this one.
+LIBRARY = "opentelemetry"
 # A replica that ends does not wait longer for its last spans: Serve kills it after ten seconds.
 FLUSH_SECONDS = 3.0
 # A collector that is away is said so often, and not with each batch.
@@ -49,6 +51,8 @@ class Tracing:
         closing.start()
         await asyncio.to_thread(closing.join, FLUSH_SECONDS)
         if closing.is_alive():
+            # It would complain of each thing that it had left to do.
+            logging.getLogger(LIBRARY).handlers = [logging.NullHandler()]
             self.exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
@@ -139,6 +143,6 @@ class _LimitedWords(logging.Handler):
 
 
 def _limit_the_librarys_words() -> None:
-    words = logging.getLogger("opentelemetry")
+    words = logging.getLogger(LIBRARY)
     words.handlers = [_LimitedWords()]
     words.propagate = False
