@@ -4,13 +4,24 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from opentelemetry.trace import Span, get_current_span
+
 from deployments.errors import MemoryLayerError, OverloadedError
+from deployments.tracing.spans import shared
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting(Generic[Item, Result]):
+    item: Item
+    future: asyncio.Future[Result]
+    span: Span
 
 
 class MicroBatcher(Generic[Item, Result]):
@@ -20,6 +31,7 @@ class MicroBatcher(Generic[Item, Result]):
     loses nothing, and under load the batches grow by themselves. `send` answers with one result or one error
     for each item, in order, so that a bad item does not fail its neighbours; what it raises fails its batch.
     A batch is given up when nobody waits for it any more: one caller that goes away takes nothing from the others.
+    What is done for a batch is in the trace of its first item that has one, and the spans of the others link there.
     """
 
     def __init__(
@@ -34,7 +46,7 @@ class MicroBatcher(Generic[Item, Result]):
         self._max_batch = max_batch
         self._free = slots
         self._max_waiting = max_waiting
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._waiting: deque[_Waiting[Item, Result]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def waiting(self) -> int:
@@ -46,7 +58,7 @@ class MicroBatcher(Generic[Item, Result]):
         if len(self._waiting) >= self._max_waiting:
             raise OverloadedError("Too many requests wait already.")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._waiting.append(_Waiting(item, future, get_current_span()))
         if self._free:
             self._free -= 1
             # In a context of its own: the log lines of a batch are not those of whoever happened to start it.
@@ -62,16 +74,17 @@ class MicroBatcher(Generic[Item, Result]):
         finally:
             self._free += 1
 
-    def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
-        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+    def _take(self) -> list[_Waiting[Item, Result]]:
+        batch: list[_Waiting[Item, Result]] = []
         while self._waiting and len(batch) < self._max_batch:
-            item, future = self._waiting.popleft()
-            if not future.done():
-                batch.append((item, future))
+            waiting = self._waiting.popleft()
+            if not waiting.future.done():
+                batch.append(waiting)
         return batch
 
-    async def _deliver(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
-        for (_, future), result in zip(batch, await self._results(batch), strict=True):
+    async def _deliver(self, batch: list[_Waiting[Item, Result]]) -> None:
+        for waiting, result in zip(batch, await self._results(batch), strict=True):
+            future = waiting.future
             if future.done():
                 continue
             if isinstance(result, BaseException):
@@ -79,11 +92,12 @@ class MicroBatcher(Generic[Item, Result]):
             else:
                 future.set_result(result)
 
-    async def _results(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> Sequence[Result | BaseException]:
-        sending = asyncio.ensure_future(self._send([item for item, _ in batch]))  # noqa: RUF006 - awaited below
-        give_up = partial(_give_up, sending, [future for _, future in batch])
-        for _, future in batch:
-            future.add_done_callback(give_up)
+    async def _results(self, batch: list[_Waiting[Item, Result]]) -> Sequence[Result | BaseException]:
+        with shared([waiting.span for waiting in batch]):
+            sending = asyncio.ensure_future(self._send([waiting.item for waiting in batch]))
+        give_up = partial(_give_up, sending, [waiting.future for waiting in batch])
+        for waiting in batch:
+            waiting.future.add_done_callback(give_up)
         # Whatever it raises, it belongs to those who wait for this batch.
         (results,) = await asyncio.gather(sending, return_exceptions=True)
         if isinstance(results, BaseException):

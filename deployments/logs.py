@@ -1,4 +1,4 @@
-"""Log lines: JSON in production, readable in development, each with the id of the request that caused it."""
+"""Log lines: JSON in production, readable in development, each with the request and the trace that caused it."""
 
 import logging
 import sys
@@ -10,10 +10,14 @@ import structlog
 from structlog.typing import ExcInfo
 
 from deployments.settings import Environment, RuntimeSettings
+from deployments.tracing.spans import trace_ids
 
 
 def configure_logging(settings: RuntimeSettings, deployment: str) -> None:
-    """Set structlog up for this process. Every line names the deployment; the request id comes from contextvars."""
+    """Set structlog up for this process. Every line names the deployment; the request id comes from contextvars.
+
+    Where tracing is on, the lines of a request name its trace too.
+    """
     production = settings.environment is Environment.PRODUCTION
     renderer: list[structlog.typing.Processor] = (
         [structlog.processors.ExceptionRenderer(_to_text), structlog.processors.JSONRenderer(serializer=_to_json)]
@@ -25,7 +29,7 @@ def configure_logging(settings: RuntimeSettings, deployment: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            lambda _, __, event: {"deployment": deployment, **event},
+            lambda _, __, event: {"deployment": deployment, **trace_ids(), **event},
             *renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level]),

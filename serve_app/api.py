@@ -4,9 +4,11 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from deployments.tracing.spans import is_tracing
 from serve_app.auth import Authentication
 from serve_app.client_address import PeerOfHAProxy
 from serve_app.documentation import add_documentation
@@ -15,6 +17,7 @@ from serve_app.middleware import BodyLimit, RequestContext
 from serve_app.rate_limits import AddressLimits, CallerLimits
 from serve_app.request_metrics import RequestMetrics
 from serve_app.request_timeout import RequestTimeout
+from serve_app.request_tracing import RequestTracing
 from serve_app.routes import admin, conversations, erasures, keys, memory, messages, metrics, retention
 from serve_app.security_headers import SecurityHeaders
 from serve_app.services import Services
@@ -31,6 +34,9 @@ and another's is refused.
 Where requests are limited, every answer says how the limit with the least left stands: `X-RateLimit-Limit`,
 `X-RateLimit-Remaining` and `X-RateLimit-Reset` (seconds since 1970). Beyond it: 429 with `Retry-After`.
 """
+
+# FastAPI's own puts the path and the query into its spans: who asks, and for what. `RequestTracing` leaves them out.
+NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, auto_configure=False)
 
 CROSS_ORIGIN_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 CROSS_ORIGIN_HEADERS = ("Authorization", "Idempotency-Key", "X-API-Key", "X-Request-ID")
@@ -50,6 +56,7 @@ def create_app(services: Services, *, answers_request_id: bool = True, behind_ha
         generate_unique_id_function=_operation_id,
         docs_url=None,
         redoc_url=None,
+        telemetry=NO_TELEMETRY,
     )
     app.state.services = services
     add_error_handlers(app)
@@ -71,6 +78,7 @@ def _add_middleware(app: FastAPI, services: Services, *, answers_request_id: boo
       a page of an allowed origin can read them, and a preflight, which has no key, is answered before one is asked for.
     - The request context knows all but preflights: it gives the id, logs, and answers what nobody expected.
     - Requests are measured next to it, with all that it and those inside of it answer.
+    - A request's span is around both, so that its lines name its trace.
     - The timeout spans all that may wait: the key's check in the database and the reading of the body too.
     - An address is counted before its key is checked, so that those who guess are limited too; a key and its tenant are
       as soon as they are known, and all of that before the body is read.
@@ -85,6 +93,8 @@ def _add_middleware(app: FastAPI, services: Services, *, answers_request_id: boo
     app.add_middleware(RequestContext, answers_id=answers_request_id)
     if services.metrics is not None:
         app.add_middleware(RequestMetrics, measures=services.metrics.measures)
+    if is_tracing():
+        app.add_middleware(RequestTracing)
     if http.allowed_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -30,6 +30,7 @@ from deployments.errors import (
     UnauthorizedError,
     UnavailableError,
 )
+from deployments.tracing.spans import note
 from serve_app.route_search import matching_routes
 
 logger = structlog.get_logger(__name__)
@@ -122,6 +123,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
 def error_answer(status: int, code: str, message: str, request_id: str | None, details: Any = None) -> JSONResponse:
     """An error as it goes out."""
+    note("memory_layer.error_code", code)
     error = {"code": code, "message": message, "request_id": request_id}
     if details is not None:
         error["details"] = details

@@ -22,6 +22,7 @@ from deployments.settings import Settings
 from deployments.storage.database import Database
 from deployments.storage.opening import open_database
 from deployments.storage.schema import connection_limit
+from deployments.tracing.exporting import start_tracing
 from serve_app.api import create_app
 from serve_app.cluster_environment import is_behind_wrapper
 from serve_app.connections import check_demands, demands, most_replicas
@@ -49,6 +50,7 @@ class IngressServer:
     ) -> None:
         settings = Settings.load().for_requests()
         configure_logging(settings.runtime, "Ingress")
+        self._tracing = start_tracing("Ingress")
         self._database = await open_database(settings, capacity.ingress.pool.size)
         await _check_connections(self._database, capacity, settings)
         self._metrics = ReplicaMetrics("Ingress", enabled=settings.runtime.metrics_enabled)
@@ -93,6 +95,7 @@ class IngressServer:
         if self._redis is not None:
             await self._redis.close()
         await self._database.close()
+        await self._tracing.stop()
 
 
 def _redis(settings: Settings, capacity: Capacity) -> RedisCounter | None:

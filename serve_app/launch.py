@@ -21,6 +21,7 @@ from deployments.capacity import Capacity
 from deployments.errors import ConfigurationError, MemoryLayerError
 from deployments.settings import Environment, Settings, known_names
 from deployments.storage import embedded
+from deployments.tracing.exporting import wants_tracing
 from serve_app import cluster_environment, run_processes
 from serve_app.connections import check_demands, configured_replicas, demands
 from serve_app.keyring import NO_KEYS
@@ -106,6 +107,8 @@ def _read_plan(options: argparse.Namespace) -> _Plan:
         os.environ.setdefault("MEMORY_DATA_DIR", str(options.data_dir))
     _warn_of_unknown_settings()
     settings = Settings.load()
+    # Said here in one line; the replicas, which get the same environment, turn it on.
+    wants_tracing(os.environ)
     data_dir = settings.runtime.data_dir.expanduser().resolve()
     # Replicas run in other directories than this process: a relative path would mean another place there.
     os.environ["MEMORY_DATA_DIR"] = str(data_dir)

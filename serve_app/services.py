@@ -24,6 +24,7 @@ from deployments.storage.retention_policies import RetentionPolicyRepository, de
 from deployments.storage.retention_runs import RetentionRunRepository
 from deployments.storage.schema import check
 from deployments.storage.usage import QuotaGate, UsageRepository
+from deployments.tracing.spans import crossing, traced
 from serve_app.health import HealthReporter
 from serve_app.keyring import Keyring
 from serve_app.measures import IngressMetrics
@@ -98,10 +99,10 @@ def create_services(
         health=HealthReporter(
             EmbeddingJobRepository(database), check_schema, probe_embedding, settings.runtime.environment
         ),
-        store=together("store", messages.store, capacity.store),
-        search=together("search", search_many, capacity.search),
+        store=traced("store", together("store", messages.store, capacity.store)),
+        search=crossing("search", together("search", search_many, capacity.search)),
         # Apart from the searches: a context takes longer, and is not to hold up those that would wait with it.
-        assemble=together("assemble", assemble_many, capacity.search),
+        assemble=crossing("assemble", together("assemble", assemble_many, capacity.search)),
         usage=UsageRepository(database, settings.quotas),
         limiter=limiter,
         retention=RetentionDesk(runs, submit_retention, settings.http.longest_wait_seconds),

@@ -1,12 +1,13 @@
 """What is measured of embeddings."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from deployments.embedding.providers.protocol import EmbeddingProvider, Vectors
+from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, Vectors
 from deployments.errors import EmbeddingError
+from deployments.tracing.spans import BATCH_SIZE, Attributes, span
 
 DURATION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 CLAIM_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -47,28 +48,36 @@ class EmbeddingMeasures:
 
 
 class MeasuredProvider:
-    """A provider whose calls are measured."""
+    """A provider whose calls are measured, and traced."""
 
-    def __init__(self, provider: EmbeddingProvider, measures: EmbeddingMeasures) -> None:
+    def __init__(self, provider: EmbeddingProvider, measures: EmbeddingMeasures, space: EmbeddingSpace) -> None:
         self._provider = provider
         self._measures = measures
+        self._attributes: Attributes = {
+            "gen_ai.operation.name": "embeddings",
+            "gen_ai.request.model": space.model,
+            "gen_ai.embeddings.dimension.count": space.dimensions,
+        }
 
     async def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """Embed texts to be stored: shape (len(texts), dimensions), float32, rows of length 1."""
-        return await self._measured("documents", self._provider.embed_documents(texts))
+        return await self._measured("documents", self._provider.embed_documents, texts)
 
     async def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """Embed search queries: shape (len(texts), dimensions), float32, rows of length 1."""
-        return await self._measured("queries", self._provider.embed_queries(texts))
+        return await self._measured("queries", self._provider.embed_queries, texts)
 
     async def close(self) -> None:
         """Give back connections and threads."""
         await self._provider.close()
 
-    async def _measured(self, purpose: str, call: Awaitable[Vectors]) -> Vectors:
+    async def _measured(
+        self, purpose: str, embed: Callable[[Sequence[str]], Awaitable[Vectors]], texts: Sequence[str]
+    ) -> Vectors:
         started = perf_counter()
         try:
-            vectors = await call
+            with span("embeddings", attributes={**self._attributes, BATCH_SIZE: len(texts)}):
+                vectors = await embed(texts)
         except EmbeddingError as error:
             self._measures.errors.labels(purpose, error.code).inc()
             raise

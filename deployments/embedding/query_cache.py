@@ -6,10 +6,15 @@ from collections.abc import Awaitable, Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 from cachetools import LRUCache
+from opentelemetry.trace import Span
 
 from deployments.embedding.measures import EmbeddingMeasures
 from deployments.embedding.providers.protocol import Vector
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
+from deployments.tracing.spans import shared
+
+OUTCOME = "memory_layer.cache"
+HIT, MISS, JOINED = "hit", "miss", "joined"
 
 
 class QueryCache:
@@ -23,19 +28,23 @@ class QueryCache:
     ) -> None:
         """`size`: how many texts are remembered; 0 remembers none."""
         queries = (measures or EmbeddingMeasures()).queries
-        self._hits, self._misses, self._joined = (queries.labels(each) for each in ("hit", "miss", "joined"))
+        self._hits, self._misses, self._joined = (queries.labels(each) for each in (HIT, MISS, JOINED))
         self._embed = embed
         self._known: LRUCache[str, Vector] = LRUCache(max(size, 1))
         self._remembers = size > 0
         self._in_flight: dict[str, asyncio.Future[Vector | EmbeddingError]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def embed(self, texts: Sequence[str]) -> list[Vector | EmbeddingError]:
-        """A unit vector of shape (dimensions,) or an error for each text, in order."""
+    async def embed(self, texts: Sequence[str], spans: Sequence[Span] = ()) -> list[Vector | EmbeddingError]:
+        """A unit vector of shape (dimensions,) or an error for each text, in order. `spans`: of each text, or none."""
         missing = [t for t in dict.fromkeys(texts) if t not in self._known and t not in self._in_flight]
         known = {text: self._known[text] for text in texts if text in self._known}
+        missed = [span for text, span in zip(texts, spans, strict=False) if text in missing]
+        for text, span in zip(texts, spans, strict=False):
+            span.set_attribute(OUTCOME, HIT if text in known else MISS if text in missing else JOINED)
         if missing:
-            self._start(missing)
+            with shared(missed):
+                self._start(missing)
         waiting = {text: self._in_flight[text] for text in texts if text not in known}
         self._misses.inc(len(missing))
         self._joined.inc(len(waiting) - len(missing))

@@ -6,29 +6,33 @@ from time import monotonic
 from typing import Any
 
 import structlog
+from opentelemetry.trace import SpanContext, SpanKind
 from ray.serve.handle import DeploymentHandle
 
 from deployments.capacity import EmbeddingCapacity
 from deployments.embedding.measures import EmbeddingMeasures
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.embedding.spaces import SpaceProviders
-from deployments.embedding.worker import EmbeddingWorker
+from deployments.embedding.worker import EmbeddingWorker, Score
 from deployments.errors import EmbeddingError, UnavailableError
 from deployments.handles import RemoteMethod
 from deployments.logs import configure_logging
 from deployments.metrics.replica import ReplicaMetrics
 from deployments.metrics.reporter import PUSH_TIMEOUT_SECONDS
+from deployments.scoring.scorable import Scorable
 from deployments.settings import Settings
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
 from deployments.storage.opening import open_database
+from deployments.tracing.exporting import start_tracing
+from deployments.tracing.spans import current_trace, each_served, note_error, span
 
 logger = structlog.get_logger(__name__)
 
 PROBE_SECONDS = 10.0
 PROBE_PATIENCE_SECONDS = 2.0
 
-Query = tuple[str, str | None, EmbeddingSpace | None]
+Query = tuple[str, str | None, EmbeddingSpace | None, SpanContext | None]
 
 
 class EmbeddingServer:
@@ -39,6 +43,7 @@ class EmbeddingServer:
     ) -> None:
         settings = Settings.load()
         configure_logging(settings.runtime, "Embedding")
+        self._tracing = start_tracing("Embedding")
         self._database = await open_database(settings, capacity.pool.size)
         self._metrics = ReplicaMetrics("Embedding", enabled=settings.runtime.metrics_enabled)
         self._metrics.watch_pool(self._database)
@@ -50,7 +55,7 @@ class EmbeddingServer:
         worker = EmbeddingWorker(
             EmbeddingJobRepository(self._database),
             self._spaces,
-            RemoteMethod(scoring, "score", UnavailableError, capacity.scoring_timeout_seconds),
+            _traced(RemoteMethod(scoring, "score", UnavailableError, capacity.scoring_timeout_seconds)),
             settings.embedding,
             batch_size=capacity.batch,
             concurrency=capacity.concurrent_batches,
@@ -63,9 +68,13 @@ class EmbeddingServer:
         self._trouble: str | None = None
 
     async def embed_queries(self, queries: Sequence[Query]) -> list[QueryVector | EmbeddingError]:
-        """A vector or an error for each (text, request id, space or None for the active one), in order."""
-        results = await self._spaces.embed_queries([(text, space) for text, _, space in queries])
-        request_ids = sorted({request_id for _, request_id, _ in queries if request_id})
+        """A vector or an error for each (text, request id, space or None for the active one, trace), in order."""
+        with each_served("Embedding.embed_query", [trace for _, _, _, trace in queries]) as spans:
+            results = await self._spaces.embed_queries([(text, space) for text, _, space, _ in queries], spans)
+            for each, result in zip(spans, results, strict=True):
+                if isinstance(result, EmbeddingError):
+                    note_error(result, each)
+        request_ids = sorted({request_id for _, request_id, _, _ in queries if request_id})
         failed = sum(isinstance(result, EmbeddingError) for result in results)
         logger.info("queries_embedded", count=len(results) - failed, failed=failed, request_ids=request_ids)
         return results
@@ -98,3 +107,13 @@ class EmbeddingServer:
         await asyncio.wait([self._working])
         await self._spaces.close()
         await self._database.close()
+        await self._tracing.stop()
+
+
+def _traced(remote: RemoteMethod) -> Score:
+    async def score(messages: Sequence[Scorable], request_ids: Sequence[str]) -> Sequence[float]:
+        with span("score", SpanKind.CLIENT):
+            scores: Sequence[float] = await remote(messages, request_ids, current_trace())
+        return scores
+
+    return score

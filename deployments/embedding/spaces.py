@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Protocol
 
 import structlog
+from opentelemetry.trace import Span
 
 from deployments.embedding.measures import EmbeddingMeasures, MeasuredProvider
 from deployments.embedding.providers.protocol import (
@@ -141,16 +142,20 @@ class SpaceProviders:
         return DocumentVectors(active.space, values, other.space, others)
 
     async def embed_queries(
-        self, queries: Sequence[tuple[str, EmbeddingSpace | None]]
+        self, queries: Sequence[tuple[str, EmbeddingSpace | None]], spans: Sequence[Span] = ()
     ) -> list[QueryVector | EmbeddingError]:
-        """A vector or an error for each text, in the space that is wanted if there is such a one, else the active."""
+        """A vector or an error for each text, in the space that is wanted if there is such a one, else the active.
+
+        `spans`: of each query, or none.
+        """
         if any(space is not None and space not in self._open for _, space in queries):
             await self._refresh_or_go_on()
         wanted = [space if space in self._open else self._spaces.active.space for _, space in queries]
         results: dict[int, QueryVector | EmbeddingError] = {}
         for space in dict.fromkeys(wanted):
             places = [place for place, each in enumerate(wanted) if each == space]
-            answers = await self._queries(space, [queries[place][0] for place in places])
+            texts = [queries[place][0] for place in places]
+            answers = await self._queries(space, texts, [spans[place] for place in places] if spans else ())
             results.update(zip(places, answers, strict=True))
         return [results[place] for place in range(len(queries))]
 
@@ -169,13 +174,15 @@ class SpaceProviders:
         except MemoryLayerError as error:
             logger.warning("trouble_not_noted", trouble=trouble, reason=error.message)
 
-    async def _queries(self, space: EmbeddingSpace, texts: list[str]) -> list[QueryVector | EmbeddingError]:
+    async def _queries(
+        self, space: EmbeddingSpace, texts: list[str], spans: Sequence[Span]
+    ) -> list[QueryVector | EmbeddingError]:
         opened = self._open.get(space)
         if opened is None:
             return [self._not_here(self._spaces.active)] * len(texts)
         return [
             vector if isinstance(vector, EmbeddingError) else QueryVector(space, vector)
-            for vector in await opened.cache.embed(texts)
+            for vector in await opened.cache.embed(texts, spans)
         ]
 
     async def _other(self, other: _Open, texts: Sequence[str]) -> Vectors | None:
@@ -203,7 +210,7 @@ class SpaceProviders:
             self._unusable[source] = error.message
             logger.exception("space_cannot_be_used", model=source.space.model)
             return
-        provider = MeasuredProvider(made, self._measures)
+        provider = MeasuredProvider(made, self._measures, source.space)
         cache = QueryCache(provider.embed_queries, self._settings.embedding.cache_size, self._measures)
         self._open[source.space] = _Open(source.space, settings, provider, cache)
         if opened is not None:

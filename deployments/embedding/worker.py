@@ -2,11 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from time import time_ns
 from uuid import UUID, uuid4
 
 import structlog
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind
 
 from deployments.embedding.document import document_text
 from deployments.embedding.measures import EmbeddingMeasures
@@ -24,6 +27,7 @@ from deployments.errors import (
 from deployments.scoring.scorable import Scorable
 from deployments.settings import EmbeddingSettings
 from deployments.storage.embedding_jobs import CHANNEL, EmbeddingJobRepository, Job, Result
+from deployments.tracing.spans import BATCH_SIZE, note_error, record, root
 
 logger = structlog.get_logger(__name__)
 
@@ -68,13 +72,22 @@ class EmbeddingWorker:
 
     async def work_once(self) -> int:
         """Claim and finish one batch. Returns how many messages it held."""
-        claim_id = uuid4()
+        claim_id, began = uuid4(), time_ns()
         jobs = await self._jobs.claim(claim_id, self._batch_size, self._settings.lease_seconds)
         if jobs:
             self._measures.claims.observe(len(jobs))
-            async with self._held(claim_id, jobs):
-                await self._work(claim_id, jobs)
+            with self._in_a_trace(len(jobs), began):
+                async with self._held(claim_id, jobs):
+                    await self._work(claim_id, jobs)
         return len(jobs)
+
+    @contextmanager
+    def _in_a_trace(self, count: int, began: int) -> Iterator[None]:
+        """A trace for each claim that found something: those that look and find nothing come with each second."""
+        claimed = time_ns()
+        with root("embed_messages", Context(), SpanKind.CONSUMER, {BATCH_SIZE: count}, began):
+            record("claim", began, claimed, {BATCH_SIZE: count})
+            yield
 
     async def _work(self, claim_id: UUID, jobs: Sequence[Job]) -> None:
         """What was claimed too often took its worker with it every time: it is not tried once more."""
@@ -196,6 +209,7 @@ class EmbeddingWorker:
                 for job, importance in zip(rest, importances, strict=True)
             ]
             await self._jobs.postpone(claim_id, delays, error.message)
+            note_error(error)
             self._measures.messages.labels("postponed").inc(len(delays))
             logger.warning("messages_postponed", count=len(delays), reason=error.message, request_ids=_requests(jobs))
 
@@ -212,6 +226,7 @@ class EmbeddingWorker:
         importances = await self._importances_or_none(jobs)
         ids = [job.message_id for job in jobs]
         failed = await self._jobs.fail(claim_id, list(zip(ids, importances, strict=True)), error.message)
+        note_error(error)
         self._measures.messages.labels("failed").inc(failed)
         logger.error("messages_failed", count=failed, reason=error.message, request_ids=_requests(jobs))
 

@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 from cachetools import TLRUCache
 from limits import RateLimitItem
+from opentelemetry.trace import SpanKind
 
 from deployments.rate_limits.counter import Grant, Take
+from deployments.tracing.spans import span
 
 # Of what a window has left, a replica takes this part at once: the less is left, the less lies idle in a replica.
 SHARE = 16
@@ -108,7 +110,8 @@ class Leases:
             flight = _Flight(asyncio.create_task(self._fly(limit), context=Context()))
             self._flights[limit.key] = flight
         flight.waiting += 1
-        await asyncio.shield(flight.task)
+        with span("take_rate_limit", SpanKind.CLIENT):
+            await asyncio.shield(flight.task)
 
     async def _fly(self, limit: Counted) -> None:
         try:

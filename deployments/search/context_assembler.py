@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import structlog
+from opentelemetry.trace import SpanContext
 
 from deployments.context_schemas import ContextAnswer, ContextRequest, Scope
 from deployments.errors import MemoryLayerError
@@ -30,10 +31,11 @@ _AS_IN_A_SEARCH = {"tenant_id", "metadata", "weights", "neighbors", *Filters.mod
 
 @dataclass(frozen=True)
 class Context:
-    """A context that is asked for, and the HTTP request that it belongs to."""
+    """A context that is asked for, and the HTTP request and the span that wait for it."""
 
     request: ContextRequest
     request_id: str | None
+    trace: SpanContext | None = None
 
 
 class ContextAssembler:

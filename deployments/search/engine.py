@@ -9,6 +9,7 @@ from time import monotonic, perf_counter
 import orjson
 import structlog
 from cachetools import LRUCache
+from opentelemetry.trace import SpanContext
 
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.errors import EmbeddingError, MemoryLayerError, UnavailableError
@@ -22,6 +23,7 @@ from deployments.search_schemas import SearchAnswer, SearchHit, SearchRequest
 from deployments.settings import SearchSettings
 from deployments.storage.candidates import CandidateRepository, Candidates
 from deployments.storage.finding import find
+from deployments.tracing.spans import span
 
 logger = structlog.get_logger(__name__)
 
@@ -38,10 +40,11 @@ EMBEDDED_CHARACTERS = 8_192
 
 @dataclass(frozen=True)
 class Search:
-    """A search, and the HTTP request that it belongs to."""
+    """A search, and the HTTP request and the span that wait for it."""
 
     request: SearchRequest
     request_id: str | None
+    trace: SpanContext | None = None
 
 
 class SearchEngine:
@@ -85,7 +88,7 @@ class SearchEngine:
         request = search.request
         candidates, degraded = await self._find_in_the_active_space(search)
         question = Question(request.query, request.asked_at or datetime.now(UTC))
-        with self._measures.rank.time():
+        with self._measures.rank.time(), span("rank"):
             ranked = rank(candidates, question, request.weights, self._bm25, request.top_k)
         hits = [to_hit(each, explain=request.explain) for each in ranked]
         if request.neighbors:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from opentelemetry.trace import SpanContext, SpanKind
 from ray.serve.handle import DeploymentHandle
 
 from deployments.batching import MicroBatcher
@@ -24,6 +25,10 @@ from deployments.settings import Settings
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.opening import open_database
 from deployments.storage.recent_turns import RecentTurnRepository
+from deployments.tracing.exporting import start_tracing
+from deployments.tracing.spans import current_trace, span
+
+Query = tuple[str, str | None, EmbeddingSpace | None, SpanContext | None]
 
 
 class SearchServer:
@@ -34,8 +39,9 @@ class SearchServer:
     ) -> None:
         settings = Settings.load().for_requests()
         configure_logging(settings.runtime, "Search")
+        self._tracing = start_tracing("Search")
         self._database = await open_database(settings, capacity.pool.size, reads_only=True)
-        self._queries: MicroBatcher[tuple[str, str | None, EmbeddingSpace | None], QueryVector] = MicroBatcher(
+        self._queries: MicroBatcher[Query, QueryVector] = MicroBatcher(
             RemoteMethod(
                 embedding,
                 "embed_queries",
@@ -67,9 +73,11 @@ class SearchServer:
         return await self._contexts.assemble_many(contexts)
 
     async def _embed(self, text: str, request_id: str | None, space: EmbeddingSpace | None) -> QueryVector:
-        return await self._queries.submit((text, request_id, space))
+        with span("embed", SpanKind.CLIENT):
+            return await self._queries.submit((text, request_id, space, current_trace()))
 
     async def __del__(self) -> None:
         self._metrics.stop()
         self._audit.stop()
         await self._database.close()
+        await self._tracing.stop()

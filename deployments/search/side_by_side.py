@@ -1,25 +1,31 @@
-"""What crossed to this replica as one call, answered one by one."""
+"""What crossed to this replica as one call, answered one by one, each in the trace of its own request."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 import structlog
+from opentelemetry.trace import SpanContext
 
 from deployments.errors import MemoryLayerError
+from deployments.tracing.spans import BATCH_SIZE, note_error, served
 
 logger = structlog.get_logger(__name__)
 
 
-class Traced(Protocol):
+class Asked(Protocol):
     """A piece of work that knows the HTTP request it belongs to."""
 
     @property
     def request_id(self) -> str | None:
         """The request's id, for the logs."""
 
+    @property
+    def trace(self) -> SpanContext | None:
+        """The span that waits for the answer."""
 
-Work = TypeVar("Work", bound=Traced)
+
+Work = TypeVar("Work", bound=Asked)
 Answer = TypeVar("Answer")
 
 
@@ -30,19 +36,24 @@ async def side_by_side(
 
     `name`: what is done, as the log lines and the message of an unforeseen error say it.
     """
-    return list(await asyncio.gather(*(_answer_or_error(work, answer, name) for work in works)))
+    return list(await asyncio.gather(*(_answer_or_error(work, answer, name, len(works)) for work in works)))
 
 
 async def _answer_or_error(
-    work: Work, answer: Callable[[Work], Awaitable[Answer]], name: str
+    work: Work, answer: Callable[[Work], Awaitable[Answer]], name: str, together: int
 ) -> Answer | MemoryLayerError:
-    with structlog.contextvars.bound_contextvars(request_id=work.request_id):
+    with (
+        structlog.contextvars.bound_contextvars(request_id=work.request_id),
+        served(f"Search.{name}", work.trace, {BATCH_SIZE: together}),
+    ):
         try:
             return await answer(work)
         except MemoryLayerError as error:
+            note_error(error)
             logger.warning("not_answered", asked=name, code=error.code, reason=error.message)
             return error
-        except Exception:
+        except Exception as error:
             # A fault of ours in one is not to fail those that crossed with it.
+            note_error(error)
             logger.exception("answer_broke", asked=name)
             return MemoryLayerError(f"The {name} failed.")

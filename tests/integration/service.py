@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import httpx
 import yaml
 from fastapi import FastAPI
+from opentelemetry.trace import Span
 
 from deployments.capacity import Capacity
 from deployments.embedding.measures import EmbeddingMeasures, MeasuredProvider
@@ -151,15 +152,15 @@ class _Alone(OneSpace):
     """A provider that a test has made, as if it were all that there is."""
 
     def __init__(self, provider: EmbeddingProvider, settings: Settings, measures: EmbeddingMeasures) -> None:
-        measured = MeasuredProvider(provider, measures)
+        measured = MeasuredProvider(provider, measures, SPACE)
         super().__init__(SPACE, measured)
         self._cache = QueryCache(measured.embed_queries, settings.embedding.cache_size, measures)
 
     async def embed_queries(
-        self, queries: Sequence[tuple[str, EmbeddingSpace | None]]
+        self, queries: Sequence[tuple[str, EmbeddingSpace | None]], spans: Sequence[Span] = ()
     ) -> list[QueryVector | EmbeddingError]:
         """Vectors of the one space."""
-        results = await self._cache.embed([text for text, _ in queries])
+        results = await self._cache.embed([text for text, _ in queries], spans)
         return [each if isinstance(each, EmbeddingError) else QueryVector(SPACE, each) for each in results]
 
     async def ask(self) -> None:

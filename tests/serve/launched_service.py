@@ -58,7 +58,7 @@ class LaunchedService:
         self._log = home / "console.log"
         first = random.randrange(20000, 31000, 100)
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MEMORY_"))},
+            **{name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "MEMORY_", "OTEL_"))},
             # Ray keeps its token there.
             "HOME": str(home),
             "MEMORY_DATA_DIR": str(self.data_dir),

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from tenacity import (
@@ -34,6 +35,7 @@ from deployments.errors import (
     EmbeddingUnavailableError,
 )
 from deployments.settings import GeminiSettings
+from deployments.tracing.spans import http_request
 
 with warnings.catch_warnings():
     # Both are known: the package's support has ended, and its base will drop this Python one day.
@@ -111,6 +113,8 @@ class GoogleGeminiProvider:
             transport="rest",
             client_options={"api_endpoint": settings.api_endpoint} if settings.api_endpoint else None,
         )
+        endpoint = str(self._client.api_endpoint)
+        self._host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname or endpoint
         self._sender = BoundedSender(_LIMITS, space.dimensions, requests_in_flight)
         self._executor = ThreadPoolExecutor(requests_in_flight, thread_name_prefix="gemini")
 
@@ -141,7 +145,8 @@ class GoogleGeminiProvider:
 
         async def attempt() -> Vectors:
             patience = max(0.001, min(self._timeout, deadline - loop.time()))
-            return await loop.run_in_executor(self._executor, self._request_once, request, patience)
+            with http_request("POST", self._host):
+                return await loop.run_in_executor(self._executor, self._request_once, request, patience)
 
         try:
             return await retrying(attempt)

@@ -11,7 +11,6 @@ from openai import (
     APIStatusError,
     APITimeoutError,
     AsyncOpenAI,
-    DefaultAsyncHttpxClient,
     OpenAIError,
     omit,
 )
@@ -19,6 +18,7 @@ from openai import (
 from deployments.embedding.providers.batches import BatchLimits, BoundedSender
 from deployments.embedding.providers.patience import ATTEMPTS, OnRetry, budget_seconds, retry_after_seconds, unheard
 from deployments.embedding.providers.protocol import EmbeddingSpace, Vectors
+from deployments.embedding.providers.traced_http import TracedHttpClient
 from deployments.embedding.providers.unit_vectors import answered_vectors
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
 from deployments.settings import OpenAISettings
@@ -71,7 +71,7 @@ class OpenAICompatibleProvider:
             base_url=settings.base_url,
             timeout=timeout_seconds,
             max_retries=attempts - 1,
-            http_client=DefaultAsyncHttpxClient(
+            http_client=TracedHttpClient(
                 event_hooks={"request": [self._note_retry], "response": [self._refuse_long_waits]}
             ),
         )

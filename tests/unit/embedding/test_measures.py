@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from deployments.embedding.measures import EmbeddingMeasures, MeasuredProvider
-from deployments.embedding.providers.protocol import Vectors
+from deployments.embedding.providers.protocol import EmbeddingSpace, Vectors
 from deployments.errors import EmbeddingRejectedError, EmbeddingUnavailableError
 from deployments.metrics.snapshot import take
 
@@ -33,7 +33,7 @@ class Moody:
 
 async def test_calls_that_work_are_timed_and_those_that_fail_are_counted_by_their_code() -> None:
     registry, moody = CollectorRegistry(), Moody()
-    provider = MeasuredProvider(moody, EmbeddingMeasures(registry))
+    provider = MeasuredProvider(moody, EmbeddingMeasures(registry), EmbeddingSpace("moody", 2))
     assert len(await provider.embed_documents(["a", "b"])) == 2
     await provider.embed_queries(["a"])
     for moody.error in (

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 import structlog
+from opentelemetry.trace import SpanContext
 
 from deployments.errors import DatabaseUnavailableError, MemoryLayerError
 from deployments.search.side_by_side import side_by_side
@@ -15,6 +16,7 @@ class Work:
 
     seconds: float
     request_id: str | None
+    trace: SpanContext | None = None
 
 
 async def slept(work: Work) -> str:

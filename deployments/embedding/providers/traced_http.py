@@ -1,0 +1,26 @@
+"""The requests of OpenAI's client library, each in a span that goes on at the server."""
+
+from http import HTTPStatus
+from typing import Any
+
+from openai import DefaultAsyncHttpxClient
+from opentelemetry.propagate import inject
+from opentelemetry.trace import StatusCode
+
+from deployments.tracing.spans import ERROR_TYPE, http_request
+
+
+class TracedHttpClient(DefaultAsyncHttpxClient):
+    """Sends each attempt of a request with its own `traceparent`, where tracing is on."""
+
+    async def send(self, request: Any, **options: Any) -> Any:
+        """Send a request as the library does."""
+        with http_request(request.method, request.url.host, request.url.port) as span:
+            if span.is_recording():
+                inject(request.headers)
+            response = await super().send(request, **options)
+            span.set_attribute("http.response.status_code", response.status_code)
+            if response.status_code >= HTTPStatus.BAD_REQUEST:
+                span.set_attribute(ERROR_TYPE, str(response.status_code))
+                span.set_status(StatusCode.ERROR)
+        return response

@@ -1,0 +1,1 @@
+"""Traces by OpenTelemetry: the spans of this process, and how they leave it. Off unless `OTEL_*` turns it on."""
