@@ -18,11 +18,11 @@ import yaml
 from dotenv import load_dotenv
 
 from deployments.capacity import Capacity
+from deployments.connections import check_demands, configured_replicas, demands
 from deployments.errors import ConfigurationError, MemoryLayerError
 from deployments.settings import Environment, Settings, known_names
 from deployments.storage import embedded
 from serve_app import cluster_environment, run_processes
-from serve_app.connections import check_demands, configured_replicas, demands
 from serve_app.keyring import NO_KEYS
 
 _ROOT = Path(__file__).resolve().parents[1]

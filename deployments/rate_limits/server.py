@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from deployments.logs import configure_logging
 from deployments.rate_limits.counter import Grant, Take, WindowCounter
 from deployments.rate_limits.memory_storage import BoundedMemoryStorage
+from deployments.replica import Replica
 from deployments.settings import Settings
 
 
-class RateLimitServer:
+class RateLimitServer(Replica):
     """Counts for all ingress replicas. One replica: two would be two counts. Where it dies, its windows begin anew."""
 
     def __init__(self) -> None:
+        super().__init__()
         configure_logging(Settings.load().runtime, "RateLimits")
         self._counter = WindowCounter(BoundedMemoryStorage())
 

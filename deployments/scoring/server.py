@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import structlog
 
 from deployments.logs import configure_logging
+from deployments.replica import Replica
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
 from deployments.settings import Settings
@@ -12,10 +13,11 @@ from deployments.settings import Settings
 logger = structlog.get_logger(__name__)
 
 
-class ScoringServer:
+class ScoringServer(Replica):
     """Says how much messages are worth keeping."""
 
     def __init__(self) -> None:
+        super().__init__()
         configure_logging(Settings.load().runtime, "Scoring")
 
     async def score(self, messages: Sequence[Scorable], request_ids: Sequence[str]) -> list[float]:

@@ -14,22 +14,25 @@ from deployments.handles import RemoteMethod
 from deployments.logs import configure_logging
 from deployments.metrics.replica import ReplicaMetrics
 from deployments.metrics.reporter import PUSH_TIMEOUT_SECONDS
+from deployments.replica import Replica
 from deployments.search.context_assembler import Context, ContextAssembler
 from deployments.search.engine import Search, SearchEngine
 from deployments.search.measures import SearchMeasures
 from deployments.search_schemas import SearchAnswer
 from deployments.settings import Settings
 from deployments.storage.candidates import CandidateRepository
+from deployments.storage.health import pool_problem
 from deployments.storage.opening import open_database
 from deployments.storage.recent_turns import RecentTurnRepository
 
 
-class SearchServer:
+class SearchServer(Replica):
     """One replica: a pool for reading, and the way to the embedding deployment."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, capacity: SearchCapacity, embedding: DeploymentHandle[Any], metrics: DeploymentHandle[Any]
     ) -> None:
+        super().__init__()
         settings = Settings.load().for_requests()
         configure_logging(settings.runtime, "Search")
         self._database = await open_database(settings, capacity.pool.size, reads_only=True)
@@ -52,6 +55,7 @@ class SearchServer:
         self._engine = SearchEngine(candidates, self._embed, settings.search, measures)
         self._contexts = ContextAssembler(RecentTurnRepository(self._database), self._engine.search)
         self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
+        self.vitals.watch("reporting its metrics", self._metrics.reporting)
 
     async def search_many(self, searches: Sequence[Search]) -> list[SearchAnswer | MemoryLayerError]:
         """An answer or an error for each search, in order."""
@@ -60,6 +64,10 @@ class SearchServer:
     async def assemble_many(self, contexts: Sequence[Context]) -> list[ContextAnswer | MemoryLayerError]:
         """A context or an error for each that is asked for, in order."""
         return await self._contexts.assemble_many(contexts)
+
+    async def probe(self) -> str | None:
+        """Why searches fail here, or None: asks the database that they read, over the pool that they use."""
+        return self.vitals.problem() or await pool_problem(self._database)
 
     async def _embed(self, text: str, request_id: str | None, space: EmbeddingSpace | None) -> QueryVector:
         return await self._queries.submit((text, request_id, space))
