@@ -311,9 +311,32 @@ def _read(group: Any) -> Any:
     try:
         return group()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = f"{group.model_config['env_prefix']}{'_'.join(map(str, first['loc']))}".upper()
-        raise ConfigurationError(f"{name}: {first['msg']}") from None
+        raise ConfigurationError(_lines(group, error)[0]) from None
+
+
+def _lines(group: Any, error: ValidationError) -> list[str]:
+    prefix = group.model_config["env_prefix"]
+    return [f"{prefix}{'_'.join(map(str, each['loc']))}".upper() + f": {each['msg']}" for each in error.errors()]
+
+
+def all_problems() -> list[str]:
+    """Everything in the environment that makes no sense, a line each, and not only what `load` raises first."""
+    problems: list[str] = []
+    for group in get_type_hints(Settings).values():
+        try:
+            group()
+        except ValidationError as error:
+            problems += _lines(group, error)
+    if not problems:
+        try:
+            Settings.load()
+        except ConfigurationError as error:
+            problems.append(error.message)
+    return problems
+
+
+# Set by the launcher for the processes that it starts.
+INTERNAL_NAMES = frozenset({"MEMORY_RUN_DIRECTORY", "MEMORY_HAPROXY_BINARY"})
 
 
 def known_names() -> frozenset[str]:

@@ -20,7 +20,7 @@ from dotenv import load_dotenv
 from deployments.capacity import Capacity
 from deployments.connections import check_demands, configured_replicas, demands
 from deployments.errors import ConfigurationError, MemoryLayerError
-from deployments.settings import Environment, Settings, known_names
+from deployments.settings import INTERNAL_NAMES, Environment, Settings, known_names
 from deployments.storage import embedded
 from serve_app import cluster_environment, run_processes
 from serve_app.keyring import NO_KEYS
@@ -214,8 +214,7 @@ def _check_connections(plan: _Plan, allowed: int) -> None:
 
 
 def _warn_of_unknown_settings() -> None:
-    own = {cluster_environment.RUN_DIRECTORY_VARIABLE, "MEMORY_HAPROXY_BINARY"}
-    for name in sorted(set(os.environ) - known_names() - own):
+    for name in sorted(set(os.environ) - known_names() - INTERNAL_NAMES):
         if name.startswith("MEMORY_"):
             _say(f"warning: {name} is no setting of this version: it has no effect")
 

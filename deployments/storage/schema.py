@@ -148,10 +148,11 @@ def allowed_connections(settings: Settings) -> int:
 
 def keys_were_made(settings: Settings) -> bool:
     """Whether the settings' database holds an API key, be it revoked. Raises `DatabaseUnavailableError`."""
-    return asyncio.run(_with_connection(database_url(settings), settings, _keys_exist))
+    return asyncio.run(_with_connection(database_url(settings), settings, keys_exist))
 
 
-async def _keys_exist(connection: OwnConnection) -> bool:
+async def keys_exist(connection: OwnConnection) -> bool:
+    """Whether there is an API key, be it revoked."""
     return bool(await load_queries("api_keys").keys_exist(connection))
 
 

@@ -21,4 +21,5 @@ SELECT EXISTS (SELECT FROM pg_ts_config WHERE cfgname = :language);
 SELECT current_setting('transaction_read_only')::boolean;
 
 -- name: connection_limit$
-SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int;
+SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+    - coalesce(current_setting('reserved_connections', true)::int, 0);

@@ -1,0 +1,31 @@
+"""How a check is made: within its time, and whatever it meets."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from deployments.errors import MemoryLayerError
+from jobs.doctor.findings import Finding, problem, warning
+
+logger = structlog.get_logger(__name__)
+
+CHECK_SECONDS = 10.0
+
+Look = Callable[[], Awaitable[list[Finding]]]
+
+
+async def made(check: str, look: Look, seconds: float = CHECK_SECONDS) -> list[Finding]:
+    """What a check finds. One that breaks is a finding too, and stops none of the others."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await look()
+    except TimeoutError:
+        return [problem(check, f"It did not answer within {seconds:.0f} s.", "See whether it hangs, or is overloaded.")]
+    except MemoryLayerError as error:
+        return [problem(check, error.message, "See docs/doctor.md.")]
+    except Exception as error:
+        logger.debug("check_broke", check=check, exc_info=True)
+        return [
+            warning(check, f"The check itself broke: {type(error).__name__}.", "Report it: this is a fault of ours.")
+        ]
