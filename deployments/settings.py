@@ -67,6 +67,10 @@ CANCELLATION_GRACE_SECONDS = 5.0
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*]+")
 
 
+# A name or an address, with a port or without; none where a socket's is in the query.
+_HOST = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]*)(:[0-9]*)?")
+
+
 class HttpSettings(BaseSettings):
     """What the front door lets in, and for how long.
 
@@ -155,6 +159,9 @@ class DatabaseSettings(BaseSettings):
         scheme, separator, rest = value.get_secret_value().partition("://")
         if scheme.split("+")[0] not in {"postgresql", "postgres"} or not separator:
             raise ValueError("must start with postgresql:// or postgresql+asyncpg://")
+        if not all(map(_HOST.fullmatch, re.split(r"[/?]", rest)[0].rpartition("@")[2].split(","))):
+            # The driver would say so in words that hold the password.
+            raise ValueError("must be like postgresql://user:password@host:5432/db, the password percent-encoded")
         return SecretStr(f"postgresql://{rest}")
 
 

@@ -23,6 +23,7 @@ INDEXES = frozenset(
         "api_keys_pkey",
         "api_keys_prefix_key",
         "api_keys_tenant",
+        "embedding_jobs_due",
         "embedding_jobs_failed",
         "embedding_jobs_pkey",
         "embedding_jobs_tenant_due",
@@ -69,7 +70,7 @@ class Server:
     version_number: int
     version: str
     clock: datetime
-    standby: bool
+    read_only: bool
     bytes: int
     plan_cache_mode: str
     pooled: bool
@@ -144,8 +145,9 @@ async def inspecting(url: str, settings: DatabaseSettings) -> AsyncIterator["Ins
     database = Database(url, brief, PoolSize(kept=0, most=1))
     try:
         connection = await database.connect()
-    except DatabaseUnavailableError as error:
-        raise DatabaseUnavailableError(f"The database cannot be reached: {_reason(error.__cause__)}.") from error
+    except (DatabaseUnavailableError, asyncpg.PostgresError) as error:
+        reason = _reason(error.__cause__ or error)
+        raise DatabaseUnavailableError(f"The database cannot be reached: {reason}.") from error
     try:
         yield Inspection(connection)
     finally:

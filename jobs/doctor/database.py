@@ -6,7 +6,7 @@ from deployments.embedding.providers.registry import SpaceSource, space_source
 from deployments.errors import ConfigurationError
 from deployments.settings import Environment, Settings
 from deployments.storage.embedding_spaces import OtherState, Spaces
-from deployments.storage.inspection import INDEXES, OTHER_VECTOR_INDEX, VECTOR_INDEX, Index, Inspection
+from deployments.storage.inspection import INDEXES, OTHER_VECTOR_INDEX, VECTOR_INDEX, Index, Inspection, Server
 from deployments.storage.schema import revision_problem
 from jobs.doctor.findings import Finding, problem, warning, well
 
@@ -27,17 +27,20 @@ LOSES = {
 
 async def server(inspection: Inspection, settings: Settings) -> list[Finding]:
     """Its version, whether it takes writes, and whether something stands between."""
-    found = await inspection.server()
+    return judge_server(await inspection.server(), settings.database.statement_cache_size)
+
+
+def judge_server(found: Server, cached: int) -> list[Finding]:
+    """`cached`: statements that each connection keeps prepared."""
     if found.version_number < LEAST_POSTGRES:
         advice = f"Move to Postgres {LEAST_POSTGRES // 10_000} or newer (docs/backup.md)."
         return [problem("database.server", f"Postgres {found.version} is older than the service needs.", advice)]
-    if found.standby:
+    if found.read_only:
         advice = "Point MEMORY_DATABASE_URL to the primary; MEMORY_DATABASE_READ_URL is for standbys."
-        return [problem("database.server", "It is a standby, which takes no writes.", advice)]
+        return [problem("database.server", "It takes no writes: it is a standby, or set to read only.", advice)]
     findings = [well("database.server", f"Postgres {found.version}, {found.bytes / 1e6:,.0f} MB.")]
-    cache = settings.database.statement_cache_size
-    if found.pooled and cache:
-        said = f"A pooler stands between, and statements are prepared (MEMORY_DATABASE_STATEMENT_CACHE_SIZE={cache})."
+    if found.pooled and cached:
+        said = f"A pooler stands between, and statements are prepared (MEMORY_DATABASE_STATEMENT_CACHE_SIZE={cached})."
         findings.append(
             warning("database.pooler", said, "Set it to 0, unless the pooler pools sessions, or follows statements.")
         )
@@ -86,17 +89,23 @@ async def extension(inspection: Inspection, _: Settings) -> list[Finding]:
     return [well("database.extension", f"pgvector {found.installed}.")]
 
 
-async def schema(inspection: Inspection, settings: Settings) -> list[Finding]:
-    """The revision, and the text search configuration."""
+async def schema(inspection: Inspection, _: Settings) -> list[Finding]:
+    """Its revision against the code's."""
     revision = await inspection.revision()
     trouble = revision_problem(revision)
-    if trouble is not None:
-        command = UPGRADE if "upgrade head" in trouble else None
-        return [problem("database.schema", f"{trouble}.", "Bring the schema and the code to one version.", command)]
-    if not await inspection.has_language(settings.search.language):
-        said = f"Postgres has no text search configuration {settings.search.language}."
-        return [problem("database.schema", said, "Set MEMORY_SEARCH_LANGUAGE to another; simple fits any language.")]
-    return [well("database.schema", f"At revision {revision}, as the code needs.")]
+    if trouble is None:
+        return [well("database.schema", f"At revision {revision}, as the code needs.")]
+    advice = "Bring the schema and the code to one version."
+    return [problem("database.schema", f"{trouble}.", advice, UPGRADE if "upgrade head" in trouble else None)]
+
+
+async def language(inspection: Inspection, settings: Settings) -> list[Finding]:
+    """Whether words are found as the settings say."""
+    name = settings.search.language
+    if await inspection.has_language(name):
+        return [well("database.language", f"Words are found as in {name}.")]
+    said = f"Postgres has no text search configuration {name}."
+    return [problem("database.language", said, "Set MEMORY_SEARCH_LANGUAGE to another; simple fits any language.")]
 
 
 async def indexes(inspection: Inspection, _: Settings) -> list[Finding]:

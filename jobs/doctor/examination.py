@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.connections import configured_replicas, most_replicas
-from deployments.embedding.providers.registry import SpaceSource, space_source
+from deployments.embedding.providers.registry import space_source
 from deployments.errors import DatabaseUnavailableError, MemoryLayerError
 from deployments.settings import Settings
 from deployments.storage.embedded import running_url
@@ -18,7 +18,7 @@ from jobs.doctor import cluster, database, provider, redis, serve_config, servic
 from jobs.doctor.checking import made
 from jobs.doctor.clock import judge_clock
 from jobs.doctor.embedded import judge_embedded
-from jobs.doctor.findings import Finding, problem, skipped
+from jobs.doctor.findings import Finding, Outcome, problem, skipped, worst
 from jobs.doctor.pools import judge_pools
 from jobs.doctor.settings import together, valid
 
@@ -31,10 +31,10 @@ DATABASE_CHECKS: Mapping[str, LookAtDatabase] = {
     "database.server": database.server,
     "database.durability": database.durability,
     "database.extension": database.extension,
-    "database.schema": database.schema,
 }
 # Of tables of ours: where the schema is not, they would all say the same.
 SCHEMA_CHECKS: Mapping[str, LookAtDatabase] = {
+    "database.language": database.language,
     "database.indexes": database.indexes,
     "database.embedding_space": database.embedding_space,
     "database.statistics": database.statistics,
@@ -142,8 +142,7 @@ def _pools(config: dict[str, Any] | Finding, details: dict[str, Any] | Finding |
     if not isinstance(config, Finding):
         application = serve_config.application_of(config) or {}
         found.append(_Pools("serve_config.yaml", application, configured_replicas(application)))
-    running = None if details is None or isinstance(details, Finding) else cluster.application_in(details)
-    if running is not None and not isinstance(details, Finding) and details is not None:
+    if details is not None and not isinstance(details, Finding) and (running := cluster.application_in(details)):
         name, application = running
         found.append(_Pools("the running cluster", application["deployed_app_config"], most_replicas(details, name)))
     return found
@@ -151,46 +150,38 @@ def _pools(config: dict[str, Any] | Finding, details: dict[str, Any] | Finding |
 
 async def _database(settings: Settings, pools: list[_Pools], *, ask_provider: bool) -> list[Finding]:
     findings = []
-    if settings.database.url is None:
+    own = settings.database.url
+    if own is None:
         findings += await made("database.embedded", _soon(lambda: judge_embedded(settings.runtime.data_dir)))
-    source = _asked_space(settings)
-    url = running_url(settings.runtime.data_dir) if settings.database.url is None else _secret(settings)
+    url = running_url(settings.runtime.data_dir) if own is None else own.get_secret_value()
     if url is None:
         findings.append(skipped(DATABASE, "It does not run: nothing in it was looked at."))
-    else:
-        try:
-            async with inspecting(url, settings.database) as inspection:
-                findings += await _inspected(inspection, settings, pools)
-                source = await _active_space(inspection) or source
-        except DatabaseUnavailableError as error:
-            findings.append(problem(DATABASE, error.message, "Start it, or set MEMORY_DATABASE_URL right."))
-    return [*findings, *await _provider(settings, source if ask_provider else None, asked=ask_provider)]
+        return [*findings, *await _provider(None, settings, asked=ask_provider)]
+    try:
+        async with inspecting(url, settings.database) as inspection:
+            return [*findings, *await _inspected(inspection, settings, pools, ask_provider=ask_provider)]
+    except DatabaseUnavailableError as error:
+        findings.append(problem(DATABASE, error.message, "Start it, or set MEMORY_DATABASE_URL right."))
+        return [*findings, *await _provider(None, settings, asked=ask_provider)]
 
 
-def _secret(settings: Settings) -> str | None:
-    return settings.database.url and settings.database.url.get_secret_value()
-
-
-async def _inspected(inspection: Inspection, settings: Settings, pools: list[_Pools]) -> list[Finding]:
+async def _inspected(
+    inspection: Inspection, settings: Settings, pools: list[_Pools], *, ask_provider: bool
+) -> list[Finding]:
     findings: list[Finding] = []
     for check, look in DATABASE_CHECKS.items():
         findings += await made(check, partial(look, inspection, settings))
     findings += await made("clock", partial(_clock, inspection))
     for pool in pools:
         findings += await made("connections", partial(_connections, inspection, settings, pool))
-    if await _has_tables(inspection):
-        for check, look in SCHEMA_CHECKS.items():
-            findings += await made(check, partial(look, inspection, settings))
-    else:
-        findings.append(skipped("database.tables", "There are no tables of ours to look at."))
-    return findings
-
-
-async def _has_tables(inspection: Inspection) -> bool:
-    try:
-        return await inspection.revision() is not None
-    except MemoryLayerError:
-        return False
+    schema = await made("database.schema", partial(database.schema, inspection, settings))
+    findings += schema
+    if worst(schema) is not Outcome.OK:
+        findings.append(skipped("database.tables", "They were not looked at: their schema is another one."))
+        return [*findings, *await _provider(None, settings, asked=ask_provider)]
+    for check, look in SCHEMA_CHECKS.items():
+        findings += await made(check, partial(look, inspection, settings))
+    return [*findings, *await _provider(inspection, settings, asked=ask_provider)]
 
 
 async def _clock(inspection: Inspection) -> list[Finding]:
@@ -207,24 +198,13 @@ async def _connections(inspection: Inspection, settings: Settings, pool: _Pools)
     return judge_pools(pool.source, capacity, pool.replicas, settings, limits)
 
 
-def _asked_space(settings: Settings) -> SpaceSource | None:
-    try:
-        return space_source(settings)
-    except MemoryLayerError:
-        return None
-
-
-async def _active_space(inspection: Inspection) -> SpaceSource | None:
-    try:
-        spaces = await inspection.spaces()
-    except Exception:  # noqa: BLE001 - the checks of the schema have said why
-        return None
-    return spaces and spaces.active
-
-
-async def _provider(settings: Settings, source: SpaceSource | None, *, asked: bool) -> list[Finding]:
+async def _provider(inspection: Inspection | None, settings: Settings, *, asked: bool) -> list[Finding]:
+    """Of the active space, where the database can say which that is; else of the settings."""
     if not asked:
         return [skipped(provider.CHECK, "It was not to be asked (--no-provider).")]
-    if source is None:
-        return [skipped(provider.CHECK, "The settings name no embedding space.")]
-    return await made(provider.CHECK, partial(provider.embeds, settings, source), PROVIDER_SECONDS)
+
+    async def look() -> list[Finding]:
+        spaces = None if inspection is None else await inspection.spaces()
+        return await provider.embeds(settings, space_source(settings) if spaces is None else spaces.active)
+
+    return await made(provider.CHECK, look, PROVIDER_SECONDS)

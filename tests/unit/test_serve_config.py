@@ -2,27 +2,24 @@
 
 import warnings
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
-from pydantic import BaseModel, PydanticDeprecatedSince20
+from pydantic import PydanticDeprecatedSince20
 
-from deployments.capacity import Capacity
+from deployments.capacity import COUNTED_ONCE, DEPLOYMENTS, Capacity
 from deployments.errors import ConfigurationError
+from jobs.doctor.serve_config import unknown_keys
 from tests.paths import SERVE_CONFIG
 
 with warnings.catch_warnings():
     # What Ray's own modules do when they are imported is not ours to mend.
     warnings.simplefilter("ignore", PydanticDeprecatedSince20)
     from ray.serve import Application
-    from ray.serve.config import AutoscalingConfig
     from ray.serve.schema import ServeDeploySchema
 
     from serve_app.build import build_app
-
-# Ray's schema declares this one as a plain dict.
-AS_IF = {"autoscaling_config": AutoscalingConfig}
 
 
 def config() -> dict[str, Any]:
@@ -33,24 +30,6 @@ def config() -> dict[str, Any]:
 def args() -> dict[str, Any]:
     given: dict[str, Any] = config()["applications"][0]["args"]
     return given
-
-
-def unknown_keys(value: Any, model: type[BaseModel], where: str = "") -> Iterator[str]:
-    """The keys, at any depth, that Serve would silently ignore."""
-    for key, part in value.items():
-        if key not in model.model_fields:
-            yield f"{where}{key}"
-            continue
-        inner = AS_IF.get(key) or _model_in(model.model_fields[key].annotation)
-        for element in part if isinstance(part, list) else [part]:
-            if inner is not None and isinstance(element, dict):
-                yield from unknown_keys(element, inner, f"{where}{key}.")
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for found in map(_model_in, get_args(annotation)) if found is not None), None)
 
 
 def bound(application: Application) -> set[str]:
@@ -74,11 +53,11 @@ def test_a_key_that_serve_does_not_know_is_found_at_any_depth() -> None:
     }
 
     assert list(unknown_keys(wrong, ServeDeploySchema)) == [
-        "proxy_locations",
-        "http_options.prot",
-        "applications.deployments.num_replica",
-        "applications.deployments.ray_actor_options.cpus",
-        "applications.deployments.autoscaling_config.least",
+        ("proxy_locations", "proxy_location"),
+        ("http_options.prot", "port"),
+        ("applications.deployments.num_replica", "num_replicas"),
+        ("applications.deployments.ray_actor_options.cpus", "num_cpus"),
+        ("applications.deployments.autoscaling_config.least", None),
     ]
 
 
@@ -93,7 +72,7 @@ def test_the_deployments_are_those_that_the_builder_binds() -> None:
     names = [deployment["name"] for deployment in application["deployments"]]
 
     assert len(names) == len(set(names))
-    assert set(names) == bound(build_app(application["args"]))
+    assert set(names) == set(DEPLOYMENTS) == bound(build_app(application["args"]))
 
 
 def test_each_deployment_states_its_own_capacity() -> None:
@@ -120,7 +99,7 @@ def test_a_deployment_takes_at_least_what_one_caller_sends_at_once() -> None:
     assert taken["Scoring"] >= capacity.embedding.concurrent_batches
 
 
-@pytest.mark.parametrize("name", ["RateLimits", "Metrics"])
+@pytest.mark.parametrize("name", sorted(COUNTED_ONCE))
 def test_what_is_counted_for_all_is_counted_once(name: str) -> None:
     (counting,) = (each for each in config()["applications"][0]["deployments"] if each["name"] == name)
 

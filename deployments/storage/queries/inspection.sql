@@ -1,6 +1,6 @@
 -- name: inspect_server^
 SELECT current_setting('server_version_num')::int AS version_number, current_setting('server_version') AS version,
-       pg_backend_pid() AS process, clock_timestamp() AS clock, pg_is_in_recovery() AS standby,
+       pg_backend_pid() AS process, clock_timestamp() AS clock, current_setting('transaction_read_only')::boolean AS read_only,
        pg_database_size(current_database()) AS bytes, current_setting('plan_cache_mode') AS plan_cache_mode;
 
 -- name: inspect_switches
