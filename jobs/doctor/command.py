@@ -15,7 +15,7 @@ from jobs.doctor.findings import Finding, Outcome, worst
 from jobs.doctor.reporting import write_json, write_list
 from jobs.terminal import FAILED, INTERRUPTED, OK, complain
 
-SERVE_CONFIG = Path(__file__).resolve().parents[2] / "serve_config.yaml"
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     load_dotenv(Path.cwd() / ".env", override=False)
     asked = Asked(
-        config=options.config,
+        config=options.config or _nearest_config(),
         dashboard=options.dashboard,
         url=options.url,
         provider=options.provider,
@@ -51,7 +51,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m jobs.doctor",
         description="Looks for what is wrong with an installation, and says what to do. Changes nothing.",
     )
-    parser.add_argument("--config", type=Path, default=SERVE_CONFIG, metavar="FILE", help="the Serve config")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the Serve config (./serve_config.yaml)")
     parser.add_argument(
         "--dashboard",
         type=_url,
@@ -64,6 +64,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="for scripts (docs/doctor.md)")
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
     return parser.parse_args(arguments)
+
+
+def _nearest_config() -> Path | None:
+    """The one in this folder, or beside the code; None where the code is installed alone."""
+    paths = (folder / "serve_config.yaml" for folder in (Path.cwd(), CHECKOUT))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _url(text: str) -> str:

@@ -26,6 +26,8 @@ PROVIDER_SECONDS = 30.0
 IMPORTING_SECONDS = 60.0
 DATABASE = "database"
 
+NO_CONFIG = skipped(serve_config.CHECK, "Name the Serve config with --config to have it read.")
+
 LookAtDatabase = Callable[[Inspection, Settings], Awaitable[list[Finding]]]
 DATABASE_CHECKS: Mapping[str, LookAtDatabase] = {
     "database.server": database.server,
@@ -46,9 +48,9 @@ SCHEMA_CHECKS: Mapping[str, LookAtDatabase] = {
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be looked at. `dashboard`, `url`: None: not. `provider`: whether it may be asked."""
+    """What is to be looked at. `config`, `dashboard`, `url`: None: not. `provider`: whether it may be asked."""
 
-    config: Path
+    config: Path | None
     dashboard: str | None
     url: str | None
     provider: bool
@@ -59,7 +61,7 @@ async def examine(asked: Asked) -> list[Finding]:
     """Every check's findings, in the order in which things depend on each other."""
     findings = await made("settings", _soon(lambda: valid(asked.environment)))
     settings = _settings()
-    config = serve_config.read_config(asked.config)
+    config = serve_config.read_config(asked.config) if asked.config else NO_CONFIG
     findings += await made("serve_config", partial(_config, config, settings), IMPORTING_SECONDS)
     details = None if asked.dashboard is None else await _details(asked.dashboard)
     if settings is None:
