@@ -2,31 +2,29 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deployments.connections import configured_replicas, most_replicas
 from deployments.embedding.providers.registry import space_source
 from deployments.errors import DatabaseUnavailableError, MemoryLayerError
 from deployments.settings import Settings
 from deployments.storage.embedded import running_url
 from deployments.storage.inspection import Inspection, inspecting
 from jobs.doctor import cluster, database, provider, redis, serve_config, service
-from jobs.doctor.checking import made
+from jobs.doctor.checking import Look, made
 from jobs.doctor.clock import judge_clock
 from jobs.doctor.embedded import judge_embedded
 from jobs.doctor.findings import Finding, Outcome, problem, skipped, worst
-from jobs.doctor.pools import judge_pools
+from jobs.doctor.pools import Plans, judge_pools
 from jobs.doctor.settings import together, valid
 
 PROVIDER_SECONDS = 30.0
 IMPORTING_SECONDS = 60.0
 DATABASE = "database"
-
-NO_CONFIG = skipped(serve_config.CHECK, "Name the Serve config with --config to have it read.")
+Json = dict[str, Any]
 
 LookAtDatabase = Callable[[Inspection, Settings], Awaitable[list[Finding]]]
 DATABASE_CHECKS: Mapping[str, LookAtDatabase] = {
@@ -61,22 +59,26 @@ async def examine(asked: Asked) -> list[Finding]:
     """Every check's findings, in the order in which things depend on each other."""
     findings = await made("settings", _soon(lambda: valid(asked.environment)))
     settings = _settings()
-    config = serve_config.read_config(asked.config) if asked.config else NO_CONFIG
-    findings += await made("serve_config", partial(_config, config, settings), IMPORTING_SECONDS)
-    details = None if asked.dashboard is None else await _details(asked.dashboard)
+    config, unread = await _obtained(serve_config.CHECK, partial(_read, asked.config))
+    details, untold = await _obtained(cluster.CHECK, partial(_ask_serve, asked.dashboard))
+    findings += unread
+    if config is not None:
+        judged = partial(asyncio.to_thread, serve_config.judge_config, config, settings)
+        findings += await made(serve_config.CHECK, judged, IMPORTING_SECONDS)
     if settings is None:
         findings.append(skipped(DATABASE, "Nothing else can be looked at before the settings are right."))
     else:
         findings += await made("settings.together", _soon(lambda: together(settings)))
-        pools = _pools(config, details)
-        findings += await _database(settings, pools, ask_provider=asked.provider)
+        findings += await _database(settings, Plans(config, details), ask_provider=asked.provider)
         findings += await _redis(settings)
-    findings += await made(cluster.CHECK, _soon(lambda: _cluster(details)))
+    findings += untold
+    if details is not None:
+        findings += await made(cluster.CHECK, _soon(lambda: cluster.judge_cluster(details)))
     findings += await _service(asked.url)
     return findings
 
 
-def _soon(look: Callable[[], list[Finding]]) -> Callable[[], Awaitable[list[Finding]]]:
+def _soon(look: Callable[[], list[Finding]]) -> Look:
     async def find() -> list[Finding]:
         return look()
 
@@ -90,30 +92,31 @@ def _settings() -> Settings | None:
         return None
 
 
-async def _config(config: dict[str, Any] | Finding, settings: Settings | None) -> list[Finding]:
-    if isinstance(config, Finding):
-        return [config]
-    return await asyncio.to_thread(serve_config.judge_config, config, settings)
-
-
-async def _details(address: str) -> dict[str, Any] | Finding:
-    found: dict[str, Any] = {}
+async def _obtained(check: str, obtain: Callable[[], Awaitable[Json | Finding]]) -> tuple[Json | None, list[Finding]]:
+    """Something that is looked at later, or why it is not there."""
+    obtained: list[Json] = []
 
     async def look() -> list[Finding]:
-        details = await cluster.serve_details(address)
-        if isinstance(details, Finding):
-            return [details]
-        found.update(details)
+        found = await obtain()
+        if isinstance(found, Finding):
+            return [found]
+        obtained.append(found)
         return []
 
-    trouble = await made(cluster.CHECK, look)
-    return trouble[0] if trouble else found
+    trouble = await made(check, look)
+    return (obtained[0] if obtained else None), trouble
 
 
-def _cluster(details: dict[str, Any] | Finding | None) -> list[Finding]:
-    if details is None:
-        return [skipped(cluster.CHECK, "Name Ray's dashboard with --dashboard to have Serve asked.")]
-    return [details] if isinstance(details, Finding) else cluster.judge_cluster(details)
+async def _read(path: Path | None) -> Json | Finding:
+    if path is None:
+        return skipped(serve_config.CHECK, "Name the Serve config with --config to have it read.")
+    return serve_config.read_config(path)
+
+
+async def _ask_serve(address: str | None) -> Json | Finding:
+    if address is None:
+        return skipped(cluster.CHECK, "Name Ray's dashboard with --dashboard to have Serve asked.")
+    return await cluster.serve_details(address)
 
 
 async def _service(url: str | None) -> list[Finding]:
@@ -129,29 +132,8 @@ async def _redis(settings: Settings) -> list[Finding]:
     return await made(redis.CHECK, partial(redis.counts, url.get_secret_value()))
 
 
-@dataclass(frozen=True)
-class _Pools:
-    """Who says how many replicas there are, and what each takes on."""
-
-    source: str
-    application: Mapping[str, Any]
-    replicas: Mapping[str, int]
-
-
-def _pools(config: dict[str, Any] | Finding, details: dict[str, Any] | Finding | None) -> list[_Pools]:
-    """Of the file, and of the running cluster: it may have been deployed from another one."""
-    found = []
-    if not isinstance(config, Finding):
-        application = serve_config.application_of(config) or {}
-        found.append(_Pools("serve_config.yaml", application, configured_replicas(application)))
-    if details is not None and not isinstance(details, Finding) and (running := cluster.application_in(details)):
-        name, application = running
-        found.append(_Pools("the running cluster", application["deployed_app_config"], most_replicas(details, name)))
-    return found
-
-
-async def _database(settings: Settings, pools: list[_Pools], *, ask_provider: bool) -> list[Finding]:
-    findings = []
+async def _database(settings: Settings, plans: Plans, *, ask_provider: bool) -> list[Finding]:
+    findings = await made("database.read", partial(_read_database, settings))
     own = settings.database.url
     if own is None:
         findings += await made("database.embedded", _soon(lambda: judge_embedded(settings.runtime.data_dir)))
@@ -161,21 +143,18 @@ async def _database(settings: Settings, pools: list[_Pools], *, ask_provider: bo
         return [*findings, *await _provider(None, settings, asked=ask_provider)]
     try:
         async with inspecting(url, settings.database) as inspection:
-            return [*findings, *await _inspected(inspection, settings, pools, ask_provider=ask_provider)]
+            return [*findings, *await _inspected(inspection, settings, plans, ask_provider=ask_provider)]
     except DatabaseUnavailableError as error:
         findings.append(problem(DATABASE, error.message, "Start it, or set MEMORY_DATABASE_URL right."))
         return [*findings, *await _provider(None, settings, asked=ask_provider)]
 
 
-async def _inspected(
-    inspection: Inspection, settings: Settings, pools: list[_Pools], *, ask_provider: bool
-) -> list[Finding]:
+async def _inspected(inspection: Inspection, settings: Settings, plans: Plans, *, ask_provider: bool) -> list[Finding]:
     findings: list[Finding] = []
     for check, look in DATABASE_CHECKS.items():
         findings += await made(check, partial(look, inspection, settings))
     findings += await made("clock", partial(_clock, inspection))
-    for pool in pools:
-        findings += await made("connections", partial(_connections, inspection, settings, pool))
+    findings += await made("connections", partial(_connections, inspection, settings, plans))
     schema = await made("database.schema", partial(database.schema, inspection, settings))
     findings += schema
     if worst(schema) is not Outcome.OK:
@@ -192,12 +171,18 @@ async def _clock(inspection: Inspection) -> list[Finding]:
     return [judge_clock("Postgres", theirs, began + (datetime.now(UTC) - began) / 2)]
 
 
-async def _connections(inspection: Inspection, settings: Settings, pool: _Pools) -> list[Finding]:
-    capacity = serve_config.capacity_of(pool.application)
-    if capacity is None:
-        return [skipped("connections", f"The arguments of {pool.source} make no sense.")]
+async def _connections(inspection: Inspection, settings: Settings, plans: Plans) -> list[Finding]:
     limits = await inspection.connection_limits()
-    return judge_pools(pool.source, capacity, pool.replicas, settings, limits)
+    return [finding for plan in plans.all() for finding in judge_pools(plan, settings, limits)]
+
+
+async def _read_database(settings: Settings) -> list[Finding]:
+    """The one that searches read: it is reached, and of our schema."""
+    url = settings.database.read_url
+    if url is None:
+        return []
+    async with inspecting(url.get_secret_value(), settings.database) as inspection:
+        return [replace(each, check="database.read") for each in await database.schema(inspection, settings)]
 
 
 async def _provider(inspection: Inspection | None, settings: Settings, *, asked: bool) -> list[Finding]:

@@ -35,8 +35,9 @@ def read_config(path: Path) -> dict[str, Any] | Finding:
 
 def application_of(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """Ours, of all that are in a config."""
-    applications = config.get("applications") or []
-    return next((each for each in applications if each.get("import_path") == IMPORT_PATH), None)
+    applications = config.get("applications")
+    found = [each for each in applications if isinstance(each, dict)] if isinstance(applications, list) else []
+    return next((each for each in found if each.get("import_path") == IMPORT_PATH), None)
 
 
 def judge_config(config: Mapping[str, Any], settings: Settings | None) -> list[Finding]:

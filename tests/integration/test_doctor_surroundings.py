@@ -39,6 +39,31 @@ def test_every_setting_that_makes_no_sense_is_named_and_every_unknown_one(
     assert PASSWORD not in report.text
 
 
+def test_a_serve_config_of_another_shape_is_a_finding_and_stops_no_other(doctor: Doctor, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("applications: [{import_path: 'serve_app.build:build_app', deployments: [{num_replicas: 2}, 3]}]")
+
+    report = doctor("--no-provider", "--config", str(path))
+
+    assert report.said("serve_config") != ""
+    assert report.said("connections") != ""
+    assert '"check": "keys"' in report.text
+
+
+def test_the_database_that_searches_read(
+    doctor: Doctor, database_url: str, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    monkeypatch.setenv("MEMORY_DATABASE_READ_URL", there)
+    assert doctor("--no-provider").said("database.read") == ""
+
+    execute(there, "UPDATE alembic_version SET version_num = '0001'")
+    assert "at revision 0001" in doctor("--no-provider").said("database.read")
+    monkeypatch.setenv("MEMORY_DATABASE_READ_URL", f"postgresql://u:{PASSWORD}@127.0.0.1:1/db")
+    report = doctor("--no-provider")
+    assert "cannot be reached" in report.said("database.read")
+    assert PASSWORD not in report.text
+
+
 @pytest.mark.parametrize(
     ("version", "words"),
     [

@@ -90,6 +90,8 @@ def test_the_repositorys_config_is_well() -> None:
         ("a: [1,\nb: 2", "is no YAML, line 2"),
         ("applications: []", "holds no application"),
         ("just a text", "holds no application"),
+        ("applications: {name: memory}", "holds no application"),
+        ("applications: [memory]", "holds no application"),
     ],
 )
 def test_a_file_that_is_no_serve_config(tmp_path: Path, text: str | None, said: str) -> None:
