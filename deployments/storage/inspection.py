@@ -59,7 +59,7 @@ INDEXES = frozenset(
 )
 # Of the active embedding space, which the first start makes, and of the one beside it.
 VECTOR_INDEX, OTHER_VECTOR_INDEX = "messages_embedding", "messages_other_embedding"
-STATEMENT_SECONDS = 5.0
+CONNECT_SECONDS, STATEMENT_SECONDS = 10.0, 5.0
 LARGE_TABLES = ("messages", "embedding_jobs", "tenant_terms", "retention_items")
 
 
@@ -141,7 +141,10 @@ class BacklogFacts:
 async def inspecting(url: str, settings: DatabaseSettings) -> AsyncIterator["Inspection"]:
     """A connection to look around with. Raises `DatabaseUnavailableError`, whose message says why."""
     # Given when it connects, and not set in the session: behind a pooler that would stay for whoever has it next.
-    brief = settings.model_copy(update={"statement_timeout_seconds": STATEMENT_SECONDS})
+    patience = min(settings.connect_timeout_seconds, CONNECT_SECONDS)
+    brief = settings.model_copy(
+        update={"statement_timeout_seconds": STATEMENT_SECONDS, "connect_timeout_seconds": patience}
+    )
     database = Database(url, brief, PoolSize(kept=0, most=1))
     try:
         connection = await database.connect()

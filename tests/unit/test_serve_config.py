@@ -1,5 +1,6 @@
 """`serve_config.yaml` against Serve's schema and the builder: Serve ignores what it does not know."""
 
+import inspect
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ from pydantic import PydanticDeprecatedSince20
 
 from deployments.capacity import COUNTED_ONCE, DEPLOYMENTS, Capacity
 from deployments.errors import ConfigurationError
+from deployments.replica import Replica
 from jobs.doctor.serve_config import unknown_keys
 from tests.paths import SERVE_CONFIG
 
@@ -32,11 +34,14 @@ def args() -> dict[str, Any]:
     return given
 
 
-def bound(application: Application) -> set[str]:
-    """The names of all deployments that an application binds together."""
+def bound(application: Application) -> dict[str, type]:
+    """The classes of all deployments that an application binds together, by name."""
     deployment: Any = application._bound_deployment
     parts = [*deployment.init_args, *deployment.init_kwargs.values()]
-    return {deployment.name}.union(*(bound(part) for part in parts if isinstance(part, Application)))
+    found = {deployment.name: deployment.func_or_class}
+    for part in parts:
+        found |= bound(part) if isinstance(part, Application) else {}
+    return found
 
 
 def test_every_key_is_known_to_serve() -> None:
@@ -72,7 +77,17 @@ def test_the_deployments_are_those_that_the_builder_binds() -> None:
     names = [deployment["name"] for deployment in application["deployments"]]
 
     assert len(names) == len(set(names))
-    assert set(names) == set(DEPLOYMENTS) == bound(build_app(application["args"]))
+    assert set(names) == set(DEPLOYMENTS) == set(bound(build_app(application["args"])))
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_every_deployment_goes_by_the_one_rule_for_being_replaced(name: str) -> None:
+    """As a coroutine: a plain function says nothing of the event loop."""
+    replica = bound(build_app(args()))[name]
+
+    assert issubclass(replica, Replica)
+    assert replica.check_health is Replica.check_health
+    assert inspect.iscoroutinefunction(replica.check_health)
 
 
 def test_each_deployment_states_its_own_capacity() -> None:
