@@ -111,9 +111,12 @@ class Backlog:
 
     async def problem(self) -> str | None:
         """What is wrong with it, or None. Raises `DatabaseUnavailableError`, `OverloadedError`."""
-        self.counts = None
-        self.counts = await self._jobs.counts()
-        return self.judge(self.counts, monotonic())
+        counted: JobCounts | None = None
+        try:
+            counted = await self._jobs.counts()
+        finally:
+            self.counts = counted
+        return self.judge(counted, monotonic())
 
     def judge(self, counts: JobCounts, now: float) -> str | None:
         """`now`: seconds of a clock that never goes back."""
