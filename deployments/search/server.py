@@ -53,7 +53,7 @@ class SearchServer(Replica):
         self._metrics.watch_queue("embed", self._queries.waiting)
         measures = SearchMeasures(self._metrics.registry)
         self._engine = SearchEngine(candidates, self._embed, settings.search, measures)
-        self._contexts = ContextAssembler(RecentTurnRepository(self._database), self._engine.search)
+        self._contexts = ContextAssembler(RecentTurnRepository(self._database), self._engine.search, measures)
         self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
         self.vitals.watch("reporting its metrics", self._metrics.reporting)
 

@@ -1,19 +1,15 @@
 """A limit holds over three ingress replicas, and goes on when the one count is lost."""
 
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
-import yaml
 
-from tests.paths import SERVE_CONFIG
-from tests.serve.launched_service import LaunchedService
+from tests.serve.launched_service import LaunchedService, prepared
 from tests.serve.test_cluster import wait_until
 
 ROOT_KEY = "root-key-of-the-tests"
@@ -25,20 +21,10 @@ CALLERS = 12
 @pytest.fixture(scope="module")
 def limited() -> Iterator[LaunchedService]:
     """The service with three ingress replicas, and a limit for each tenant whose window outlasts every test."""
-    config = yaml.safe_load(SERVE_CONFIG.read_text())
-    (ingress,) = (each for each in config["applications"][0]["deployments"] if each["name"] == "Ingress")
-    ingress["num_replicas"] = REPLICAS
-    with tempfile.TemporaryDirectory(prefix="ml-serve-") as home:
-        path = Path(home) / "serve_config.yaml"
-        path.write_text(yaml.safe_dump(config))
-        service = LaunchedService(Path(home))
-        service.options = ["--config", str(path)]
-        service.environment |= {"MEMORY_API_KEYS": ROOT_KEY, "MEMORY_TENANT_RATE_LIMIT": f"{MOST}/day"}
-        try:
-            service.start()
-            yield service
-        finally:
-            service.clean_up()
+    with prepared(MEMORY_API_KEYS=ROOT_KEY, MEMORY_TENANT_RATE_LIMIT=f"{MOST}/day") as service:
+        service.with_ingress_replicas(REPLICAS)
+        service.start()
+        yield service
 
 
 @pytest.fixture
