@@ -70,3 +70,8 @@ class Capacity(_Capacity):
     ingress: IngressCapacity
     search: SearchCapacity
     embedding: EmbeddingCapacity
+
+
+# As the builder binds them. Those of the second line are one replica each: two would each know a part.
+DEPLOYMENTS = ("Ingress", "Search", "Embedding", "Scoring", "RateLimits", "Metrics")
+COUNTED_ONCE = frozenset({"RateLimits", "Metrics"})

@@ -67,6 +67,10 @@ CANCELLATION_GRACE_SECONDS = 5.0
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*]+")
 
 
+# A name or an address, with a port or without; none where a socket's is in the query.
+_HOST = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]*)(:[0-9]*)?")
+
+
 class HttpSettings(BaseSettings):
     """What the front door lets in, and for how long.
 
@@ -155,6 +159,9 @@ class DatabaseSettings(BaseSettings):
         scheme, separator, rest = value.get_secret_value().partition("://")
         if scheme.split("+")[0] not in {"postgresql", "postgres"} or not separator:
             raise ValueError("must start with postgresql:// or postgresql+asyncpg://")
+        if not all(map(_HOST.fullmatch, re.split(r"[/?]", rest)[0].rpartition("@")[2].split(","))):
+            # The driver would say so in words that hold the password.
+            raise ValueError("must be like postgresql://user:password@host:5432/db, the password percent-encoded")
         return SecretStr(f"postgresql://{rest}")
 
 
@@ -316,9 +323,32 @@ def _read(group: Any) -> Any:
     try:
         return group()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = f"{group.model_config['env_prefix']}{'_'.join(map(str, first['loc']))}".upper()
-        raise ConfigurationError(f"{name}: {first['msg']}") from None
+        raise ConfigurationError(_lines(group, error)[0]) from None
+
+
+def _lines(group: Any, error: ValidationError) -> list[str]:
+    prefix = group.model_config["env_prefix"]
+    return [f"{prefix}{'_'.join(map(str, each['loc']))}".upper() + f": {each['msg']}" for each in error.errors()]
+
+
+def all_problems() -> list[str]:
+    """Everything in the environment that makes no sense, a line each, and not only what `load` raises first."""
+    problems: list[str] = []
+    for group in get_type_hints(Settings).values():
+        try:
+            group()
+        except ValidationError as error:
+            problems += _lines(group, error)
+    if not problems:
+        try:
+            Settings.load()
+        except ConfigurationError as error:
+            problems.append(error.message)
+    return problems
+
+
+# Set by the launcher for the processes that it starts.
+INTERNAL_NAMES = frozenset({"MEMORY_RUN_DIRECTORY", "MEMORY_HAPROXY_BINARY"})
 
 
 def known_names() -> frozenset[str]:

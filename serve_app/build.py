@@ -30,4 +30,4 @@ def build_app(args: dict[str, Any]) -> Application:
     search = serve.deployment(name="Search")(SearchServer).bind(capacity.search, embedding, metrics)
     rate_limits = serve.deployment(name="RateLimits")(RateLimitServer).bind(metrics)
     ingress = serve.deployment(name="Ingress")(serve.ingress()(IngressServer))
-    return ingress.bind(capacity, search, embedding, rate_limits, metrics)
+    return ingress.bind(capacity, search, embedding, rate_limits, metrics, scoring)

@@ -1,28 +1,22 @@
-"""Whether the service is well, from the parts that it stands on."""
+"""What is told of the service's health, and from which checks."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from importlib.metadata import version
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployments.errors import ConfigurationError, MemoryLayerError
+from deployments.health import Ask, Check, Part, Status, overall
 from deployments.settings import Environment
 from deployments.storage.embedding_jobs import JobCounts
 
-CHECK_TIMEOUT_SECONDS = 3.0
-
-
-class Status(StrEnum):
-    """`degraded`: searches go on by words alone, and what is stored waits for its embedding."""
-
-    OK = "ok"
-    DEGRADED = "degraded"
-    UNAVAILABLE = "unavailable"
+DATABASE, EMBEDDING, SEARCH = "database", "embedding", "search"
+# Workers take what is due within seconds; the slowest batch of a provider ends sooner.
+STUCK_SECONDS = 120.0
 
 
 class Health(BaseModel):
@@ -38,7 +32,11 @@ class Health(BaseModel):
                     "pending_embeddings": 0,
                     "failed_embeddings": 0,
                     "problems": [],
-                    "latency_ms": 2.4,
+                    "parts": [
+                        {"name": "database", "status": "ok", "latency_ms": 9.1, "problem": None},
+                        {"name": "embedding", "status": "ok", "latency_ms": 2.4, "problem": None},
+                    ],
+                    "latency_ms": 9.1,
                     "uptime_seconds": 86400.0,
                     "environment": "production",
                     "version": "0.1.0",
@@ -54,7 +52,8 @@ class Health(BaseModel):
     pending_embeddings: int | None = Field(description="Messages that wait for their embedding; null if unknown.")
     failed_embeddings: int | None = Field(description="Messages given up; `POST /v1/admin/embeddings/retry`.")
     problems: list[str] = Field(description="What is wrong, in a sentence each.")
-    latency_ms: float = Field(description="How long the checks took.")
+    parts: list[Part] = Field(description="Each part that was asked; all are asked side by side.")
+    latency_ms: float = Field(description="How long the slowest part took.")
     uptime_seconds: float
     environment: Environment
     version: str
@@ -71,11 +70,12 @@ class Readiness(BaseModel):
 
 
 class Liveness(BaseModel):
-    """The process answers."""
+    """Whether the process does all that it is to do."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok", "problems": []}]})
 
     status: Status
+    problems: list[str]
 
 
 class JobCounter(Protocol):
@@ -86,37 +86,90 @@ class JobCounter(Protocol):
         ...
 
 
-class HealthReporter:
-    """Asks the database and the embedding deployment, side by side, within a time limit."""
+@dataclass(frozen=True)
+class Probes:
+    """Each asks another deployment what is wrong with it. They raise `UnavailableError` where nothing answers.
 
-    def __init__(
-        self,
-        jobs: JobCounter,
-        check_schema: Callable[[], Awaitable[None]],
-        probe_embedding: Callable[[], Awaitable[str | None]],
-        environment: Environment,
-    ) -> None:
-        """`check_schema` raises what is wrong; `probe_embedding` returns it."""
+    `metrics`: None where nothing is measured.
+    """
+
+    search: Ask
+    embedding: Ask
+    scoring: Ask
+    rate_limits: Ask
+    metrics: Ask | None
+
+
+class Backlog:
+    """Counts what waits, and tells whether it moves: whether anything is taken from its front."""
+
+    def __init__(self, jobs: JobCounter) -> None:
         self._jobs = jobs
-        self._check_schema = check_schema
-        self._probe_embedding = probe_embedding
+        self._front: tuple[datetime | None, int] = (None, 0)
+        self._since = 0.0
+        self.counts: JobCounts | None = None
+
+    async def problem(self) -> str | None:
+        """What is wrong with it, or None. Raises `DatabaseUnavailableError`, `OverloadedError`."""
+        counted: JobCounts | None = None
+        try:
+            counted = await self._jobs.counts()
+        finally:
+            self.counts = counted
+        return self.judge(counted, monotonic())
+
+    def judge(self, counts: JobCounts, now: float) -> str | None:
+        """`now`: seconds of a clock that never goes back."""
+        front = (counts.due_since, counts.due_first)
+        if front != self._front:
+            self._front, self._since = front, now
+        if counts.due_since is None or now - self._since < STUCK_SECONDS:
+            return None
+        return f"No worker has taken any of {counts.pending} pending messages for {now - self._since:.0f} s."
+
+
+class HealthReporter:
+    """Asks all parts side by side: a slow one holds up none of the others, and all of them nobody for long."""
+
+    def __init__(self, database: Ask, pool: Ask, jobs: JobCounter, probes: Probes, environment: Environment) -> None:
+        """`database`, `pool`: whether it can be asked at all, and over the connections of this replica."""
+        self._backlog = Backlog(jobs)
         self._environment = environment
         self._started = monotonic()
+        self._needed = [
+            Check(DATABASE, database, silent="The database does not answer in time."),
+            Check(EMBEDDING, probes.embedding, silent="The embedding deployment does not answer."),
+            Check(SEARCH, probes.search, silent="The search deployment does not answer: searches fail."),
+        ]
+        self._all = [
+            *self._needed,
+            Check("pool", pool, silent="The database does not answer in time.", wrong=Status.DEGRADED),
+            Check("backlog", self._backlog.problem, silent="The backlog cannot be counted.", wrong=Status.DEGRADED),
+            Check("scoring", probes.scoring, silent="The scoring deployment does not answer: new messages wait."),
+            Check(
+                "rate_limits",
+                probes.rate_limits,
+                silent="The count of rate limits does not answer: each replica counts for itself.",
+                wrong=Status.DEGRADED,
+            ),
+        ]
+        if probes.metrics is not None:
+            self._all.append(Check("metrics", probes.metrics, silent="The metrics deployment does not answer."))
 
     async def health(self) -> Health:
-        """Everything, with the time that it took."""
-        started = perf_counter()
-        counts, database, embedding = await asyncio.gather(
-            self._counts(), self._trouble(self._check_schema()), self._embedding_trouble()
-        )
+        """Everything, with latencies."""
+        parts = await _parts(self._all)
+        status = {part.name: part.status for part in parts}
+        counts = self._backlog.counts
         return Health(
-            status=_overall(database, embedding),
-            database=Status.UNAVAILABLE if database else Status.OK,
-            embedding=Status.UNAVAILABLE if embedding else Status.OK,
+            status=overall(parts, DATABASE),
+            database=status[DATABASE],
+            embedding=status[EMBEDDING],
             pending_embeddings=counts and counts.pending,
             failed_embeddings=counts and counts.failed,
-            problems=[problem for problem in (database, embedding) if problem],
-            latency_ms=round((perf_counter() - started) * 1e3, 2),
+            problems=_problems(parts),
+            parts=parts,
+            latency_ms=max(part.latency_ms for part in parts),
             uptime_seconds=round(monotonic() - self._started, 1),
             environment=self._environment,
             version=version("ai-memory-layer"),
@@ -124,34 +177,15 @@ class HealthReporter:
         )
 
     async def readiness(self) -> Readiness:
-        """Ready without the embedding side too, only degraded; never without the database."""
-        database, embedding = await asyncio.gather(self._trouble(self._check_schema()), self._embedding_trouble())
-        problems = [problem for problem in (database, embedding) if problem]
-        return Readiness(status=_overall(database, embedding), problems=problems)
-
-    async def _counts(self) -> JobCounts | None:
-        try:
-            return await asyncio.wait_for(self._jobs.counts(), CHECK_TIMEOUT_SECONDS)
-        except (MemoryLayerError, TimeoutError):
-            return None
-
-    async def _embedding_trouble(self) -> str | None:
-        try:
-            return await asyncio.wait_for(self._probe_embedding(), CHECK_TIMEOUT_SECONDS)
-        except (MemoryLayerError, TimeoutError):
-            return "The embedding deployment does not answer."
-
-    async def _trouble(self, check: Awaitable[None]) -> str | None:
-        try:
-            await asyncio.wait_for(check, CHECK_TIMEOUT_SECONDS)
-        except (MemoryLayerError, ConfigurationError) as error:
-            return error.message
-        except TimeoutError:
-            return "The database does not answer in time."
-        return None
+        """Ready without the embedding side or searches too, only degraded; never without the database."""
+        parts = await _parts(self._needed)
+        return Readiness(status=overall(parts, DATABASE), problems=_problems(parts))
 
 
-def _overall(database: str | None, embedding: str | None) -> Status:
-    if database:
-        return Status.UNAVAILABLE
-    return Status.DEGRADED if embedding else Status.OK
+async def _parts(checks: Sequence[Check]) -> list[Part]:
+    return list(await asyncio.gather(*(check.part() for check in checks)))
+
+
+def _problems(parts: Sequence[Part]) -> list[str]:
+    """Each once: several parts may miss the same."""
+    return list(dict.fromkeys(part.problem for part in parts if part.problem is not None))

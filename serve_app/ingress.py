@@ -11,13 +11,16 @@ from ray.serve.context import _get_global_client
 from ray.serve.handle import DeploymentHandle
 
 from deployments.capacity import Capacity, IngressCapacity
+from deployments.connections import check_demands, demands, most_replicas
 from deployments.errors import DatabaseUnavailableError, SearchUnavailableError, UnavailableError
 from deployments.handles import RemoteMethod
+from deployments.health import CHECK_TIMEOUT_SECONDS, Ask
 from deployments.logs import configure_logging
 from deployments.metrics.replica import ReplicaMetrics
 from deployments.metrics.reporter import PUSH_TIMEOUT_SECONDS
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.rate_limits.redis_counter import RedisCounter
+from deployments.replica import Replica
 from deployments.settings import Settings
 from deployments.storage.database import Database
 from deployments.storage.opening import open_database
@@ -25,8 +28,7 @@ from deployments.storage.schema import connection_limit
 from deployments.tracing.exporting import start_tracing
 from serve_app.api import create_app
 from serve_app.cluster_environment import is_behind_wrapper
-from serve_app.connections import check_demands, demands, most_replicas
-from serve_app.health import CHECK_TIMEOUT_SECONDS
+from serve_app.health import Probes
 from serve_app.measures import IngressMeasures, IngressMetrics
 from serve_app.retention_jobs import submit_retention_job
 from serve_app.services import create_services
@@ -37,7 +39,7 @@ METRICS_TEXT_SECONDS = 5.0
 logger = structlog.get_logger(__name__)
 
 
-class IngressServer:
+class IngressServer(Replica):
     """One replica of the front door. A store needs no other deployment; a search or a context crosses to Search."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
@@ -47,7 +49,9 @@ class IngressServer:
         embedding: DeploymentHandle[Any],
         rate_limits: DeploymentHandle[Any],
         metrics: DeploymentHandle[Any],
+        scoring: DeploymentHandle[Any],
     ) -> None:
+        super().__init__()
         settings = Settings.load().for_requests()
         configure_logging(settings.runtime, "Ingress")
         self._tracing = start_tracing("Ingress")
@@ -65,14 +69,24 @@ class IngressServer:
             self._database,
             RemoteMethod(search, "search_many", SearchUnavailableError, timeout),
             RemoteMethod(search, "assemble_many", SearchUnavailableError, timeout),
-            RemoteMethod(embedding, "probe", UnavailableError, CHECK_TIMEOUT_SECONDS),
+            Probes(
+                search=_probe(search),
+                embedding=_probe(embedding),
+                scoring=_probe(scoring),
+                rate_limits=_probe(rate_limits) if self._redis is None else self._redis.ping,
+                metrics=_probe(metrics) if settings.runtime.metrics_enabled else None,
+            ),
             self._limiter(settings, capacity.ingress, rate_limits, measured.measures),
             submit_retention_job,
             metrics=measured,
+            vitals=self.vitals,
         )
         self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
         await self._services.keyring.start()
         self._watching = asyncio.create_task(self._services.retention_watch.run())
+        self.vitals.watch("following the keys", self._services.keyring.following)
+        self.vitals.watch("looking after retention", self._watching)
+        self.vitals.watch("reporting its metrics", self._metrics.reporting)
 
     def _limiter(
         self,
@@ -96,6 +110,10 @@ class IngressServer:
             await self._redis.close()
         await self._database.close()
         await self._tracing.stop()
+
+
+def _probe(deployment: DeploymentHandle[Any]) -> Ask:
+    return RemoteMethod(deployment, "probe", UnavailableError, CHECK_TIMEOUT_SECONDS)
 
 
 def _redis(settings: Settings, capacity: Capacity) -> RedisCounter | None:

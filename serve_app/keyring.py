@@ -119,6 +119,11 @@ class Keyring:
         with contextlib.suppress(MemoryLayerError):
             await self.note_uses()
 
+    @property
+    def following(self) -> asyncio.Task[None] | None:
+        """What reads the changes; None before `start`."""
+        return self._following
+
     async def caller(self, key: str | None) -> Caller:
         """Whose key it is. Without any key in the world, in development, anyone is let in.
 

@@ -18,12 +18,12 @@ import yaml
 from dotenv import load_dotenv
 
 from deployments.capacity import Capacity
+from deployments.connections import check_demands, configured_replicas, demands
 from deployments.errors import ConfigurationError, MemoryLayerError
-from deployments.settings import Environment, Settings, known_names
+from deployments.settings import INTERNAL_NAMES, Environment, Settings, known_names
 from deployments.storage import embedded
 from deployments.tracing.exporting import wants_tracing
 from serve_app import cluster_environment, run_processes
-from serve_app.connections import check_demands, configured_replicas, demands
 from serve_app.keyring import NO_KEYS
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -217,8 +217,7 @@ def _check_connections(plan: _Plan, allowed: int) -> None:
 
 
 def _warn_of_unknown_settings() -> None:
-    own = {cluster_environment.RUN_DIRECTORY_VARIABLE, "MEMORY_HAPROXY_BINARY"}
-    for name in sorted(set(os.environ) - known_names() - own):
+    for name in sorted(set(os.environ) - known_names() - INTERNAL_NAMES):
         if name.startswith("MEMORY_"):
             _say(f"warning: {name} is no setting of this version: it has no effect")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from deployments.batching import Item, MicroBatcher, Result
 from deployments.capacity import Batches, IngressCapacity
@@ -9,6 +10,7 @@ from deployments.context_schemas import ContextAnswer
 from deployments.embedding.providers.registry import space_source
 from deployments.errors import MemoryLayerError
 from deployments.rate_limits.limiter import RateLimiter
+from deployments.replica import Vitals
 from deployments.schemas import Message
 from deployments.search.context_assembler import Context
 from deployments.search.engine import Search
@@ -19,13 +21,13 @@ from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.erasure import ErasureRepository
+from deployments.storage.health import database_problem, pool_problem
 from deployments.storage.messages import Draft, MessageRepository
 from deployments.storage.retention_policies import RetentionPolicyRepository, default_policy
 from deployments.storage.retention_runs import RetentionRunRepository
-from deployments.storage.schema import check
 from deployments.storage.usage import QuotaGate, UsageRepository
 from deployments.tracing.spans import crossing, traced
-from serve_app.health import HealthReporter
+from serve_app.health import HealthReporter, Probes
 from serve_app.keyring import Keyring
 from serve_app.measures import IngressMetrics
 from serve_app.retention import RetentionDesk, RetentionWatch, SubmitRun
@@ -44,6 +46,7 @@ class Services:
     keys: ApiKeyRepository
     keyring: Keyring
     health: HealthReporter
+    vitals: Vitals
     store: Callable[[Draft], Awaitable[Message]]
     search: Callable[[Search], Awaitable[SearchAnswer]]
     assemble: Callable[[Context], Awaitable[ContextAnswer]]
@@ -63,13 +66,14 @@ def create_services(
     database: Database,
     search_many: SearchMany,
     assemble_many: AssembleMany,
-    probe_embedding: Callable[[], Awaitable[str | None]],
+    probes: Probes,
     limiter: RateLimiter,
     submit_retention: SubmitRun,
     *,
     metrics: IngressMetrics,
+    vitals: Vitals,
 ) -> Services:
-    """What ends in `_many` answers several at once; `probe_embedding` says why embedding is away, or None.
+    """What ends in `_many` answers several at once; `vitals`: of this replica.
 
     `submit_retention` has a job take up a run of the ledger.
     """
@@ -86,10 +90,6 @@ def create_services(
         metrics.replica.watch_queue(queue, batcher.waiting)
         return batcher.submit
 
-    async def check_schema() -> None:
-        async with database.connection() as connection:
-            await check(connection, space_source(settings))
-
     return Services(
         http=settings.http,
         messages=messages,
@@ -97,8 +97,13 @@ def create_services(
         keys=keys,
         keyring=Keyring(keys, settings),
         health=HealthReporter(
-            EmbeddingJobRepository(database), check_schema, probe_embedding, settings.runtime.environment
+            partial(database_problem, database, space_source(settings)),
+            partial(pool_problem, database),
+            EmbeddingJobRepository(database),
+            probes,
+            settings.runtime.environment,
         ),
+        vitals=vitals,
         store=traced("store", together("store", messages.store, capacity.store)),
         search=crossing("search", together("search", search_many, capacity.search)),
         # Apart from the searches: a context takes longer, and is not to hold up those that would wait with it.

@@ -7,6 +7,7 @@ from deployments.capacity import Batches
 from deployments.rate_limits.counter import WindowCounter
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.rate_limits.memory_storage import BoundedMemoryStorage
+from deployments.replica import Vitals
 from deployments.settings import HttpSettings, RateLimitSettings
 from serve_app.services import Services
 
@@ -14,7 +15,7 @@ from serve_app.services import Services
 def bare_services(http: HttpSettings | None = None, **given: object) -> Services:
     """Nothing but what is given, and a limiter that limits nothing."""
     nothing: dict[str, Any] = dict.fromkeys(field.name for field in fields(Services))
-    return Services(**nothing | {"http": http or HttpSettings(), "limiter": _unlimited()} | given)
+    return Services(**nothing | {"http": http or HttpSettings(), "limiter": _unlimited(), "vitals": Vitals()} | given)
 
 
 def _unlimited() -> RateLimiter:

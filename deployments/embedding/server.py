@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from time import monotonic
 from typing import Any
 
 import structlog
@@ -11,6 +10,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.capacity import EmbeddingCapacity
 from deployments.embedding.measures import EmbeddingMeasures
+from deployments.embedding.provider_probe import ProviderProbe
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.embedding.spaces import SpaceProviders
 from deployments.embedding.worker import EmbeddingWorker, Score
@@ -19,6 +19,7 @@ from deployments.handles import RemoteMethod
 from deployments.logs import configure_logging
 from deployments.metrics.replica import ReplicaMetrics
 from deployments.metrics.reporter import PUSH_TIMEOUT_SECONDS
+from deployments.replica import Replica
 from deployments.scoring.scorable import Scorable
 from deployments.settings import Settings
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
@@ -29,18 +30,16 @@ from deployments.tracing.spans import current_trace, each_served, note_error, sp
 
 logger = structlog.get_logger(__name__)
 
-PROBE_SECONDS = 10.0
-PROBE_PATIENCE_SECONDS = 2.0
-
 Query = tuple[str, str | None, EmbeddingSpace | None, SpanContext | None]
 
 
-class EmbeddingServer:
+class EmbeddingServer(Replica):
     """One replica: a provider for each embedding space, caches of queries, and a worker."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, capacity: EmbeddingCapacity, scoring: DeploymentHandle[Any], metrics: DeploymentHandle[Any]
     ) -> None:
+        super().__init__()
         settings = Settings.load()
         configure_logging(settings.runtime, "Embedding")
         self._tracing = start_tracing("Embedding")
@@ -63,9 +62,9 @@ class EmbeddingServer:
         )
         self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
         self._working = asyncio.gather(worker.run(), self._spaces.run())
-        self._probing: asyncio.Task[None] | None = None
-        self._probe_due = 0.0
-        self._trouble: str | None = None
+        self._provider = ProviderProbe(self._spaces.ask)
+        self.vitals.watch("embedding what waits", self._working)
+        self.vitals.watch("reporting its metrics", self._metrics.reporting)
 
     async def embed_queries(self, queries: Sequence[Query]) -> list[QueryVector | EmbeddingError]:
         """A vector or an error for each (text, request id, space or None for the active one, trace), in order."""
@@ -80,26 +79,8 @@ class EmbeddingServer:
         return results
 
     async def probe(self) -> str | None:
-        """Why the provider cannot embed, or None if it can. Asks it at most every ten seconds: calls may cost."""
-        if self._probing is None or (self._probing.done() and monotonic() >= self._probe_due):
-            self._probing = asyncio.create_task(self._ask_provider())
-        done, _ = await asyncio.wait([self._probing], timeout=PROBE_PATIENCE_SECONDS)
-        return self._trouble if done else self._trouble or "The embedding provider takes long to answer."
-
-    async def _ask_provider(self) -> None:
-        """In a task of its own: with the provider's retries it takes longer than those who ask have time."""
-        try:
-            await self._spaces.ask()
-            self._trouble = None
-        except EmbeddingError as error:
-            self._trouble = error.message
-        self._probe_due = monotonic() + PROBE_SECONDS
-
-    async def check_health(self) -> None:
-        """Called by Serve. A replica whose worker died is replaced."""
-        if self._working.done():
-            self._working.result()
-            raise RuntimeError("the embedding worker has stopped")
+        """Why messages and queries are not embedded, or None. The provider is not asked each time: calls may cost."""
+        return self.vitals.problem() or await self._provider.problem()
 
     async def __del__(self) -> None:
         self._metrics.stop()

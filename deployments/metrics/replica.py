@@ -19,7 +19,7 @@ class ReplicaMetrics:
         """`enabled`: whether anybody is told; measuring goes on anyway, which is as cheap as asking."""
         self._deployment = deployment
         self._enabled = enabled
-        self._reporting: asyncio.Task[None] | None = None
+        self.reporting: asyncio.Task[None] | None = None
         self.registry = CollectorRegistry()
         self.registry.register(_Process(deployment))
         self._pools = _Pools(deployment)
@@ -38,12 +38,12 @@ class ReplicaMetrics:
     def report(self, push: SendPush) -> None:
         """Push from now on, where metrics are enabled. Needs a running loop."""
         if self._enabled:
-            self._reporting = asyncio.create_task(MetricsReporter(self.registry, push).run())
+            self.reporting = asyncio.create_task(MetricsReporter(self.registry, push).run())
 
     def stop(self) -> None:
         """Push no more."""
-        if self._reporting is not None:
-            self._reporting.cancel()
+        if self.reporting is not None:
+            self.reporting.cancel()
 
 
 class _Process(Collector):

@@ -10,6 +10,7 @@ from deployments.logs import configure_logging
 from deployments.metrics.ledger import Ledger, Push, Receipt
 from deployments.metrics.snapshot import Snapshot, exposition, take
 from deployments.metrics.standing import StandingCollector
+from deployments.replica import Replica
 from deployments.settings import Settings
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.opening import open_database
@@ -18,7 +19,7 @@ from deployments.storage.standing import Standing, StandingRepository
 POOL = PoolSize(kept=0, most=1)
 
 
-class MetricsServer:
+class MetricsServer(Replica):
     """Adds up what all replicas push. One replica: two would each know a part.
 
     Where it dies, the next one goes on with what replicas kept for it. The database is for what is read from it alone:
@@ -26,6 +27,7 @@ class MetricsServer:
     """
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
+        super().__init__()
         settings = Settings.load()
         configure_logging(settings.runtime, "Metrics")
         self._ledger = Ledger(time.monotonic)
@@ -36,6 +38,7 @@ class MetricsServer:
         collector = StandingCollector(self._read_standing)
         self._own.register(collector)
         self._reading = asyncio.create_task(collector.run()) if settings.runtime.metrics_enabled else None
+        self.vitals.watch("reading how things stand", self._reading)
 
     async def push(self, push: Push) -> Receipt:
         """Take in what a replica has measured."""
@@ -47,11 +50,6 @@ class MetricsServer:
         if self._rendered[0] is not shown:
             self._rendered = shown, exposition(shown)
         return self._rendered[1] + exposition(take(self._own))
-
-    async def check_health(self) -> None:
-        """Called by Serve. A replica whose reading died is replaced."""
-        if self._reading is not None and self._reading.done():
-            self._reading.result()
 
     async def _read_standing(self) -> Standing:
         """Opens the database when it is first read: its being away holds up nothing."""

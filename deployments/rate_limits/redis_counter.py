@@ -1,7 +1,8 @@
 """The count in Redis, for several clusters, or for one whose counts outlive the counter's replica."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from limits.aio.storage import RedisStorage
@@ -38,14 +39,25 @@ class RedisCounter:
 
     async def take_many(self, takes: Sequence[Take]) -> list[Grant]:
         """A grant for each take, in order. Raises `UnavailableError`."""
-        try:
+        with _away():
             return await self._counter.take_many(takes)
-        except (exceptions.RedisError, OSError, TimeoutError) as error:
-            raise UnavailableError("Redis does not answer.", {"reason": type(error).__name__}) from error
+
+    async def ping(self) -> None:
+        """See whether it answers. Raises `UnavailableError`."""
+        with _away():
+            await self._storage.redis.ping()  # type: ignore[misc]  # typed for both of its clients
 
     async def close(self) -> None:
         """Close its connections."""
         await self._storage.redis.aclose()
+
+
+@contextmanager
+def _away() -> Iterator[None]:
+    try:
+        yield
+    except (exceptions.RedisError, OSError, TimeoutError) as error:
+        raise UnavailableError("Redis does not answer.", {"reason": type(error).__name__}) from error
 
 
 class _MillisecondStorage(RedisStorage):

@@ -12,17 +12,20 @@ from deployments.metrics.replica import ReplicaMetrics
 from deployments.metrics.reporter import PUSH_TIMEOUT_SECONDS
 from deployments.rate_limits.counter import Grant, Take, WindowCounter
 from deployments.rate_limits.memory_storage import BoundedMemoryStorage
+from deployments.replica import Replica
 from deployments.settings import Settings
 
 
-class RateLimitServer:
+class RateLimitServer(Replica):
     """Counts for all ingress replicas. One replica: two would be two counts. Where it dies, its windows begin anew."""
 
     async def __init__(self, metrics: DeploymentHandle[Any]) -> None:  # type: ignore[misc]  # Serve awaits it
+        super().__init__()
         settings = Settings.load()
         configure_logging(settings.runtime, "RateLimits")
         self._metrics = ReplicaMetrics("RateLimits", enabled=settings.runtime.metrics_enabled)
         self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
+        self.vitals.watch("reporting its metrics", self._metrics.reporting)
         self._counter = WindowCounter(BoundedMemoryStorage())
 
     async def take_many(self, takes: Sequence[Take]) -> list[Grant]:

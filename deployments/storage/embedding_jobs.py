@@ -49,10 +49,15 @@ class Result:
 
 @dataclass(frozen=True)
 class JobCounts:
-    """How many messages wait for their embedding, and how many were given up."""
+    """How many messages wait for their embedding, and how many were given up.
+
+    `due_since`: since when the first of those waits that a worker may take; `due_first`: how many with it.
+    """
 
     pending: int
     failed: int
+    due_since: datetime | None = None
+    due_first: int = 0
 
 
 class EmbeddingJobRepository:

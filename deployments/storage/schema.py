@@ -62,6 +62,26 @@ def expected_revision() -> str | None:
     return ScriptDirectory.from_config(migrations()).get_current_head()
 
 
+def revision_problem(revision: str | None) -> str | None:
+    """What is wrong with a database at this revision, and what to do; None: nothing."""
+    if revision == expected_revision():
+        return None
+    if revision is not None and not _is_known(revision):
+        return (
+            f"The database's schema is at revision {revision}, which this version does not know (its newest is "
+            f"{expected_revision()}): a newer version has migrated it, so run that one, or downgrade with it first"
+        )
+    return (
+        f"The database's schema is at revision {revision or 'none'}, but this version needs "
+        f"{expected_revision()}: run `alembic upgrade head` with MEMORY_DATABASE_URL set"
+    )
+
+
+@cache
+def _is_known(revision: str) -> bool:
+    return any(each.revision == revision for each in ScriptDirectory.from_config(migrations()).walk_revisions())
+
+
 async def check(connection: AnyConnection, source: SpaceSource) -> None:
     """Hold the database against this code and its settings; an empty one takes on their embedding space.
 
@@ -69,12 +89,9 @@ async def check(connection: AnyConnection, source: SpaceSource) -> None:
     Raises `ConfigurationError` with one line that says what is stored, what was asked, and what to do.
     """
     queries = load_queries("schema")
-    revision = await _revision(connection)
-    if revision != expected_revision():
-        raise ConfigurationError(
-            f"The database's schema is at revision {revision or 'none'}, but this version needs "
-            f"{expected_revision()}: run `alembic upgrade head` with MEMORY_DATABASE_URL set"
-        )
+    problem = revision_problem(await schema_revision(connection))
+    if problem is not None:
+        raise ConfigurationError(problem)
     space = source.space
     stored = await queries.embedding_space(connection)
     if stored is None:
@@ -112,14 +129,16 @@ async def _check_language(connection: OwnConnection, language: str) -> None:
 
 
 async def _is_current(connection: OwnConnection) -> bool:
-    return await _revision(connection) == expected_revision()
+    return await schema_revision(connection) == expected_revision()
 
 
-async def _revision(connection: AnyConnection) -> str | None:
+async def schema_revision(connection: AnyConnection) -> str | None:
+    """The revision that the database is at; None: no migration ever ran."""
     try:
-        return str(await load_queries("schema").schema_revision(connection))
+        revision = await load_queries("schema").schema_revision(connection)
     except asyncpg.UndefinedTableError:
         return None
+    return revision and str(revision)
 
 
 def allowed_connections(settings: Settings) -> int:
@@ -129,10 +148,11 @@ def allowed_connections(settings: Settings) -> int:
 
 def keys_were_made(settings: Settings) -> bool:
     """Whether the settings' database holds an API key, be it revoked. Raises `DatabaseUnavailableError`."""
-    return asyncio.run(_with_connection(database_url(settings), settings, _keys_exist))
+    return asyncio.run(_with_connection(database_url(settings), settings, keys_exist))
 
 
-async def _keys_exist(connection: OwnConnection) -> bool:
+async def keys_exist(connection: OwnConnection) -> bool:
+    """Whether there is an API key, be it revoked."""
     return bool(await load_queries("api_keys").keys_exist(connection))
 
 

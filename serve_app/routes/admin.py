@@ -3,9 +3,10 @@
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from deployments.health import Status
 from deployments.schemas import TenantInPath, TenantOrAll, Usage
 from serve_app.auth import Administers
-from serve_app.health import Health, Liveness, Readiness, Status
+from serve_app.health import Health, Liveness, Readiness
 from serve_app.http_errors import error_responses, open_error_responses
 from serve_app.rate_limits import TenantLimited
 from serve_app.routes.dependencies import ServicesOf
@@ -53,10 +54,17 @@ async def readiness(services: ServicesOf, response: Response) -> Readiness:
     return report
 
 
-@router.get("/liveness", response_model=Liveness)
-async def liveness() -> Liveness:
-    """Whether the process answers: for whoever restarts it."""
-    return Liveness(status=Status.OK)
+@router.get(
+    "/liveness",
+    response_model=Liveness,
+    responses={503: {"model": Liveness, "description": "This replica is to be replaced."}},
+)
+async def liveness(services: ServicesOf, response: Response) -> Liveness:
+    """Whether the process does all that it is to do, by the rule of Serve's own checks: for whoever restarts it."""
+    problem = services.vitals.problem()
+    status = Status.OK if problem is None else Status.UNAVAILABLE
+    response.status_code = _status_code(status)
+    return Liveness(status=status, problems=[problem] if problem else [])
 
 
 @router.post(

@@ -64,7 +64,7 @@ def test_an_error_has_the_one_shape(name: str, status: str, answer: Json) -> Non
     if status < "400":
         return
     content = answer["content"]["application/json"]
-    own = {"ErrorAnswer"} | ({"Health", "Readiness"} if name.startswith("GET /v1/admin/") else set())
+    own = {"ErrorAnswer"} | ({"Health", "Readiness", "Liveness"} if name.startswith("GET /v1/admin/") else set())
 
     assert content["schema"]["$ref"].rpartition("/")[2] in own
     if content["schema"]["$ref"].endswith("/ErrorAnswer"):

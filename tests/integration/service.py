@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 import yaml
@@ -10,6 +11,7 @@ from opentelemetry.trace import Span
 
 from deployments.capacity import Capacity
 from deployments.embedding.measures import EmbeddingMeasures, MeasuredProvider
+from deployments.embedding.provider_probe import ProviderProbe
 from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, QueryVector
 from deployments.embedding.query_cache import QueryCache
 from deployments.embedding.spaces import OneSpace, SpaceProviders
@@ -20,6 +22,7 @@ from deployments.metrics.snapshot import exposition, take
 from deployments.rate_limits.counter import TakeMany, WindowCounter
 from deployments.rate_limits.limiter import LimitCounts, RateLimiter
 from deployments.rate_limits.memory_storage import BoundedMemoryStorage
+from deployments.replica import Vitals
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
 from deployments.search.context_assembler import ContextAssembler
@@ -32,8 +35,10 @@ from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
 from deployments.storage.erasure import ErasureRepository
+from deployments.storage.health import pool_problem
 from deployments.storage.recent_turns import RecentTurnRepository
 from serve_app.api import create_app
+from serve_app.health import Probes
 from serve_app.keyring import Keyring
 from serve_app.measures import IngressMeasures, IngressMetrics
 from serve_app.services import create_services
@@ -61,6 +66,7 @@ class Service:
     spaces: "SpaceProviders | _Alone"
     app: FastAPI
     retention: RetentionJobs
+    vitals: Vitals
     erasures: ErasureRepository
 
     async def embed_all(self) -> None:
@@ -74,13 +80,20 @@ async def score(messages: Sequence[Scorable], request_ids: Sequence[str]) -> lis
     return [importance(role=m.role, content=m.content, name=m.name) for m in messages]
 
 
+async def well() -> None:
+    """What a part says of itself that misses nothing."""
+
+
 def create_service(
     settings: Settings,
     provider: EmbeddingProvider | None,
     take_many: TakeMany | None = None,
     counts: LimitCounts | None = None,
+    probes: Probes | None = None,
 ) -> Service:
     """Wire the parts together. The caller closes the client and the database. `take_many`: the shared count.
+
+    `probes`: what the other deployments say of themselves, in place of what these parts do.
 
     No provider: those of the spaces that the database holds, as under Ray.
     """
@@ -99,13 +112,6 @@ def create_service(
             raise result
         return result
 
-    async def probe() -> str | None:
-        try:
-            await spaces.ask()
-        except EmbeddingError as error:
-            return error.message
-        return None
-
     async def text() -> bytes:
         return exposition(take(replica.registry))
 
@@ -119,16 +125,24 @@ def create_service(
     shared = take_many or WindowCounter(BoundedMemoryStorage()).take_many
     limiter = RateLimiter(settings.rate_limits, shared, sizes.ingress.rate_limits, counts or measures.limit_counts())
     retention = RetentionJobs(settings)
+    probes = probes or Probes(
+        search=partial(pool_problem, database),
+        embedding=ProviderProbe(spaces.ask).problem,
+        scoring=well,
+        rate_limits=well,
+        metrics=well,
+    )
     services = create_services(
         settings,
         sizes.ingress,
         database,
         engine.search_many,
         contexts.assemble_many,
-        probe,
+        probes,
         limiter,
         retention.submit,
         metrics=IngressMetrics(replica, measures, text),
+        vitals=Vitals(),
     )
     app = create_app(services)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -144,6 +158,7 @@ def create_service(
         spaces,
         app,
         retention,
+        services.vitals,
         services.erasures,
     )
 

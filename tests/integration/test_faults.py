@@ -8,8 +8,10 @@ from uuid import uuid4
 
 import asyncpg
 import httpx
+import psutil
 import pytest
 
+from deployments import health
 from deployments.errors import DatabaseUnavailableError
 from deployments.metrics.snapshot import take
 from deployments.metrics.standing import StandingCollector
@@ -94,7 +96,7 @@ async def assert_health_says_so(service: Service) -> None:
     assert body["pending_embeddings"] is None
     assert len(body["problems"]) == 1
     assert readiness.json() == {"status": "unavailable", "problems": body["problems"]}
-    assert liveness.json() == {"status": "ok"}
+    assert liveness.json() == {"status": "ok", "problems": []}
 
 
 async def test_a_database_that_stops_in_mid_flight_and_comes_back(service: Service, gone: PostgresServer) -> None:
@@ -111,6 +113,34 @@ async def test_a_database_that_stops_in_mid_flight_and_comes_back(service: Servi
     await until(202, lambda: service.client.post("/v1/messages", json=message("cherries")))
     await until(200, lambda: service.client.get("/v1/admin/readiness"))
     assert (await search(service, "cherries"))["items"][0]["content"] == "cherries"
+
+
+async def test_a_database_that_hangs_makes_nobody_wait_for_long(
+    service: Service, gone: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes connections, and says nothing more: health is late, and says so."""
+    monkeypatch.setattr(health, "CHECK_TIMEOUT_SECONDS", 0.5)
+    await store(service)
+    processes = postmaster_and_children(gone)
+    for process in processes:
+        process.suspend()
+    try:
+        async with asyncio.timeout(20):
+            answer = await service.client.get("/v1/admin/health")
+            liveness = await service.client.get("/v1/admin/liveness")
+    finally:
+        for process in reversed(processes):
+            process.resume()
+
+    assert (answer.status_code, liveness.status_code) == (503, 200)
+    assert "The database does not answer in time." in answer.json()["problems"]
+    await until(200, lambda: service.client.get("/v1/admin/readiness"))
+
+
+def postmaster_and_children(server: PostgresServer) -> list[psutil.Process]:
+    pid = int((server.directory / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    postmaster = psutil.Process(pid)
+    return [postmaster, *postmaster.children()]
 
 
 async def test_a_database_that_is_gone_at_the_start(service: Service, gone: PostgresServer) -> None:

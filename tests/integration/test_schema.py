@@ -154,14 +154,25 @@ async def test_a_service_that_started_before_its_schema_waits_for_it(
     await provider.close()
 
 
-def test_a_database_of_another_revision_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    fetch(database_url, "UPDATE alembic_version SET version_num = '0000' RETURNING 1")
+def test_a_database_of_an_older_revision_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch(database_url, "UPDATE alembic_version SET version_num = '0001' RETURNING 1")
 
     line = refusal(settings_for(database_url, monkeypatch))
 
-    assert "0000" in line
+    assert "0001" in line
     assert str(expected_revision()) in line
     assert "alembic upgrade head" in line
+
+
+def test_a_database_that_a_newer_version_migrated_is_refused(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch(database_url, "UPDATE alembic_version SET version_num = '9999' RETURNING 1")
+
+    line = refusal(settings_for(database_url, monkeypatch))
+
+    assert "9999, which this version does not know" in line
+    assert "upgrade head" not in line
 
 
 def test_an_empty_database_takes_on_the_embedding_space(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

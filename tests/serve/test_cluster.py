@@ -127,4 +127,4 @@ def test_health_says_how_every_part_is(client: httpx.Client) -> None:
 
     assert (health["status"], health["database"], health["embedding"]) == ("ok", "ok", "ok")
     assert client.get("/v1/admin/readiness").json() == {"status": "ok", "problems": []}
-    assert client.get("/v1/admin/liveness").json() == {"status": "ok"}
+    assert client.get("/v1/admin/liveness").json() == {"status": "ok", "problems": []}

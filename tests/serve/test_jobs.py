@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -39,6 +40,23 @@ def test_an_evaluation_runs_as_a_ray_job(cluster: LaunchedService, tmp_path: Pat
     (dataset,) = json.loads((tmp_path / "results.json").read_text())["datasets"]
     assert dataset["questions"] == 26
     assert (tmp_path / "report.html").exists()
+
+
+def test_the_doctor_finds_nothing_wrong_as_a_ray_job(cluster: LaunchedService) -> None:
+    """With the embedded Postgres that the service runs on, and its own way to the dashboard."""
+    places = ("--url", f"http://127.0.0.1:{cluster.port}", "--dashboard", f"http://127.0.0.1:{cluster.dashboard_port}")
+    output = run(cluster, "jobs.doctor", *places)
+
+    for words in (
+        "The application memory runs, with 7 replicas.",
+        f"Version {version('ai-memory-layer')} answers, and is well.",
+        "The pools of serve_config.yaml add up to",
+        "The pools of the running cluster add up to",
+        "The embedded Postgres 18 of",
+        "local embeds with wordllama/l2_supercat",
+    ):
+        assert words in output
+    assert "There is no API key" in output
 
 
 def old_messages(client: httpx.Client, tenant_id: str, count: int) -> None:

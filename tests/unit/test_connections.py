@@ -2,9 +2,9 @@
 
 import pytest
 
+from deployments.connections import Demand, check_demands, demands, most_replicas
 from deployments.errors import ConfigurationError
 from deployments.settings import Settings
-from serve_app.connections import Demand, check_demands, demands, most_replicas
 from tests.integration.service import capacity
 
 
@@ -33,7 +33,7 @@ def test_each_deployment_asks_for_its_replicas_times_its_pool() -> None:
 
     pools = capacity()
     assert {(d.deployment, d.total) for d in wanted} == {
-        ("Ingress", 2 * pools.ingress.pool.most),
+        ("Ingress", 2 * (pools.ingress.pool.most + 1)),
         ("Search", 3 * pools.search.pool.most),
         ("Embedding", pools.embedding.pool.most + 1),
         ("Retention", 2),
@@ -58,7 +58,7 @@ def test_the_environment_overrides_the_pools(monkeypatch: pytest.MonkeyPatch) ->
 
     totals = {d.deployment: d.connections for d in demands(capacity(), Settings.load(), {})}
 
-    assert totals == {"Ingress": 30, "Search": 30, "Embedding": 31, "Retention": 2, "Metrics": 1}
+    assert totals == {"Ingress": 31, "Search": 30, "Embedding": 31, "Retention": 2, "Metrics": 1}
 
 
 def test_more_than_postgres_allows_is_refused_in_one_line_that_adds_up() -> None:

@@ -1,28 +1,27 @@
 """`serve_config.yaml` against Serve's schema and the builder: Serve ignores what it does not know."""
 
+import inspect
 import warnings
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
-from pydantic import BaseModel, PydanticDeprecatedSince20
+from pydantic import PydanticDeprecatedSince20
 
-from deployments.capacity import Capacity
+from deployments.capacity import COUNTED_ONCE, DEPLOYMENTS, Capacity
 from deployments.errors import ConfigurationError
+from deployments.replica import Replica
+from jobs.doctor.serve_config import unknown_keys
 from tests.paths import SERVE_CONFIG
 
 with warnings.catch_warnings():
     # What Ray's own modules do when they are imported is not ours to mend.
     warnings.simplefilter("ignore", PydanticDeprecatedSince20)
     from ray.serve import Application
-    from ray.serve.config import AutoscalingConfig
     from ray.serve.schema import ServeDeploySchema
 
     from serve_app.build import build_app
-
-# Ray's schema declares this one as a plain dict.
-AS_IF = {"autoscaling_config": AutoscalingConfig}
 
 
 def config() -> dict[str, Any]:
@@ -35,29 +34,14 @@ def args() -> dict[str, Any]:
     return given
 
 
-def unknown_keys(value: Any, model: type[BaseModel], where: str = "") -> Iterator[str]:
-    """The keys, at any depth, that Serve would silently ignore."""
-    for key, part in value.items():
-        if key not in model.model_fields:
-            yield f"{where}{key}"
-            continue
-        inner = AS_IF.get(key) or _model_in(model.model_fields[key].annotation)
-        for element in part if isinstance(part, list) else [part]:
-            if inner is not None and isinstance(element, dict):
-                yield from unknown_keys(element, inner, f"{where}{key}.")
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for found in map(_model_in, get_args(annotation)) if found is not None), None)
-
-
-def bound(application: Application) -> set[str]:
-    """The names of all deployments that an application binds together."""
+def bound(application: Application) -> dict[str, type]:
+    """The classes of all deployments that an application binds together, by name."""
     deployment: Any = application._bound_deployment
     parts = [*deployment.init_args, *deployment.init_kwargs.values()]
-    return {deployment.name}.union(*(bound(part) for part in parts if isinstance(part, Application)))
+    found = {deployment.name: deployment.func_or_class}
+    for part in parts:
+        found |= bound(part) if isinstance(part, Application) else {}
+    return found
 
 
 def test_every_key_is_known_to_serve() -> None:
@@ -74,11 +58,11 @@ def test_a_key_that_serve_does_not_know_is_found_at_any_depth() -> None:
     }
 
     assert list(unknown_keys(wrong, ServeDeploySchema)) == [
-        "proxy_locations",
-        "http_options.prot",
-        "applications.deployments.num_replica",
-        "applications.deployments.ray_actor_options.cpus",
-        "applications.deployments.autoscaling_config.least",
+        ("proxy_locations", "proxy_location"),
+        ("http_options.prot", "port"),
+        ("applications.deployments.num_replica", "num_replicas"),
+        ("applications.deployments.ray_actor_options.cpus", "num_cpus"),
+        ("applications.deployments.autoscaling_config.least", None),
     ]
 
 
@@ -93,7 +77,17 @@ def test_the_deployments_are_those_that_the_builder_binds() -> None:
     names = [deployment["name"] for deployment in application["deployments"]]
 
     assert len(names) == len(set(names))
-    assert set(names) == bound(build_app(application["args"]))
+    assert set(names) == set(DEPLOYMENTS) == set(bound(build_app(application["args"])))
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_every_deployment_goes_by_the_one_rule_for_being_replaced(name: str) -> None:
+    """As a coroutine: a plain function says nothing of the event loop."""
+    replica = bound(build_app(args()))[name]
+
+    assert issubclass(replica, Replica)
+    assert replica.check_health is Replica.check_health
+    assert inspect.iscoroutinefunction(replica.check_health)
 
 
 def test_each_deployment_states_its_own_capacity() -> None:
@@ -120,7 +114,7 @@ def test_a_deployment_takes_at_least_what_one_caller_sends_at_once() -> None:
     assert taken["Scoring"] >= capacity.embedding.concurrent_batches
 
 
-@pytest.mark.parametrize("name", ["RateLimits", "Metrics"])
+@pytest.mark.parametrize("name", sorted(COUNTED_ONCE))
 def test_what_is_counted_for_all_is_counted_once(name: str) -> None:
     (counting,) = (each for each in config()["applications"][0]["deployments"] if each["name"] == name)
 

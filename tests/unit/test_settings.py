@@ -54,6 +54,32 @@ def test_every_form_of_the_url_comes_to_the_same(given: str, monkeypatch: pytest
     assert settings.database.read_url == settings.database.url
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "postgresql://u@/d?host=/var/run",
+        "postgresql:///d",
+        "postgresql://u:p@h1:5432,h2:5433/d?target_session_attrs=primary",
+        "postgresql://u:p%40ss@[::1]:5432/d",
+        "postgresql://h?dbname=d",
+    ],
+)
+def test_a_url_may_name_a_socket_several_hosts_or_an_address(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_DATABASE_URL", given)
+
+    assert url_of(Settings.load()) == given
+
+
+@pytest.mark.parametrize("given", ["u:hunter2/9@h/d", "u:hunter2?9@h/d", "u:p@h:hunter2/d", "u:p@[hunter2/d"])
+def test_a_url_that_cannot_be_read_is_refused_without_its_password(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver would say so later, in words that hold a part of it."""
+    monkeypatch.setenv("MEMORY_DATABASE_URL", f"postgresql://{given}")
+
+    with pytest.raises(ConfigurationError, match=r"MEMORY_DATABASE_URL: .* percent-encoded") as refused:
+        Settings.load()
+    assert "hunter2" not in refused.value.message
+
+
 def test_an_empty_setting_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMORY_DATABASE_URL", "")
     monkeypatch.setenv("MEMORY_EMBEDDING_DIMENSIONS", "")

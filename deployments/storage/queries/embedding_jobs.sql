@@ -164,7 +164,11 @@ SELECT count(*) FROM marked;
 SELECT pg_notify('embedding_jobs', '');
 
 -- name: count_jobs^
-SELECT count(*) FILTER (WHERE NOT failed) AS pending, count(*) FILTER (WHERE failed) AS failed
+-- `due_since`, `due_first`: since when the first of those that a worker may take waits, and how many with it.
+WITH due AS (SELECT min(available_at) AS since FROM embedding_jobs WHERE NOT failed AND available_at <= now())
+SELECT count(*) FILTER (WHERE NOT failed) AS pending, count(*) FILTER (WHERE failed) AS failed,
+       (SELECT since FROM due) AS due_since,
+       count(*) FILTER (WHERE NOT failed AND available_at = (SELECT since FROM due)) AS due_first
 FROM embedding_jobs;
 
 -- name: extend_claim!

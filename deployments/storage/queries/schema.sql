@@ -17,5 +17,9 @@ SELECT EXISTS (
 -- name: has_language$
 SELECT EXISTS (SELECT FROM pg_ts_config WHERE cfgname = :language);
 
+-- name: takes_no_writes$
+SELECT current_setting('transaction_read_only')::boolean;
+
 -- name: connection_limit$
-SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int;
+SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+    - coalesce(current_setting('reserved_connections', true)::int, 0);

@@ -58,6 +58,6 @@ async def test_turned_off_it_pushes_nothing() -> None:
     metrics.report(listener.push)
     await asyncio.sleep(0)
 
-    assert metrics._reporting is None
+    assert metrics.reporting is None
     metrics.stop()
     assert listener.pushes == []

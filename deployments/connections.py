@@ -13,6 +13,8 @@ from deployments.storage.database import pool_size
 LISTENING = 1
 # A job of retention works on one connection and holds its lock on another.
 RETENTION = 2
+# An ingress replica that is asked for its health asks the database on a connection of its own.
+PROBING = 1
 # Metrics reads how things stand on a connection of its own.
 METRICS = 1
 
@@ -34,7 +36,7 @@ class Demand:
 def demands(capacity: Capacity, settings: Settings, replicas: Mapping[str, int]) -> list[Demand]:
     """What each deployment may open on the main database. `replicas`: the greatest number of each."""
     connections = {
-        "Ingress": pool_size(settings.database, capacity.ingress.pool.size).most,
+        "Ingress": pool_size(settings.database, capacity.ingress.pool.size).most + PROBING,
         "Embedding": pool_size(settings.database, capacity.embedding.pool.size).most + LISTENING,
         "Retention": RETENTION,
         "Metrics": METRICS,

@@ -1,0 +1,43 @@
+"""What keeps the database from serving, each in a sentence; None: nothing."""
+
+import asyncio
+
+from deployments.embedding.providers.registry import SpaceSource
+from deployments.storage.database import Database
+from deployments.storage.named_queries import load_queries
+from deployments.storage.schema import check, revision_problem, schema_revision
+
+# Less than who asks waits: it is told what is wrong, and not only that nothing answers.
+PATIENCE_SECONDS = 2.0
+
+
+async def database_problem(database: Database, source: SpaceSource) -> str | None:
+    """Asks over a connection of its own: a pool that is busy says nothing about the database.
+
+    Raises `DatabaseUnavailableError`; `ConfigurationError` for a schema or an embedding space that does not fit.
+    """
+    connection = await database.connect()
+    try:
+        async with database.errors():
+            await check(connection, source)
+            if await load_queries("schema").takes_no_writes(connection):
+                return "The database takes no writes: it is a standby, or set to read only."
+    finally:
+        # Not closed: a server that hangs would be waited for.
+        connection.terminate()
+    return None
+
+
+async def pool_problem(database: Database) -> str | None:
+    """Whether a connection of the pool comes free, and reads of our schema: a standby may lag.
+
+    Raises `DatabaseUnavailableError`, `TimeoutError`.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS), database.connection() as connection:
+            return revision_problem(await schema_revision(connection))
+    except TimeoutError:
+        usage = database.usage()
+        if usage.in_use < usage.most:
+            raise
+        return f"All {usage.most} database connections of this replica are busy, and {usage.waiting} callers wait."

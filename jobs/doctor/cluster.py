@@ -1,0 +1,82 @@
+"""What Serve says of itself, over Ray's dashboard."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from deployments.capacity import DEPLOYMENTS
+from jobs.doctor.findings import Finding, problem, warning, well
+from jobs.doctor.serve_config import IMPORT_PATH
+
+CHECK = "cluster"
+PATH = "/api/serve/applications/"
+TIMEOUT_SECONDS = 5.0
+
+
+async def serve_details(address: str) -> dict[str, Any] | Finding:
+    """The details of all applications, or why they cannot be had."""
+    try:
+        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
+            answer = await client.get(f"{address.rstrip('/')}{PATH}", headers=_authorization())
+    except httpx.HTTPError as error:
+        said = f"Ray's dashboard does not answer at the address that is given ({type(error).__name__})."
+        return problem(CHECK, said, "Start the cluster, or name its dashboard with --dashboard.", "serve status")
+    if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+        advice = "Set RAY_AUTH_TOKEN, or have the cluster's token in ~/.ray/auth_token (README, On a cluster)."
+        return problem(CHECK, "Ray's dashboard refuses the token.", advice)
+    if not answer.is_success:
+        return problem(CHECK, f"Ray's dashboard answers HTTP {answer.status_code}.", "See Ray's logs.")
+    details: dict[str, Any] = answer.json()
+    return details
+
+
+def _authorization() -> dict[str, str]:
+    token = os.environ.get("RAY_AUTH_TOKEN")
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+    if token is None and path.is_file():
+        token = path.read_text().strip()
+    return {} if not token else {"Authorization": f"Bearer {token}"}
+
+
+def application_in(details: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Our application's name and details, of all that are deployed."""
+    for name, each in details.get("applications", {}).items():
+        if (each.get("deployed_app_config") or {}).get("import_path") == IMPORT_PATH:
+            return name, each
+    return None
+
+
+def judge_cluster(details: Mapping[str, Any]) -> list[Finding]:
+    """Whether the application runs, and each deployment is well with as many replicas as it is to have."""
+    found = application_in(details)
+    if found is None:
+        said = f"The cluster runs no application with the import_path {IMPORT_PATH}."
+        return [problem(CHECK, said, "Deploy it.", "serve deploy serve_config.yaml")]
+    name, application = found
+    findings = []
+    if application["status"] != "RUNNING":
+        said = f"The application {name} is {application['status']}."
+        findings.append(problem(CHECK, said, "See what Serve says of it.", "serve status"))
+    for deployment in DEPLOYMENTS:
+        findings += _deployment(deployment, application["deployments"].get(deployment))
+    replicas = sum(_running(each) for each in application["deployments"].values())
+    return findings or [well(CHECK, f"The application {name} runs, with {replicas} replicas.")]
+
+
+def _deployment(name: str, found: Mapping[str, Any] | None) -> list[Finding]:
+    if found is None:
+        return [problem(CHECK, f"The deployment {name} is missing.", "Deploy this version.", "serve deploy FILE")]
+    wanted, running = found.get("target_num_replicas", 1), _running(found)
+    said = f"{name} is {found['status']}, with {running} of {wanted} replicas."
+    if found["status"] != "HEALTHY":
+        return [problem(CHECK, said, "See what Serve says of it, and the replicas' logs.", "serve status")]
+    if running < wanted:
+        return [warning(CHECK, said, "See whether the nodes have room for it.", "ray status")]
+    return []
+
+
+def _running(deployment: Mapping[str, Any]) -> int:
+    return sum(replica["state"] == "RUNNING" for replica in deployment.get("replicas", []))

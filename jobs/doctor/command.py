@@ -1,0 +1,78 @@
+"""What stands on the command line, and what comes of it."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import load_dotenv
+
+from jobs.doctor.examination import Asked, examine
+from jobs.doctor.findings import Finding, Outcome, worst
+from jobs.doctor.reporting import write_json, write_list
+from jobs.terminal import FAILED, INTERRUPTED, OK, complain
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Look, and print what is found.
+
+    Returns 0 if all is well, 1 if something is wrong, 2 if what is asked makes no sense, 130 if it was interrupted.
+    """
+    options = _options(arguments)
+    load_dotenv(Path.cwd() / ".env", override=False)
+    asked = Asked(
+        config=options.config or _nearest_config(),
+        dashboard=options.dashboard,
+        url=options.url,
+        provider=options.provider,
+        environment=dict(os.environ),
+    )
+    try:
+        findings = asyncio.run(examine(asked))
+    except KeyboardInterrupt:
+        return complain("interrupted: nothing was changed", INTERRUPTED)
+    (write_json if options.json else write_list)(findings, sys.stdout)
+    return judged(findings, strict=options.strict)
+
+
+def judged(findings: Sequence[Finding], *, strict: bool) -> int:
+    """`strict`: warnings count too."""
+    failing = {Outcome.PROBLEM, Outcome.WARNING} if strict else {Outcome.PROBLEM}
+    return FAILED if worst(findings) in failing else OK
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m jobs.doctor",
+        description="Looks for what is wrong with an installation, and says what to do. Changes nothing.",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the Serve config (./serve_config.yaml)")
+    parser.add_argument(
+        "--dashboard",
+        type=_url,
+        default=os.environ.get("RAY_DASHBOARD_ADDRESS"),
+        metavar="URL",
+        help="of Ray's dashboard (RAY_DASHBOARD_ADDRESS): asks Serve how the deployments are",
+    )
+    parser.add_argument("--url", type=_url, help="of the service: asks it for its health")
+    parser.add_argument("--no-provider", dest="provider", action="store_false", help="embed nothing: it may cost")
+    parser.add_argument("--json", action="store_true", help="for scripts (docs/doctor.md)")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
+    return parser.parse_args(arguments)
+
+
+def _nearest_config() -> Path | None:
+    """The one in this folder, or beside the code; None where the code is installed alone."""
+    paths = (folder / "serve_config.yaml" for folder in (Path.cwd(), CHECKOUT))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _url(text: str) -> str:
+    if urlsplit(text).scheme not in {"http", "https"} or not urlsplit(text).hostname:
+        raise argparse.ArgumentTypeError(f"{text!r} is no http:// or https:// URL")
+    return text

@@ -1,0 +1,196 @@
+"""What health, readiness and liveness tell of each fault, made for real."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.errors import UnavailableError
+from deployments.rate_limits.redis_counter import RedisCounter
+from deployments.settings import Settings
+from deployments.storage import health as storage_health
+from serve_app import health
+from serve_app.health import Probes
+from tests.integration.calls import store
+from tests.integration.service import Service, create_service, well
+from tests.redis_server import running_redis
+
+Json = dict[str, Any]
+
+WELL = Probes(search=well, embedding=well, scoring=well, rate_limits=well, metrics=well)
+Serving = Callable[..., Any]
+
+
+@pytest.fixture
+def serving(settings: Settings, provider: EmbeddingProvider) -> Serving:
+    """A service beside whose replicas others are as the test says."""
+
+    @asynccontextmanager
+    async def serve(**probes: Any) -> AsyncIterator[Service]:
+        service = create_service(settings, provider, probes=replace(WELL, **probes))
+        try:
+            yield service
+        finally:
+            await service.client.aclose()
+            await service.database.close()
+
+    return serve
+
+
+async def told(service: Service) -> tuple[int, Json]:
+    answer = await service.client.get("/v1/admin/health")
+    return answer.status_code, answer.json()
+
+
+def wrong(body: Json) -> dict[str, str]:
+    """The parts that are not well, and what is said of them."""
+    return {part["name"]: part["problem"] for part in body["parts"] if part["status"] != "ok"}
+
+
+async def ready(service: Service) -> tuple[int, str]:
+    answer = await service.client.get("/v1/admin/readiness")
+    return answer.status_code, answer.json()["status"]
+
+
+async def execute(settings: Settings, statement: str) -> None:
+    assert settings.database.url is not None
+    connection = await asyncpg.connect(settings.database.url.get_secret_value())
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_every_part_is_told_of_with_its_latency(service: Service) -> None:
+    status, body = await told(service)
+
+    assert (status, body["status"], body["problems"], wrong(body)) == (200, "ok", [], {})
+    assert {part["name"] for part in body["parts"]} == {
+        "database", "pool", "backlog", "embedding", "search", "scoring", "rate_limits", "metrics",
+    }  # fmt: skip
+    assert all(part["latency_ms"] >= 0 for part in body["parts"])
+    assert body["latency_ms"] == max(part["latency_ms"] for part in body["parts"])
+
+
+@pytest.mark.parametrize(
+    ("revision", "advice"), [("0001", "alembic upgrade head"), ("9999", "a newer version has migrated it")]
+)
+async def test_another_schema_is_not_ready(service: Service, settings: Settings, revision: str, advice: str) -> None:
+    await execute(settings, f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608 - a constant
+
+    status, body = await told(service)
+
+    assert (status, body["status"], body["database"]) == (503, "unavailable", "unavailable")
+    assert advice in wrong(body)["database"]
+    assert await ready(service) == (503, "unavailable")
+
+
+async def test_a_database_that_takes_no_writes_is_not_ready(service: Service, settings: Settings) -> None:
+    """As after a failover, when the address still leads to the old primary."""
+    read_only = "format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database())"
+    await execute(settings, f"DO $$BEGIN EXECUTE {read_only}; END$$")
+
+    assert "takes no writes" in wrong((await told(service))[1])["database"]
+    assert await ready(service) == (503, "unavailable")
+
+
+async def test_a_database_that_refuses_the_user_is_away(
+    service: Service, settings: Settings, provider: EmbeddingProvider
+) -> None:
+    assert settings.database.url is not None
+    stranger = settings.database.url.get_secret_value().replace("postgres@", "stranger:hunter2@")
+    database = settings.database.model_copy(update={"url": SecretStr(stranger)})
+    refused = create_service(replace(settings, database=database), provider)
+    status, body = await told(refused)
+    await refused.client.aclose()
+    await refused.database.close()
+
+    assert (status, wrong(body)["database"]) == (503, "The database cannot be reached just now.")
+    assert "hunter2" not in str(body)
+
+
+async def test_a_pool_that_is_busy_is_not_taken_for_a_database_that_is_away(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_health, "PATIENCE_SECONDS", 0.1)
+    async with AsyncExitStack() as holding:
+        for _ in range(service.database.usage().most):
+            await holding.enter_async_context(service.database.connection())
+
+        assert await ready(service) == (200, "degraded")
+        status, body = await told(service)
+
+    assert (status, body["status"], body["database"]) == (200, "degraded", "ok")
+    assert "connections of this replica are busy" in wrong(body)["pool"]
+    assert body["pending_embeddings"] is None
+
+
+@pytest.mark.parametrize("part", ["search", "embedding", "scoring", "rate_limits", "metrics"])
+async def test_a_deployment_that_is_away_degrades_the_service(serving: Serving, part: str) -> None:
+    async def away() -> None:
+        raise UnavailableError("A part of the service did not answer.", {"call": "probe"})
+
+    async with serving(**{part: away}) as service:
+        status, body = await told(service)
+        assert (status, body["status"], list(wrong(body))) == (200, "degraded", [part])
+        assert (await ready(service))[0] == 200
+
+
+async def test_redis_that_is_away_degrades_the_service(serving: Serving) -> None:
+    with running_redis() as redis:
+        counter = RedisCounter(redis.url, timeout=2)
+        async with serving(rate_limits=counter.ping) as service:
+            assert wrong((await told(service))[1]) == {}
+            redis.kill()
+            async with asyncio.timeout(20):
+                while not (found := wrong((await told(service))[1])):  # noqa: ASYNC110 - as it is asked
+                    await asyncio.sleep(0.05)
+        await counter.close()
+
+    assert "each replica counts for itself" in found["rate_limits"]
+
+
+async def test_a_backlog_that_no_worker_takes_from_is_told_of(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "STUCK_SECONDS", 0)
+    await store(service)
+
+    status, body = await told(service)
+
+    assert (status, body["status"], body["pending_embeddings"]) == (200, "degraded", 1)
+    assert wrong(body) == {"backlog": "No worker has taken any of 1 pending messages for 0 s."}
+    assert await ready(service) == (200, "ok")
+
+
+async def test_liveness_is_lost_with_the_work_of_the_replica(service: Service) -> None:
+    task = asyncio.create_task(asyncio.sleep(0))
+    service.vitals.watch("following the keys", task)
+    await task
+
+    answer = await service.client.get("/v1/admin/liveness")
+
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "unavailable", "problems": ["This replica has stopped following the keys."]}
+
+
+async def test_many_who_ask_cost_one_connection(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, opened = service.database.connect, 0
+
+    async def counting() -> Any:
+        nonlocal opened
+        opened += 1
+        return await connect()
+
+    monkeypatch.setattr(service.database, "connect", counting)
+    paths = ["/v1/admin/health", "/v1/admin/readiness"] * 20
+    answers = await asyncio.gather(*(service.client.get(path) for path in paths))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert opened == 1

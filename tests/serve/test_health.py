@@ -1,0 +1,42 @@
+"""What is told of a deployment that does not answer, on a real cluster."""
+
+from typing import Any
+
+import httpx
+
+from tests.serve.launched_service import LaunchedService
+from tests.serve.test_cluster import wait_until
+
+Json = dict[str, Any]
+
+
+def health(client: httpx.Client) -> Json:
+    answer = client.get("/v1/admin/health")
+    assert answer.status_code == 200, answer.text
+    body: Json = answer.json()
+    return body
+
+
+def wrong(client: httpx.Client) -> set[str]:
+    return {part["name"] for part in health(client)["parts"] if part["status"] != "ok"}
+
+
+def test_a_search_replica_that_hangs_is_told_of_and_takes_nothing_else_with_it(
+    cluster: LaunchedService, client: httpx.Client
+) -> None:
+    """Stopped in the middle of whatever it does, and let go on before Serve replaces it."""
+    wait_until(lambda: wrong(client) == set())
+    (replica,) = cluster.replicas("Search")
+    replica.suspend()
+    try:
+        body = health(client)
+        ready = client.get("/v1/admin/readiness")
+    finally:
+        replica.resume()
+
+    assert [part["name"] for part in body["parts"] if part["status"] != "ok"] == ["search"]
+    assert body["status"] == "degraded"
+    assert body["problems"] == ["The search deployment does not answer: searches fail."]
+    assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+    wait_until(lambda: health(client)["status"] == "ok")
+    assert cluster.replicas("Search") == [replica]

@@ -1,0 +1,162 @@
+"""How the parts of the service are asked: within a time limit, once for all who want to know."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from deployments import health
+from deployments.errors import DatabaseUnavailableError, UnavailableError
+from deployments.health import Check, Part, Status, overall
+from deployments.settings import Environment
+from deployments.storage.embedding_jobs import JobCounts
+from serve_app.health import STUCK_SECONDS, Backlog, HealthReporter, Probes
+
+SILENT = "It does not answer."
+
+
+@pytest.fixture(autouse=True)
+def short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What hangs is given up at once."""
+    monkeypatch.setattr(health, "CHECK_TIMEOUT_SECONDS", 0.05)
+
+
+def raising(error: Exception) -> Callable[[], Awaitable[str | None]]:
+    async def ask() -> str | None:
+        raise error
+
+    return ask
+
+
+async def well() -> None:
+    return None
+
+
+async def hanging() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_a_part_that_answers_is_well_and_timed() -> None:
+    part = await Check("it", well, silent=SILENT).part()
+
+    assert (part.status, part.problem) == (Status.OK, None)
+    assert part.latency_ms >= 0
+
+
+@pytest.mark.parametrize(
+    ("ask", "problem"),
+    [
+        (hanging, SILENT),
+        (raising(UnavailableError("A part of the service did not answer.")), SILENT),
+        (raising(DatabaseUnavailableError("The database is away.")), "The database is away."),
+        (raising(ZeroDivisionError("secret")), "The check of this part broke: it."),
+    ],
+    ids=["hangs", "away", "says why", "breaks"],
+)
+async def test_a_part_that_fails_is_told_of_in_a_sentence(
+    ask: Callable[[], Awaitable[str | None]], problem: str
+) -> None:
+    part = await Check("it", ask, silent=SILENT).part()
+
+    assert (part.status, part.problem) == (Status.UNAVAILABLE, problem)
+
+
+async def test_all_who_ask_meanwhile_and_soon_after_share_one_answer() -> None:
+    asked, answer = 0, asyncio.Event()
+
+    async def ask() -> None:
+        nonlocal asked
+        asked += 1
+        await answer.wait()
+
+    check = Check("it", ask, silent=SILENT)
+    impatient = asyncio.create_task(check.part())
+    others = [asyncio.create_task(check.part()) for _ in range(20)]
+    await asyncio.sleep(0)
+    impatient.cancel()
+    answer.set()
+    parts = await asyncio.gather(*others)
+
+    assert {part.status for part in [*parts, await check.part()]} == {Status.OK}
+    assert asked == 1
+
+
+async def test_it_is_asked_again_when_what_is_remembered_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "REMEMBERED_SECONDS", 0)
+    answers = iter(["It is away.", None])
+
+    async def ask() -> str | None:
+        return next(answers)
+
+    check = Check("it", ask, silent=SILENT)
+
+    assert [(await check.part()).status for _ in range(2)] == [Status.UNAVAILABLE, Status.OK]
+
+
+def part(name: str, status: Status) -> Part:
+    return Part(name=name, status=status, latency_ms=1, problem=None)
+
+
+@pytest.mark.parametrize(
+    ("needed", "other", "whole"),
+    [
+        (Status.OK, Status.OK, Status.OK),
+        (Status.OK, Status.DEGRADED, Status.DEGRADED),
+        (Status.OK, Status.UNAVAILABLE, Status.DEGRADED),
+        (Status.UNAVAILABLE, Status.OK, Status.UNAVAILABLE),
+    ],
+)
+def test_the_whole_is_unavailable_with_what_it_needs_alone(needed: Status, other: Status, whole: Status) -> None:
+    assert overall([part("database", needed), part("other", other)], "database") is whole
+
+
+class Jobs:
+    """A backlog of one message."""
+
+    async def counts(self) -> JobCounts:
+        """Nothing takes it."""
+        return JobCounts(1, 0, NOON, 1)
+
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+def test_a_backlog_that_nobody_takes_from_does_not_move() -> None:
+    backlog, front = Backlog(Jobs()), JobCounts(5, 0, NOON, 5)
+
+    assert backlog.judge(front, 1000) is None
+    assert backlog.judge(front, 1000 + STUCK_SECONDS - 1) is None
+    assert backlog.judge(JobCounts(9, 0, NOON, 5), 1000 + STUCK_SECONDS) == (
+        f"No worker has taken any of 9 pending messages for {STUCK_SECONDS:.0f} s."
+    )
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        JobCounts(5, 0, NOON, 4),
+        JobCounts(5, 0, NOON + timedelta(seconds=1), 5),
+        JobCounts(5, 0, None, 0),
+    ],
+    ids=["one of the front is taken", "the front is taken", "all is claimed"],
+)
+def test_a_backlog_that_is_taken_from_moves_however_long_it_is(later: JobCounts) -> None:
+    backlog = Backlog(Jobs())
+
+    assert backlog.judge(JobCounts(5, 0, NOON, 5), 1000) is None
+    assert backlog.judge(later, 1000 + STUCK_SECONDS) is None
+
+
+async def test_what_hangs_makes_health_late_and_never_hang() -> None:
+    """Every part at once: they are asked side by side."""
+    probes = Probes(search=hanging, embedding=hanging, scoring=hanging, rate_limits=hanging, metrics=hanging)
+    reporter = HealthReporter(hanging, hanging, Jobs(), probes, Environment.DEVELOPMENT)
+
+    async with asyncio.timeout(10):
+        told = await reporter.health()
+
+    wrong = {part.name for part in told.parts if part.problem}
+    assert wrong == {"database", "embedding", "search", "pool", "scoring", "rate_limits", "metrics"}
+    assert len(told.problems) == len(wrong) - 1
+    assert told.status is Status.UNAVAILABLE

@@ -1,0 +1,53 @@
+"""When a replica is to be replaced."""
+
+import asyncio
+
+import pytest
+
+from deployments.replica import Replica
+
+
+async def working() -> None:
+    await asyncio.Event().wait()
+
+
+async def breaking() -> None:
+    raise ZeroDivisionError
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    await asyncio.wait([task])
+
+
+async def test_a_replica_whose_work_goes_on_is_well() -> None:
+    replica, task = Replica(), asyncio.create_task(working())
+    replica.vitals.watch("working", task)
+    replica.vitals.watch("what is not wanted here", None)
+
+    await replica.check_health()
+    assert await replica.probe() is None
+    task.cancel()
+
+
+async def test_a_replica_whose_work_broke_is_replaced_and_says_by_what() -> None:
+    replica, going_on = Replica(), asyncio.create_task(working())
+    broken = asyncio.create_task(breaking())
+    replica.vitals.watch("embedding what waits", broken)
+    replica.vitals.watch("reporting", going_on)
+    await ended(broken)
+
+    with pytest.raises(RuntimeError, match="has stopped embedding what waits") as raised:
+        await replica.check_health()
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    assert await replica.probe() == "This replica has stopped embedding what waits."
+    going_on.cancel()
+
+
+async def test_work_that_was_cancelled_has_stopped_too() -> None:
+    replica, task = Replica(), asyncio.create_task(working())
+    replica.vitals.watch("working", task)
+    task.cancel()
+    await ended(task)
+
+    with pytest.raises(RuntimeError, match="has stopped working"):
+        await replica.check_health()
