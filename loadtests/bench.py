@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from itertools import chain, cycle, islice
 from pathlib import Path
 from time import monotonic, time
-from urllib.parse import urlsplit
 
 import orjson
 import uvloop
 
 from loadtests import report, requests
-from loadtests.client import Address, Answer, Connection, Turn, run_turn
+from loadtests.client import SERVICE, Address, Answer, Connection, Turn, address_of, run_turn
 from loadtests.environment import use_the_services_database
 from loadtests.report import Measurement
 from loadtests.texts import TenantTexts
@@ -87,7 +86,7 @@ def main() -> int:
 
 def _options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="the product (http://127.0.0.1:8000)")
+    parser.add_argument("--url", type=address_of, default=SERVICE, help=f"the product ({SERVICE})")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each turn (5)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side for each measurement (3)")
     parser.add_argument("--tenants", type=int, default=50, help="how many tenants (50)")
@@ -98,9 +97,8 @@ def _options() -> Options:
     parser.add_argument("--keep", action="store_true", help="leave the bench's messages in the database")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given = parser.parse_args()
-    url = urlsplit(given.url)
     return Options(
-        product=Address(url.hostname or "127.0.0.1", url.port or 80),
+        product=given.url,
         seconds=given.seconds,
         rounds=given.rounds,
         tenants=given.tenants,

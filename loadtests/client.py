@@ -2,10 +2,15 @@
 
 import asyncio
 import math
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from time import perf_counter, process_time
 from typing import cast
+from urllib.parse import urlsplit
+
+SERVICE = "http://127.0.0.1:8000"
 
 _HEAD_END = b"\r\n\r\n"
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
@@ -19,6 +24,18 @@ class Address:
 
     host: str
     port: int
+
+
+def address_of(url: str) -> Address:
+    """The address of a service on this machine, for argparse. Raises `ArgumentTypeError`: load goes nowhere else."""
+    parts = urlsplit(url)
+    host = "127.0.0.1" if parts.hostname in {None, "localhost"} else parts.hostname
+    try:
+        if ip_address(host).is_loopback:
+            return Address(host, parts.port or 80)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{url}: {error}") from None
+    raise ArgumentTypeError(f"{url}: load is for this machine alone, 127.0.0.1")
 
 
 @dataclass(frozen=True, slots=True)

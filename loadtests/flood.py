@@ -6,7 +6,6 @@ from its POST until its meaning is searchable. What is stored stays: run it agai
 
 import argparse
 import asyncio
-import ipaddress
 import json
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -15,13 +14,12 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from time import monotonic, time
-from urllib.parse import urlsplit
 
 import orjson
 import uvloop
 
 from loadtests import requests
-from loadtests.client import Address, Connection, percentile
+from loadtests.client import SERVICE, Address, Connection, address_of, percentile
 
 _FLOODERS = 4
 _BATCH = 500
@@ -89,18 +87,15 @@ def main() -> int:
 
 def _options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m loadtests.flood", description=__doc__)
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="on this machine (http://127.0.0.1:8000)")
+    parser.add_argument("--url", type=address_of, default=SERVICE, help=f"on this machine ({SERVICE})")
     parser.add_argument("--messages", type=int, default=100_000, help="of the flood (100000, at most 1000000)")
     parser.add_argument("--seconds", type=float, default=180.0, help="the flood ends after these at the latest (180)")
     parser.add_argument("--idle", type=int, default=40, help="messages of the second tenant before the flood (40)")
     parser.add_argument("--every", type=float, default=0.5, help="seconds between messages of the second tenant (0.5)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given = parser.parse_args()
-    url = urlsplit(given.url)
-    if not ipaddress.ip_address(url.hostname or "127.0.0.1").is_loopback:
-        parser.error("--url: a flood is for this machine alone, 127.0.0.1")
     return Options(
-        Address(url.hostname or "127.0.0.1", url.port or 80),
+        given.url,
         min(given.messages, 1_000_000),
         given.seconds,
         given.idle,

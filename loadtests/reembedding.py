@@ -16,13 +16,12 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from time import monotonic, time
-from urllib.parse import urlsplit
 
 import orjson
 import uvloop
 
 from loadtests import requests
-from loadtests.client import Address, Connection, percentile
+from loadtests.client import SERVICE, Address, Connection, address_of, percentile
 
 _SEED = 0
 _BATCH, _FILLERS = 500, 2
@@ -83,7 +82,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtests.reembedding", description=__doc__)
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the service (http://127.0.0.1:8000)")
+    parser.add_argument("--url", type=address_of, default=SERVICE, help=f"of the service ({SERVICE})")
     parser.add_argument("--messages", type=int, default=100_000, help="stored before; a fifth is one tenant's (100000)")
     parser.add_argument("--each", type=int, default=1_000, help="messages of each other tenant (1000)")
     parser.add_argument("--rate", type=float, default=20.0, help="searches a second, and a quarter as many stores (20)")
@@ -99,8 +98,7 @@ class _Load:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
-        url = urlsplit(options.url)
-        self._address = Address(url.hostname or "127.0.0.1", url.port or 80)
+        self._address: Address = options.url
         run = options.again or f"reembedding-{int(time()):x}"
         others = max((options.messages - options.messages // 5) // options.each, 1)
         self._run = run

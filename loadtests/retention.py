@@ -7,13 +7,11 @@ throw-away MEMORY_DATA_DIR.
 
 import argparse
 import asyncio
-import ipaddress
 import random
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic, perf_counter
-from urllib.parse import urlsplit
 
 import orjson
 import uvloop
@@ -22,7 +20,7 @@ from deployments.settings import Settings
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.schema import database_url
 from loadtests import requests
-from loadtests.client import Address, Connection, percentile
+from loadtests.client import SERVICE, Address, Connection, address_of, percentile
 from loadtests.environment import use_the_services_database
 from loadtests.retention_memory import TENANTS, WORDS, fill
 
@@ -135,18 +133,14 @@ async def _fill_once(messages: int) -> None:
 
 def _options(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(prog="python -m loadtests.retention", description=__doc__)
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="on this machine (http://127.0.0.1:8000)")
+    parser.add_argument("--url", type=address_of, default=SERVICE, help=f"on this machine ({SERVICE})")
     parser.add_argument("--messages", type=int, default=1_000_000, help="to fill an empty database with (1000000)")
     parser.add_argument("--seconds", type=float, default=60.0, help="of searches at rest, before and after (60)")
     parser.add_argument("--most-seconds", type=float, default=3600.0, help="of searches during the run (3600)")
     parser.add_argument("--callers", type=int, default=2, help="who search at once (2)")
     parser.add_argument("--gap", type=float, default=0.1, help="seconds between a caller's searches (0.1)")
     given = parser.parse_args(arguments)
-    url = urlsplit(given.url)
-    if not ipaddress.ip_address(url.hostname or "127.0.0.1").is_loopback:
-        parser.error("--url: this fills a database: it is for this machine alone, 127.0.0.1")
-    address = Address(url.hostname or "127.0.0.1", url.port or 80)
-    return Options(address, given.messages, given.seconds, given.most_seconds, given.callers, given.gap)
+    return Options(given.url, given.messages, given.seconds, given.most_seconds, given.callers, given.gap)
 
 
 if __name__ == "__main__":

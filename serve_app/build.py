@@ -25,9 +25,9 @@ def build_app(args: dict[str, Any]) -> Application:
         where = ".".join(map(str, first["loc"]))
         raise ConfigurationError(f"serve_config.yaml, args.{where}: {first['msg']}") from None
     metrics = serve.deployment(name="Metrics")(MetricsServer).bind()
-    scoring = serve.deployment(name="Scoring")(ScoringServer).bind()
+    scoring = serve.deployment(name="Scoring")(ScoringServer).bind(metrics)
     embedding = serve.deployment(name="Embedding")(EmbeddingServer).bind(capacity.embedding, scoring, metrics)
     search = serve.deployment(name="Search")(SearchServer).bind(capacity.search, embedding, metrics)
-    rate_limits = serve.deployment(name="RateLimits")(RateLimitServer).bind()
+    rate_limits = serve.deployment(name="RateLimits")(RateLimitServer).bind(metrics)
     ingress = serve.deployment(name="Ingress")(serve.ingress()(IngressServer))
     return ingress.bind(capacity, search, embedding, rate_limits, metrics)

@@ -39,6 +39,9 @@ class IngressMeasures:
         self._refusals = Counter(
             "rate_limit_refusals", "Requests refused, by the limit that refused them", ("limit",), registry=registry
         )
+        self._quota_refusals = Counter(
+            "quota_refusals", "Messages and changes refused, by the code of the quota", ("code",), registry=registry
+        )
         self._fallbacks = Counter(
             "rate_limit_fallback", "Takes that a replica counted by itself, without the shared count", registry=registry
         )
@@ -46,6 +49,10 @@ class IngressMeasures:
     def messages_created(self, count: int) -> None:
         """So many messages were committed."""
         self._created.inc(count)
+
+    def quota_refused(self, code: str) -> None:
+        """A quota left no room."""
+        self._quota_refusals.labels(code).inc()
 
     def limit_counts(self) -> LimitCounts:
         """What the limiter tells."""

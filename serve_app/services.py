@@ -72,7 +72,7 @@ def create_services(
 
     `submit_retention` has a job take up a run of the ledger.
     """
-    gate = QuotaGate(settings.quotas) if settings.quotas.any_set else None
+    gate = QuotaGate(settings.quotas, metrics.measures.quota_refused) if settings.quotas.any_set else None
     messages = MessageRepository(database, settings.search.language, gate, metrics.measures.messages_created)
     keys = ApiKeyRepository(database)
     policy = default_policy(settings.retention)

@@ -26,6 +26,9 @@ class EmbeddingMeasures:
         self.errors = Counter(
             "embedding_provider_errors", "Calls to the provider that failed", ("purpose", "code"), registry=registry
         )
+        self.retries = Counter(
+            "embedding_provider_retries", "Requests to the provider that were sent once more", registry=registry
+        )
         self.queries = Counter(
             "embedding_cache_queries",
             "Queries: known (hit), embedded (miss), or embedded just then for another search (joined)",

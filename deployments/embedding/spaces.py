@@ -196,8 +196,9 @@ class SpaceProviders:
         if source in self._unusable or (opened is not None and opened.settings == settings):
             return
         try:
+            on_retry = self._measures.retries.inc
             # Off the event loop: loading a model takes a while, and others' queries wait meanwhile.
-            made = await asyncio.to_thread(create_provider, settings, self._provider_requests)
+            made = await asyncio.to_thread(create_provider, settings, self._provider_requests, on_retry)
         except ConfigurationError as error:
             self._unusable[source] = error.message
             logger.exception("space_cannot_be_used", model=source.space.model)

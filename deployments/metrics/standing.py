@@ -47,6 +47,10 @@ class StandingCollector(Collector):
             "embeddings_oldest_pending_seconds", "Since when the oldest waits", standing.oldest_pending_seconds
         )
         yield GaugeMetricFamily("tenants", "Tenants that have stored something", standing.tenants)
+        yield CounterMetricFamily("erased_messages", "Messages that erasures took", standing.erased_messages)
+        yield GaugeMetricFamily(
+            "erasures_unfinished", "Erasures that have not come to their end", standing.unfinished_erasures
+        )
         yield from _retention(standing.retention)
 
 

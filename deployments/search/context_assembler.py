@@ -12,6 +12,7 @@ from deployments.errors import MemoryLayerError
 from deployments.schemas import Role
 from deployments.search.context import assemble
 from deployments.search.engine import Search
+from deployments.search.measures import SearchMeasures
 from deployments.search.side_by_side import side_by_side
 from deployments.search_schemas import MAX_TOP_K, Filters, SearchAnswer, SearchRequest
 from deployments.storage.recent_turns import RecentTurnRepository, Turn
@@ -38,13 +39,25 @@ class Context:
 class ContextAssembler:
     """Reads what was said last, has memories searched, and puts both together."""
 
-    def __init__(self, turns: RecentTurnRepository, search: Callable[[Search], Awaitable[SearchAnswer]]) -> None:
+    def __init__(
+        self,
+        turns: RecentTurnRepository,
+        search: Callable[[Search], Awaitable[SearchAnswer]],
+        measures: SearchMeasures | None = None,
+    ) -> None:
         self._turns = turns
         self._search = search
+        self._measures = measures or SearchMeasures()
 
     async def assemble_many(self, contexts: Sequence[Context]) -> list[ContextAnswer | MemoryLayerError]:
         """Assemble contexts side by side; each has its own answer or its own error, in order."""
-        return await side_by_side(contexts, self._assemble, "context")
+        return await side_by_side(contexts, self._measured, "context")
+
+    async def _measured(self, context: Context) -> ContextAnswer:
+        with self._measures.context_failures.count_exceptions():
+            answer = await self._assemble(context)
+        self._measures.assembled(degraded=answer.degraded)
+        return answer
 
     async def _assemble(self, context: Context) -> ContextAnswer:
         started = perf_counter()

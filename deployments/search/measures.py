@@ -19,6 +19,9 @@ class SearchMeasures:
             ("outcome",),
             registry=registry,
         )
+        self._contexts = Counter(
+            "memory_contexts", "Contexts: as searches, by what was searched for them", ("outcome",), registry=registry
+        )
         stages = Histogram(
             "memory_search_stage_duration_seconds",
             "Time that a search spends: its query's embedding, the database, the ranking",
@@ -28,7 +31,16 @@ class SearchMeasures:
         )
         self.embed, self.sql, self.rank = (stages.labels(stage) for stage in ("embed", "sql", "rank"))
         self.failures = self._searches.labels(FAILED)
+        self.context_failures = self._contexts.labels(FAILED)
 
     def searched(self, *, degraded: bool) -> None:
         """A search was answered."""
-        self._searches.labels(WORDS_ONLY if degraded else WHOLE).inc()
+        self._searches.labels(_outcome(degraded=degraded)).inc()
+
+    def assembled(self, *, degraded: bool) -> None:
+        """A context was answered."""
+        self._contexts.labels(_outcome(degraded=degraded)).inc()
+
+
+def _outcome(*, degraded: bool) -> str:
+    return WORDS_ONLY if degraded else WHOLE

@@ -50,7 +50,7 @@ class SearchServer:
         self._metrics.watch_queue("embed", self._queries.waiting)
         measures = SearchMeasures(self._metrics.registry)
         self._engine = SearchEngine(candidates, self._embed, settings.search, measures)
-        self._contexts = ContextAssembler(RecentTurnRepository(self._database), self._engine.search)
+        self._contexts = ContextAssembler(RecentTurnRepository(self._database), self._engine.search, measures)
         self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
 
     async def search_many(self, searches: Sequence[Search]) -> list[SearchAnswer | MemoryLayerError]:

@@ -25,12 +25,17 @@ class RetentionStanding:
 
 @dataclass(frozen=True)
 class Standing:
-    """Messages that wait for their embedding or were given up, since when the oldest waits, and how many tenants."""
+    """Messages that wait for their embedding or were given up, since when the oldest waits, and how many tenants.
+
+    `erased_messages`: by all erasures together, of which some may be unfinished.
+    """
 
     pending_embeddings: int
     failed_embeddings: int
     oldest_pending_seconds: float
     tenants: int
+    erased_messages: int
+    unfinished_erasures: int
     retention: RetentionStanding
 
 

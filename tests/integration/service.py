@@ -110,7 +110,7 @@ def create_service(
 
     searching = SearchMeasures(replica.registry)
     engine = SearchEngine(CandidateRepository(database, settings.search), embed, settings.search, searching)
-    contexts = ContextAssembler(RecentTurnRepository(database), engine.search)
+    contexts = ContextAssembler(RecentTurnRepository(database), engine.search, searching)
     jobs = EmbeddingJobRepository(database)
     worker = EmbeddingWorker(
         jobs, spaces, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1, measures=embedding

@@ -5,13 +5,15 @@ import time
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from deployments.errors import EmbeddingUnavailableError
+from deployments.errors import EmbeddingUnavailableError, MessageQuotaError
 from deployments.metrics.snapshot import take
 from deployments.metrics.standing import StandingCollector
+from deployments.settings import Settings
 from deployments.storage.standing import StandingRepository
 from tests.integration.calls import message, search, store, store_many
+from tests.integration.failing import Away
 from tests.integration.retaining import aged, finished_run, undone
-from tests.integration.service import Service
+from tests.integration.service import Service, create_service
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
 
@@ -80,6 +82,30 @@ async def test_a_search_by_words_only_is_told_apart(service: Service, monkeypatc
     assert (await measured(service))[sample("memory_searches_total", outcome="words_only")] == 1
 
 
+async def test_contexts_are_counted_and_so_are_their_searches(service: Service) -> None:
+    await store(service)
+    await service.embed_all()
+    asked = {"tenant_id": "acme", "conversation_id": "c1", "query": "Python"}
+    assert (await service.client.post("/v1/memory/context", json=asked)).status_code == 200
+    found = await measured(service)
+
+    assert found[sample("memory_contexts_total", outcome="whole")] == 1
+    assert found[sample("memory_searches_total", outcome="whole")] == 1
+
+
+async def test_what_a_quota_refuses_is_counted_by_quota(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORY_QUOTA_MESSAGES", "2")
+    service = create_service(Settings.load(), Away())
+    batch = {"messages": [message(content) for content in ("One", "Two", "Three", "Four")]}
+    assert (await service.client.post("/v1/messages/batch", json=batch)).status_code == 207
+    found = await measured(service)
+
+    assert found[sample("quota_refusals_total", code=MessageQuotaError.code)] == 2
+    assert found[sample("messages_created_total")] == 2
+    await service.client.aclose()
+    await service.database.close()
+
+
 async def test_embeddings_are_counted_and_timed(service: Service) -> None:
     await store_many(service, [message("One"), message("Two"), message("Three")])
     await service.embed_all()
@@ -130,6 +156,16 @@ async def test_how_things_stand_in_the_database(service: Service) -> None:
 
     assert found["embeddings_oldest_pending_seconds"] >= 0
     assert (found["embeddings_pending"], found["embeddings_failed"], found["tenants"]) == (1, 0, 2)
+
+
+async def test_what_was_erased_is_counted_over_all_erasures(service: Service) -> None:
+    await store_many(service, [message("One"), message("Two")])
+    await store(service, tenant_id="globex")
+    for tenant in ("acme", "globex"):
+        assert (await service.client.delete(f"/v1/admin/tenants/{tenant}")).status_code == 200
+    found = await standing(StandingCollector(StandingRepository(service.database).read))
+
+    assert (found["erased_messages_total"], found["erasures_unfinished"], found["tenants"]) == (3, 0, 0)
 
 
 async def test_what_was_forgotten_is_counted_over_all_runs(service: Service) -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import yaml
 
 from deployments.storage import embedded
 from serve_app.cluster_environment import run_directory
 from serve_app.run_processes import marked_processes, stop_marked_processes
-from tests.paths import ROOT
+from tests.paths import ROOT, SERVE_CONFIG
 
 _START_SECONDS = 180
 STOP_SECONDS = 60
@@ -35,6 +36,7 @@ class LaunchedService:
     """One launcher with its data directory, on ports of its own."""
 
     def __init__(self, home: Path) -> None:
+        self._home = home
         self.data_dir = home / "data"
         self.run_directory = run_directory(self.data_dir)
         self.port = _free_port()
@@ -54,6 +56,15 @@ class LaunchedService:
         }
         self.options: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
+
+    def with_ingress_replicas(self, count: int) -> None:
+        """Start from `serve_config.yaml` with so many ingress replicas."""
+        config = yaml.safe_load(SERVE_CONFIG.read_text())
+        (ingress,) = (each for each in config["applications"][0]["deployments"] if each["name"] == "Ingress")
+        ingress["num_replicas"] = count
+        path = self._home / "serve_config.yaml"
+        path.write_text(yaml.safe_dump(config))
+        self.options = ["--config", str(path)]
 
     def command(self) -> list[str]:
         ports = ["--port", str(self.port), "--dashboard-port", str(self.dashboard_port)]

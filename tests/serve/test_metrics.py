@@ -9,10 +9,8 @@ from uuid import uuid4
 import httpx
 import psutil
 import pytest
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.paths import SERVE_CONFIG
 from tests.serve.launched_service import LaunchedService
 from tests.serve.test_cluster import message, wait_until
 
@@ -24,14 +22,9 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 @pytest.fixture(scope="module")
 def measured() -> Iterator[LaunchedService]:
     """The service with three ingress replicas."""
-    config = yaml.safe_load(SERVE_CONFIG.read_text())
-    (ingress,) = (each for each in config["applications"][0]["deployments"] if each["name"] == "Ingress")
-    ingress["num_replicas"] = REPLICAS
     with tempfile.TemporaryDirectory(prefix="ml-serve-") as home:
-        path = Path(home) / "serve_config.yaml"
-        path.write_text(yaml.safe_dump(config))
         service = LaunchedService(Path(home))
-        service.options = ["--config", str(path)]
+        service.with_ingress_replicas(REPLICAS)
         try:
             service.start()
             yield service
@@ -134,7 +127,7 @@ def test_each_deployment_reports(client: httpx.Client) -> None:
 
     def reporting() -> bool:
         text = client.get("/metrics").text
-        expected = {"Ingress": REPLICAS, "Search": 1, "Embedding": 1}
+        expected = {"Ingress": REPLICAS, "Search": 1, "Embedding": 1, "Scoring": 1, "RateLimits": 1}
         return all(f'replicas{{deployment="{name}"}} {count}.0' in text for name, count in expected.items())
 
     wait_until(reporting)

@@ -10,9 +10,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-import yaml
 
-from tests.paths import SERVE_CONFIG
 from tests.serve.launched_service import LaunchedService
 from tests.serve.test_cluster import wait_until
 
@@ -25,14 +23,9 @@ CALLERS = 12
 @pytest.fixture(scope="module")
 def limited() -> Iterator[LaunchedService]:
     """The service with three ingress replicas, and a limit for each tenant whose window outlasts every test."""
-    config = yaml.safe_load(SERVE_CONFIG.read_text())
-    (ingress,) = (each for each in config["applications"][0]["deployments"] if each["name"] == "Ingress")
-    ingress["num_replicas"] = REPLICAS
     with tempfile.TemporaryDirectory(prefix="ml-serve-") as home:
-        path = Path(home) / "serve_config.yaml"
-        path.write_text(yaml.safe_dump(config))
         service = LaunchedService(Path(home))
-        service.options = ["--config", str(path)]
+        service.with_ingress_replicas(REPLICAS)
         service.environment |= {"MEMORY_API_KEYS": ROOT_KEY, "MEMORY_TENANT_RATE_LIMIT": f"{MOST}/day"}
         try:
             service.start()

@@ -24,7 +24,7 @@ from tenacity import (
 )
 
 from deployments.embedding.providers.batches import BatchLimits, BoundedSender
-from deployments.embedding.providers.patience import ATTEMPTS, budget_seconds, retry_after_seconds
+from deployments.embedding.providers.patience import ATTEMPTS, OnRetry, budget_seconds, retry_after_seconds, unheard
 from deployments.embedding.providers.protocol import EmbeddingSpace, Vectors
 from deployments.embedding.providers.unit_vectors import answered_vectors
 from deployments.errors import (
@@ -93,6 +93,7 @@ class GoogleGeminiProvider:
         timeout_seconds: float,
         requests_in_flight: int = 4,
         backoff_seconds: float = 0.5,
+        on_retry: OnRetry = unheard,
     ) -> None:
         """Open no connection yet. Raises `ConfigurationError` when there is no key.
 
@@ -103,6 +104,7 @@ class GoogleGeminiProvider:
         self._space = space
         self._key = settings.api_key.get_secret_value()
         self._timeout = timeout_seconds
+        self._on_retry = on_retry
         self._backoff = wait_random_exponential(multiplier=backoff_seconds, max=8)
         self._client = GenerativeServiceClient(
             credentials=_FixedKey(self._key),  # type: ignore[no-untyped-call]
@@ -133,6 +135,7 @@ class GoogleGeminiProvider:
             retry=retry_if_exception_type(_PassingError),
             stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(budget_seconds(self._timeout)),
             wait=self._wait,
+            before_sleep=lambda _state: self._on_retry(),
             reraise=True,
         )
 

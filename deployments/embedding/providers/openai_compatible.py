@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
 
+import httpx
 import orjson
 from openai import (
     APIConnectionError,
@@ -17,7 +17,7 @@ from openai import (
 )
 
 from deployments.embedding.providers.batches import BatchLimits, BoundedSender
-from deployments.embedding.providers.patience import ATTEMPTS, budget_seconds, retry_after_seconds
+from deployments.embedding.providers.patience import ATTEMPTS, OnRetry, budget_seconds, retry_after_seconds, unheard
 from deployments.embedding.providers.protocol import EmbeddingSpace, Vectors
 from deployments.embedding.providers.unit_vectors import answered_vectors
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
@@ -28,6 +28,8 @@ _NAME = "The embedding server"
 _LIMITS = BatchLimits(texts=100, characters=250_000)
 # The client library insists on a key; most local servers want none.
 _NO_KEY = "none"
+# The client library says in each request how often it was sent before.
+_RETRY_HEADER = "x-stainless-retry-count"
 _KEY_STATUSES = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _CONTENT_STATUSES = {
     HTTPStatus.BAD_REQUEST,
@@ -57,6 +59,7 @@ class OpenAICompatibleProvider:
         send_dimensions: bool,
         requests_in_flight: int = 4,
         attempts: int = ATTEMPTS,
+        on_retry: OnRetry = unheard,
     ) -> None:
         """Open no connection yet."""
         self._space = space
@@ -68,8 +71,11 @@ class OpenAICompatibleProvider:
             base_url=settings.base_url,
             timeout=timeout_seconds,
             max_retries=attempts - 1,
-            http_client=DefaultAsyncHttpxClient(event_hooks={"response": [self._refuse_long_waits]}),
+            http_client=DefaultAsyncHttpxClient(
+                event_hooks={"request": [self._note_retry], "response": [self._refuse_long_waits]}
+            ),
         )
+        self._on_retry = on_retry
         self._sender = BoundedSender(_LIMITS, space.dimensions, requests_in_flight)
 
     async def embed_documents(self, texts: Sequence[str]) -> Vectors:
@@ -84,7 +90,11 @@ class OpenAICompatibleProvider:
         """Give back connections."""
         await self._client.close()
 
-    async def _refuse_long_waits(self, response: Any) -> None:
+    async def _note_retry(self, request: httpx.Request) -> None:
+        if request.headers.get(_RETRY_HEADER, "0") != "0":
+            self._on_retry()
+
+    async def _refuse_long_waits(self, response: httpx.Response) -> None:
         """Have the library give up at once where the wait asked for exceeds the budget."""
         asked = retry_after_seconds(response.headers)
         if asked is not None and asked >= self._budget:

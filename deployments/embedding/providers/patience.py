@@ -2,13 +2,20 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import mktime_tz, parsedate_tz
 
 ATTEMPTS = 4
 """How often one request is sent before its batch fails: the worker's own retries, which last, come after."""
 
 _BUDGET_FACTOR = 1.5
+
+OnRetry = Callable[[], None]
+"""Is told of each request that is sent once more."""
+
+
+def unheard() -> None:
+    """For those who do not count retries."""
 
 
 def budget_seconds(timeout_seconds: float) -> float:

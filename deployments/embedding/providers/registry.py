@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from deployments.embedding.providers.patience import OnRetry, unheard
 from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace
 from deployments.errors import ConfigurationError
 from deployments.settings import ProviderName, Settings
@@ -86,10 +87,11 @@ def embedding_space(settings: Settings) -> EmbeddingSpace:
             return EmbeddingSpace(model, asked or _openai_dimensions(model))
 
 
-def create_provider(settings: Settings, requests_in_flight: int = 4) -> EmbeddingProvider:
+def create_provider(settings: Settings, requests_in_flight: int = 4, on_retry: OnRetry = unheard) -> EmbeddingProvider:
     """Make the provider that the settings name. It serves one event loop; `close` it in the end.
 
-    `requests_in_flight` bounds the HTTP requests under way at once; the local provider makes none.
+    `requests_in_flight` bounds the HTTP requests under way at once, and `on_retry` hears of each that is sent once
+    more; the local provider makes none.
     Raises `ConfigurationError` for a missing key and for dimensions that are unknown or impossible.
     """
     space, timeout = embedding_space(settings), settings.embedding.timeout_seconds
@@ -103,7 +105,11 @@ def create_provider(settings: Settings, requests_in_flight: int = 4) -> Embeddin
             from deployments.embedding.providers.google_gemini import GoogleGeminiProvider  # noqa: PLC0415
 
             return GoogleGeminiProvider(
-                settings.gemini, space, timeout_seconds=timeout, requests_in_flight=requests_in_flight
+                settings.gemini,
+                space,
+                timeout_seconds=timeout,
+                requests_in_flight=requests_in_flight,
+                on_retry=on_retry,
             )
         case ProviderName.OPENAI_COMPATIBLE:
             from deployments.embedding.providers.openai_compatible import OpenAICompatibleProvider  # noqa: PLC0415
@@ -114,6 +120,7 @@ def create_provider(settings: Settings, requests_in_flight: int = 4) -> Embeddin
                 timeout_seconds=timeout,
                 send_dimensions=settings.embedding.dimensions is not None,
                 requests_in_flight=requests_in_flight,
+                on_retry=on_retry,
             )
 
 

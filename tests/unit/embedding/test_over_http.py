@@ -11,6 +11,7 @@ import pytest
 
 from deployments.embedding.providers.google_gemini import GoogleGeminiProvider
 from deployments.embedding.providers.openai_compatible import OpenAICompatibleProvider
+from deployments.embedding.providers.patience import OnRetry, unheard
 from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
 
@@ -27,7 +28,9 @@ Make = Callable[..., EmbeddingProvider]
 def make(request: pytest.FixtureRequest, stand_in_settings: SettingsFor, closing: MakeProvider) -> Make:
     """Makes the provider with the patience that a test needs."""
 
-    def gemini(timeout_seconds: float = 20.0, requests_in_flight: int = 4, **environment: str) -> EmbeddingProvider:
+    def gemini(
+        timeout_seconds: float = 20.0, requests_in_flight: int = 4, on_retry: OnRetry = unheard, **environment: str
+    ) -> EmbeddingProvider:
         settings = stand_in_settings("google_gemini", **environment)
         return closing(
             GoogleGeminiProvider(
@@ -36,10 +39,13 @@ def make(request: pytest.FixtureRequest, stand_in_settings: SettingsFor, closing
                 timeout_seconds=timeout_seconds,
                 requests_in_flight=requests_in_flight,
                 backoff_seconds=0.01,
+                on_retry=on_retry,
             )
         )
 
-    def openai(timeout_seconds: float = 20.0, requests_in_flight: int = 4, **environment: str) -> EmbeddingProvider:
+    def openai(
+        timeout_seconds: float = 20.0, requests_in_flight: int = 4, on_retry: OnRetry = unheard, **environment: str
+    ) -> EmbeddingProvider:
         settings = stand_in_settings("openai_compatible", **environment)
         return closing(
             OpenAICompatibleProvider(
@@ -48,6 +54,7 @@ def make(request: pytest.FixtureRequest, stand_in_settings: SettingsFor, closing
                 timeout_seconds=timeout_seconds,
                 send_dimensions=True,
                 requests_in_flight=requests_in_flight,
+                on_retry=on_retry,
             )
         )
 
@@ -83,6 +90,14 @@ async def test_a_429_is_sent_again_no_sooner_than_it_asks(make: Make, stand_in: 
     first, second = stand_in.received
     assert second.at - first.at >= 1.0
     assert first.texts == second.texts == ["tea"]
+
+
+async def test_each_request_that_is_sent_once_more_is_told(make: Make, stand_in: StandIn) -> None:
+    told: list[str] = []
+    stand_in.script += [Scripted(503, {"error": {"message": "busy"}}, SOON)] * 2
+    await make(on_retry=lambda: told.append("again")).embed_documents(["tea"])
+
+    assert len(told) == len(stand_in.received) - 1 == 2
 
 
 async def test_a_wait_beyond_the_budget_is_left_to_the_caller(make: Make, stand_in: StandIn) -> None:

@@ -24,6 +24,8 @@ async def read() -> Standing:
         failed_embeddings=0,
         oldest_pending_seconds=0,
         tenants=0,
+        erased_messages=0,
+        unfinished_erasures=0,
         retention=RetentionStanding(completed_at=1.0),
     )
 
