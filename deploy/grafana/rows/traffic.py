@@ -10,7 +10,7 @@ def panels() -> Panels:
     call = "{{method}} {{endpoint}}"
     return (
         lines(
-            "Requests",
+            "Requests by endpoint",
             "Answered, by the route's template.",
             "reqps",
             Query(rate("http_requests_total", by, CHOSEN), call),
