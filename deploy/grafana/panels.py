@@ -24,7 +24,7 @@ DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 # Of 24 columns.
 WIDTH, NUMBER_WIDTH = 8, 3
-HEIGHT, NUMBER_HEIGHT = 8, 4
+HEIGHT, NUMBER_HEIGHT = 7, 4
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Print the rules as prometheus-operator takes them: `python -m deploy.prometheus.prometheus_rule | kubectl apply -f -`."""
+"""Print the rules as prometheus-operator takes them: `python -m deploy.prometheus.prometheus_rule`, for kubectl."""
 
 import sys
 from pathlib import Path
