@@ -75,6 +75,8 @@ def lines(
         .thresholds(_thresholds(limits))
     )
     if limits:
+        # The axis reaches a little beyond them, so that what is far below looks it.
+        panel.axis_soft_max(1.2 * max(limit.value for limit in limits))
         panel.thresholds_style(options.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
     if most is not None:
         panel.max(most)
