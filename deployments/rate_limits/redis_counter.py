@@ -30,7 +30,8 @@ class RedisCounter:
             key_prefix=KEY_PREFIX,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
-            # Once more at once, for a connection that broke while it lay idle; never with a wait.
+            # Once more at once, for a connection that broke while it lay idle; never with a wait. Its type leaves
+            # out this error of its own package.
             retry=Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,)),  # type: ignore[arg-type]
         )
         self._counter = WindowCounter(self._storage)

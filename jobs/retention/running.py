@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from time import monotonic
 from uuid import UUID, uuid4
 
@@ -132,7 +133,7 @@ class RetentionRunner:
     async def _forget_plans(self, run: ClaimedRun) -> None:
         for plan_id in await self._plans.spent_plans(run.id):
             await self._pace.drain(
-                lambda spent=plan_id: self._plans.drop_items(spent, 0, self._pace.page_size),  # type: ignore[misc]
+                partial(self._plans.drop_items, plan_id, 0, self._pace.page_size),
                 self._alive(lambda _dropped: None),
             )
             await self._plans.forget(plan_id)

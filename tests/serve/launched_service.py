@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,18 @@ from tests.paths import ROOT, SERVE_CONFIG
 
 _START_SECONDS = 180
 STOP_SECONDS = 60
+
+
+@contextlib.contextmanager
+def prepared(**environment: str) -> Iterator["LaunchedService"]:
+    """A service that is ready to be started. Not under pytest's own directory: other runs clean that up."""
+    with tempfile.TemporaryDirectory(prefix="ml-serve-") as home:
+        service = LaunchedService(Path(home))
+        service.environment |= environment
+        try:
+            yield service
+        finally:
+            service.clean_up()
 
 
 def _free_port() -> int:

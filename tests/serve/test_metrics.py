@@ -1,9 +1,7 @@
 """The metrics of the cluster: the same from each of three ingress replicas, and never less when one is killed."""
 
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -11,7 +9,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.serve.launched_service import LaunchedService
+from tests.serve.launched_service import LaunchedService, prepared
 from tests.serve.test_cluster import message, wait_until
 
 REPLICAS = 3
@@ -22,14 +20,10 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 @pytest.fixture(scope="module")
 def measured() -> Iterator[LaunchedService]:
     """The service with three ingress replicas."""
-    with tempfile.TemporaryDirectory(prefix="ml-serve-") as home:
-        service = LaunchedService(Path(home))
+    with prepared() as service:
         service.with_ingress_replicas(REPLICAS)
-        try:
-            service.start()
-            yield service
-        finally:
-            service.clean_up()
+        service.start()
+        yield service
 
 
 @pytest.fixture

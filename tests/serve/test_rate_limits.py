@@ -1,17 +1,15 @@
 """A limit holds over three ingress replicas, and goes on when the one count is lost."""
 
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
 
-from tests.serve.launched_service import LaunchedService
+from tests.serve.launched_service import LaunchedService, prepared
 from tests.serve.test_cluster import wait_until
 
 ROOT_KEY = "root-key-of-the-tests"
@@ -23,15 +21,10 @@ CALLERS = 12
 @pytest.fixture(scope="module")
 def limited() -> Iterator[LaunchedService]:
     """The service with three ingress replicas, and a limit for each tenant whose window outlasts every test."""
-    with tempfile.TemporaryDirectory(prefix="ml-serve-") as home:
-        service = LaunchedService(Path(home))
+    with prepared(MEMORY_API_KEYS=ROOT_KEY, MEMORY_TENANT_RATE_LIMIT=f"{MOST}/day") as service:
         service.with_ingress_replicas(REPLICAS)
-        service.environment |= {"MEMORY_API_KEYS": ROOT_KEY, "MEMORY_TENANT_RATE_LIMIT": f"{MOST}/day"}
-        try:
-            service.start()
-            yield service
-        finally:
-            service.clean_up()
+        service.start()
+        yield service
 
 
 @pytest.fixture
