@@ -16,7 +16,7 @@ help:
 	@echo "make format   put the code into the formatter's shape"
 	@echo "make lock     pin the newest versions that pyproject.toml allows"
 	@echo "make bench    measure the service against its floor"
-	@echo "make clean    remove .venv and caches; the data in .data stays"
+	@echo "make clean    remove .venv, .tools and caches; the data in .data stays"
 
 .venv/.installed: requirements.lock pyproject.toml .ci/install.sh
 	@PYTHON="$(PYTHON)" .ci/install.sh
@@ -46,4 +46,4 @@ bench: .venv/.installed
 	$(BIN)/python -m loadtests.bench
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info

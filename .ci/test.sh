@@ -4,6 +4,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 status=0
+.ci/promtool.sh || status=$?
 .venv/bin/pytest -n 2 --ignore=tests/serve "$@" || status=$?
 .venv/bin/pytest tests/serve "$@" || status=$?
 exit "$status"

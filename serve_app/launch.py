@@ -235,6 +235,10 @@ def _load_ray(plan: _Plan) -> ModuleType:
 def _start_ray(plan: _Plan, cluster: ModuleType) -> None:
     with _step("starting Ray"):
         cluster.start(plan.directory, plan.dashboard_port, plan.config)
+        # Prometheus and Grafana find there what Ray writes for them, under a path that stays (docs/monitoring.md).
+        link = plan.settings.runtime.data_dir / "ray"
+        link.unlink(missing_ok=True)
+        link.symlink_to(plan.directory / "ray")
 
 
 def _deploy(plan: _Plan, cluster: ModuleType) -> None:

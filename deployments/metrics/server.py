@@ -35,7 +35,7 @@ class MetricsServer(Replica):
         self._own = CollectorRegistry()
         self._database: Database | None = None
         self._settings = settings
-        collector = StandingCollector(self._read_standing)
+        collector = StandingCollector(self._read_standing, settings.retention.schedule_seconds)
         self._own.register(collector)
         self._reading = asyncio.create_task(collector.run()) if settings.runtime.metrics_enabled else None
         self.vitals.watch("reading how things stand", self._reading)

@@ -18,8 +18,10 @@ READ_SECONDS = 10.0
 class StandingCollector(Collector):
     """Reads now and then. What is not known just now is left out, and not shown as it was."""
 
-    def __init__(self, read: Callable[[], Awaitable[Standing]]) -> None:
+    def __init__(self, read: Callable[[], Awaitable[Standing]], schedule_seconds: float | None = None) -> None:
+        """`schedule_seconds`: how often retention is to run by itself, where it is."""
         self._read = read
+        self._schedule_seconds = schedule_seconds
         self._standing: Standing | None = None
 
     async def run(self) -> None:
@@ -37,7 +39,11 @@ class StandingCollector(Collector):
             logger.warning("standing_not_read", reason=error.message)
 
     def collect(self) -> Iterator[Metric]:
-        """The gauges, or none."""
+        """What is known."""
+        if self._schedule_seconds is not None:
+            yield GaugeMetricFamily(
+                "retention_schedule_seconds", "How often retention is to run by itself", self._schedule_seconds
+            )
         standing = self._standing
         if standing is None:
             return

@@ -7,7 +7,7 @@ import pytest
 
 from tests.paths import ROOT
 
-FOLDERS = ("serve_app", "deployments", "jobs", "migrations", "loadtests", "tests")
+FOLDERS = ("serve_app", "deployments", "jobs", "migrations", "loadtests", "deploy", "tests")
 PRODUCT = ("serve_app", "deployments", "jobs", "migrations")
 EMPTY_NAMES = {"utils", "util", "common", "helpers", "helper", "core", "manager", "managers", "misc", "shared"}
 LONGEST = 400

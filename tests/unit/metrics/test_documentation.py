@@ -34,7 +34,7 @@ async def with_all_measures(registry: CollectorRegistry) -> CollectorRegistry:
     """All that any replica measures."""
     for measures in (IngressMeasures, SearchMeasures, EmbeddingMeasures):
         measures(registry)
-    standing = StandingCollector(read)
+    standing = StandingCollector(read, schedule_seconds=86400)
     await standing.read_once()
     registry.register(standing)
     return registry

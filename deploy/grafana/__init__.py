@@ -1,0 +1,1 @@
+"""The Grafana dashboard, made from code: `python -m deploy.grafana.write`."""

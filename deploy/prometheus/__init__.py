@@ -1,0 +1,1 @@
+"""Prometheus: scraping, rules, and the same for KubeRay."""
