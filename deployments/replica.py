@@ -1,46 +1,27 @@
-"""Whether a replica is to be replaced: the one rule, of Serve's checks in each deployment and of liveness over HTTP."""
+"""What every replica has, whatever it serves: its log, its spans, its measures, and what it is replaced by."""
 
-import asyncio
 from typing import Any
 
+from ray.serve.handle import DeploymentHandle
 
-class Vitals:
-    """A replica is well while its event loop turns and all goes on that is to go on for as long as it lives.
-
-    Nothing outside of the process is asked: where the database or a provider is away, another replica would stand no
-    better, and Serve would replace all of them for nothing. A loop that hangs does not come to answer at all: three
-    checks that time out, and Serve replaces the replica.
-    """
-
-    def __init__(self) -> None:
-        self._tasks: dict[str, asyncio.Future[Any]] = {}
-
-    def watch(self, name: str, task: "asyncio.Future[Any] | None") -> None:
-        """A task that never ends. `name`: what stops with it. None: it is not wanted here."""
-        if task is not None:
-            self._tasks[name] = task
-
-    def problem(self) -> str | None:
-        """What has stopped, in a sentence; None: nothing."""
-        ended = [name for name, task in self._tasks.items() if task.done()]
-        return f"This replica has stopped {' and '.join(ended)}." if ended else None
-
-    def check(self) -> None:
-        """Raise where something has stopped: by what it ended with, which Serve logs."""
-        problem = self.problem()
-        if problem is not None:
-            raise RuntimeError(problem) from self._cause()
-
-    def _cause(self) -> BaseException | None:
-        ended = (task for task in self._tasks.values() if task.done() and not task.cancelled())
-        return next((cause for cause in (task.exception() for task in ended) if cause is not None), None)
+from deployments.errors import UnavailableError
+from deployments.handles import RemoteMethod
+from deployments.logs import configure_logging
+from deployments.metrics.replica import ReplicaMetrics
+from deployments.metrics.reporter import PUSH_TIMEOUT_SECONDS
+from deployments.settings import Settings
+from deployments.tracing.exporting import start_tracing
+from deployments.vitals import Vitals
 
 
 class Replica:
     """What each deployment's class is: Serve asks for its health, Ingress for what keeps it from its work."""
 
-    def __init__(self) -> None:
+    def __init__(self, deployment: str, settings: Settings) -> None:
+        configure_logging(settings.runtime, deployment)
         self.vitals = Vitals()
+        self._tracing = start_tracing(deployment)
+        self._metrics = ReplicaMetrics(deployment, enabled=settings.runtime.metrics_enabled)
 
     # Not a plain function: that would be called beside the event loop, and say nothing about it.
     async def check_health(self) -> None:
@@ -50,3 +31,13 @@ class Replica:
     async def probe(self) -> str | None:
         """What keeps this replica from its work, in a sentence that may be shown to anyone; None: nothing."""
         return self.vitals.problem()
+
+    def _report_to(self, metrics: DeploymentHandle[Any]) -> None:
+        """Report what is measured from now on. Needs a running loop."""
+        self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
+        self.vitals.watch("reporting its metrics", self._metrics.reporting)
+
+    async def _end(self) -> None:
+        """Report no more, and export the last spans."""
+        self._metrics.stop()
+        await self._tracing.stop()

@@ -15,9 +15,6 @@ from deployments.connections import check_demands, demands, most_replicas
 from deployments.errors import DatabaseUnavailableError, SearchUnavailableError, UnavailableError
 from deployments.handles import RemoteMethod
 from deployments.health import CHECK_TIMEOUT_SECONDS, Ask
-from deployments.logs import configure_logging
-from deployments.metrics.replica import ReplicaMetrics
-from deployments.metrics.reporter import PUSH_TIMEOUT_SECONDS
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.rate_limits.redis_counter import RedisCounter
 from deployments.replica import Replica
@@ -25,7 +22,6 @@ from deployments.settings import Settings
 from deployments.storage.database import Database
 from deployments.storage.opening import open_database
 from deployments.storage.schema import connection_limit
-from deployments.tracing.exporting import start_tracing
 from serve_app.api import create_app
 from serve_app.cluster_environment import is_behind_wrapper
 from serve_app.health import Probes
@@ -51,13 +47,10 @@ class IngressServer(Replica):
         metrics: DeploymentHandle[Any],
         scoring: DeploymentHandle[Any],
     ) -> None:
-        super().__init__()
         settings = Settings.load().for_requests()
-        configure_logging(settings.runtime, "Ingress")
-        self._tracing = start_tracing("Ingress")
+        super().__init__("Ingress", settings)
         self._database = await open_database(settings, capacity.ingress.pool.size)
         await _check_connections(self._database, capacity, settings)
-        self._metrics = ReplicaMetrics("Ingress", enabled=settings.runtime.metrics_enabled)
         self._metrics.watch_pool(self._database)
         text = RemoteMethod(metrics, "text", UnavailableError, METRICS_TEXT_SECONDS)
         measured = IngressMetrics(self._metrics, IngressMeasures(self._metrics.registry), text)
@@ -81,12 +74,11 @@ class IngressServer(Replica):
             metrics=measured,
             vitals=self.vitals,
         )
-        self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
+        self._report_to(metrics)
         await self._services.keyring.start()
         self._watching = asyncio.create_task(self._services.retention_watch.run())
         self.vitals.watch("following the keys", self._services.keyring.following)
         self.vitals.watch("looking after retention", self._watching)
-        self.vitals.watch("reporting its metrics", self._metrics.reporting)
 
     def _limiter(
         self,
@@ -103,13 +95,12 @@ class IngressServer(Replica):
         return create_app(self._services, answers_request_id=False, behind_haproxy=is_behind_wrapper(os.environ))
 
     async def __del__(self) -> None:
-        self._metrics.stop()
         self._watching.cancel()
         await self._services.keyring.stop()
         if self._redis is not None:
             await self._redis.close()
         await self._database.close()
-        await self._tracing.stop()
+        await self._end()
 
 
 def _probe(deployment: DeploymentHandle[Any]) -> Ask:

@@ -10,7 +10,6 @@ from deployments.context_schemas import ContextAnswer
 from deployments.embedding.providers.registry import space_source
 from deployments.errors import MemoryLayerError
 from deployments.rate_limits.limiter import RateLimiter
-from deployments.replica import Vitals
 from deployments.schemas import Message
 from deployments.search.context_assembler import Context
 from deployments.search.engine import Search
@@ -27,6 +26,7 @@ from deployments.storage.retention_policies import RetentionPolicyRepository, de
 from deployments.storage.retention_runs import RetentionRunRepository
 from deployments.storage.usage import QuotaGate, UsageRepository
 from deployments.tracing.spans import crossing, traced
+from deployments.vitals import Vitals
 from serve_app.health import HealthReporter, Probes
 from serve_app.keyring import Keyring
 from serve_app.measures import IngressMetrics

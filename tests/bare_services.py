@@ -7,8 +7,8 @@ from deployments.capacity import Batches
 from deployments.rate_limits.counter import WindowCounter
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.rate_limits.memory_storage import BoundedMemoryStorage
-from deployments.replica import Vitals
 from deployments.settings import HttpSettings, RateLimitSettings
+from deployments.vitals import Vitals
 from serve_app.services import Services
 
 

@@ -16,16 +16,12 @@ from deployments.embedding.spaces import SpaceProviders
 from deployments.embedding.worker import EmbeddingWorker, Score
 from deployments.errors import EmbeddingError, UnavailableError
 from deployments.handles import RemoteMethod
-from deployments.logs import configure_logging
-from deployments.metrics.replica import ReplicaMetrics
-from deployments.metrics.reporter import PUSH_TIMEOUT_SECONDS
 from deployments.replica import Replica
 from deployments.scoring.scorable import Scorable
 from deployments.settings import Settings
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
 from deployments.storage.opening import open_database
-from deployments.tracing.exporting import start_tracing
 from deployments.tracing.spans import current_trace, each_served, note_error, span
 
 logger = structlog.get_logger(__name__)
@@ -39,12 +35,9 @@ class EmbeddingServer(Replica):
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, capacity: EmbeddingCapacity, scoring: DeploymentHandle[Any], metrics: DeploymentHandle[Any]
     ) -> None:
-        super().__init__()
         settings = Settings.load()
-        configure_logging(settings.runtime, "Embedding")
-        self._tracing = start_tracing("Embedding")
+        super().__init__("Embedding", settings)
         self._database = await open_database(settings, capacity.pool.size)
-        self._metrics = ReplicaMetrics("Embedding", enabled=settings.runtime.metrics_enabled)
         self._metrics.watch_pool(self._database)
         measures = EmbeddingMeasures(self._metrics.registry)
         self._spaces = SpaceProviders(
@@ -60,11 +53,10 @@ class EmbeddingServer(Replica):
             concurrency=capacity.concurrent_batches,
             measures=measures,
         )
-        self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
+        self._report_to(metrics)
         self._working = asyncio.gather(worker.run(), self._spaces.run())
         self._provider = ProviderProbe(self._spaces.ask)
         self.vitals.watch("embedding what waits", self._working)
-        self.vitals.watch("reporting its metrics", self._metrics.reporting)
 
     async def embed_queries(self, queries: Sequence[Query]) -> list[QueryVector | EmbeddingError]:
         """A vector or an error for each (text, request id, space or None for the active one, trace), in order."""
@@ -83,12 +75,11 @@ class EmbeddingServer(Replica):
         return self.vitals.problem() or await self._provider.problem()
 
     async def __del__(self) -> None:
-        self._metrics.stop()
         self._working.cancel()
         await asyncio.wait([self._working])
         await self._spaces.close()
         await self._database.close()
-        await self._tracing.stop()
+        await self._end()
 
 
 def _traced(remote: RemoteMethod) -> Score:

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
-from deployments.logs import configure_logging
 from deployments.metrics.ledger import Ledger, Push, Receipt
 from deployments.metrics.snapshot import Snapshot, exposition, take
 from deployments.metrics.standing import StandingCollector
@@ -23,13 +22,12 @@ class MetricsServer(Replica):
     """Adds up what all replicas push. One replica: two would each know a part.
 
     Where it dies, the next one goes on with what replicas kept for it. The database is for what is read from it alone:
-    while that is away, all else is shown.
+    while that is away, all else is shown. Of itself it measures nothing: it would have to keep its own memory.
     """
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
-        super().__init__()
         settings = Settings.load()
-        configure_logging(settings.runtime, "Metrics")
+        super().__init__("Metrics", settings)
         self._ledger = Ledger(time.monotonic)
         self._rendered: tuple[Snapshot, bytes] = ({}, b"")
         self._own = CollectorRegistry()
@@ -64,3 +62,4 @@ class MetricsServer(Replica):
             self._reading.cancel()
         if self._database is not None:
             await self._database.close()
+        await self._end()

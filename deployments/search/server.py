@@ -10,11 +10,8 @@ from deployments.batching import MicroBatcher
 from deployments.capacity import SearchCapacity
 from deployments.context_schemas import ContextAnswer
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
-from deployments.errors import EmbeddingUnavailableError, MemoryLayerError, UnavailableError
+from deployments.errors import EmbeddingUnavailableError, MemoryLayerError
 from deployments.handles import RemoteMethod
-from deployments.logs import configure_logging
-from deployments.metrics.replica import ReplicaMetrics
-from deployments.metrics.reporter import PUSH_TIMEOUT_SECONDS
 from deployments.replica import Replica
 from deployments.search.context_assembler import Context, ContextAssembler
 from deployments.search.engine import Search, SearchEngine
@@ -27,7 +24,6 @@ from deployments.storage.candidates import CandidateRepository
 from deployments.storage.health import pool_problem
 from deployments.storage.opening import open_database
 from deployments.storage.recent_turns import RecentTurnRepository
-from deployments.tracing.exporting import start_tracing
 from deployments.tracing.spans import current_trace, span
 
 Query = tuple[str, str | None, EmbeddingSpace | None, SpanContext | None]
@@ -39,10 +35,8 @@ class SearchServer(Replica):
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, capacity: SearchCapacity, embedding: DeploymentHandle[Any], metrics: DeploymentHandle[Any]
     ) -> None:
-        super().__init__()
         settings = Settings.load().for_requests()
-        configure_logging(settings.runtime, "Search")
-        self._tracing = start_tracing("Search")
+        super().__init__("Search", settings)
         self._database = await open_database(settings, capacity.pool.size, reads_only=True)
         self._queries: MicroBatcher[Query, QueryVector] = MicroBatcher(
             RemoteMethod(
@@ -56,7 +50,6 @@ class SearchServer(Replica):
             max_waiting=capacity.embed.waiting,
         )
         candidates = CandidateRepository(self._database, settings.search)
-        self._metrics = ReplicaMetrics("Search", enabled=settings.runtime.metrics_enabled)
         self._metrics.watch_pool(self._database)
         self._metrics.watch_queue("embed", self._queries.waiting)
         measures, samples = SearchMeasures(self._metrics.registry), RecallSamples()
@@ -65,8 +58,7 @@ class SearchServer(Replica):
         self._audit = RecallAudit(self._database, settings.search, measures, samples)
         self._contexts = ContextAssembler(RecentTurnRepository(self._database), self._engine.search, measures)
         self._audit.start()
-        self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
-        self.vitals.watch("reporting its metrics", self._metrics.reporting)
+        self._report_to(metrics)
 
     async def search_many(self, searches: Sequence[Search]) -> list[SearchAnswer | MemoryLayerError]:
         """An answer or an error for each search, in order."""
@@ -85,7 +77,6 @@ class SearchServer(Replica):
             return await self._queries.submit((text, request_id, space, current_trace()))
 
     async def __del__(self) -> None:
-        self._metrics.stop()
         self._audit.stop()
         await self._database.close()
-        await self._tracing.stop()
+        await self._end()

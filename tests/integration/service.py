@@ -22,7 +22,6 @@ from deployments.metrics.snapshot import exposition, take
 from deployments.rate_limits.counter import TakeMany, WindowCounter
 from deployments.rate_limits.limiter import LimitCounts, RateLimiter
 from deployments.rate_limits.memory_storage import BoundedMemoryStorage
-from deployments.replica import Vitals
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
 from deployments.search.context_assembler import ContextAssembler
@@ -37,6 +36,7 @@ from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
 from deployments.storage.erasure import ErasureRepository
 from deployments.storage.health import pool_problem
 from deployments.storage.recent_turns import RecentTurnRepository
+from deployments.vitals import Vitals
 from serve_app.api import create_app
 from serve_app.health import Probes
 from serve_app.keyring import Keyring

@@ -1,10 +1,24 @@
 """When a replica is to be replaced."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from deployments.replica import Replica
+from deployments.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A replica sets up the log of its process."""
+    yield
+    structlog.reset_defaults()
+
+
+def replica_of_ours() -> Replica:
+    return Replica("Test", Settings.load())
 
 
 async def working() -> None:
@@ -20,7 +34,7 @@ async def ended(task: asyncio.Task[None]) -> None:
 
 
 async def test_a_replica_whose_work_goes_on_is_well() -> None:
-    replica, task = Replica(), asyncio.create_task(working())
+    replica, task = replica_of_ours(), asyncio.create_task(working())
     replica.vitals.watch("working", task)
     replica.vitals.watch("what is not wanted here", None)
 
@@ -30,7 +44,7 @@ async def test_a_replica_whose_work_goes_on_is_well() -> None:
 
 
 async def test_a_replica_whose_work_broke_is_replaced_and_says_by_what() -> None:
-    replica, going_on = Replica(), asyncio.create_task(working())
+    replica, going_on = replica_of_ours(), asyncio.create_task(working())
     broken = asyncio.create_task(breaking())
     replica.vitals.watch("embedding what waits", broken)
     replica.vitals.watch("reporting", going_on)
@@ -44,7 +58,7 @@ async def test_a_replica_whose_work_broke_is_replaced_and_says_by_what() -> None
 
 
 async def test_work_that_was_cancelled_has_stopped_too() -> None:
-    replica, task = Replica(), asyncio.create_task(working())
+    replica, task = replica_of_ours(), asyncio.create_task(working())
     replica.vitals.watch("working", task)
     task.cancel()
     await ended(task)
