@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any
 
-import httpx
 import orjson
 from openai import (
     APIConnectionError,
@@ -90,11 +90,11 @@ class OpenAICompatibleProvider:
         """Give back connections."""
         await self._client.close()
 
-    async def _note_retry(self, request: httpx.Request) -> None:
+    async def _note_retry(self, request: Any) -> None:
         if request.headers.get(_RETRY_HEADER, "0") != "0":
             self._on_retry()
 
-    async def _refuse_long_waits(self, response: httpx.Response) -> None:
+    async def _refuse_long_waits(self, response: Any) -> None:
         """Have the library give up at once where the wait asked for exceeds the budget."""
         asked = retry_after_seconds(response.headers)
         if asked is not None and asked >= self._budget:
