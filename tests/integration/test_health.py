@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
+from deployments import health as checks
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.errors import UnavailableError
 from deployments.rate_limits.redis_counter import RedisCounter
@@ -25,6 +26,13 @@ Json = dict[str, Any]
 
 WELL = Probes(search=well, embedding=well, scoring=well, rate_limits=well, metrics=well)
 Serving = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is well answers in time on a busy machine too."""
+    monkeypatch.setattr(checks, "CHECK_TIMEOUT_SECONDS", 30.0)
+    monkeypatch.setattr(storage_health, "PATIENCE_SECONDS", 20.0)
 
 
 @pytest.fixture
@@ -118,6 +126,7 @@ async def test_a_database_that_refuses_the_user_is_away(
 async def test_a_pool_that_is_busy_is_not_taken_for_a_database_that_is_away(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(checks, "CHECK_TIMEOUT_SECONDS", 3.0)
     monkeypatch.setattr(storage_health, "PATIENCE_SECONDS", 0.1)
     async with AsyncExitStack() as holding:
         for _ in range(service.database.usage().most):
