@@ -38,6 +38,6 @@ class Replica:
         self.vitals.watch("reporting its metrics", self._metrics.reporting)
 
     async def _end(self) -> None:
-        """Report no more, and export the last spans."""
-        self._metrics.stop()
+        """Report for the last time, and export the last spans."""
+        await self._metrics.stop()
         await self._tracing.stop()

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from deployments.metrics.replica import ReplicaMetrics
 from deployments.rate_limits.limiter import LimitCounts
+from deployments.storage.messages import StoreCounts
 
 DURATION_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -46,13 +47,9 @@ class IngressMeasures:
             "rate_limit_fallback", "Takes that a replica counted by itself, without the shared count", registry=registry
         )
 
-    def messages_created(self, count: int) -> None:
-        """So many messages were committed."""
-        self._created.inc(count)
-
-    def quota_refused(self, code: str) -> None:
-        """A quota left no room."""
-        self._quota_refusals.labels(code).inc()
+    def store_counts(self) -> StoreCounts:
+        """What is told of stores."""
+        return StoreCounts(stored=self._created.inc, refused=lambda code: self._quota_refusals.labels(code).inc())
 
     def limit_counts(self) -> LimitCounts:
         """What the limiter tells."""

@@ -77,8 +77,8 @@ def create_services(
 
     `submit_retention` has a job take up a run of the ledger.
     """
-    gate = QuotaGate(settings.quotas, metrics.measures.quota_refused) if settings.quotas.any_set else None
-    messages = MessageRepository(database, settings.search.language, gate, metrics.measures.messages_created)
+    gate = QuotaGate(settings.quotas) if settings.quotas.any_set else None
+    messages = MessageRepository(database, settings.search.language, gate, metrics.measures.store_counts())
     keys = ApiKeyRepository(database)
     policy = default_policy(settings.retention)
     runs = RetentionRunRepository(database, policy)

@@ -106,8 +106,12 @@ class SpaceProviders:
     async def run(self) -> None:
         """Follow the database until cancelled."""
         while True:
-            await self._refresh_or_go_on()
-            await self.try_the_new_one()
+            try:
+                await self._refresh_or_go_on()
+                await self.try_the_new_one()
+            except Exception:
+                # The spaces that are open serve on.
+                logger.exception("spaces_not_followed")
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def try_the_new_one(self) -> None:

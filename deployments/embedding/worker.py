@@ -105,6 +105,10 @@ class EmbeddingWorker:
             except MemoryLayerError as error:
                 logger.warning("embedding_batch_left", code=error.code, reason=error.message)
                 worked = 0
+            except Exception:
+                # A fault of ours, or one of the database's that nobody foresaw: queries are embedded all the same.
+                logger.exception("draining_broke")
+                worked = 0
             if not worked:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), POLL_SECONDS)
@@ -115,6 +119,8 @@ class EmbeddingWorker:
                 await self._listen_until_cut_off()
             except MemoryLayerError as error:
                 logger.warning("notifications_lost", reason=error.message)
+            except Exception:
+                logger.exception("listening_broke")
             await asyncio.sleep(POLL_SECONDS)
 
     async def _listen_until_cut_off(self) -> None:

@@ -19,6 +19,7 @@ class ReplicaMetrics:
         """`enabled`: whether anybody is told; measuring goes on anyway, which is as cheap as asking."""
         self._deployment = deployment
         self._enabled = enabled
+        self._reporter: MetricsReporter | None = None
         self.reporting: asyncio.Task[None] | None = None
         self.registry = CollectorRegistry()
         self.registry.register(_Process(deployment))
@@ -38,12 +39,16 @@ class ReplicaMetrics:
     def report(self, push: SendPush) -> None:
         """Push from now on, where metrics are enabled. Needs a running loop."""
         if self._enabled:
-            self.reporting = asyncio.create_task(MetricsReporter(self.registry, push).run())
+            self._reporter = MetricsReporter(self.registry, push)
+            self.reporting = asyncio.create_task(self._reporter.run())
 
-    def stop(self) -> None:
-        """Push no more."""
-        if self.reporting is not None:
-            self.reporting.cancel()
+    async def stop(self) -> None:
+        """Push once more, what came since the last time, and then no more."""
+        if self._reporter is None or self.reporting is None:
+            return
+        self.reporting.cancel()
+        await asyncio.wait([self.reporting])
+        await self._reporter.push_once()
 
 
 class _Process(Collector):

@@ -12,6 +12,9 @@ from prometheus_client.registry import Collector
 Series: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
 GAUGE = "gauge"
+# About a microsecond. What happened is told in whole multiples of it, of which up to 8e9 add up exactly: sums of other
+# fractions depend on their order, and one that falls by its last bit is a reset to Prometheus.
+STEP = 2.0**-20
 # When a series began tells nothing of a sum over replicas that came and went.
 _BIRTH = "_created"
 
@@ -35,12 +38,19 @@ def take(collector: Collector) -> Snapshot:
             metric.documentation,
             {
                 (sample.name, tuple(sample.labels.items())): sample.value
+                if metric.type == GAUGE
+                else exact(sample.value)
                 for sample in metric.samples
                 if not sample.name.endswith(_BIRTH)
             },
         )
         for metric in collector.collect()
     }
+
+
+def exact(value: float) -> float:
+    """The nearest value whose sums do not depend on their order."""
+    return round(value / STEP) * STEP
 
 
 def total(snapshots: Iterable[Snapshot]) -> Snapshot:

@@ -13,6 +13,8 @@ from deployments.storage.standing import RetentionStanding, Standing
 logger = structlog.get_logger(__name__)
 
 READ_SECONDS = 10.0
+# A connection that hangs is not waited for until TCP gives it up.
+READ_TIMEOUT_SECONDS = 5.0
 
 
 class StandingCollector(Collector):
@@ -33,10 +35,15 @@ class StandingCollector(Collector):
     async def read_once(self) -> None:
         """See how things stand."""
         try:
-            self._standing = await self._read()
-        except MemoryLayerError as error:
+            async with asyncio.timeout(READ_TIMEOUT_SECONDS):
+                self._standing = await self._read()
+        except (MemoryLayerError, TimeoutError) as error:
             self._standing = None
-            logger.warning("standing_not_read", reason=error.message)
+            logger.warning("standing_not_read", reason=str(error) or "The database does not answer in time.")
+        except Exception:
+            # All else is told all the same, and this once it can be read.
+            self._standing = None
+            logger.exception("standing_read_broke")
 
     def collect(self) -> Iterator[Metric]:
         """What is known."""

@@ -79,11 +79,11 @@ class RateLimiter:
 
     async def take(self, limits: Sequence[Counted]) -> list[Standing]:
         """Take one request from each, or from none where one of them has none left; where it stands with each."""
-        standings = await self._leases.take(limits)
-        for standing in standings:
-            if not standing.passes:
-                self._counts.refused(standing.counted.kind)
-        return standings
+        return await self._leases.take(limits)
+
+    def note_refusal(self, standing: "Standing") -> None:
+        """A request was refused for what it had left of a limit."""
+        self._counts.refused(standing.counted.kind)
 
 
 class Admission:
@@ -105,6 +105,7 @@ class Admission:
             standings.append(self.tightest)
         self.tightest = min(standings, key=_tightness)
         if not self.tightest.passes:
+            self._limiter.note_refusal(self.tightest)
             raise _refusal(self.tightest)
 
     async def admit_tenants(self, tenant_ids: Iterable[str]) -> None:

@@ -78,7 +78,7 @@ class SearchEngine:
 
     async def search(self, search: Search) -> SearchAnswer:
         """One search. Raises `DatabaseUnavailableError`, `OverloadedError`."""
-        with self._measures.failures.count_exceptions():
+        with self._measures.unanswered_searches():
             answer = await self._search(search)
         self._measures.searched(degraded=answer.degraded)
         return answer

@@ -1,5 +1,9 @@
 """What is measured of searches."""
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -8,6 +12,7 @@ RECALL_BUCKETS = tuple(tenths / 10 for tenths in range(11))
 WHOLE = "whole"
 WORDS_ONLY = "words_only"
 FAILED = "failed"
+GIVEN_UP = "given_up"
 
 # How an audit ends, besides FAILED: no message with a vector passes the search's filters; no connection to
 # spare; it took longer than it may.
@@ -23,7 +28,7 @@ class SearchMeasures:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self._searches = Counter(
             "memory_searches",
-            "Searches, those of contexts included: whole, by words only because the query had no embedding, or failed",
+            "Searches, those of contexts included: whole, by words only as the query had no embedding, failed, given up",
             ("outcome",),
             registry=registry,
         )
@@ -38,7 +43,8 @@ class SearchMeasures:
             buckets=STAGE_BUCKETS,
         )
         self.embed, self.sql, self.rank = (stages.labels(stage) for stage in ("embed", "sql", "rank"))
-        self.failures = self._searches.labels(FAILED)
+        for family in (self._searches, self._contexts):
+            family.labels(FAILED)
         self._recall = Histogram(
             "memory_search_recall_at_10",
             "Share of the ten nearest messages that a search finds by its vector, of the searches that were audited",
@@ -52,7 +58,14 @@ class SearchMeasures:
             ("tenant_size", "outcome"),
             registry=registry,
         )
-        self.context_failures = self._contexts.labels(FAILED)
+
+    def unanswered_searches(self) -> AbstractContextManager[None]:
+        """Counts what keeps the block from its answer."""
+        return _unanswered(self._searches)
+
+    def unanswered_contexts(self) -> AbstractContextManager[None]:
+        """The same for contexts."""
+        return _unanswered(self._contexts)
 
     def searched(self, *, degraded: bool) -> None:
         """A search was answered."""
@@ -70,6 +83,19 @@ class SearchMeasures:
         """An audit has found so much of what is nearest: 0 to 1."""
         self._recall.labels(tenant_size, reference).observe(recall)
         self.audited(tenant_size, COMPARED)
+
+
+@contextmanager
+def _unanswered(family: Counter) -> Iterator[None]:
+    try:
+        yield
+    except asyncio.CancelledError:
+        # Nobody waits any more: the client has gone, or Ingress has waited for as long as it may.
+        family.labels(GIVEN_UP).inc()
+        raise
+    except Exception:
+        family.labels(FAILED).inc()
+        raise
 
 
 def _outcome(*, degraded: bool) -> str:

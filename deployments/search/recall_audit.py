@@ -39,17 +39,17 @@ class RecallAudit:
         self._per_minute = settings.recall_audits_per_minute
         self._measures = measures
         self._samples = samples
-        self._running: asyncio.Task[None] | None = None
+        self.running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Audit from now on, where the settings want any. Needs a running loop."""
         if self._per_minute:
-            self._running = asyncio.create_task(self._run(60 / self._per_minute))
+            self.running = asyncio.create_task(self._run(60 / self._per_minute))
 
     def stop(self) -> None:
         """Audit no more. What runs is cancelled, in Postgres too."""
-        if self._running is not None:
-            self._running.cancel()
+        if self.running is not None:
+            self.running.cancel()
 
     async def audit_next(self) -> float:
         """Audit a sample, if there is one. Returns how many seconds that took the database."""

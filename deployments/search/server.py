@@ -58,6 +58,7 @@ class SearchServer(Replica):
         self._audit = RecallAudit(self._database, settings.search, measures, samples)
         self._contexts = ContextAssembler(RecentTurnRepository(self._database), self._engine.search, measures)
         self._audit.start()
+        self.vitals.watch("auditing its searches", self._audit.running)
         self._report_to(metrics)
 
     async def search_many(self, searches: Sequence[Search]) -> list[SearchAnswer | MemoryLayerError]:

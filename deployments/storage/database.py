@@ -140,10 +140,13 @@ class Database:
         except _UNSTORABLE as error:
             raise InvalidRequestError("The database cannot hold what was sent.") from error
 
-    async def connect(self) -> OwnConnection:
-        """A connection of one's own, outside of the pool. The caller closes it."""
+    async def connect(self, *, revive: bool = True) -> OwnConnection:
+        """A connection of one's own, outside of the pool. The caller closes it.
+
+        `revive`: start an embedded Postgres that is gone, which may take a while.
+        """
         try:
-            return await self._connect()
+            return await (self._connect() if revive else self._connect_once())
         except _AWAY as error:
             raise DatabaseUnavailableError("The database cannot be reached just now.") from error
 

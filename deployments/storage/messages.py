@@ -62,6 +62,14 @@ def draft(new: NewMessage, request_id: str | None, now: datetime) -> Draft:
     return Draft(message, new.importance_override, request_id)
 
 
+@dataclass(frozen=True)
+class StoreCounts:
+    """Told, for the metrics: new messages were committed; a message or a change was refused by the quota of a code."""
+
+    stored: Callable[[int], None] = lambda _count: None
+    refused: Callable[[str], None] = lambda _code: None
+
+
 class MessageRepository:
     """All that is done with messages one by one or in batches. Every call is one transaction.
 
@@ -75,16 +83,16 @@ class MessageRepository:
         database: Database,
         language: str,
         gate: QuotaGate | None = None,
-        on_stored: Callable[[int], None] = lambda _count: None,
+        counts: "StoreCounts | None" = None,
     ) -> None:
         """`language`: the name of the Postgres text search configuration that finds words. No gate: no quotas.
 
-        `on_stored` is told how many new messages were committed.
+        `counts` is told what came of it.
         """
         self._database = database
         self._language = language
         self._gate = gate
-        self._on_stored = on_stored
+        self._counts = counts or StoreCounts()
         self._messages = load_queries("messages")
         self._jobs = load_queries("embedding_jobs")
         self._keys = load_queries("idempotency")
@@ -99,7 +107,10 @@ class MessageRepository:
             if len(drafts) == 1:
                 return [error]
             return [result for each in drafts for result in await self.store([each])]
-        self._on_stored(sum(refusal is None for refusal in refusals))
+        self._counts.stored(sum(refusal is None for refusal in refusals))
+        for refusal in refusals:
+            if refusal is not None:
+                self._counts.refused(refusal.code)
         return [refusal or each.message for each, refusal in zip(drafts, refusals, strict=True)]
 
     async def store_once(self, new: Draft, key: str, body: bytes) -> Message:
@@ -124,11 +135,12 @@ class MessageRepository:
             if reserved:
                 (refusal,) = await self._insert_admitted(connection, [new])
                 if refusal is not None:
+                    self._counts.refused(refusal.code)
                     raise refusal
             else:
                 first = await self._keys.get_answer(connection, tenant_id=tenant_id, key=key)
         if reserved:
-            self._on_stored(1)
+            self._counts.stored(1)
             return new.message
         if first["fingerprint"] != fingerprint:
             raise IdempotencyConflictError("This Idempotency-Key was used before with another body.")
@@ -213,9 +225,12 @@ class MessageRepository:
     async def _admit_change(self, connection: object, before: Row, after: Row) -> None:
         if self._gate is not None:
             waits = before["embedding_status"] == EmbeddingStatus.PENDING
-            await self._gate.admit_change(
+            refusal = await self._gate.admit_change(
                 connection, before["tenant_id"], before["content"], after["content"], waits=waits
             )
+            if refusal is not None:
+                self._counts.refused(refusal.code)
+                raise refusal
 
     async def _insert(self, connection: object, drafts: Sequence[Draft]) -> None:
         await self._messages.store_messages(connection, **store_parameters(drafts, self._language))

@@ -1,7 +1,7 @@
 """What each tenant has stored and had embedded, and what its quotas leave."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, time, timedelta
 
 from deployments.errors import ByteQuotaError, EmbeddingQuotaError, MemoryLayerError, MessageQuotaError
@@ -36,10 +36,8 @@ class QuotaGate:
     counts as embedded today, so that whatever is let in can be embedded today.
     """
 
-    def __init__(self, quotas: QuotaSettings, on_refusal: Callable[[str], None] = lambda _code: None) -> None:
-        """`on_refusal` is told the code of each error that it refuses with."""
+    def __init__(self, quotas: QuotaSettings) -> None:
         self._quotas = quotas
-        self._on_refusal = on_refusal
         self._queries = load_queries("usage")
 
     async def admit(self, connection: object, messages: Sequence[Message]) -> list[MemoryLayerError | None]:
@@ -48,22 +46,14 @@ class QuotaGate:
         Why not: `MessageQuotaError`, `ByteQuotaError`, `EmbeddingQuotaError`.
         """
         left = await self._left(connection, {message.tenant_id for message in messages})
-        refusals = [left[message.tenant_id].take(1, _size(message.content), 1) for message in messages]
-        for refusal in refusals:
-            if refusal is not None:
-                self._on_refusal(refusal.code)
-        return refusals
+        return [left[message.tenant_id].take(1, _size(message.content), 1) for message in messages]
 
-    async def admit_change(self, connection: object, tenant_id: str, before: str, after: str, *, waits: bool) -> None:
-        """Let in a change of content, which is embedded again. `waits`: it is to be embedded as it is.
-
-        Raises what `admit` returns.
-        """
+    async def admit_change(
+        self, connection: object, tenant_id: str, before: str, after: str, *, waits: bool
+    ) -> MemoryLayerError | None:
+        """The same for a change of content, which is embedded again. `waits`: it is to be embedded as it is."""
         left = (await self._left(connection, [tenant_id]))[tenant_id]
-        refusal = left.take(0, _size(after) - _size(before), 0 if waits else 1)
-        if refusal is not None:
-            self._on_refusal(refusal.code)
-            raise refusal
+        return left.take(0, _size(after) - _size(before), 0 if waits else 1)
 
     async def _left(self, connection: object, tenant_ids: Iterable[str]) -> dict[str, "_Left"]:
         """Waits until no other transaction stores for these tenants, and makes others wait until this one ends."""
