@@ -20,6 +20,12 @@ REMEMBERED_SECONDS = 0.5
 Ask = Callable[[], Awaitable[str | None]]
 
 
+class Weakness(str):
+    """A problem with which a part goes on: `degraded`, whatever the part is otherwise when something is wrong."""
+
+    __slots__ = ()
+
+
 class Status(StrEnum):
     """`degraded`: the service goes on with less, as the part's problem says."""
 
@@ -62,8 +68,14 @@ class Check:
         problem = await self._problem()
         ended = perf_counter()
         self._fresh_until = ended + REMEMBERED_SECONDS
-        status = Status.OK if problem is None else self._wrong
-        return Part(name=self._name, status=status, latency_ms=round((ended - started) * 1e3, 2), problem=problem)
+        return Part(
+            name=self._name, status=self._status(problem), latency_ms=round((ended - started) * 1e3, 2), problem=problem
+        )
+
+    def _status(self, problem: str | None) -> Status:
+        if problem is None:
+            return Status.OK
+        return Status.DEGRADED if isinstance(problem, Weakness) else self._wrong
 
     async def _problem(self) -> str | None:
         try:

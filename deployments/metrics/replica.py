@@ -48,7 +48,7 @@ class ReplicaMetrics:
             return
         self.reporting.cancel()
         await asyncio.wait([self.reporting])
-        await self._reporter.push_once()
+        await self._reporter.push_or_go_on()
 
 
 class _Process(Collector):

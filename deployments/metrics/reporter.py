@@ -43,12 +43,16 @@ class MetricsReporter:
     async def run(self) -> None:
         """Push until cancelled."""
         while True:
-            try:
-                await self.push_once()
-            except Exception:
-                # A fault of ours is no reason to measure for nobody from now on.
-                logger.exception("metrics_push_broke")
+            await self.push_or_go_on()
             await asyncio.sleep(PUSH_SECONDS)
+
+    async def push_or_go_on(self) -> None:
+        """Push what is measured by now. Raises nothing."""
+        try:
+            await self.push_once()
+        except Exception:
+            # A fault of ours is no reason to measure for nobody from now on, nor to end without what else is to end.
+            logger.exception("metrics_push_broke")
 
     async def push_once(self) -> None:
         """Push what is measured by now."""

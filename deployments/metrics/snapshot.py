@@ -37,20 +37,13 @@ def take(collector: Collector) -> Snapshot:
             metric.type,
             metric.documentation,
             {
-                (sample.name, tuple(sample.labels.items())): sample.value
-                if metric.type == GAUGE
-                else exact(sample.value)
+                (sample.name, tuple(sample.labels.items())): _value(metric.type, sample.value)
                 for sample in metric.samples
                 if not sample.name.endswith(_BIRTH)
             },
         )
         for metric in collector.collect()
     }
-
-
-def exact(value: float) -> float:
-    """The nearest value whose sums do not depend on their order."""
-    return round(value / STEP) * STEP
 
 
 def total(snapshots: Iterable[Snapshot]) -> Snapshot:
@@ -75,6 +68,10 @@ def since(snapshot: Snapshot, before: Snapshot) -> Snapshot:
         name: family if family.kind == GAUGE or name not in before else _since(family, before[name])
         for name, family in snapshot.items()
     }
+
+
+def _value(kind: str, value: float) -> float:
+    return value if kind == GAUGE else round(value / STEP) * STEP
 
 
 def _since(family: Family, before: Family) -> Family:

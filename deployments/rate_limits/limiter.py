@@ -81,7 +81,7 @@ class RateLimiter:
         """Take one request from each, or from none where one of them has none left; where it stands with each."""
         return await self._leases.take(limits)
 
-    def note_refusal(self, standing: "Standing") -> None:
+    def note_refusal(self, standing: Standing) -> None:
         """A request was refused for what it had left of a limit."""
         self._counts.refused(standing.counted.kind)
 

@@ -28,7 +28,7 @@ class SearchMeasures:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self._searches = Counter(
             "memory_searches",
-            "Searches, those of contexts included: whole, by words only as the query had no embedding, failed, given up",
+            "Searches, those of contexts too: whole, by words only since the query had no embedding, failed, given up",
             ("outcome",),
             registry=registry,
         )

@@ -71,6 +71,11 @@ class PoolUsage:
     idle: int
     waiting: int
 
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        return self.in_use + self.idle
+
 
 class Connections(Protocol):
     """Lends connections: a pool, or a transaction that lends its own."""

@@ -2,7 +2,11 @@
 
 import asyncio
 
+import asyncpg
+
 from deployments.embedding.providers.registry import SpaceSource
+from deployments.errors import DatabaseUnavailableError
+from deployments.health import Weakness
 from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
 from deployments.storage.schema import check, revision_problem, schema_revision
@@ -16,7 +20,13 @@ async def database_problem(database: Database, source: SpaceSource) -> str | Non
 
     Raises `DatabaseUnavailableError`; `ConfigurationError` for a schema or an embedding space that does not fit.
     """
-    connection = await database.connect()
+    try:
+        # What revives it takes longer than those who ask wait, and whoever has requests does it.
+        connection = await database.connect(revive=False)
+    except DatabaseUnavailableError as error:
+        if isinstance(error.__cause__, asyncpg.TooManyConnectionsError) and database.usage().open:
+            return Weakness("Postgres takes no more connections: requests share those that are open.")
+        raise
     try:
         async with database.errors():
             await check(connection, source)

@@ -1,17 +1,21 @@
 """What the service measures while it works, over a real database."""
 
+import asyncio
 import time
 
+import asyncpg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from deployments.errors import EmbeddingUnavailableError, MessageQuotaError
+from deployments.errors import ByteQuotaError, EmbeddingUnavailableError, MessageQuotaError
+from deployments.metrics import standing as reading
 from deployments.metrics.snapshot import take
 from deployments.metrics.standing import StandingCollector
 from deployments.settings import Settings
-from deployments.storage.standing import StandingRepository
+from deployments.storage.standing import Standing, StandingRepository
 from tests.integration.calls import message, search, store, store_many
 from tests.integration.failing import Away
+from tests.integration.locking import locked
 from tests.integration.retaining import aged, finished_run, undone
 from tests.integration.service import Service, create_service
 
@@ -106,6 +110,27 @@ async def test_what_a_quota_refuses_is_counted_by_quota(settings: Settings, monk
     await service.database.close()
 
 
+async def test_a_change_that_a_quota_refuses_is_counted_too(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMORY_QUOTA_BYTES", "40")
+    service = create_service(Settings.load(), Away())
+    stored = await store(service, content="Short")
+    change = {"content": "x" * 100}
+    path = f"/v1/messages/{stored['id']}"
+    assert (await service.client.patch(path, json=change)).status_code == 413
+    kept = {"Idempotency-Key": "k"}
+    for _ in range(2):
+        answer = await service.client.post("/v1/messages", json=message("x" * 100), headers=kept)
+        assert answer.status_code == 413
+    found = await measured(service)
+
+    assert found[sample("quota_refusals_total", code=ByteQuotaError.code)] == 3
+    assert found[sample("messages_created_total")] == 1
+    await service.client.aclose()
+    await service.database.close()
+
+
 async def test_embeddings_are_counted_and_timed(service: Service) -> None:
     await store_many(service, [message("One"), message("Two"), message("Three")])
     await service.embed_all()
@@ -156,6 +181,46 @@ async def test_how_things_stand_in_the_database(service: Service) -> None:
 
     assert found["embeddings_oldest_pending_seconds"] >= 0
     assert (found["embeddings_pending"], found["embeddings_failed"], found["tenants"]) == (1, 0, 2)
+
+
+async def test_a_database_that_does_not_answer_is_not_waited_for(
+    service: Service, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collector = StandingCollector(StandingRepository(service.database).read)
+    assert "tenants" in await standing(collector)
+    monkeypatch.setattr(reading, "READ_TIMEOUT_SECONDS", 0.1)
+    async with locked(database_url, "embedding_jobs"):
+        assert await standing(collector) == {}
+    monkeypatch.undo()
+
+    assert "tenants" in await standing(collector)
+
+
+async def test_a_right_that_is_missing_is_waited_for(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody foresaw ends nothing that is to go on."""
+    monkeypatch.setattr(reading, "READ_SECONDS", 0.01)
+    repository = StandingRepository(service.database)
+    allowed = asyncio.Event()
+    refused = asyncio.Event()
+
+    async def read() -> Standing:
+        if allowed.is_set():
+            return await repository.read()
+        refused.set()
+        raise asyncpg.InsufficientPrivilegeError("permission denied for table erasures")
+
+    collector = StandingCollector(read)
+    running = asyncio.create_task(collector.run())
+    try:
+        async with asyncio.timeout(20):
+            await refused.wait()
+            assert take(collector) == {}
+            allowed.set()
+            while not take(collector):  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
 
 
 async def test_what_was_erased_is_counted_over_all_erasures(service: Service) -> None:

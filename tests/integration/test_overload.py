@@ -9,8 +9,8 @@ import pytest
 from deployments.batching import MicroBatcher
 from deployments.settings import Settings
 from tests.integration.calls import error_of, message
+from tests.integration.locking import locked, until
 from tests.integration.service import Service
-from tests.integration.test_request_timeout import locked, until
 
 IN_LINE = 10
 TOO_MANY = 20

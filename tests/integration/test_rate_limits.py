@@ -209,6 +209,19 @@ async def test_a_batch_is_one_request_of_each_tenant_that_it_names(serving: Serv
         assert await statuses(listing(service, AS_ROOT, tenant_id="acme"), 2) == [200, 429]
 
 
+async def test_what_is_refused_is_counted_once_a_request(serving: Serving, counted: Counted) -> None:
+    batch = {"messages": [message(f"note {n}", tenant_id=f"t{n}") for n in range(4)]}
+
+    async with serving(tenant="1/hour") as service:
+
+        async def store() -> httpx.Response:
+            answer: httpx.Response = await service.client.post("/v1/messages/batch", json=batch, headers=AS_ROOT)
+            return answer
+
+        assert await statuses(store, 4) == [202, 429, 429, 429]
+    assert counted.refused == ["tenant"] * 3
+
+
 NAMING = [
     name for name, access in TABLE.items() if "{tenant_id}" in name or "tenant_id" in str(access.query or access.body)
 ]

@@ -1,15 +1,13 @@
 """A request that takes too long is answered, and nothing of it goes on in Postgres."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 
-import asyncpg
 import httpx
 import pytest
 
 from deployments.settings import CANCELLATION_GRACE_SECONDS, Settings
 from tests.integration.calls import error_of, message, store
+from tests.integration.locking import locked, until
 from tests.integration.service import Service
 
 # Quick to reach, and more than any of the calls takes on a machine that is busy.
@@ -21,35 +19,6 @@ def settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A limit that is quick to reach; without one on statements, which would end them as well."""
     monkeypatch.setenv("MEMORY_REQUEST_TIMEOUT_SECONDS", str(SECONDS))
     return Settings.load()
-
-
-@asynccontextmanager
-async def locked(url: str) -> AsyncIterator[asyncpg.Connection]:
-    """Nobody reads or writes messages meanwhile. Yields a connection to watch from, which holds no lock."""
-    holder, watcher = await asyncpg.connect(url), await asyncpg.connect(url)
-    try:
-        async with holder.transaction():
-            await holder.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
-            yield watcher
-    finally:
-        await holder.close()
-        await watcher.close()
-
-
-async def waiting(connection: asyncpg.Connection) -> int:
-    """How many statements of the service wait for the lock."""
-    return int(
-        await connection.fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-    )
-
-
-async def until(true: Callable[[int], bool], connection: asyncpg.Connection) -> None:
-    """Poll until the number of waiting statements is such."""
-    async with asyncio.timeout(5):
-        while not true(await waiting(connection)):  # noqa: ASYNC110 - Postgres tells nobody
-            await asyncio.sleep(0.01)
 
 
 def assert_timed_out(answer: httpx.Response) -> None:
@@ -80,6 +49,20 @@ async def test_it_is_answered_and_its_statement_cancelled(
         await until(lambda count: count == 0, lock)
 
     assert (await service.client.request(method, path, json=body)).status_code < 300 or method == "DELETE"
+
+
+async def test_what_is_given_up_is_counted_as_such(service: Service, database_url: str) -> None:
+    async with locked(database_url):
+        answers = await asyncio.gather(
+            service.client.get("/v1/memory/search?tenant_id=acme&query=x"),
+            service.client.post("/v1/memory/context", json={"tenant_id": "acme", "conversation_id": "c1"}),
+        )
+
+    assert {answer.status_code for answer in answers} == {504}
+    metrics = (await service.client.get("/metrics")).text
+    assert 'memory_searches_total{outcome="given_up"} 1.0' in metrics
+    assert 'memory_contexts_total{outcome="given_up"} 1.0' in metrics
+    assert 'outcome="failed"} 1.0' not in metrics
 
 
 async def test_a_connection_that_was_cancelled_on_serves_the_next(service: Service, database_url: str) -> None:

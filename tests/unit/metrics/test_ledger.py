@@ -1,9 +1,11 @@
 """Counters over all replicas never go down, whoever dies."""
 
+from random import Random
+
 import pytest
 
 from deployments.errors import UnavailableError
-from deployments.metrics.ledger import GONE_SECONDS, SETTLE_SECONDS, STANDS_SECONDS
+from deployments.metrics.ledger import GONE_SECONDS, PUSH_SECONDS, SETTLE_SECONDS, STANDS_SECONDS
 from tests.unit.metrics.fleet import Fleet, Replica
 
 
@@ -55,6 +57,21 @@ async def test_what_those_did_who_are_gone_for_good_is_kept_as_one() -> None:
     assert fleet.done == 5111
     assert fleet.ledger is not None
     assert len(fleet.ledger._replicas) == 3
+
+
+async def test_no_sum_of_fractions_falls_by_its_last_bit_when_one_is_gone_for_good() -> None:
+    """To Prometheus that would be a reset, after which all is counted once more."""
+    fleet, lowest = Fleet(5), 0.0
+    fractions = Random(3)
+    for replica in fleet.replicas:
+        replica.done.inc(fractions.random())
+    await fleet.live()
+    for _ in range(4):
+        fleet.replicas.pop()
+        for _ in range(int(GONE_SECONDS) + 10):
+            await fleet.live(PUSH_SECONDS)
+            assert fleet.done >= lowest
+            lowest = fleet.done
 
 
 async def test_a_new_ledger_goes_on_where_the_last_one_died() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from prometheus_client import Counter
 
 from deployments.metrics.ledger import Push, Receipt
 from deployments.metrics.replica import ReplicaMetrics
@@ -27,13 +28,37 @@ async def test_a_replica_pushes_what_it_measures_until_it_is_stopped() -> None:
     metrics.report(listener.push)
     async with asyncio.timeout(10):
         await listener.heard.wait()
-    metrics.stop()
+    await metrics.stop()
     values = listener.pushes[0].snapshot
 
     own = ("deployment", "Search")
     assert values["replicas"].values == {("replicas", (own,)): 1}
     assert values["queue_waiting"].values == {("queue_waiting", (own, ("queue", "embed"))): 7}
     assert values["replica_cpu_seconds"].values["replica_cpu_seconds_total", (own,)] > 0
+
+
+async def test_the_last_that_a_replica_counts_is_pushed_when_it_is_stopped() -> None:
+    listener, metrics = Listener(), ReplicaMetrics("Search", enabled=True)
+    done = Counter("done", "What was done", registry=metrics.registry)
+    metrics.report(listener.push)
+    async with asyncio.timeout(10):
+        await listener.heard.wait()
+    done.inc()
+    await metrics.stop()
+
+    assert listener.pushes[-1].snapshot["done"].values["done_total", ()] == 1
+
+
+async def test_a_push_that_breaks_in_the_end_keeps_nothing_else_from_ending() -> None:
+    async def broken(push: Push) -> Receipt:
+        raise RuntimeError("A fault of ours.")
+
+    metrics = ReplicaMetrics("Search", enabled=True)
+    metrics.report(broken)
+    await metrics.stop()
+
+    assert metrics.reporting is not None
+    assert metrics.reporting.done()
 
 
 async def test_a_fault_does_not_end_the_pushing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +73,7 @@ async def test_a_fault_does_not_end_the_pushing(monkeypatch: pytest.MonkeyPatch)
     metrics.report(break_once)
     async with asyncio.timeout(10):
         await listener.heard.wait()
-    metrics.stop()
+    await metrics.stop()
 
     assert listener.pushes[0].number == 2
 
@@ -59,5 +84,5 @@ async def test_turned_off_it_pushes_nothing() -> None:
     await asyncio.sleep(0)
 
     assert metrics.reporting is None
-    metrics.stop()
+    await metrics.stop()
     assert listener.pushes == []

@@ -2,6 +2,7 @@
 
 import pickle
 
+import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -38,7 +39,7 @@ def test_replicas_are_added_series_by_series() -> None:
         "seconds_bucket 1.0": 2,
         "seconds_bucket +Inf": 3,
         "seconds_count": 3,
-        "seconds_sum": 5.55,
+        "seconds_sum": pytest.approx(5.55, abs=1e-5),
     }
 
 

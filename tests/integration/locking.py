@@ -1,0 +1,36 @@
+"""A table that nobody reads or writes for a while, and who waits for it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+
+@asynccontextmanager
+async def locked(url: str, table: str = "messages") -> AsyncIterator[asyncpg.Connection]:
+    """Nobody reads or writes the table meanwhile. Yields a connection to watch from, which holds no lock."""
+    holder, watcher = await asyncpg.connect(url), await asyncpg.connect(url)
+    try:
+        async with holder.transaction():
+            await holder.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            yield watcher
+    finally:
+        await holder.close()
+        await watcher.close()
+
+
+async def waiting(connection: asyncpg.Connection) -> int:
+    """How many statements of the service wait for the lock."""
+    return int(
+        await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+    )
+
+
+async def until(true: Callable[[int], bool], connection: asyncpg.Connection) -> None:
+    """Poll until the number of waiting statements is such."""
+    async with asyncio.timeout(5):
+        while not true(await waiting(connection)):  # noqa: ASYNC110 - Postgres tells nobody
+            await asyncio.sleep(0.01)
