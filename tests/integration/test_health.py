@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -12,10 +13,12 @@ from pydantic import SecretStr
 
 from deployments import health as checks
 from deployments.embedding.providers.protocol import EmbeddingProvider
-from deployments.errors import UnavailableError
+from deployments.embedding.providers.registry import space_source
+from deployments.errors import DatabaseUnavailableError, UnavailableError
 from deployments.rate_limits.redis_counter import RedisCounter
 from deployments.settings import Settings
 from deployments.storage import health as storage_health
+from deployments.storage.database import Database, PoolSize
 from serve_app import health
 from serve_app.health import Probes
 from tests.integration.calls import store
@@ -123,6 +126,53 @@ async def test_a_database_that_refuses_the_user_is_away(
     assert "hunter2" not in str(body)
 
 
+async def test_a_database_that_is_full_while_requests_share_what_is_open_is_degraded(
+    settings: Settings, provider: EmbeddingProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at `max_connections`: to take this replica out of the load balancer would only move its load to others."""
+    monkeypatch.setattr(checks, "REMEMBERED_SECONDS", 0.0)
+    user = f"u_{uuid4().hex}"
+    await execute(settings, f"CREATE ROLE {user} LOGIN IN ROLE pg_read_all_data, pg_write_all_data")
+    assert settings.database.url is not None
+    plain = settings.database.url.get_secret_value().replace("postgres@", f"{user}@")
+    database = settings.database.model_copy(update={"url": SecretStr(plain)})
+    service = create_service(replace(settings, database=database), provider)
+    try:
+        await store(service)
+        await execute(settings, f"ALTER ROLE {user} CONNECTION LIMIT 0")
+
+        assert await ready(service) == (200, "degraded")
+        status, body = await told(service)
+        assert (status, body["database"]) == (200, "degraded")
+        assert "takes no more connections" in wrong(body)["database"]
+        assert (await store(service))["content"]
+
+        await service.database.close()
+        assert await ready(service) == (503, "unavailable")
+    finally:
+        await service.client.aclose()
+        await service.database.close()
+        await execute(settings, f"DROP ROLE {user}")
+
+
+async def test_who_asks_for_health_starts_no_database(service: Service, settings: Settings) -> None:
+    """An embedded one may take a while to start, and is started by those who have requests."""
+    started: list[int] = []
+
+    async def revive() -> None:
+        started.append(1)
+
+    nowhere = Database("postgresql://postgres@127.0.0.1:1/none", settings.database, PoolSize(0, 1), revive)
+    with pytest.raises(DatabaseUnavailableError):
+        await storage_health.database_problem(nowhere, space_source(settings))
+    assert started == []
+
+    with pytest.raises(DatabaseUnavailableError):
+        async with nowhere.connection():
+            pass
+    assert started == [1]
+
+
 async def test_a_pool_that_is_busy_is_not_taken_for_a_database_that_is_away(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,10 +242,10 @@ async def test_liveness_is_lost_with_the_work_of_the_replica(service: Service) -
 async def test_many_who_ask_cost_one_connection(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     connect, opened = service.database.connect, 0
 
-    async def counting() -> Any:
+    async def counting(*, revive: bool) -> Any:
         nonlocal opened
         opened += 1
-        return await connect()
+        return await connect(revive=revive)
 
     monkeypatch.setattr(service.database, "connect", counting)
     paths = ["/v1/admin/health", "/v1/admin/readiness"] * 20

@@ -1,9 +1,7 @@
 """What the service measures while it works, over a real database."""
 
-import asyncio
 import time
 
-import asyncpg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -12,12 +10,12 @@ from deployments.metrics import standing as reading
 from deployments.metrics.snapshot import take
 from deployments.metrics.standing import StandingCollector
 from deployments.settings import Settings
-from deployments.storage.standing import Standing, StandingRepository
+from deployments.storage.standing import StandingRepository
 from tests.integration.calls import message, search, store, store_many
 from tests.integration.failing import Away
-from tests.integration.locking import locked
 from tests.integration.retaining import aged, finished_run, undone
 from tests.integration.service import Service, create_service
+from tests.integration.tables import locked
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
 
@@ -194,33 +192,6 @@ async def test_a_database_that_does_not_answer_is_not_waited_for(
     monkeypatch.undo()
 
     assert "tenants" in await standing(collector)
-
-
-async def test_a_right_that_is_missing_is_waited_for(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nobody foresaw ends nothing that is to go on."""
-    monkeypatch.setattr(reading, "READ_SECONDS", 0.01)
-    repository = StandingRepository(service.database)
-    allowed = asyncio.Event()
-    refused = asyncio.Event()
-
-    async def read() -> Standing:
-        if allowed.is_set():
-            return await repository.read()
-        refused.set()
-        raise asyncpg.InsufficientPrivilegeError("permission denied for table erasures")
-
-    collector = StandingCollector(read)
-    running = asyncio.create_task(collector.run())
-    try:
-        async with asyncio.timeout(20):
-            await refused.wait()
-            assert take(collector) == {}
-            allowed.set()
-            while not take(collector):  # noqa: ASYNC110 - it tells nobody
-                await asyncio.sleep(0.01)
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
 
 
 async def test_what_was_erased_is_counted_over_all_erasures(service: Service) -> None:

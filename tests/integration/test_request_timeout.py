@@ -7,8 +7,8 @@ import pytest
 
 from deployments.settings import CANCELLATION_GRACE_SECONDS, Settings
 from tests.integration.calls import error_of, message, store
-from tests.integration.locking import locked, until
 from tests.integration.service import Service
+from tests.integration.tables import locked, until
 
 # Quick to reach, and more than any of the calls takes on a machine that is busy.
 SECONDS = 2.0

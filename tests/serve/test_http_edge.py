@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from deployments.storage import embedded
-from tests.integration.test_request_timeout import locked, until
+from tests.integration.tables import locked, until
 from tests.serve.launched_service import LaunchedService
 from tests.serve.test_cluster import logged, message, wait_until
 

@@ -1,4 +1,4 @@
-"""A table that nobody reads or writes for a while, and who waits for it."""
+"""Tables that cannot be read or written for a while: they are locked, or lack a column."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +18,18 @@ async def locked(url: str, table: str = "messages") -> AsyncIterator[asyncpg.Con
     finally:
         await holder.close()
         await watcher.close()
+
+
+@asynccontextmanager
+async def missing(url: str, table: str, column: str) -> AsyncIterator[None]:
+    """The column is not there meanwhile."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(f"ALTER TABLE {table} RENAME {column} TO {column}_elsewhere")
+        yield
+        await connection.execute(f"ALTER TABLE {table} RENAME {column}_elsewhere TO {column}")
+    finally:
+        await connection.close()
 
 
 async def waiting(connection: asyncpg.Connection) -> int:

@@ -1,0 +1,117 @@
+"""What nobody foresaw, here a column that is gone, ends nothing that is to go on for as long as a replica lives."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from deployments.embedding import spaces as following
+from deployments.embedding import worker as working
+from deployments.embedding.providers.protocol import EmbeddingSpace
+from deployments.embedding.spaces import SpaceProviders
+from deployments.errors import EmbeddingError
+from deployments.metrics import standing as reading
+from deployments.metrics.snapshot import take
+from deployments.metrics.standing import StandingCollector
+from deployments.settings import Settings
+from deployments.storage.standing import StandingRepository
+from jobs.reembedding import running as reembedding
+from tests.integration.calls import get, store
+from tests.integration.service import Service
+from tests.integration.tables import missing
+from tests.integration.two_spaces import SMALL, TO_SMALL, replica, run
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They look again at once."""
+    monkeypatch.setattr(working, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(following, "REFRESH_SECONDS", 0.01)
+    monkeypatch.setattr(reading, "READ_SECONDS", 0.01)
+
+
+@asynccontextmanager
+async def going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """It runs during the block, and still does at its end."""
+    running = asyncio.create_task(work)
+    try:
+        yield
+        assert not running.done()
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not true():  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.01)
+
+
+def logged(events: list[Any], name: str) -> Callable[[], bool]:
+    return lambda: any(event["event"] == name for event in events)
+
+
+async def test_the_worker_embeds_again_once_it_can(service: Service, database_url: str) -> None:
+    with capture_logs() as events:
+        async with going_on(service.worker.run()):
+            async with missing(database_url, "embedding_jobs", "attempts"):
+                stored = await store(service)
+                await until(logged(events, "draining_broke"))
+            async with asyncio.timeout(20):
+                while (await get(service, stored["id"]))["embedding_status"] != "completed":  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.01)
+
+
+async def test_the_worker_listens_again_once_it_can(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    listen = service.jobs.listen
+    attempts = []
+
+    async def broken_once() -> Any:
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise ZeroDivisionError
+        return await listen()
+
+    monkeypatch.setattr(service.jobs, "listen", broken_once)
+    with capture_logs() as events:
+        async with going_on(service.worker.run()):
+            await until(lambda: len(attempts) == 2)
+    assert logged(events, "listening_broke")()
+
+
+async def test_the_spaces_are_followed_again_once_they_can_be(
+    settings: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reembedding, "KNOWN_SECONDS", 0.0)
+    monkeypatch.setattr(reembedding, "TURN_SECONDS", 0.01)
+    async with replica(settings) as service:
+        assert isinstance(service.spaces, SpaceProviders)
+        with capture_logs() as events:
+            async with going_on(service.spaces.run()):
+                async with missing(database_url, "embedding_space", "model"):
+                    await until(logged(events, "spaces_not_followed"))
+                assert await run(*TO_SMALL) == 0
+                async with asyncio.timeout(20):
+                    while await searched_space(service.spaces) != SMALL:  # noqa: ASYNC110 - it tells nobody
+                        await asyncio.sleep(0.01)
+
+
+async def searched_space(spaces: SpaceProviders) -> EmbeddingSpace:
+    (vector,) = await spaces.embed_queries([("x", None)])
+    assert not isinstance(vector, EmbeddingError)
+    return vector.space
+
+
+async def test_how_things_stand_is_read_again_once_it_can_be(service: Service, database_url: str) -> None:
+    collector = StandingCollector(StandingRepository(service.database).read)
+    with capture_logs() as events:
+        async with going_on(collector.run()):
+            await until(lambda: "tenants" in take(collector))
+            async with missing(database_url, "erasures", "messages"):
+                await until(logged(events, "standing_read_broke"))
+                await until(lambda: take(collector) == {})
+            await until(lambda: "tenants" in take(collector))
