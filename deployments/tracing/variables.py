@@ -82,9 +82,9 @@ def wants_tracing(environment: Mapping[str, str]) -> bool:
     Raises `ConfigurationError` for what cannot be done here, and never with what may be a key.
     """
     _check_propagators(environment)
-    given = {name: value.strip() for name, value in environment.items() if name.startswith("OTEL_") and value.strip()}
-    exporter = given.get("OTEL_TRACES_EXPORTER", "otlp" if given.keys() & set(ENDPOINTS) else "none").lower()
-    if given.get("OTEL_SDK_DISABLED", "").lower() == "true" or exporter == "none":
+    given = {name: value for name, value in environment.items() if name.startswith("OTEL_") and value.strip()}
+    exporter = given.get("OTEL_TRACES_EXPORTER", "otlp" if given.keys() & set(ENDPOINTS) else "none").strip().lower()
+    if given.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or exporter == "none":
         return False
     if exporter != "otlp":
         raise ConfigurationError(f"OTEL_TRACES_EXPORTER: {exporter} is not known here: otlp or none")
@@ -118,7 +118,7 @@ def _check_propagators(environment: Mapping[str, str]) -> None:
 
 def _check_protocol(given: Mapping[str, str]) -> None:
     name = next((name for name in PROTOCOLS if name in given), None)
-    if name is not None and given[name] != PROTOCOL:
+    if name is not None and given[name].strip() != PROTOCOL:
         raise ConfigurationError(f"{name}: {given[name]} is not spoken here: {PROTOCOL} is")
 
 
@@ -129,6 +129,9 @@ def _check_endpoints(given: Mapping[str, str]) -> None:
 
 
 def _is_url(text: str) -> bool:
+    # The SDK takes addresses and samplers as they are, with the space around.
+    if any(map(str.isspace, text)):
+        return False
     try:
         parts = urlsplit(text)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
