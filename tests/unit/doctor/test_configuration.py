@@ -15,7 +15,7 @@ from jobs.doctor.checking import made
 from jobs.doctor.command import judged, main
 from jobs.doctor.findings import Finding, Outcome, problem, skipped, warning, well, worst
 from jobs.doctor.serve_config import judge_config, read_config
-from jobs.doctor.settings import together, valid
+from jobs.doctor.settings import together
 from tests.paths import SERVE_CONFIG
 
 Json = dict[str, Any]
@@ -125,13 +125,6 @@ def test_settings_that_do_not_fit_each_other(environment: dict[str, str], monkey
 
     assert finding.outcome is Outcome.WARNING
     assert next(iter(environment)) in finding.said
-
-
-def test_a_variable_that_tracing_cannot_do_with() -> None:
-    (finding,) = valid({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_BSP_MAX_QUEUE_SIZE": "100"})
-
-    assert finding.outcome is Outcome.PROBLEM
-    assert finding.said.startswith("OTEL_BSP_MAX_QUEUE_SIZE: ")
 
 
 def test_settings_that_fit() -> None:

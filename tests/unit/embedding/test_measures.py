@@ -35,29 +35,16 @@ class Moody:
         self.closed = True
 
 
-async def test_calls_that_work_are_timed_and_those_that_fail_are_counted_by_their_code() -> None:
-    registry, moody = CollectorRegistry(), Moody()
-    provider = MeasuredProvider(moody, EmbeddingMeasures(registry), EmbeddingSpace("moody", 2))
-    assert len(await provider.embed_documents(["a", "b"])) == 2
-    await provider.embed_queries(["a"])
-    for moody.error in (
-        EmbeddingUnavailableError("Away."),
-        EmbeddingRejectedError("No."),
-        EmbeddingRejectedError("No."),
-    ):
-        with pytest.raises(type(moody.error)):
-            await provider.embed_documents(["a"])
-    await provider.close()
+def counted(registry: CollectorRegistry) -> dict[str, float]:
+    """Calls that worked, of each purpose that had any."""
+    values = take(registry)["embedding_generation_duration_seconds"].values
+    return {labels[0][1]: count for (name, labels), count in values.items() if name.endswith("_count") and count}
 
-    measured = take(registry)
-    timed = measured["embedding_generation_duration_seconds"].values
-    for purpose in ("documents", "queries"):
-        assert timed["embedding_generation_duration_seconds_count", (("purpose", purpose),)] == 1
-    assert {labels[1][1]: count for (_, labels), count in measured["embedding_provider_errors"].values.items()} == {
-        "embedding_unavailable": 1,
-        "embedding_rejected": 2,
-    }
-    assert moody.closed
+
+def failed(registry: CollectorRegistry) -> dict[tuple[str, str], float]:
+    """Calls that failed, by code and purpose."""
+    values = take(registry)["embedding_provider_errors"].values
+    return {(dict(labels)["code"], dict(labels)["purpose"]): count for (_, labels), count in values.items()}
 
 
 async def test_what_only_asks_whether_it_works_is_told_apart() -> None:
@@ -97,13 +84,26 @@ async def test_a_call_that_its_caller_leaves_has_neither_worked_nor_failed() -> 
     assert (counted(registry), failed(registry)) == ({}, {})
 
 
-def counted(registry: CollectorRegistry) -> dict[str, float]:
-    """Calls that worked, of each purpose that had any."""
-    values = take(registry)["embedding_generation_duration_seconds"].values
-    return {labels[0][1]: count for (name, labels), count in values.items() if name.endswith("_count") and count}
+async def test_calls_that_work_are_timed_and_those_that_fail_are_counted_by_their_code() -> None:
+    registry, moody = CollectorRegistry(), Moody()
+    provider = MeasuredProvider(moody, EmbeddingMeasures(registry), EmbeddingSpace("moody", 2))
+    assert len(await provider.embed_documents(["a", "b"])) == 2
+    await provider.embed_queries(["a"])
+    for moody.error in (
+        EmbeddingUnavailableError("Away."),
+        EmbeddingRejectedError("No."),
+        EmbeddingRejectedError("No."),
+    ):
+        with pytest.raises(type(moody.error)):
+            await provider.embed_documents(["a"])
+    await provider.close()
 
-
-def failed(registry: CollectorRegistry) -> dict[tuple[str, str], float]:
-    """Calls that failed, by code and purpose."""
-    values = take(registry)["embedding_provider_errors"].values
-    return {(dict(labels)["code"], dict(labels)["purpose"]): count for (_, labels), count in values.items()}
+    measured = take(registry)
+    timed = measured["embedding_generation_duration_seconds"].values
+    for purpose in ("documents", "queries"):
+        assert timed["embedding_generation_duration_seconds_count", (("purpose", purpose),)] == 1
+    assert {labels[1][1]: count for (_, labels), count in measured["embedding_provider_errors"].values.items()} == {
+        "embedding_unavailable": 1,
+        "embedding_rejected": 2,
+    }
+    assert moody.closed
