@@ -22,7 +22,7 @@ from deployments.connections import check_demands, configured_replicas, demands
 from deployments.errors import ConfigurationError, MemoryLayerError
 from deployments.settings import INTERNAL_NAMES, Environment, Settings, known_names
 from deployments.storage import embedded
-from deployments.tracing.exporting import wants_tracing
+from deployments.tracing.variables import wants_tracing
 from serve_app import cluster_environment, run_processes
 from serve_app.keyring import NO_KEYS
 

@@ -42,6 +42,8 @@ class Receiver:
     spans: list[Received] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
+    refusal: tuple[int, str] | None = None
+    """Status and reason with which it takes no spans."""
 
     def of(self, trace: str) -> list[Received]:
         """The spans of one trace, in hex."""
@@ -65,8 +67,9 @@ def receiving() -> Iterator[Receiver]:
             assert self.path == "/v1/traces"
             receiver.headers.append({name.lower(): value for name, value in self.headers.items()})
             receiver.bodies.append(body)
-            receiver.spans.extend(_spans(ExportTraceServiceRequest.FromString(body)))
-            self.send_response(200)
+            if receiver.refusal is None:
+                receiver.spans.extend(_spans(ExportTraceServiceRequest.FromString(body)))
+            self.send_response(*receiver.refusal or (200,))
             self.send_header("Content-Length", "0")
             self.end_headers()
 

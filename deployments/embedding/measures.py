@@ -1,16 +1,21 @@
 """What is measured of embeddings."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, Vectors
-from deployments.errors import EmbeddingError
+from deployments.errors import EmbeddingError, EmbeddingUnavailableError
 from deployments.tracing.spans import BATCH_SIZE, Attributes, span
 
 DURATION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 CLAIM_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+PURPOSE = "memory_layer.purpose"
+# What is embedded only to see whether it can be.
+PROBE, PROBE_TEXT = "probe", "ping"
 
 
 class EmbeddingMeasures:
@@ -32,7 +37,7 @@ class EmbeddingMeasures:
         )
         self.queries = Counter(
             "embedding_cache_queries",
-            "Queries: known (hit), embedded (miss), or embedded just then for another search (joined)",
+            "Queries: known (hit), embedded (miss), or embedded just then for another who asked the same (joined)",
             ("outcome",),
             registry=registry,
         )
@@ -59,27 +64,46 @@ class MeasuredProvider:
             "gen_ai.embeddings.dimension.count": space.dimensions,
         }
 
-    async def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        """Embed texts to be stored: shape (len(texts), dimensions), float32, rows of length 1."""
-        return await self._measured("documents", self._provider.embed_documents, texts)
+    async def embed_documents(self, texts: Sequence[str], patience: float | None = None) -> Vectors:
+        """Embed texts to be stored: shape (len(texts), dimensions), float32, rows of length 1.
+
+        `patience`: seconds after which the call is given up, and has failed as one to a provider that is away.
+        """
+        return await self._measured("documents", self._provider.embed_documents, texts, patience)
 
     async def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """Embed search queries: shape (len(texts), dimensions), float32, rows of length 1."""
         return await self._measured("queries", self._provider.embed_queries, texts)
+
+    async def probe(self, patience: float | None = None) -> None:
+        """Embed a word, only to see whether that works. Raises `EmbeddingError`. `patience`: as above."""
+        await self._measured(PROBE, self._provider.embed_queries, [PROBE_TEXT], patience)
 
     async def close(self) -> None:
         """Give back connections and threads."""
         await self._provider.close()
 
     async def _measured(
-        self, purpose: str, embed: Callable[[Sequence[str]], Awaitable[Vectors]], texts: Sequence[str]
+        self,
+        purpose: str,
+        embed: Callable[[Sequence[str]], Awaitable[Vectors]],
+        texts: Sequence[str],
+        patience: float | None = None,
     ) -> Vectors:
         started = perf_counter()
         try:
-            with span("embeddings", attributes={**self._attributes, BATCH_SIZE: len(texts)}):
-                vectors = await embed(texts)
+            with span("embeddings", attributes={**self._attributes, PURPOSE: purpose, BATCH_SIZE: len(texts)}):
+                vectors = await _answered(embed(texts), patience)
         except EmbeddingError as error:
             self._measures.errors.labels(purpose, error.code).inc()
             raise
         self._measures.durations.labels(purpose).observe(perf_counter() - started)
         return vectors
+
+
+async def _answered(call: Awaitable[Vectors], patience: float | None) -> Vectors:
+    try:
+        async with asyncio.timeout(patience):
+            return await call
+    except TimeoutError:
+        raise EmbeddingUnavailableError("The embedding provider takes long to answer.") from None

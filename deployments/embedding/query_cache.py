@@ -28,7 +28,7 @@ class QueryCache:
     ) -> None:
         """`size`: how many texts are remembered; 0 remembers none."""
         queries = (measures or EmbeddingMeasures()).queries
-        self._hits, self._misses, self._joined = (queries.labels(each) for each in (HIT, MISS, JOINED))
+        self._counted = {outcome: queries.labels(outcome) for outcome in (HIT, MISS, JOINED)}
         self._embed = embed
         self._known: LRUCache[str, Vector] = LRUCache(max(size, 1))
         self._remembers = size > 0
@@ -37,21 +37,29 @@ class QueryCache:
 
     async def embed(self, texts: Sequence[str], spans: Sequence[Span] = ()) -> list[Vector | EmbeddingError]:
         """A unit vector of shape (dimensions,) or an error for each text, in order. `spans`: of each text, or none."""
-        missing = [t for t in dict.fromkeys(texts) if t not in self._known and t not in self._in_flight]
+        outcomes = self._outcomes(texts)
+        for outcome in outcomes:
+            self._counted[outcome].inc()
+        for outcome, span in zip(outcomes, spans, strict=False):
+            span.set_attribute(OUTCOME, outcome)
+        missing = [text for text, outcome in zip(texts, outcomes, strict=True) if outcome == MISS]
         known = {text: self._known[text] for text in texts if text in self._known}
-        missed = [span for text, span in zip(texts, spans, strict=False) if text in missing]
-        for text, span in zip(texts, spans, strict=False):
-            span.set_attribute(OUTCOME, HIT if text in known else MISS if text in missing else JOINED)
         if missing:
-            with shared(missed):
+            with shared([span for text, span in zip(texts, spans, strict=False) if text in missing]):
                 self._start(missing)
         waiting = {text: self._in_flight[text] for text in texts if text not in known}
-        self._misses.inc(len(missing))
-        self._joined.inc(len(waiting) - len(missing))
-        self._hits.inc(len(texts) - len(waiting))
         if waiting:
             await asyncio.wait(waiting.values())
         return [known[text] if text in known else waiting[text].result() for text in texts]
+
+    def _outcomes(self, texts: Sequence[str]) -> list[str]:
+        """Of each text, in order: known, the first to ask for it, or one who waits with the first."""
+        asked_for = set(self._in_flight)
+        outcomes = []
+        for text in texts:
+            outcomes.append(HIT if text in self._known else JOINED if text in asked_for else MISS)
+            asked_for.add(text)
+        return outcomes
 
     def _start(self, texts: list[str]) -> None:
         """In a task of its own: it goes on for the others when who asked first has gone away."""

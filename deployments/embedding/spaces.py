@@ -68,7 +68,7 @@ class _Open:
 
     space: EmbeddingSpace
     settings: Settings
-    provider: EmbeddingProvider
+    provider: MeasuredProvider
     cache: QueryCache
 
 
@@ -120,11 +120,10 @@ class SpaceProviders:
         if source is None or self._spaces.other_state is not OtherState.NEXT or source.space in self._tried:
             return
         try:
-            async with asyncio.timeout(TRY_SECONDS):
-                await self._provider_of(source).provider.embed_queries(["ping"])
+            await self._provider_of(source).provider.probe(TRY_SECONDS)
             self._tried.add(source.space)
-        except (EmbeddingError, TimeoutError) as error:
-            await self._object(str(error) or "its provider takes long to answer.")
+        except EmbeddingError as error:
+            await self._object(error.message)
 
     async def refresh(self) -> None:
         """See which spaces there are, and have their providers ready."""
@@ -165,7 +164,7 @@ class SpaceProviders:
 
     async def ask(self) -> None:
         """Embed something in the active space. Raises `EmbeddingError`."""
-        await self._provider_of(self._spaces.active).provider.embed_queries(["ping"])
+        await self._provider_of(self._spaces.active).provider.probe()
 
     async def close(self) -> None:
         """Close every provider."""
@@ -193,11 +192,10 @@ class SpaceProviders:
         if monotonic() < self._other_paused_until:
             return None
         try:
-            async with asyncio.timeout(OTHER_PATIENCE_SECONDS):
-                return await other.provider.embed_documents(texts)
-        except (EmbeddingError, TimeoutError) as error:
+            return await other.provider.embed_documents(texts, OTHER_PATIENCE_SECONDS)
+        except EmbeddingError as error:
             self._other_paused_until = monotonic() + OTHER_PAUSE_SECONDS
-            logger.warning("other_space_not_filled", reason=str(error) or type(error).__name__)
+            logger.warning("other_space_not_filled", reason=error.message)
             return None
 
     async def _make(self, source: SpaceSource) -> None:

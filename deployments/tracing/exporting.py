@@ -4,18 +4,17 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from importlib.metadata import entry_points, version
+from importlib.metadata import version
 from time import monotonic
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import structlog
 
-from deployments.errors import ConfigurationError
 from deployments.tracing.spans import use_tracer
+from deployments.tracing.variables import header_values, wants_tracing
 
 if TYPE_CHECKING:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -23,9 +22,12 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 SERVICE_NAME = "ai-memory-layer"
-PROTOCOL = "http/protobuf"
 # Its loggers have names below this one.
 LIBRARY = "opentelemetry"
+# It quotes the headers that it cannot read.
+HEADER_PARSER = "opentelemetry.util.re"
+# Of what a collector that refuses says.
+LONGEST_QUOTE = 100
 # A replica that ends does not wait longer for its last spans: Serve kills it after ten seconds.
 FLUSH_SECONDS = 3.0
 # A collector that is away is said so often, and not with each batch.
@@ -56,28 +58,6 @@ class Tracing:
             self.exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
-def wants_tracing(environment: Mapping[str, str]) -> bool:
-    """Whether the standard variables ask for traces. Raises `ConfigurationError` for what cannot be done here."""
-    given = {name: value.strip() for name, value in environment.items() if name.startswith("OTEL_") and value.strip()}
-    _check_propagators(given)
-    base, own = given.get("OTEL_EXPORTER_OTLP_ENDPOINT"), given.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-    exporter = given.get("OTEL_TRACES_EXPORTER", "otlp" if base or own else "none").lower()
-    if given.get("OTEL_SDK_DISABLED", "").lower() == "true" or exporter == "none":
-        return False
-    if exporter != "otlp":
-        raise ConfigurationError(f"OTEL_TRACES_EXPORTER: {exporter} is not known here: otlp or none")
-    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
-        protocol = given.get(name, PROTOCOL)
-        if protocol != PROTOCOL:
-            raise ConfigurationError(f"{name}: {protocol} is not spoken here: {PROTOCOL} is")
-        if name in given:
-            break
-    for name in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
-        if name in given and not _is_url(given[name]):
-            raise ConfigurationError(f"{name}: must be a URL such as http://localhost:4318")
-    return True
-
-
 def start_tracing(deployment: str) -> Tracing:
     """Export spans from now on, if the environment asks for it. Raises `ConfigurationError`.
 
@@ -100,18 +80,6 @@ def start_tracing(deployment: str) -> Tracing:
     return Tracing(provider, exporter)
 
 
-def _check_propagators(given: Mapping[str, str]) -> None:
-    """Whether on or off: OpenTelemetry's API, which FastAPI imports, breaks on a name that it does not find."""
-    for name in filter(None, map(str.strip, given.get("OTEL_PROPAGATORS", "").split(","))):
-        if name != "none" and not entry_points(group="opentelemetry_propagator", name=name):
-            raise ConfigurationError(f"OTEL_PROPAGATORS: {name} is not installed; tracecontext and baggage are")
-
-
-def _is_url(text: str) -> bool:
-    parts = urlsplit(text)
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)
-
-
 def _resource(deployment: str) -> "Resource":
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
 
@@ -128,10 +96,12 @@ def _resource(deployment: str) -> "Resource":
 
 
 class _LimitedWords(logging.Handler):
-    """Says what the library logs as a line of ours, each of its messages once in a while."""
+    """Says what the library logs as a line of ours, each of its messages once in a while, and no key in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, secrets: Collection[str]) -> None:
         super().__init__(logging.WARNING)
+        # What holds another goes first.
+        self._secrets = sorted(secrets, key=len, reverse=True)
         self._said: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -139,10 +109,39 @@ class _LimitedWords(logging.Handler):
         if now < self._said.get(record.msg, -REPEAT_SECONDS) + REPEAT_SECONDS:
             return
         self._said[record.msg] = now
-        logger.warning("tracing_trouble", reason=record.getMessage())
+        logger.warning("tracing_trouble", reason=self._reason(record))
+
+    def _reason(self, record: logging.LogRecord) -> str:
+        template = self._masked(str(record.msg))
+        if record.name == HEADER_PARSER or not record.args or not isinstance(record.args, tuple):
+            return template
+        try:
+            return template % tuple(map(self._told, record.args))
+        except (TypeError, ValueError):
+            return template
+
+    def _told(self, argument: object) -> object:
+        """Of an error its kind alone: what it says may quote a header or the address."""
+        if isinstance(argument, int | float):
+            return argument
+        if isinstance(argument, BaseException):
+            return type(_first_cause(argument)).__name__
+        return self._masked(str(argument))[:LONGEST_QUOTE]
+
+    def _masked(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What the libraries between have wrapped: a refused connection, a name that nobody knows."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return error
 
 
 def _limit_the_librarys_words() -> None:
     words = logging.getLogger(LIBRARY)
-    words.handlers = [_LimitedWords()]
+    words.handlers = [_LimitedWords(header_values(os.environ))]
     words.propagate = False

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 
+from deployments.errors import ConfigurationError
 from deployments.settings import INTERNAL_NAMES, Environment, ProviderName, Settings, all_problems, known_names
+from deployments.tracing.variables import wants_tracing
 from jobs.doctor.findings import Finding, problem, warning, well
 
 SHORTEST_LEASE_SECONDS = 5.0
@@ -12,8 +14,8 @@ SHORTEST_LEASE_SECONDS = 5.0
 def valid(environment: Mapping[str, str]) -> list[Finding]:
     """Every setting by itself, and every name."""
     findings = [problem("settings", said, "Set it right: .env.example shows each setting.") for said in all_problems()]
-    findings += list(_unknown(environment))
-    return findings or [well("settings", "Every MEMORY_* setting is known and makes sense.")]
+    findings += [*_unknown(environment), *_traces(environment)]
+    return findings or [well("settings", "Every MEMORY_* setting is known, and they and OTEL_* make sense.")]
 
 
 def _unknown(environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -24,6 +26,13 @@ def _unknown(environment: Mapping[str, str]) -> Iterator[Finding]:
         near = get_close_matches(name, known, n=1)
         advice = f"Did you mean {near[0]}?" if near else "Remove it: .env.example shows each setting."
         yield warning("settings", f"{name} is no setting of this version: it has no effect.", advice)
+
+
+def _traces(environment: Mapping[str, str]) -> Iterator[Finding]:
+    try:
+        wants_tracing(environment)
+    except ConfigurationError as error:
+        yield problem("settings", error.message, "Set it right: docs/tracing.md says what each variable takes.")
 
 
 def together(settings: Settings) -> list[Finding]:

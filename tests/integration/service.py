@@ -170,6 +170,7 @@ class _Alone(OneSpace):
         measured = MeasuredProvider(provider, measures, SPACE)
         super().__init__(SPACE, measured)
         self._cache = QueryCache(measured.embed_queries, settings.embedding.cache_size, measures)
+        self._probe = measured.probe
 
     async def embed_queries(
         self, queries: Sequence[tuple[str, EmbeddingSpace | None]], spans: Sequence[Span] = ()
@@ -180,7 +181,7 @@ class _Alone(OneSpace):
 
     async def ask(self) -> None:
         """Embed something."""
-        await self.provider.embed_queries(["ping"])
+        await self._probe()
 
     async def try_the_new_one(self) -> None:
         """There is none."""

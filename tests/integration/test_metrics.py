@@ -140,6 +140,14 @@ async def test_embeddings_are_counted_and_timed(service: Service) -> None:
     assert found[sample("embedding_generation_duration_seconds_count", purpose="documents")] == 1
 
 
+async def test_asking_whether_the_provider_works_counts_as_no_query(service: Service) -> None:
+    assert (await service.client.get("/v1/admin/health")).json()["embedding"] == "ok"
+    found = await measured(service)
+
+    assert found[sample("embedding_generation_duration_seconds_count", purpose="probe")] == 1
+    assert found.get(sample("embedding_generation_duration_seconds_count", purpose="queries"), 0) == 0
+
+
 async def test_the_pool_and_the_queues_are_told(service: Service) -> None:
     await store(service)
     found = await measured(service)

@@ -13,7 +13,7 @@ import pytest
 from deployments.embedding.providers.local import LocalProvider
 from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace
 from deployments.embedding.providers.registry import create_provider
-from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
+from deployments.errors import EmbeddingRejectedError, EmbeddingUnavailableError
 from deployments.settings import Settings
 from deployments.storage.embedding_spaces import OtherState
 from jobs.reembedding import running
@@ -325,55 +325,6 @@ async def test_what_the_new_provider_refuses(
     await service.embed_all()
     assert await not_embedded(service, 128, 256) == 0
     await recounted(service)
-
-
-async def test_the_second_provider_holds_up_no_message(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert await run(*TO_SMALL, "--no-switch") == 0
-    await service.spaces.refresh()
-    failures: list[EmbeddingError] = []
-
-    async def away(_: Sequence[str]) -> None:
-        failures.append(EmbeddingUnavailableError("Away."))
-        raise failures[-1]
-
-    monkeypatch.setattr(LocalProvider, "embed_documents", failing_in(SMALL, away))
-    for number in range(3):
-        await store(service, f"while the second is away {number}")
-        await service.embed_all()
-
-    # After the first failure it is left alone for a while.
-    assert len(failures) == 1
-    assert await not_embedded(service, 256, 128) == 3
-
-
-async def test_it_does_not_switch_to_a_provider_that_a_replica_cannot_reach(
-    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert await run(*TO_SMALL, "--no-switch") == 0
-    with monkeypatch.context() as broken:
-        broken.setattr(LocalProvider, "embed_queries", failing_in(SMALL, away_for_good))
-        await service.spaces.refresh()
-        await service.spaces.try_the_new_one()
-
-    assert await run(*TO_SMALL) == 1
-    assert "A replica of the service cannot use the new space: Away for good." in capsys.readouterr().err
-    assert (await spaces(service)).active.space == SPACE
-
-
-async def away_for_good(_: Sequence[str]) -> None:
-    raise EmbeddingUnavailableError("Away for good.")
-
-
-def failing_in(space: EmbeddingSpace, happens: Callable[[Sequence[str]], Awaitable[None]]) -> Callable[..., object]:
-    """The local provider's method, disturbed in one space alone."""
-    embed = LocalProvider.embed_documents
-
-    async def embed_documents(self: LocalProvider, texts: Sequence[str]) -> object:
-        if self._dimensions == space.dimensions:
-            await happens(texts)
-        return await embed(self, texts)
-
-    return embed_documents
 
 
 async def test_filling_keeps_to_a_rate(service: Service) -> None:

@@ -116,6 +116,7 @@ async def test_a_search_is_one_trace_from_the_request_to_the_database(
     assert statement.attributes["db.system.name"] == "postgresql"
     assert statement.attributes["db.query.summary"] == "find_candidates"
     assert named(spans, "embeddings").attributes["gen_ai.request.model"] == "wordllama/l2_supercat"
+    assert named(spans, "embeddings").attributes["memory_layer.purpose"] == "queries"
     assert named(spans, "rank").parent == served.span
 
 
@@ -229,6 +230,15 @@ async def test_a_search_whose_query_is_not_embedded_says_so(
     assert failed.failed
     assert failed.attributes["error.type"] == "embedding_unavailable"
     assert b"Away" not in b"".join(receiver.bodies)
+
+
+async def test_asking_whether_the_provider_works_is_told_from_embedding(
+    traced: Service, tracing: Tracing, receiver: Receiver
+) -> None:
+    assert (await traced.client.get("/v1/admin/health")).status_code == 200
+    spans = await ended(tracing, receiver)
+
+    assert named(spans, "embeddings").attributes["memory_layer.purpose"] == "probe"
 
 
 async def test_a_request_that_the_database_fails_is_marked(

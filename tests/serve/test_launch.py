@@ -8,6 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from serve_app.cluster_environment import make_run_directory
 from serve_app.run_processes import only_launcher
 from tests.paths import ROOT
@@ -65,12 +67,15 @@ def test_a_taken_port_is_named(service: LaunchedService) -> None:
     assert "--port" in complaint
 
 
-def test_a_setting_that_makes_no_sense_is_named(service: LaunchedService) -> None:
-    service.environment["MEMORY_EMBEDDING_TIMEOUT_SECONDS"] = "-1"
+@pytest.mark.parametrize(
+    ("name", "value"), [("MEMORY_EMBEDDING_TIMEOUT_SECONDS", "-1"), ("OTEL_BSP_SCHEDULE_DELAY", "abc")]
+)
+def test_a_setting_that_makes_no_sense_is_named(service: LaunchedService, name: str, value: str) -> None:
+    service.environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", name: value}
     status, complaint = service.fails_to_start()
     assert status == 2
     assert complaint.count("\n") == 1
-    assert "MEMORY_EMBEDDING_TIMEOUT_SECONDS" in complaint
+    assert name in complaint
 
 
 def test_a_second_launcher_for_the_same_data_is_refused(service: LaunchedService) -> None:

@@ -5,7 +5,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -16,8 +16,9 @@ from structlog.testing import capture_logs
 
 from deployments.batching import MicroBatcher
 from deployments.errors import ConfigurationError, OverloadedError
-from deployments.tracing.exporting import FLUSH_SECONDS, Tracing, start_tracing, wants_tracing
+from deployments.tracing.exporting import FLUSH_SECONDS, LONGEST_QUOTE, Tracing, start_tracing
 from deployments.tracing.spans import current_trace, each_served, is_tracing, root, served, shared, span
+from deployments.tracing.variables import BATCH, QUEUE, wants_tracing
 from tests.otlp_receiver import Receiver, receiving
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -27,13 +28,19 @@ DEAD_URL = "http://127.0.0.1:1"
 
 
 @pytest.fixture
-async def traced(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Tracing, Receiver]]:
-    """Tracing that is on, and where its spans arrive."""
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """A collector that the environment names."""
     with receiving() as receiver:
         monkeypatch.setenv(ENDPOINT, receiver.endpoint)
-        tracing = start_tracing("Search")
-        yield tracing, receiver
-        await tracing.stop()
+        yield receiver
+
+
+@pytest.fixture
+async def traced(receiver: Receiver) -> AsyncIterator[tuple[Tracing, Receiver]]:
+    """Tracing that is on, and where its spans arrive."""
+    tracing = start_tracing("Search")
+    yield tracing, receiver
+    await tracing.stop()
 
 
 @pytest.mark.parametrize(
@@ -60,6 +67,12 @@ async def traced(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Tracing
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, False),
         ({ENDPOINT: URL, "OTEL_PROPAGATORS": "tracecontext, baggage"}, True),
         ({ENDPOINT: URL, "OTEL_PROPAGATORS": "none"}, True),
+        ({ENDPOINT: URL, QUEUE: "512"}, True),
+        ({ENDPOINT: URL, QUEUE: "100", BATCH: "100"}, True),
+        ({ENDPOINT: URL, "OTEL_TRACES_SAMPLER": "traceidratio"}, True),
+        ({ENDPOINT: URL, "OTEL_TRACES_SAMPLER_ARG": "0.05", "OTEL_EXPORTER_OTLP_TIMEOUT": "2.5"}, True),
+        ({ENDPOINT: URL, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "0", "OTEL_BSP_SCHEDULE_DELAY": ""}, True),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "abc", "OTEL_EXPORTER_OTLP_HEADERS": "no sign"}, False),
     ],
 )
 def test_the_standard_variables_turn_it_on(environment: dict[str, str], wanted: bool) -> None:
@@ -74,7 +87,35 @@ def test_the_standard_variables_turn_it_on(environment: dict[str, str], wanted: 
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318 "),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:99999"),
         ("OTEL_PROPAGATORS", "tracecontext,b3"),
+        ("OTEL_PROPAGATORS", "tracecontext,"),
+        ("OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER", "nobody"),
+        ("OTEL_TRACES_SAMPLER", "sometimes"),
+        ("OTEL_TRACES_SAMPLER", " always_off"),
+        ("OTEL_TRACES_SAMPLER_ARG", "abc"),
+        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
+        ("OTEL_TRACES_SAMPLER_ARG", "nan"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "soon"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "abc"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "0"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "1" + "0" * 30),
+        ("OTEL_BSP_EXPORT_TIMEOUT", "1.5"),
+        (QUEUE, "-1"),
+        (QUEUE, "100"),
+        (BATCH, "4096"),
+        ("OTEL_ATTRIBUTE_COUNT_LIMIT", "x"),
+        ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "-1"),
+        ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "x"),
+        ("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "x"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "x"),
+        ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "x"),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "x"),
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", "x"),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(name: str, value: str) -> None:
@@ -83,6 +124,31 @@ def test_what_cannot_be_done_is_refused_by_name(name: str, value: str) -> None:
 
     assert refused.value.message.startswith(f"{name}: ")
     assert "\n" not in refused.value.message
+
+
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "s3cret",
+        "api-key s3cret",
+        "api-key=s3cret,s3cret",
+        "api key=s3cret",
+        'api-key="s3cret"',
+        "api-key=s3cret;",
+        "api-key=s3cret\\",
+        "api-key=s3cret%0A",
+        "api-key=s3cret%E2%82%AC",
+        "api%20key=s3cret",
+        "=s3cret",
+    ],
+)
+def test_headers_that_cannot_be_sent_are_refused_without_a_word_of_them(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        wants_tracing({ENDPOINT: URL, name: value})
+
+    assert refused.value.message.startswith(f"{name}: ")
+    assert "s3cret" not in str(refused.value)
 
 
 def test_off_it_loads_no_sdk_and_starts_no_thread() -> None:
@@ -112,7 +178,8 @@ async def test_off_there_are_no_spans() -> None:
 async def test_what_the_environment_says_of_the_service_goes_along(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_SERVICE_NAME", "memory-of-acme")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=staging")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=ours")
+    headers = {"x-tenant": "ours", "authorization": "Bearer a.b=", "x-path": "o/c,d"}
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=ours, Authorization=Bearer a.b=,x-path=o%2Fc%2Cd,")
     with receiving() as receiver:
         monkeypatch.setenv(ENDPOINT, receiver.endpoint)
         tracing = start_tracing("Search")
@@ -124,7 +191,7 @@ async def test_what_the_environment_says_of_the_service_goes_along(monkeypatch: 
     assert one.resource["service.name"] == "memory-of-acme"
     assert one.resource["deployment.environment.name"] == "staging"
     assert one.deployment == "Search"
-    assert receiver.headers[0]["x-tenant"] == "ours"
+    assert headers.items() <= receiver.headers[0].items()
 
 
 async def test_the_last_spans_are_exported_when_a_replica_stops(traced: tuple[Tracing, Receiver]) -> None:
@@ -152,11 +219,11 @@ async def test_the_sampler_of_the_environment_is_used(monkeypatch: pytest.Monkey
 
 
 async def test_a_collector_that_is_away_holds_nobody_up_and_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ENDPOINT, DEAD_URL)
+    monkeypatch.setenv(ENDPOINT, f"{DEAD_URL}/?key=s3cret")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10")
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "100")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
     with capture_logs() as lines:
         tracing = start_tracing("Search")
         slowest = 0.0
@@ -172,7 +239,8 @@ async def test_a_collector_that_is_away_holds_nobody_up_and_is_said_once(monkeyp
         stopping = time.perf_counter() - began
 
     said = [line["reason"] for line in lines if line["event"] == "tracing_trouble"]
-    assert said
+    assert any("ConnectionRefusedError" in reason for reason in said)
+    assert "s3cret" not in repr(said)
     assert len(said) == len({reason[:20] for reason in said})
     # Far from the second that an attempt to export takes, and from the half minute of the library's own end.
     assert slowest < 0.5
@@ -185,6 +253,46 @@ async def test_what_the_library_says_goes_nowhere_but_into_our_lines(traced: tup
             logging.getLogger("opentelemetry.sdk.trace").warning("Queue full, dropping %s.", "spans")
 
     assert [line["reason"] for line in lines] == ["Queue full, dropping spans."]
+
+
+async def test_a_key_is_not_in_what_the_library_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENDPOINT, DEAD_URL)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=s3cret%2Fkey,short=s3")
+    with capture_logs() as lines:
+        tracing = start_tracing("Search")
+        logging.getLogger("opentelemetry.util.re").warning("Header format invalid: %s", "api-key s3cret")
+        export = logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+        export.error("Failed, code: %s, reason: %s", 401, "s3cret/key is not known" + "." * 1000)
+        export.error("Failed, reason: %s", ValueError("Invalid header value: 's3cret\\/key'"))
+        export.error("Failed for %s", "s3cret%2Fkey")
+        export.error("s3cret/key was refused")
+        export.error("Failed for %(key)s", {"key": "s3cret"})
+        export.error("Failed %d times for %s", "many", "s3cret")
+        await tracing.stop()
+
+    said = [line["reason"] for line in lines if line["event"] == "tracing_trouble"]
+    assert "s3cret" not in repr(said)
+    assert said[1].startswith("Failed, code: 401, reason: *** is not known...")
+    assert max(map(len, said)) < LONGEST_QUOTE + 50
+    assert said[2:5] == ["Failed, reason: ValueError", "Failed for ***", "*** was refused"]
+    assert len(said) == 7
+
+
+async def test_a_collector_that_refuses_is_quoted_in_short_and_without_the_key(
+    monkeypatch: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=s3cret%2Fkey")
+    receiver.refusal = (401, "Who is s3cret/key?" + "." * 1000)
+    with capture_logs() as lines:
+        tracing = start_tracing("Search")
+        with root("refused", Context(), SpanKind.SERVER, {}):
+            pass
+        await tracing.stop()
+
+    (reason,) = [line["reason"] for line in lines if line["event"] == "tracing_trouble"]
+    assert receiver.headers[0]["api-key"] == "s3cret/key"
+    assert "401, reason: Who is ***?..." in reason
+    assert len(reason) < LONGEST_QUOTE + 100
 
 
 async def test_what_crosses_goes_on_in_its_own_trace(traced: tuple[Tracing, Receiver]) -> None:

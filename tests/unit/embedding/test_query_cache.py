@@ -5,8 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan
+from opentelemetry.util.types import AttributeValue
+from prometheus_client import CollectorRegistry
 
-from deployments.embedding.query_cache import QueryCache
+from deployments.embedding.measures import EmbeddingMeasures
+from deployments.embedding.query_cache import HIT, JOINED, MISS, OUTCOME, QueryCache
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
 
 
@@ -28,6 +32,18 @@ class Embedder:
         if "bad" in texts:
             raise EmbeddingRejectedError("The text is not allowed.")
         return np.array([[len(text)] for text in texts], dtype=np.float32)
+
+
+class Noted(NonRecordingSpan):
+    """Keeps what is said of a query."""
+
+    def __init__(self) -> None:
+        super().__init__(INVALID_SPAN_CONTEXT)
+        self.outcome: AttributeValue | None = None
+
+    def set_attribute(self, key: str, value: AttributeValue) -> None:
+        assert key == OUTCOME
+        self.outcome = value
 
 
 def lengths(results: Sequence[npt.NDArray[np.float32] | EmbeddingError]) -> list[float | str]:
@@ -132,3 +148,38 @@ async def test_a_text_that_is_refused_does_not_fail_its_neighbours() -> None:
     assert lengths(await cache.embed(["a", "bad", "ccc"])) == [1, "embedding_rejected", 3]
 
     assert embed.calls == [["a", "bad", "ccc"], ["a"], ["bad"], ["ccc"]]
+
+
+async def test_each_text_is_one_outcome_in_its_span_and_in_the_counters() -> None:
+    registry = CollectorRegistry()
+    embed = Embedder()
+    cache = QueryCache(embed, 10, EmbeddingMeasures(registry))
+    spans: list[Noted] = []
+
+    async def asked(*texts: str) -> None:
+        asking = [Noted() for _ in texts]
+        spans.extend(asking)
+        await cache.embed(texts, asking)
+
+    await asked("known")
+    embed.go.clear()
+    first = asyncio.create_task(asked("known", "twice", "twice", "once"))
+    await settle()
+    second = asyncio.create_task(asked("twice", "known"))
+    await settle()
+    embed.go.set()
+    await asyncio.gather(first, second)
+
+    outcomes = [span.outcome for span in spans]
+    assert outcomes == [MISS, HIT, MISS, JOINED, MISS, JOINED, HIT]
+    for outcome in (HIT, MISS, JOINED):
+        counted = registry.get_sample_value("embedding_cache_queries_total", {"outcome": outcome})
+        assert counted == outcomes.count(outcome)
+
+
+async def test_who_asks_twice_at_once_where_none_is_remembered_has_missed_once() -> None:
+    registry = CollectorRegistry()
+    await QueryCache(Embedder(), 0, EmbeddingMeasures(registry)).embed(["a", "a"])
+
+    for outcome, count in ((HIT, 0), (MISS, 1), (JOINED, 1)):
+        assert registry.get_sample_value("embedding_cache_queries_total", {"outcome": outcome}) == count
