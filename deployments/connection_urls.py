@@ -50,7 +50,7 @@ def redis_url(text: str) -> str:
     try:
         int(_split(text, {"redis", "rediss"}).path.removeprefix("/") or 0)
         # Made and not connected: it knows its options.
-        ConnectionPool.from_url(text).make_connection()
+        ConnectionPool.from_url(text).make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, RedisError):
         raise ValueError(REDIS_FORM) from None
     return text

@@ -15,7 +15,12 @@ def judge_embedded(data_dir: Path) -> list[Finding]:
 
 
 def _server(data_dir: Path) -> Finding:
-    check, version = "database.embedded", made_by(data_dir)
+    check = "database.embedded"
+    try:
+        version = made_by(data_dir)
+    except PermissionError:
+        said = f"MEMORY_DATA_DIR: no permission for {data_dir}: it belongs to another user."
+        return problem(check, said, "Call the doctor as the user of the service.")
     if version is not None and version != str(VERSION):
         said = f"{data_dir} was made by Postgres {version}, and this version of the service carries {VERSION}."
         return problem(check, said, "Dump it with the old version of the service and restore it (docs/backup.md).")

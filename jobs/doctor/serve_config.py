@@ -42,8 +42,10 @@ def application_of(config: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def judge_config(config: Mapping[str, Any], settings: Settings | None) -> list[Finding]:
     """Keys, names, arguments, and how it fits the settings."""
+    if refused := [*_unknown_keys(config), *_refused(config)]:
+        return refused
     application = application_of(config) or {}
-    findings = [*_unknown_keys(config), *_names(application), *_arguments(application), *_counted_once(application)]
+    findings = [*_names(application), *_arguments(application), *_counted_once(application)]
     if settings is not None:
         findings += _timeouts(config, settings)
     return findings or [well(CHECK, "Serve and the builder know every name in it.")]
@@ -98,6 +100,17 @@ def _unknown_keys(config: Mapping[str, Any]) -> Iterator[Finding]:
     for key, near in unknown_keys(config, serve_schema()):
         advice = f"Did you mean {near}?" if near else "Remove it."
         yield problem(CHECK, f"{key} is no key that Serve knows: it is ignored.", advice)
+
+
+def _refused(config: Mapping[str, Any]) -> Iterator[Finding]:
+    try:
+        serve_schema().model_validate(config)
+    except ValidationError as error:
+        for each in error.errors():
+            where = ".".join(str(part) for part in each["loc"] if isinstance(part, str)) or "the file"
+            # What stands in a runtime_env may be secret.
+            why = "" if "runtime_env" in each["loc"] else f": {each['msg'].removeprefix('Value error, ')}"
+            yield problem(CHECK, f"Serve refuses {where}{why}.", "Set it as in the repository's serve_config.yaml.")
 
 
 def _names(application: Mapping[str, Any]) -> Iterator[Finding]:

@@ -15,6 +15,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", PydanticDeprecatedSince20)
     from ray.serve.config import AutoscalingConfig
 
+SERVES_AUTO = AutoscalingConfig.default().max_replicas  # type: ignore[no-untyped-call]
+
 
 def deployment(**config: object) -> dict[str, object]:
     """What Serve says of one."""
@@ -42,8 +44,8 @@ def test_the_greatest_number_of_replicas_counts() -> None:
         ({}, 1),
         ({"num_replicas": None}, 1),
         ({"num_replicas": 3, "autoscaling_config": None}, 3),
-        ({"num_replicas": "auto"}, AutoscalingConfig.default().max_replicas),
-        ({"num_replicas": "auto", "autoscaling_config": {"min_replicas": 2}}, AutoscalingConfig.default().max_replicas),
+        ({"num_replicas": "auto"}, SERVES_AUTO),
+        ({"num_replicas": "auto", "autoscaling_config": {"min_replicas": 2}}, SERVES_AUTO),
         ({"num_replicas": "auto", "autoscaling_config": {"max_replicas": 4}}, 4),
         ({"autoscaling_config": {"min_replicas": 1}}, AutoscalingConfig().max_replicas),
     ],
