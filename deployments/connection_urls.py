@@ -10,12 +10,12 @@ from collections.abc import Set
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 POSTGRES_FORM = (
-    "must be like postgresql://user:password@host:5432/db, and what is no letter or digit in the password "
-    "percent-encoded"
+    "must be like postgresql://user:password@host:5432/db, with whatever is no letter or digit in the password "
+    "percent-encoded (# is %23)"
 )
 REDIS_FORM = (
-    "must be like redis://host:6379/0 or rediss://user:password@host:6379/0, and what is no letter or digit in the "
-    "password percent-encoded"
+    "must be like redis://host:6379/0 or rediss://user:password@host:6379/0, with whatever is no letter or digit in "
+    "the password percent-encoded (# is %23)"
 )
 HTTP_FORM = "must be like http://host:8000 or https://host/path"
 

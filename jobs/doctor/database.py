@@ -95,10 +95,10 @@ async def rights(inspection: Inspection, _: Settings) -> list[Finding]:
     check, found = "database.rights", await inspection.rights()
     for each in found.schemas:
         said = f"The role {found.role} may not use the schema {each}: the tables in it seem not to be there."
-        return [problem(check, said, "Let it.", _psql(f"GRANT USAGE ON SCHEMA {each} TO {found.role}"))]
+        return [problem(check, said, "Let it, as their owner.", _psql(f"GRANT USAGE ON SCHEMA {each} TO {found.role}"))]
     if found.tables:
         said = f"The role {found.role} may not both read and write {', '.join(found.tables)}."
-        advice = "Let it, or name the role in MEMORY_DATABASE_URL that owns them."
+        advice = "Let it, as their owner, or name the role in MEMORY_DATABASE_URL that may."
         grant = f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {found.role}"
         return [problem(check, said, advice, _psql(grant))]
     return [well(check, f"The role {found.role} may read and write.")]
@@ -251,8 +251,8 @@ async def transactions(inspection: Inspection, _: Settings) -> list[Finding]:
 
 
 def _hidden(sessions: int, role: str) -> Finding:
-    said = f"{sessions} sessions of other roles do not show the role {role} for how long their transactions are open."
-    advice = "Let it see them, as a superuser; nothing else of theirs becomes readable."
+    said = f"What other roles do in {sessions} sessions is hidden from {role}: one may hold back vacuum unseen."
+    advice = "As a superuser let it see them, the text of their statements too; or call the doctor as one who may."
     return skipped("database.transactions", said, advice, _psql(f"GRANT pg_read_all_stats TO {role}"))
 
 

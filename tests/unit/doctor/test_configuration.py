@@ -4,6 +4,7 @@ import asyncio
 import copy
 import json
 from collections.abc import Callable
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from jobs.doctor.checking import made
 from jobs.doctor.command import judged, main
 from jobs.doctor.environment import read_env_file
 from jobs.doctor.findings import Finding, Outcome, problem, skipped, warning, well, worst
+from jobs.doctor.reporting import write_list
 from jobs.doctor.serve_config import judge_config, read_config
 from jobs.doctor.settings import together
 from jobs.terminal import FAILED, INTERRUPTED
@@ -219,6 +221,15 @@ def test_a_script_gets_its_answer_whatever_happens(
     assert (finding["check"], finding["outcome"]) == ("doctor", "problem")
     assert said in finding["said"]
     assert "hunter2" not in printed.out + printed.err
+
+
+def test_a_list_is_written_whatever_the_terminal_can_show() -> None:
+    stream = TextIOWrapper(BytesIO(), encoding="ascii")
+
+    write_list([warning("settings", "MEMORY_\udcff and dä", "")], stream)
+
+    stream.seek(0)
+    assert "MEMORY_\\udcff and d\\xe4" in stream.read()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from deployments.capacity import DEPLOYMENTS
 from deployments.storage.inspection import ConnectionLimits, Server
+from jobs.doctor import embedded
 from jobs.doctor.clock import judge_clock
 from jobs.doctor.cluster import details_in, judge_cluster
 from jobs.doctor.database import judge_server, judge_switches
@@ -124,6 +125,18 @@ def test_clocks_that_differ(seconds: int, outcome: Outcome) -> None:
 )
 def test_a_disk_that_fills_up(free: int, outcome: Outcome) -> None:
     assert judge_disk(Path("/data"), free).outcome is outcome
+
+
+def test_files_of_another_user_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests may run as root, whom nothing keeps out."""
+
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(embedded, "made_by", refuse)
+
+    (finding,) = embedded.judge_embedded(Path("/data"))
+    assert finding.said == "MEMORY_DATA_DIR: no permission for /data: it belongs to another user."
 
 
 def server(**changed: Any) -> Server:
