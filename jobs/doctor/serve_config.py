@@ -42,10 +42,11 @@ def application_of(config: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def judge_config(config: Mapping[str, Any], settings: Settings | None) -> list[Finding]:
     """Keys, names, arguments, and how it fits the settings."""
-    if refused := [*_unknown_keys(config), *_refused(config)]:
-        return refused
+    unknown = list(_unknown_keys(config))
+    if refused := list(_refused(config)):
+        return [*unknown, *refused]
     application = application_of(config) or {}
-    findings = [*_names(application), *_arguments(application), *_counted_once(application)]
+    findings = [*unknown, *_names(application), *_arguments(application), *_counted_once(application)]
     if settings is not None:
         findings += _timeouts(config, settings)
     return findings or [well(CHECK, "Serve and the builder know every name in it.")]
