@@ -63,6 +63,14 @@ CHANGES: dict[str, tuple[Callable[[Json], Any], str, str]] = {
         "Metrics has 100 replicas",
         "num_replicas: 1",
     ),
+    "bounds that cross": (
+        lambda c: (
+            deployment(c, "Search").pop("num_replicas"),
+            deployment(c, "Search").update(autoscaling_config={"min_replicas": 2}),
+        ),
+        "Serve refuses the autoscaling_config of Search: max_replicas (1) must be greater than",
+        "serve_config.yaml shows one",
+    ),
     "an argument that makes no sense": (
         lambda c: c["applications"][0]["args"]["embedding"].update(batch=0),
         "args.embedding.batch",
