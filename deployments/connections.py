@@ -18,6 +18,9 @@ PROBING = 1
 # Metrics reads how things stand on a connection of its own.
 METRICS = 1
 
+# Serve's own: the maximum of `num_replicas: auto`, and of an `autoscaling_config` that names none.
+AUTO_MOST_REPLICAS, AUTOSCALING_MOST_REPLICAS = 100, 1
+
 
 @dataclass(frozen=True)
 class Demand:
@@ -64,10 +67,17 @@ def most_replicas(details: Mapping[str, Any], application: str) -> dict[str, int
 
 
 def configured_replicas(application: Mapping[str, Any]) -> dict[str, int]:
-    """The same from an application of `serve_config.yaml`, before it is deployed."""
+    """The same from an application of `serve_config.yaml`, before it is deployed. Raises `ConfigurationError`."""
     return {each["name"]: _most(each) for each in application.get("deployments", [])}
 
 
 def _most(config: Mapping[str, Any]) -> int:
-    autoscaling = config.get("autoscaling_config")
-    return int(autoscaling["max_replicas"] if autoscaling else config.get("num_replicas", 1))
+    """As Serve reads it: what stands in `autoscaling_config` wins, and `auto` has a maximum of its own."""
+    replicas, autoscaling = config.get("num_replicas"), config.get("autoscaling_config")
+    if replicas == "auto" or autoscaling:
+        unsaid = AUTO_MOST_REPLICAS if replicas == "auto" else AUTOSCALING_MOST_REPLICAS
+        replicas = (autoscaling or {}).get("max_replicas", unsaid)
+    try:
+        return 1 if replicas is None else int(replicas)
+    except (TypeError, ValueError):
+        raise ConfigurationError("The number of replicas of a deployment in the Serve config is no number") from None

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import platformdirs
-from pydantic import BeforeValidator, Field, RedisDsn, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from deployments.connection_urls import http_url, postgres_url, redis_url
 from deployments.errors import ConfigurationError
 from deployments.rate_limits.notation import RateLimit
 
 
 def _group(prefix: str) -> SettingsConfigDict:
-    return SettingsConfigDict(env_prefix=prefix, frozen=True, extra="ignore", env_ignore_empty=True)
+    return SettingsConfigDict(
+        env_prefix=prefix, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
 
 class Environment(StrEnum):
@@ -45,6 +48,15 @@ class RuntimeSettings(BaseSettings):
     metrics_enabled: bool = True
     data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("ai-memory-layer")))
 
+    @field_validator("data_dir")
+    @classmethod
+    def _at_home(cls, value: Path) -> Path:
+        try:
+            value.expanduser()
+        except RuntimeError:
+            raise ValueError("names the home directory of a user that does not exist") from None
+        return value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: object) -> object:
@@ -59,16 +71,20 @@ def _split(value: object) -> object:
     return _parts(value) if isinstance(value, str) else value
 
 
+def _fit_for_a_header(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("a key must be of printable ASCII characters, without spaces or line ends")
+    return key
+
+
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+HeaderKey = Annotated[SecretStr, AfterValidator(_fit_for_a_header)]
 SHARE_OF_REQUEST = 0.8
 ANY_ORIGIN = "*"
 # A statement ends by its request's own limit first: that one is answered 504.
 CANCELLATION_GRACE_SECONDS = 5.0
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*]+")
-
-
-# A name or an address, with a port or without; none where a socket's is in the query.
-_HOST = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]*)(:[0-9]*)?")
 
 
 class HttpSettings(BaseSettings):
@@ -117,8 +133,7 @@ class AccessSettings(BaseSettings):
     @classmethod
     def _fit_for_headers(cls, value: SecretStr | None) -> SecretStr | None:
         for key in _listed(value):
-            if not key.isascii() or not key.isprintable() or " " in key:
-                raise ValueError("each key must be of printable ASCII characters without spaces")
+            _fit_for_a_header(SecretStr(key))
         if value is not None and not _listed(value):
             raise ValueError("must name at least one key, or not be set")
         return value
@@ -153,16 +168,7 @@ class DatabaseSettings(BaseSettings):
     @field_validator("url", "read_url")
     @classmethod
     def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
-        """Accept SQLAlchemy's form of the URL too: the part behind `+` names a driver, which is ours to choose."""
-        if value is None:
-            return None
-        scheme, separator, rest = value.get_secret_value().partition("://")
-        if scheme.split("+")[0] not in {"postgresql", "postgres"} or not separator:
-            raise ValueError("must start with postgresql:// or postgresql+asyncpg://")
-        if not all(map(_HOST.fullmatch, re.split(r"[/?]", rest)[0].rpartition("@")[2].split(","))):
-            # The driver would say so in words that hold the password.
-            raise ValueError("must be like postgresql://user:password@host:5432/db, the password percent-encoded")
-        return SecretStr(f"postgresql://{rest}")
+        return value and SecretStr(postgres_url(value.get_secret_value()))
 
 
 class ProviderName(StrEnum):
@@ -193,9 +199,17 @@ class GeminiSettings(BaseSettings):
 
     model_config = _group("MEMORY_GEMINI_")
 
-    api_key: SecretStr | None = None
+    api_key: HeaderKey | None = None
     model: str = "models/gemini-embedding-001"
     api_endpoint: str | None = None
+
+    @field_validator("api_endpoint")
+    @classmethod
+    def _endpoint(cls, value: str | None) -> str | None:
+        """A host alone will do."""
+        if value is not None:
+            http_url(value if "://" in value else f"https://{value}")
+        return value
 
 
 class OpenAISettings(BaseSettings):
@@ -203,8 +217,8 @@ class OpenAISettings(BaseSettings):
 
     model_config = _group("MEMORY_OPENAI_")
 
-    base_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+")] = "https://api.openai.com/v1"
-    api_key: SecretStr | None = None
+    base_url: Annotated[str, AfterValidator(http_url)] = "https://api.openai.com/v1"
+    api_key: HeaderKey | None = None
     model: str = "text-embedding-3-small"
 
 
@@ -259,11 +273,7 @@ class RateLimitSettings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: SecretStr | None) -> SecretStr | None:
-        try:
-            return value and SecretStr(str(RedisDsn(value.get_secret_value())))
-        except ValidationError:
-            # Its own message holds the URL, and so the password.
-            raise ValueError("must be like redis://host:6379/0 or rediss://user:password@host:6379/0") from None
+        return value and SecretStr(redis_url(value.get_secret_value()))
 
 
 class RetentionSettings(BaseSettings):
@@ -328,7 +338,10 @@ def _read(group: Any) -> Any:
 
 def _lines(group: Any, error: ValidationError) -> list[str]:
     prefix = group.model_config["env_prefix"]
-    return [f"{prefix}{'_'.join(map(str, each['loc']))}".upper() + f": {each['msg']}" for each in error.errors()]
+    return [
+        f"{prefix}{'_'.join(map(str, each['loc']))}".upper() + f": {each['msg'].removeprefix('Value error, ')}"
+        for each in error.errors()
+    ]
 
 
 def all_problems() -> list[str]:

@@ -1,13 +1,13 @@
 """What there is to know about a Postgres, for whoever looks for what is wrong with it. Nothing is changed."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 
-from deployments.errors import DatabaseUnavailableError
+from deployments.errors import ConfigurationError, DatabaseUnavailableError
 from deployments.settings import DatabaseSettings
 from deployments.storage.database import Database, OwnConnection, PoolSize
 from deployments.storage.embedding_spaces import Spaces, to_spaces
@@ -60,6 +60,8 @@ INDEXES = frozenset(
 # Of the active embedding space, which the first start makes, and of the one beside it.
 VECTOR_INDEX, OTHER_VECTOR_INDEX = "messages_embedding", "messages_other_embedding"
 CONNECT_SECONDS, STATEMENT_SECONDS = 10.0, 5.0
+# Whoever stores a message reads and writes all of these.
+WRITTEN_TABLES = ("embedding_jobs", "messages", "tenant_statistics", "tenant_terms", "tenant_usage")
 LARGE_TABLES = ("messages", "embedding_jobs", "tenant_terms", "retention_items")
 
 
@@ -97,6 +99,15 @@ class ConnectionLimits:
     def allowed(self) -> int:
         """The least of them."""
         return min(limit for limit in (self.server, self.role, self.database) if limit >= 0)
+
+
+@dataclass(frozen=True)
+class Rights:
+    """Our role, quoted; schemas with tables of ours that it may not use; tables that it may not both read and write."""
+
+    role: str
+    schemas: list[str]
+    tables: list[str]
 
 
 @dataclass(frozen=True)
@@ -148,9 +159,10 @@ async def inspecting(url: str, settings: DatabaseSettings) -> AsyncIterator["Ins
     database = Database(url, brief, PoolSize(kept=0, most=1))
     try:
         connection = await database.connect()
-    except (DatabaseUnavailableError, asyncpg.PostgresError) as error:
+    except Exception as error:  # noqa: BLE001 - the driver lets through what urllib, codecs and sockets raise
         reason = _reason(error.__cause__ or error)
-        raise DatabaseUnavailableError(f"The database cannot be reached: {reason}.") from error
+        # Not `from error`: what others raise may hold the URL.
+        raise DatabaseUnavailableError(f"The database cannot be reached: {reason}.") from None
     try:
         yield Inspection(connection)
     finally:
@@ -163,7 +175,23 @@ def _reason(cause: BaseException | None) -> str:
         return "it does not answer in time"
     if isinstance(cause, asyncpg.PostgresError | OSError):
         return str(cause).partition("\n")[0].rstrip(".") or type(cause).__name__
-    return type(cause).__name__
+    return f"the driver gives up with {type(cause).__name__}: an option in the URL, or a PG* variable, may be wrong"
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Give what Postgres raises in the block a meaning that may be shown.
+
+    Raises `ConfigurationError` for what our role may not do, `DatabaseUnavailableError` for anything else.
+    """
+    try:
+        yield
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConfigurationError(f"The database's role may not look: {_reason(error)}.") from None
+    except asyncpg.PostgresError as error:
+        raise DatabaseUnavailableError(f"The database does not say: {_reason(error)}.") from None
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        raise DatabaseUnavailableError(f"The connection to the database broke: {type(error).__name__}.") from None
 
 
 class Inspection:
@@ -192,6 +220,10 @@ class Inspection:
         """How many we may open."""
         return ConnectionLimits(**await self._queries.inspect_connections(self._connection))
 
+    async def rights(self) -> Rights:
+        """What our role may not do."""
+        return Rights(**await self._queries.inspect_rights(self._connection, tables=list(WRITTEN_TABLES)))
+
     async def revision(self) -> str | None:
         """The schema's; None: no migration ever ran."""
         return await schema_revision(self._connection)
@@ -218,6 +250,10 @@ class Inspection:
         """The five that last the longest, of those that last longer than that."""
         found = self._queries.inspect_long_transactions(self._connection, seconds=seconds)
         return [LongTransaction(**row) async for row in found]
+
+    async def hidden_sessions(self) -> int:
+        """How many others are in the database of which our role may not know what they do."""
+        return int(await self._queries.inspect_hidden_sessions(self._connection))
 
     async def backlog(self) -> BacklogFacts:
         """What waits for its embedding."""

@@ -9,6 +9,7 @@ from deployments.errors import MemoryLayerError
 from jobs.doctor.findings import Finding, problem, warning
 
 CHECK_SECONDS = 10.0
+REPORT = "Report it: this is a fault of ours."
 
 Look = Callable[[], Awaitable[list[Finding]]]
 
@@ -23,7 +24,10 @@ async def made(check: str, look: Look, seconds: float = CHECK_SECONDS) -> list[F
     except MemoryLayerError as error:
         return [problem(check, error.message, "See docs/doctor.md.")]
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told
-        # Where, and not what it says: that may hold a secret.
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        said = f"The check itself broke: {type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}."
-        return [warning(check, said, "Report it: this is a fault of ours.")]
+        return [warning(check, f"The check itself broke: {place_of(error)}.", REPORT)]
+
+
+def place_of(error: Exception) -> str:
+    """What it is and where, and not what it says: that may hold a secret."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}"

@@ -14,14 +14,20 @@ from jobs.doctor.serve_config import IMPORT_PATH
 CHECK = "cluster"
 PATH = "/api/serve/applications/"
 TIMEOUT_SECONDS = 5.0
+# Serve is at it by itself: after a deployment, or because the load changes.
+PASSING = frozenset({"DEPLOYING", "UPDATING", "UPSCALING", "DOWNSCALING"})
+WAIT = "Look again in a minute: Serve is at it."
 
 
 async def serve_details(address: str) -> dict[str, Any] | Finding:
     """The details of all applications, or why they cannot be had."""
+    headers = _authorization()
+    if isinstance(headers, Finding):
+        return headers
     try:
         async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
-            answer = await client.get(f"{address.rstrip('/')}{PATH}", headers=_authorization())
-    except httpx.HTTPError as error:
+            answer = await client.get(f"{address.rstrip('/')}{PATH}", headers=headers)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         said = f"Ray's dashboard does not answer at the address that is given ({type(error).__name__})."
         return problem(CHECK, said, "Start the cluster, or name its dashboard with --dashboard.", "serve status")
     if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
@@ -29,16 +35,35 @@ async def serve_details(address: str) -> dict[str, Any] | Finding:
         return problem(CHECK, "Ray's dashboard refuses the token.", advice)
     if not answer.is_success:
         return problem(CHECK, f"Ray's dashboard answers HTTP {answer.status_code}.", "See Ray's logs.")
-    details: dict[str, Any] = answer.json()
+    return details_in(answer)
+
+
+def details_in(answer: httpx.Response) -> dict[str, Any] | Finding:
+    """What the answer holds, or that it is no answer of a dashboard."""
+    try:
+        details = answer.json()
+    except ValueError:
+        details = None
+    if not isinstance(details, dict):
+        said = "What answers at the address that is given for Ray's dashboard is something else."
+        return problem(CHECK, said, "Name the dashboard with --dashboard: its port is 8265 by default.")
     return details
 
 
-def _authorization() -> dict[str, str]:
+def _authorization() -> dict[str, str] | Finding:
     token = os.environ.get("RAY_AUTH_TOKEN")
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
-    if token is None and path.is_file():
-        token = path.read_text().strip()
-    return {} if not token else {"Authorization": f"Bearer {token}"}
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    try:
+        if token is None and path.is_file():
+            token = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        said = f"The token of RAY_AUTH_TOKEN_PATH ({path}) cannot be read: {type(error).__name__}."
+        return problem(CHECK, said, "Call the doctor as the user of the service.")
+    token = (token or "").strip()
+    if not token.isascii() or not token.isprintable():
+        said = "RAY_AUTH_TOKEN (or its file) holds characters that no header can carry."
+        return problem(CHECK, said, "Take the token of the cluster.", "ray get-auth-token")
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def application_in(details: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
@@ -56,13 +81,17 @@ def judge_cluster(details: Mapping[str, Any]) -> list[Finding]:
         said = f"The cluster runs no application with the import_path {IMPORT_PATH}."
         return [problem(CHECK, said, "Deploy it.", "serve deploy serve_config.yaml")]
     name, application = found
+    status, deployments = application["status"], application["deployments"]
     findings = []
-    if application["status"] != "RUNNING":
-        said = f"The application {name} is {application['status']}."
-        findings.append(problem(CHECK, said, "See what Serve says of it.", "serve status"))
+    if status in PASSING:
+        findings.append(warning(CHECK, f"The application {name} is {status}.", WAIT, "serve status"))
+    elif status != "RUNNING":
+        findings.append(problem(CHECK, f"The application {name} is {status}.", "See what Serve says.", "serve status"))
     for deployment in DEPLOYMENTS:
-        findings += _deployment(deployment, application["deployments"].get(deployment))
-    replicas = sum(_running(each) for each in application["deployments"].values())
+        # While it is deployed, its parts come one after the other.
+        if deployment in deployments or status not in PASSING:
+            findings += _deployment(deployment, deployments.get(deployment))
+    replicas = sum(_running(each) for each in deployments.values())
     return findings or [well(CHECK, f"The application {name} runs, with {replicas} replicas.")]
 
 
@@ -71,6 +100,8 @@ def _deployment(name: str, found: Mapping[str, Any] | None) -> list[Finding]:
         return [problem(CHECK, f"The deployment {name} is missing.", "Deploy this version.", "serve deploy FILE")]
     wanted, running = found.get("target_num_replicas", 1), _running(found)
     said = f"{name} is {found['status']}, with {running} of {wanted} replicas."
+    if found["status"] in PASSING:
+        return [warning(CHECK, said, WAIT, "serve status")]
     if found["status"] != "HEALTHY":
         return [problem(CHECK, said, "See what Serve says of it, and the replicas' logs.", "serve status")]
     if running < wanted:

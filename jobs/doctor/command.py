@@ -6,15 +6,16 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from dotenv import load_dotenv
-
+from deployments.connection_urls import http_url
+from jobs.doctor.checking import REPORT, place_of
+from jobs.doctor.environment import read_env_file
 from jobs.doctor.examination import Asked, examine
-from jobs.doctor.findings import Finding, Outcome, worst
+from jobs.doctor.findings import Finding, Outcome, problem, worst
 from jobs.doctor.reporting import write_json, write_list
 from jobs.terminal import FAILED, INTERRUPTED, OK, complain
 
+ITSELF = "doctor"
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -24,20 +25,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns 0 if all is well, 1 if something is wrong, 2 if what is asked makes no sense, 130 if it was interrupted.
     """
     options = _options(arguments)
-    load_dotenv(Path.cwd() / ".env", override=False)
+    try:
+        findings = _found(options)
+    except KeyboardInterrupt:
+        if options.json:
+            write_json([problem(ITSELF, "It was interrupted.", "Call it again.")], sys.stdout)
+        return complain("interrupted: nothing was changed", INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - whoever reads the answer gets one
+        findings = [problem(ITSELF, f"The doctor itself broke: {place_of(error)}.", REPORT)]
+    (write_json if options.json else write_list)(findings, sys.stdout)
+    return judged(findings, strict=options.strict)
+
+
+def _found(options: argparse.Namespace) -> list[Finding]:
+    unread = read_env_file(Path.cwd() / ".env")
     asked = Asked(
         config=options.config or _nearest_config(),
-        dashboard=options.dashboard,
+        dashboard=options.dashboard or os.environ.get("RAY_DASHBOARD_ADDRESS") or None,
         url=options.url,
         provider=options.provider,
         environment=dict(os.environ),
     )
-    try:
-        findings = asyncio.run(examine(asked))
-    except KeyboardInterrupt:
-        return complain("interrupted: nothing was changed", INTERRUPTED)
-    (write_json if options.json else write_list)(findings, sys.stdout)
-    return judged(findings, strict=options.strict)
+    return [*unread, *asyncio.run(examine(asked))]
 
 
 def judged(findings: Sequence[Finding], *, strict: bool) -> int:
@@ -55,7 +64,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--dashboard",
         type=_url,
-        default=os.environ.get("RAY_DASHBOARD_ADDRESS"),
         metavar="URL",
         help="of Ray's dashboard (RAY_DASHBOARD_ADDRESS): asks Serve how the deployments are",
     )
@@ -73,6 +81,7 @@ def _nearest_config() -> Path | None:
 
 
 def _url(text: str) -> str:
-    if urlsplit(text).scheme not in {"http", "https"} or not urlsplit(text).hostname:
-        raise argparse.ArgumentTypeError(f"{text!r} is no http:// or https:// URL")
-    return text
+    try:
+        return http_url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

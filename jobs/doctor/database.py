@@ -1,5 +1,6 @@
 """The database: what it is, whether it is of our schema, and what keeps it from working well."""
 
+import shlex
 from collections.abc import Sequence
 
 from deployments.embedding.providers.registry import SpaceSource, space_source
@@ -8,7 +9,7 @@ from deployments.settings import Environment, Settings
 from deployments.storage.embedding_spaces import OtherState, Spaces
 from deployments.storage.inspection import INDEXES, OTHER_VECTOR_INDEX, VECTOR_INDEX, Index, Inspection, Server
 from deployments.storage.schema import revision_problem
-from jobs.doctor.findings import Finding, problem, warning, well
+from jobs.doctor.findings import Finding, problem, skipped, warning, well
 
 # Of it on, a statement ends soon after whoever waits for it is gone.
 LEAST_POSTGRES = 140_000
@@ -89,9 +90,29 @@ async def extension(inspection: Inspection, _: Settings) -> list[Finding]:
     return [well("database.extension", f"pgvector {found.installed}.")]
 
 
+async def rights(inspection: Inspection, _: Settings) -> list[Finding]:
+    """Whether our role may use what the service uses."""
+    check, found = "database.rights", await inspection.rights()
+    for each in found.schemas:
+        said = f"The role {found.role} may not use the schema {each}: the tables in it seem not to be there."
+        return [problem(check, said, "Let it, as their owner.", _psql(f"GRANT USAGE ON SCHEMA {each} TO {found.role}"))]
+    if found.tables:
+        said = f"The role {found.role} may not both read and write {', '.join(found.tables)}."
+        advice = "Let it, as their owner, or name the role in MEMORY_DATABASE_URL that may."
+        grant = f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {found.role}"
+        return [problem(check, said, advice, _psql(grant))]
+    return [well(check, f"The role {found.role} may read and write.")]
+
+
+def _psql(statement: str) -> str:
+    return f"psql -c {shlex.quote(statement)}"
+
+
 async def schema(inspection: Inspection, _: Settings) -> list[Finding]:
     """Its revision against the code's."""
     revision = await inspection.revision()
+    if revision is None and (await inspection.rights()).schemas:
+        return [skipped("database.schema", "It cannot be seen: see database.rights.")]
     trouble = revision_problem(revision)
     if trouble is None:
         return [well("database.schema", f"At revision {revision}, as the code needs.")]
@@ -224,7 +245,15 @@ async def transactions(inspection: Inspection, _: Settings) -> list[Finding]:
         )
         for each in await inspection.long_transactions(LONG_TRANSACTION_SECONDS)
     ]
+    if hidden := await inspection.hidden_sessions():
+        findings.append(_hidden(hidden, (await inspection.rights()).role))
     return findings or [well("database.transactions", "None is open for long.")]
+
+
+def _hidden(sessions: int, role: str) -> Finding:
+    said = f"What other roles do in {sessions} sessions is hidden from {role}: one may hold back vacuum unseen."
+    advice = "As a superuser let it see them, the text of their statements too; or call the doctor as one who may."
+    return skipped("database.transactions", said, advice, _psql(f"GRANT pg_read_all_stats TO {role}"))
 
 
 async def backlog(inspection: Inspection, _: Settings) -> list[Finding]:

@@ -6,28 +6,33 @@ from pathlib import Path
 from deployments.storage.embedded import VERSION, made_by, running_url
 from jobs.doctor.findings import Finding, problem, warning, well
 
+CHECK = "database.embedded"
 LEAST_FREE_BYTES, LOW_FREE_BYTES = 256 * 1024**2, 2 * 1024**3
 
 
 def judge_embedded(data_dir: Path) -> list[Finding]:
     """Whether it runs, and has room."""
-    return [_server(data_dir), *_disk(data_dir)]
+    try:
+        return [_server(data_dir), *_disk(data_dir)]
+    except PermissionError:
+        said = f"MEMORY_DATA_DIR: no permission for {data_dir}: it belongs to another user."
+        return [problem(CHECK, said, "Call the doctor as the user of the service.")]
 
 
 def _server(data_dir: Path) -> Finding:
-    check, version = "database.embedded", made_by(data_dir)
+    version = made_by(data_dir)
     if version is not None and version != str(VERSION):
         said = f"{data_dir} was made by Postgres {version}, and this version of the service carries {VERSION}."
-        return problem(check, said, "Dump it with the old version of the service and restore it (docs/backup.md).")
+        return problem(CHECK, said, "Dump it with the old version of the service and restore it (docs/backup.md).")
     if running_url(data_dir) is not None:
-        return well(check, f"The embedded Postgres {VERSION} of {data_dir} runs.")
+        return well(CHECK, f"The embedded Postgres {VERSION} of {data_dir} runs.")
     if version is None:
         said = f"There is no database under {data_dir} yet."
         return warning(
-            check, said, "Start the service, or set MEMORY_DATA_DIR to where it keeps its data.", "make serve"
+            CHECK, said, "Start the service, or set MEMORY_DATA_DIR to where it keeps its data (`make serve`: .data).", "make serve"
         )
     said = f"The embedded Postgres of {data_dir} does not run."
-    return problem(check, said, "Start the service, which starts it too.", "make serve")
+    return problem(CHECK, said, "Start the service, which starts it too.", "make serve")
 
 
 def _disk(data_dir: Path) -> list[Finding]:

@@ -2,35 +2,41 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from deployments.connection_urls import http_url
 from deployments.embedding.providers.registry import space_source
-from deployments.errors import DatabaseUnavailableError, MemoryLayerError
+from deployments.errors import DatabaseUnavailableError
 from deployments.settings import Settings
 from deployments.storage.embedded import running_url
-from deployments.storage.inspection import Inspection, inspecting
+from deployments.storage.inspection import CONNECT_SECONDS, Inspection, explained, inspecting
 from jobs.doctor import cluster, database, provider, redis, serve_config, service
-from jobs.doctor.checking import Look, made
+from jobs.doctor.checking import CHECK_SECONDS, Look, made
 from jobs.doctor.clock import judge_clock
 from jobs.doctor.embedded import judge_embedded
-from jobs.doctor.findings import Finding, Outcome, problem, skipped, worst
+from jobs.doctor.findings import Finding, Outcome, problem, skipped
 from jobs.doctor.pools import Plans, judge_pools
 from jobs.doctor.settings import together, valid
 
 PROVIDER_SECONDS = 30.0
 IMPORTING_SECONDS = 60.0
+# The attempt has a limit of its own, which says more.
+CONNECTING_SECONDS = CONNECT_SECONDS + CHECK_SECONDS
 DATABASE = "database"
 Json = dict[str, Any]
+T = TypeVar("T")
 
 LookAtDatabase = Callable[[Inspection, Settings], Awaitable[list[Finding]]]
 DATABASE_CHECKS: Mapping[str, LookAtDatabase] = {
     "database.server": database.server,
     "database.durability": database.durability,
     "database.extension": database.extension,
+    "database.rights": database.rights,
 }
 # Of tables of ours: where the schema is not, they would all say the same.
 SCHEMA_CHECKS: Mapping[str, LookAtDatabase] = {
@@ -58,7 +64,7 @@ class Asked:
 async def examine(asked: Asked) -> list[Finding]:
     """Every check's findings, in the order in which things depend on each other."""
     findings = await made("settings", _soon(lambda: valid(asked.environment)))
-    settings = _settings()
+    settings, _ = await _obtained("settings", _settings)
     config, unread = await _obtained(serve_config.CHECK, partial(_read, asked.config))
     details, untold = await _obtained(cluster.CHECK, partial(_ask_serve, asked.dashboard))
     findings += unread
@@ -85,16 +91,15 @@ def _soon(look: Callable[[], list[Finding]]) -> Look:
     return find
 
 
-def _settings() -> Settings | None:
-    try:
-        return Settings.load()
-    except MemoryLayerError:
-        return None
+async def _settings() -> Settings | Finding:
+    return Settings.load()
 
 
-async def _obtained(check: str, obtain: Callable[[], Awaitable[Json | Finding]]) -> tuple[Json | None, list[Finding]]:
+async def _obtained(
+    check: str, obtain: Callable[[], Awaitable[T | Finding]], seconds: float = CHECK_SECONDS
+) -> tuple[T | None, list[Finding]]:
     """Something that is looked at later, or why it is not there."""
-    obtained: list[Json] = []
+    obtained: list[T] = []
 
     async def look() -> list[Finding]:
         found = await obtain()
@@ -103,7 +108,7 @@ async def _obtained(check: str, obtain: Callable[[], Awaitable[Json | Finding]])
         obtained.append(found)
         return []
 
-    trouble = await made(check, look)
+    trouble = await made(check, look, seconds)
     return (obtained[0] if obtained else None), trouble
 
 
@@ -116,6 +121,10 @@ async def _read(path: Path | None) -> Json | Finding:
 async def _ask_serve(address: str | None) -> Json | Finding:
     if address is None:
         return skipped(cluster.CHECK, "Name Ray's dashboard with --dashboard to have Serve asked.")
+    try:
+        http_url(address)
+    except ValueError as error:
+        return problem(cluster.CHECK, f"RAY_DASHBOARD_ADDRESS {error}.", "Set it right, or use --dashboard.")
     return await cluster.serve_details(address)
 
 
@@ -133,36 +142,49 @@ async def _redis(settings: Settings) -> list[Finding]:
 
 
 async def _database(settings: Settings, plans: Plans, *, ask_provider: bool) -> list[Finding]:
-    findings = await made("database.read", partial(_read_database, settings))
-    own = settings.database.url
-    if own is None:
+    findings = await made("database.read", partial(_read_database, settings), CONNECTING_SECONDS)
+    if settings.database.url is None:
         findings += await made("database.embedded", _soon(lambda: judge_embedded(settings.runtime.data_dir)))
+    async with AsyncExitStack() as stack:
+        inspection, unreached = await _obtained(DATABASE, partial(_opened, stack, settings), CONNECTING_SECONDS)
+        if inspection is not None:
+            return [*findings, *await _inspected(inspection, settings, plans, ask_provider=ask_provider)]
+    return [*findings, *unreached, *await _provider(None, settings, asked=ask_provider)]
+
+
+async def _opened(stack: AsyncExitStack, settings: Settings) -> Inspection | Finding:
+    own = settings.database.url
     url = running_url(settings.runtime.data_dir) if own is None else own.get_secret_value()
     if url is None:
-        findings.append(skipped(DATABASE, "It does not run: nothing in it was looked at."))
-        return [*findings, *await _provider(None, settings, asked=ask_provider)]
+        return skipped(DATABASE, "It does not run: nothing in it was looked at.")
     try:
-        async with inspecting(url, settings.database) as inspection:
-            return [*findings, *await _inspected(inspection, settings, plans, ask_provider=ask_provider)]
+        return await stack.enter_async_context(inspecting(url, settings.database))
     except DatabaseUnavailableError as error:
-        findings.append(problem(DATABASE, error.message, "Start it, or set MEMORY_DATABASE_URL right."))
-        return [*findings, *await _provider(None, settings, asked=ask_provider)]
+        return problem(DATABASE, error.message, "Start it, or set MEMORY_DATABASE_URL right.")
 
 
 async def _inspected(inspection: Inspection, settings: Settings, plans: Plans, *, ask_provider: bool) -> list[Finding]:
     findings: list[Finding] = []
     for check, look in DATABASE_CHECKS.items():
-        findings += await made(check, partial(look, inspection, settings))
-    findings += await made("clock", partial(_clock, inspection))
-    findings += await made("connections", partial(_connections, inspection, settings, plans))
-    schema = await made("database.schema", partial(database.schema, inspection, settings))
+        findings += await made(check, _told(partial(look, inspection, settings)))
+    findings += await made("clock", _told(partial(_clock, inspection)))
+    findings += await made("connections", _told(partial(_connections, inspection, settings, plans)))
+    schema = await made("database.schema", _told(partial(database.schema, inspection, settings)))
     findings += schema
-    if worst(schema) is not Outcome.OK:
-        findings.append(skipped("database.tables", "They were not looked at: their schema is another one."))
+    if any(each.outcome is not Outcome.OK for each in schema):
+        findings.append(skipped("database.tables", "They were not looked at: see database.schema."))
         return [*findings, *await _provider(None, settings, asked=ask_provider)]
     for check, look in SCHEMA_CHECKS.items():
-        findings += await made(check, partial(look, inspection, settings))
+        findings += await made(check, _told(partial(look, inspection, settings)))
     return [*findings, *await _provider(inspection, settings, asked=ask_provider)]
+
+
+def _told(look: Look) -> Look:
+    async def find() -> list[Finding]:
+        with explained():
+            return await look()
+
+    return find
 
 
 async def _clock(inspection: Inspection) -> list[Finding]:
@@ -178,11 +200,15 @@ async def _connections(inspection: Inspection, settings: Settings, plans: Plans)
 
 async def _read_database(settings: Settings) -> list[Finding]:
     """The one that searches read: it is reached, and of our schema."""
-    url = settings.database.read_url
+    check, url = "database.read", settings.database.read_url
     if url is None:
         return []
-    async with inspecting(url.get_secret_value(), settings.database) as inspection:
-        return [replace(each, check="database.read") for each in await database.schema(inspection, settings)]
+    try:
+        async with inspecting(url.get_secret_value(), settings.database) as inspection:
+            with explained():
+                return [replace(each, check=check) for each in await database.schema(inspection, settings)]
+    except DatabaseUnavailableError as error:
+        return [problem(check, error.message, "Start it, or set MEMORY_DATABASE_READ_URL right.")]
 
 
 async def _provider(inspection: Inspection | None, settings: Settings, *, asked: bool) -> list[Finding]:
@@ -191,7 +217,8 @@ async def _provider(inspection: Inspection | None, settings: Settings, *, asked:
         return [skipped(provider.CHECK, "It was not to be asked (--no-provider).")]
 
     async def look() -> list[Finding]:
-        spaces = None if inspection is None else await inspection.spaces()
+        with explained():
+            spaces = None if inspection is None else await inspection.spaces()
         return await provider.embeds(settings, space_source(settings) if spaces is None else spaces.active)
 
     return await made(provider.CHECK, look, PROVIDER_SECONDS)

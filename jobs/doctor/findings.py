@@ -41,9 +41,9 @@ def problem(check: str, said: str, advice: str, command: str | None = None) -> F
     return Finding(check, Outcome.PROBLEM, said, advice, command)
 
 
-def skipped(check: str, said: str) -> Finding:
+def skipped(check: str, said: str, advice: str | None = None, command: str | None = None) -> Finding:
     """Nothing is known."""
-    return Finding(check, Outcome.SKIPPED, said)
+    return Finding(check, Outcome.SKIPPED, said, advice, command)
 
 
 def worst(findings: Sequence[Finding]) -> Outcome:

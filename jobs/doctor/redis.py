@@ -23,7 +23,7 @@ async def counts(url: str) -> list[Finding]:
         (grant,) = await counter.take_many([Take(parse("1000/second"), OWN_KEY, 1, 1)])
     except UnavailableError as error:
         reason = (error.details or {}).get("reason", "")
-        said = f"{error.message} ({reason})"
+        said = f"{error.message.rstrip('.')} ({reason})."
         return [problem(CHECK, said, "Check MEMORY_REDIS_URL and Redis: until then each replica counts for itself.")]
     finally:
         await counter.close()

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from io import TextIOWrapper
 from typing import TextIO
 
 from rich.console import Console
@@ -16,6 +17,9 @@ STYLES = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.PROBLEM: "bold
 
 def write_list(findings: Sequence[Finding], stream: TextIO) -> None:
     """A line for each finding, and what to do below it."""
+    if isinstance(stream, TextIOWrapper):
+        # Paths and names may hold what a plain terminal cannot show.
+        stream.reconfigure(errors="backslashreplace")
     console = Console(file=stream, soft_wrap=True, highlight=False)
     width = max(len(finding.check) for finding in findings)
     for finding in findings:
@@ -32,8 +36,16 @@ def write_json(findings: Sequence[Finding], stream: TextIO) -> None:
     """`{status, version, counts, findings: [{check, outcome, said, advice, command}]}`."""
     report = {
         "status": worst(findings),
-        "version": version("ai-memory-layer"),
+        "version": _version(),
         "counts": counts(findings),
         "findings": [asdict(finding) for finding in findings],
     }
     stream.write(f"{json.dumps(report, indent=2)}\n")
+
+
+def _version() -> str | None:
+    """None where the code lies there without being installed."""
+    try:
+        return version("ai-memory-layer")
+    except PackageNotFoundError:
+        return None

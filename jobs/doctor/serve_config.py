@@ -15,6 +15,7 @@ from deployments.settings import Settings
 from jobs.doctor.findings import Finding, problem, warning, well
 
 CHECK = "serve_config"
+SHOWN = "The repository's serve_config.yaml shows one in its first lines."
 IMPORT_PATH = "serve_app.build:build_app"
 
 
@@ -42,8 +43,12 @@ def application_of(config: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def judge_config(config: Mapping[str, Any], settings: Settings | None) -> list[Finding]:
     """Keys, names, arguments, and how it fits the settings."""
+    unknown = list(_unknown_keys(config))
+    if refused := list(_refused(config)):
+        return [*unknown, *refused]
     application = application_of(config) or {}
-    findings = [*_unknown_keys(config), *_names(application), *_arguments(application), *_counted_once(application)]
+    findings = [*unknown, *_names(application), *_arguments(application), *_counted_once(application)]
+    findings += _autoscaling(application)
     if settings is not None:
         findings += _timeouts(config, settings)
     return findings or [well(CHECK, "Serve and the builder know every name in it.")]
@@ -100,6 +105,17 @@ def _unknown_keys(config: Mapping[str, Any]) -> Iterator[Finding]:
         yield problem(CHECK, f"{key} is no key that Serve knows: it is ignored.", advice)
 
 
+def _refused(config: Mapping[str, Any]) -> Iterator[Finding]:
+    try:
+        serve_schema().model_validate(config)
+    except ValidationError as error:
+        for each in error.errors():
+            where = ".".join(str(part) for part in each["loc"] if isinstance(part, str)) or "the file"
+            # What stands in a runtime_env may be secret.
+            why = "" if "runtime_env" in each["loc"] else f": {each['msg'].removeprefix('Value error, ')}"
+            yield problem(CHECK, f"Serve refuses {where}{why}.", "Set it as in the repository's serve_config.yaml.")
+
+
 def _names(application: Mapping[str, Any]) -> Iterator[Finding]:
     names = [str(each.get("name")) for each in application.get("deployments", [])]
     for name in sorted(set(names) - set(DEPLOYMENTS)):
@@ -119,6 +135,21 @@ def _arguments(application: Mapping[str, Any]) -> Iterator[Finding]:
         for each in error.errors():
             where = ".".join(map(str, each["loc"]))
             yield problem(CHECK, f"args.{where}: {each['msg']}.", "Set it as in the repository's serve_config.yaml.")
+
+
+def _autoscaling(application: Mapping[str, Any]) -> Iterator[Finding]:
+    """Serve takes these for a plain dict until it deploys."""
+    from ray.serve.config import AutoscalingConfig  # noqa: PLC0415
+
+    for each in application.get("deployments", []):
+        auto = AutoscalingConfig.default() if each.get("num_replicas") == "auto" else AutoscalingConfig()  # type: ignore[no-untyped-call]
+        # A policy is code, which would be imported.
+        given = {key: value for key, value in (each.get("autoscaling_config") or {}).items() if key != "policy"}
+        try:
+            AutoscalingConfig.model_validate(auto.model_dump(exclude_unset=True) | given)
+        except ValidationError as error:
+            why = error.errors()[0]["msg"].removeprefix("Value error, ").rstrip("!")
+            yield problem(CHECK, f"Serve refuses the autoscaling_config of {each['name']}: {why}.", SHOWN)
 
 
 def _counted_once(application: Mapping[str, Any]) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ def test_every_setting_that_makes_no_sense_is_named_and_every_unknown_one(
     report = doctor()
 
     said = report.said("settings")
-    for name in ("MEMORY_SEARCH_CANDIDATES", "MEMORY_QUOTA_MESSAGES", "MEMORY_DATABASE_URL: Value error, must be like"):
+    for name in ("MEMORY_SEARCH_CANDIDATES", "MEMORY_QUOTA_MESSAGES", "MEMORY_DATABASE_URL: must be like"):
         assert f"problem: {name}" in said
     assert "MEMORY_DATABASE_POOLSIZE is no setting" in said
     assert "Did you mean MEMORY_DATABASE_POOL_SIZE?" in said
@@ -150,6 +150,53 @@ def test_redis_that_answers_and_redis_that_is_gone(doctor: Doctor, monkeypatch: 
 
     assert "problem: Redis does not answer" in report.said("redis")
     assert PASSWORD not in refused.text
+
+
+def test_a_password_that_is_not_encoded_is_a_finding_and_is_not_shown(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MEMORY_DATABASE_URL", "MEMORY_DATABASE_READ_URL"):
+        monkeypatch.setenv(name, f"postgresql://someone:pa#{PASSWORD}@host/db")
+    monkeypatch.setenv("MEMORY_REDIS_URL", f"redis://someone:1?{PASSWORD}@host/0")
+
+    report = doctor("--no-provider")
+
+    for name in ("MEMORY_DATABASE_URL", "MEMORY_DATABASE_READ_URL", "MEMORY_REDIS_URL"):
+        assert f"problem: {name}: must be like " in report.said("settings")
+    assert report.status == 1
+    assert PASSWORD not in report.text
+
+
+def test_the_env_file_is_read_before_its_values_are_used(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Set first, so that what the file sets is taken back.
+    monkeypatch.setenv("RAY_DASHBOARD_ADDRESS", "")
+    monkeypatch.delenv("RAY_DASHBOARD_ADDRESS")
+    (tmp_path / ".env").write_text("RAY_DASHBOARD_ADDRESS=http://127.0.0.1:1\n")
+
+    assert "problem: Ray's dashboard does not answer" in doctor("--no-provider").said("cluster")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("RAY_DASHBOARD_ADDRESS", "127.0.0.1:8265"), ("RAY_AUTH_TOKEN", "hünter2"), ("RAY_AUTH_TOKEN_PATH", "{path}")],
+)
+def test_a_value_of_rays_that_makes_no_sense_is_a_finding_that_names_it(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    (tmp_path / "token").write_bytes(b"\xff")
+    for each in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv("RAY_DASHBOARD_ADDRESS", "http://127.0.0.1:1")
+    monkeypatch.setenv(name, value.format(path=tmp_path / "token"))
+
+    report = doctor("--no-provider")
+
+    assert report.said("cluster").startswith("problem: ")
+    assert name in report.said("cluster")
+    assert report.status == 1
+    assert "nter2" not in report.text
 
 
 def test_nobody_answers_at_the_urls(doctor: Doctor) -> None:

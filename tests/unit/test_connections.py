@@ -1,11 +1,21 @@
 """The pools of all replicas are held against what Postgres allows."""
 
-import pytest
+import warnings
 
-from deployments.connections import Demand, check_demands, demands, most_replicas
+import pytest
+from pydantic import PydanticDeprecatedSince20
+
+from deployments.connections import Demand, check_demands, configured_replicas, demands, most_replicas
 from deployments.errors import ConfigurationError
 from deployments.settings import Settings
 from tests.integration.service import capacity
+
+with warnings.catch_warnings():
+    # What Ray's own modules do when they are imported is not ours to mend.
+    warnings.simplefilter("ignore", PydanticDeprecatedSince20)
+    from ray.serve.config import AutoscalingConfig
+
+SERVES_AUTO = AutoscalingConfig.default().max_replicas  # type: ignore[no-untyped-call]
 
 
 def deployment(**config: object) -> dict[str, object]:
@@ -26,6 +36,28 @@ def test_the_greatest_number_of_replicas_counts() -> None:
     }
 
     assert most_replicas(details, "memory") == {"Ingress": 2, "Search": 7}
+
+
+@pytest.mark.parametrize(
+    ("config", "most"),
+    [
+        ({}, 1),
+        ({"num_replicas": None}, 1),
+        ({"num_replicas": 3, "autoscaling_config": None}, 3),
+        ({"num_replicas": "auto"}, SERVES_AUTO),
+        ({"num_replicas": "auto", "autoscaling_config": {"min_replicas": 2}}, SERVES_AUTO),
+        ({"num_replicas": "auto", "autoscaling_config": {"max_replicas": 4}}, 4),
+        ({"autoscaling_config": {"min_replicas": 1}}, AutoscalingConfig().max_replicas),
+    ],
+)
+def test_a_number_that_the_serve_config_leaves_to_serve_is_serves(config: dict[str, object], most: int) -> None:
+    assert configured_replicas({"deployments": [{"name": "Search", **config}]}) == {"Search": most}
+
+
+@pytest.mark.parametrize("config", [{"num_replicas": "many"}, {"autoscaling_config": {"max_replicas": "all"}}])
+def test_a_number_of_replicas_that_is_none_is_refused(config: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError, match="no number"):
+        configured_replicas({"deployments": [{"name": "Search", **config}]})
 
 
 def test_each_deployment_asks_for_its_replicas_times_its_pool() -> None:

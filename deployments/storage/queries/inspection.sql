@@ -14,12 +14,27 @@ SELECT (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS install
 
 -- name: inspect_connections^
 -- What we may open, by the server, our role and our database (-1: as many as the server lets), and what others hold.
+-- Without pg_read_all_stats another role's session does not say what it is: those of clients have a role and a database.
 SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
            - coalesce(current_setting('reserved_connections', true)::int, 0) AS server,
        (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user) AS role,
        (SELECT datconnlimit FROM pg_database WHERE datname = current_database()) AS database,
        (SELECT count(*) FROM pg_stat_activity
-        WHERE backend_type = 'client backend' AND application_name <> 'ai-memory-layer') AS others;
+        WHERE coalesce(backend_type, 'client backend') = 'client backend' AND usesysid IS NOT NULL AND datid IS NOT NULL
+          AND application_name <> 'ai-memory-layer') AS others;
+
+-- name: inspect_rights^
+-- What keeps our role from the tables: schemas that hold a schema of ours and that it may not use, and tables.
+SELECT quote_ident(current_user) AS role,
+       ARRAY(SELECT relnamespace::regnamespace::text FROM pg_class
+             WHERE relname = 'alembic_version' AND relkind = 'r' AND NOT has_schema_privilege(relnamespace, 'USAGE')
+             ORDER BY 1) AS schemas,
+       ARRAY(SELECT relname::text FROM pg_class
+             WHERE relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('alembic_version'))
+               AND relname = ANY (:tables)
+               AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+                        AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE'))
+             ORDER BY 1) AS tables;
 
 -- name: inspect_indexes
 -- Of the schema that our tables are in; `definition` is for the dimensions of the vectors' indexes.
@@ -55,6 +70,11 @@ SELECT * FROM (
     FROM pg_prepared_xacts WHERE database = current_database()
 ) AS t
 WHERE seconds >= :seconds ORDER BY seconds DESC LIMIT 5;
+
+-- name: inspect_hidden_sessions$
+-- Sessions in this database that our role sees, but not what they do.
+SELECT count(*) FROM pg_stat_activity
+WHERE backend_type IS NULL AND usesysid IS NOT NULL AND datname = current_database();
 
 -- name: inspect_backlog^
 -- `due_seconds`: for how long the first of those waits that a worker may take.

@@ -2,7 +2,9 @@
 
 import asyncio
 import copy
+import json
 from collections.abc import Callable
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,15 @@ import yaml
 
 from deployments.errors import DatabaseUnavailableError
 from deployments.settings import Settings
+from jobs.doctor import command
 from jobs.doctor.checking import made
 from jobs.doctor.command import judged, main
+from jobs.doctor.environment import read_env_file
 from jobs.doctor.findings import Finding, Outcome, problem, skipped, warning, well, worst
+from jobs.doctor.reporting import write_list
 from jobs.doctor.serve_config import judge_config, read_config
 from jobs.doctor.settings import together
+from jobs.terminal import FAILED, INTERRUPTED
 from tests.paths import SERVE_CONFIG
 
 Json = dict[str, Any]
@@ -47,6 +53,24 @@ CHANGES: dict[str, tuple[Callable[[Json], Any], str, str]] = {
         "Metrics has 2 replicas",
         "num_replicas: 1",
     ),
+    "a count that is none": (
+        lambda c: deployment(c, "Search").update(num_replicas="many"),
+        "Serve refuses applications.deployments: `num_replicas` must be an int",
+        "serve_config.yaml",
+    ),
+    "a count in Serve's hands": (
+        lambda c: deployment(c, "Metrics").update(num_replicas="auto"),
+        "Metrics has 100 replicas",
+        "num_replicas: 1",
+    ),
+    "bounds that cross": (
+        lambda c: (
+            deployment(c, "Search").pop("num_replicas"),
+            deployment(c, "Search").update(autoscaling_config={"min_replicas": 2}),
+        ),
+        "Serve refuses the autoscaling_config of Search: max_replicas (1) must be greater than",
+        "serve_config.yaml shows one",
+    ),
     "an argument that makes no sense": (
         lambda c: c["applications"][0]["args"]["embedding"].update(batch=0),
         "args.embedding.batch",
@@ -69,6 +93,14 @@ def test_what_is_wrong_with_the_serve_config_is_named(change: str) -> None:
 
     assert said in first.said
     assert advice in (first.advice or "")
+
+
+def test_what_serve_refuses_in_a_runtime_env_is_not_repeated() -> None:
+    wrong = config()
+    wrong["applications"][0]["runtime_env"] = {"working_dir": "hunter2"}
+
+    (finding,) = judge_config(wrong, Settings.load())
+    assert finding.said == "Serve refuses applications.runtime_env."
 
 
 def test_a_deployment_without_a_part_is_warned_of() -> None:
@@ -168,3 +200,64 @@ def test_what_makes_no_sense_is_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         main(arguments)
     assert raised.value.code == 2
+
+
+def broken(_: object) -> object:
+    raise ZeroDivisionError("hunter2")
+
+
+def interrupted(_: object) -> object:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("examine", "status", "said"),
+    [(broken, FAILED, "The doctor itself broke: ZeroDivisionError in"), (interrupted, INTERRUPTED, "interrupted")],
+)
+def test_a_script_gets_its_answer_whatever_happens(
+    examine: object,
+    status: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(command, "examine", examine)
+
+    assert main(["--json"]) == status
+    printed = capsys.readouterr()
+    (finding,) = json.loads(printed.out)["findings"]
+    assert (finding["check"], finding["outcome"]) == ("doctor", "problem")
+    assert said in finding["said"]
+    assert "hunter2" not in printed.out + printed.err
+
+
+def test_a_list_is_written_whatever_the_terminal_can_show() -> None:
+    stream = TextIOWrapper(BytesIO(), encoding="ascii")
+
+    write_list([warning("settings", "MEMORY_\udcff and dä", "")], stream)
+
+    stream.seek(0)
+    assert "MEMORY_\\udcff and d\\xe4" in stream.read()
+
+
+@pytest.mark.parametrize(
+    ("content", "outcome", "said"),
+    [
+        (b"MEMORY_X='caf\xe9'", Outcome.PROBLEM, "it is no UTF-8 text"),
+        (b"MEMORY_X=a\0b", Outcome.PROBLEM, "it holds a NUL character"),
+        (b"\n=hunter2\n", Outcome.WARNING, "Line 2 of"),
+    ],
+)
+def test_an_env_file_that_cannot_be_read(tmp_path: Path, content: bytes, outcome: Outcome, said: str) -> None:
+    path = tmp_path / ".env"
+    path.write_bytes(content)
+
+    (finding,) = read_env_file(path)
+
+    assert finding.outcome is outcome
+    assert said in finding.said
+    assert "hunter2" not in finding.said
+
+
+def test_an_env_file_that_is_none_says_nothing(tmp_path: Path) -> None:
+    assert read_env_file(tmp_path / ".env") == []

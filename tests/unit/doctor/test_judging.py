@@ -4,12 +4,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from deployments.capacity import DEPLOYMENTS
 from deployments.storage.inspection import ConnectionLimits, Server
+from jobs.doctor import embedded
 from jobs.doctor.clock import judge_clock
-from jobs.doctor.cluster import judge_cluster
+from jobs.doctor.cluster import details_in, judge_cluster
 from jobs.doctor.database import judge_server, judge_switches
 from jobs.doctor.embedded import judge_disk
 from jobs.doctor.findings import Finding, Outcome, problem, skipped, warning, well, worst
@@ -45,6 +47,14 @@ def test_a_cluster_that_is_well_is_counted() -> None:
         ({"Search": {"status": "UNHEALTHY", "replicas": []}}, Outcome.PROBLEM, "Search is UNHEALTHY, with 0 of 1"),
         ({"Search": {"target_num_replicas": 3}}, Outcome.WARNING, "Search is HEALTHY, with 1 of 3 replicas"),
         ({"Metrics": None}, Outcome.PROBLEM, "Metrics is missing"),
+        ({"Search": {"status": "DEPLOY_FAILED"}}, Outcome.PROBLEM, "Search is DEPLOY_FAILED"),
+        (
+            {"Search": {"status": "UPSCALING", "target_num_replicas": 3}},
+            Outcome.WARNING,
+            "Search is UPSCALING, with 1 of",
+        ),
+        ({"Search": {"status": "DOWNSCALING"}}, Outcome.WARNING, "Search is DOWNSCALING"),
+        ({"Search": {"status": "UPDATING", "replicas": []}}, Outcome.WARNING, "Search is UPDATING, with 0 of 1"),
     ],
 )
 def test_a_deployment_that_is_not_well_is_named(changed: Json, outcome: Outcome, words: str) -> None:
@@ -60,6 +70,27 @@ def test_an_application_that_does_not_run_and_one_that_is_not_there() -> None:
 
     assert "DEPLOY_FAILED" in judge_cluster(failing)[0].said
     assert outcomes(judge_cluster({"applications": {}})) == [("cluster", Outcome.PROBLEM)]
+
+
+def test_an_application_that_is_being_deployed_is_warned_of_and_its_missing_parts_are_to_come() -> None:
+    young = deployed(Metrics=None, Search={"status": "UPDATING", "replicas": []})
+    young["applications"]["memory"]["status"] = "DEPLOYING"
+
+    found = judge_cluster(young)
+
+    assert outcomes(found) == [("cluster", Outcome.WARNING)] * 2
+    assert [each.said.partition(",")[0] for each in found] == [
+        "The application memory is DEPLOYING.",
+        "Search is UPDATING",
+    ]
+
+
+@pytest.mark.parametrize("text", ["<html></html>", "[]", ""])
+def test_an_answer_that_is_not_the_dashboards(text: str) -> None:
+    found = details_in(httpx.Response(200, text=text))
+
+    assert isinstance(found, Finding)
+    assert "something else" in found.said
 
 
 def test_the_parts_of_health_are_findings() -> None:
@@ -94,6 +125,18 @@ def test_clocks_that_differ(seconds: int, outcome: Outcome) -> None:
 )
 def test_a_disk_that_fills_up(free: int, outcome: Outcome) -> None:
     assert judge_disk(Path("/data"), free).outcome is outcome
+
+
+def test_files_of_another_user_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests may run as root, whom nothing keeps out."""
+
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(embedded, "made_by", refuse)
+
+    (finding,) = embedded.judge_embedded(Path("/data"))
+    assert finding.said == "MEMORY_DATA_DIR: no permission for /data: it belongs to another user."
 
 
 def server(**changed: Any) -> Server:

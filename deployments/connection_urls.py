@@ -1,0 +1,100 @@
+"""The URLs of what the service connects to, judged before a driver sees them.
+
+A driver says what it cannot read in words that hold it, and with it the password; or it takes a part of the password
+for a host. What is refused here is refused in one sentence for each kind of URL, which holds nothing of it.
+"""
+
+import ipaddress
+import re
+from collections.abc import Set
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+POSTGRES_FORM = (
+    "must be like postgresql://user:password@host:5432/db, with whatever is no letter or digit in the password "
+    "percent-encoded (# is %23)"
+)
+REDIS_FORM = (
+    "must be like redis://host:6379/0 or rediss://user:password@host:6379/0, with whatever is no letter or digit in "
+    "the password percent-encoded (# is %23)"
+)
+HTTP_FORM = "must be like http://host:8000 or https://host/path"
+
+# A name or an address, with a port or without; none where a socket's is in the query.
+_PLACE = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>[0-9]*))?")
+_GREATEST_PORT = 65_535
+
+
+def postgres_url(text: str) -> str:
+    """The URL as the driver wants it.
+
+    SQLAlchemy's form is taken too: the part behind `+` names a driver, which is ours to choose.
+    Raises `ValueError` with `POSTGRES_FORM`.
+    """
+    try:
+        parts = _split(text, {"postgresql", "postgres"})
+        query = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
+        _check_places([host for host in query.get("host", ["/"])[-1].split(",") if not host.startswith("/")])
+        for port in query.get("port", [""])[-1].split(","):
+            _check_port(port)
+    except ValueError:
+        raise ValueError(POSTGRES_FORM) from None
+    return f"postgresql://{text.partition('://')[2]}"
+
+
+def redis_url(text: str) -> str:
+    """The URL, with nothing in it that the driver cannot use. Raises `ValueError` with `REDIS_FORM`."""
+    # Slow to import, and most have no Redis.
+    from redis import RedisError  # noqa: PLC0415
+    from redis.asyncio import ConnectionPool  # noqa: PLC0415
+
+    try:
+        int(_split(text, {"redis", "rediss"}).path.removeprefix("/") or 0)
+        # Made and not connected: it knows its options.
+        ConnectionPool.from_url(text).make_connection()  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError, RedisError):
+        raise ValueError(REDIS_FORM) from None
+    return text
+
+
+def http_url(text: str) -> str:
+    """The URL. Raises `ValueError` with `HTTP_FORM`."""
+    try:
+        parts = _split(text, {"http", "https"})
+    except ValueError:
+        raise ValueError(HTTP_FORM) from None
+    if not parts.hostname:
+        raise ValueError(HTTP_FORM)
+    return text
+
+
+def _split(url: str, schemes: Set[str]) -> SplitResult:
+    """The parts, where each ends where it seems to: a password may have put a delimiter in a wrong place."""
+    parts = urlsplit(url)
+    if "://" not in url or parts.scheme.split("+")[0] not in schemes:
+        raise ValueError
+    if not url.isprintable() or any(mark in url for mark in (" ", "#", "%00")):
+        raise ValueError
+    if "@" in f"{parts.path}{parts.query}" or parts.netloc.count("@") > 1:
+        raise ValueError
+    _check_places(parts.netloc.rpartition("@")[2].split(","))
+    return parts
+
+
+def _check_places(places: list[str]) -> None:
+    if len(places) > 1 and not all(places):
+        raise ValueError
+    for place in places:
+        found = _PLACE.fullmatch(place)
+        if found is None:
+            raise ValueError
+        _check_port(found["port"] or "")
+        if found["address"] is not None:
+            ipaddress.ip_address(found["address"].partition("%")[0])
+        elif not (name := unquote(found["name"])).startswith("/"):
+            # As whoever looks it up does; too long and empty labels raise a `ValueError`.
+            name.encode("idna")
+
+
+def _check_port(port: str) -> None:
+    if port and not (port.isdecimal() and 1 <= int(port) <= _GREATEST_PORT):
+        raise ValueError
