@@ -28,9 +28,8 @@ def _server(data_dir: Path) -> Finding:
         return well(CHECK, f"The embedded Postgres {VERSION} of {data_dir} runs.")
     if version is None:
         said = f"There is no database under {data_dir} yet."
-        return warning(
-            CHECK, said, "Start the service, or set MEMORY_DATA_DIR to where it keeps its data (`make serve`: .data).", "make serve"
-        )
+        advice = "Start the service, or set MEMORY_DATA_DIR to where it keeps its data (`make serve`: .data)."
+        return warning(CHECK, said, advice, "make serve")
     said = f"The embedded Postgres of {data_dir} does not run."
     return problem(CHECK, said, "Start the service, which starts it too.", "make serve")
 
