@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from deployments.errors import (
     ByteQuotaError,
@@ -104,6 +105,18 @@ class ErrorAnswer(BaseModel):
     error: ErrorBody
 
 
+class _ErrorResponse(JSONResponse):
+    """Leaves its code to the log line of the request: `error_code` of the scope."""
+
+    def __init__(self, status: int, error: dict[str, Any]) -> None:
+        super().__init__({"error": error}, status, HEADERS.get(HTTPStatus(status)))
+        self._code = error["code"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["error_code"] = self._code
+        await super().__call__(scope, receive, send)
+
+
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors that a route behind a key may answer with, for OpenAPI."""
     return open_error_responses(*statuses, 401, 403, 429)
@@ -127,7 +140,7 @@ def error_answer(status: int, code: str, message: str, request_id: str | None, d
     error = {"code": code, "message": message, "request_id": request_id}
     if details is not None:
         error["details"] = details
-    return JSONResponse({"error": error}, status, HEADERS.get(HTTPStatus(status)))
+    return _ErrorResponse(status, error)
 
 
 def answer_to(error: Exception, request_id: str | None) -> JSONResponse:

@@ -50,12 +50,15 @@ class RequestContext:
                 if status:
                     raise
                 await unexpected_error_answer(request_id)(scope, receive, send_with_id)
-            duration = round((perf_counter() - started) * 1e3, 2)
-            method, path = scope["method"], scope["path"]
-            caller = getattr(scope.get("caller"), "name", None)
-            client = scope["client"][0] if scope.get("client") else None
             logger.info(
-                "request", method=method, path=path, status=status, duration_ms=duration, caller=caller, client=client
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                code=scope.get("error_code"),
+                duration_ms=round((perf_counter() - started) * 1e3, 2),
+                caller=getattr(scope.get("caller"), "name", None),
+                client=scope["client"][0] if scope.get("client") else None,
             )
 
 

@@ -29,6 +29,9 @@ class EmbeddingMeasures:
             registry=registry,
             buckets=DURATION_BUCKETS,
         )
+        # Told as none from the start: alerts divide by it, also where no call has ever worked.
+        for purpose in ("documents", "queries"):
+            self.durations.labels(purpose)
         self.errors = Counter(
             "embedding_provider_errors", "Calls to the provider that failed", ("purpose", "code"), registry=registry
         )

@@ -217,7 +217,13 @@ class EmbeddingWorker:
             await self._jobs.postpone(claim_id, delays, error.message)
             note_error(error)
             self._measures.messages.labels("postponed").inc(len(delays))
-            logger.warning("messages_postponed", count=len(delays), reason=error.message, request_ids=_requests(jobs))
+            logger.warning(
+                "messages_postponed",
+                count=len(delays),
+                code=error.code,
+                reason=error.message,
+                request_ids=_requests(jobs),
+            )
 
     def _delay(self, job: Job, error: MemoryLayerError) -> float:
         return retry_delay(
@@ -234,7 +240,9 @@ class EmbeddingWorker:
         failed = await self._jobs.fail(claim_id, list(zip(ids, importances, strict=True)), error.message)
         note_error(error)
         self._measures.messages.labels("failed").inc(failed)
-        logger.error("messages_failed", count=failed, reason=error.message, request_ids=_requests(jobs))
+        logger.error(
+            "messages_failed", count=failed, code=error.code, reason=error.message, request_ids=_requests(jobs)
+        )
 
 
 def _requests(jobs: Sequence[Job]) -> list[str]:

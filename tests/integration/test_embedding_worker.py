@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.embedding.spaces import OneSpace
@@ -98,6 +99,19 @@ async def test_after_the_last_attempt_a_message_has_failed_and_is_found_by_its_w
     assert await found(service, "apples") == ["I love apples"]
     counts = await service.jobs.counts()
     assert (counts.pending, counts.failed) == (0, 1)
+
+
+async def test_the_log_says_by_its_code_why_messages_are_postponed_and_fail(service: Service) -> None:
+    await store(service)
+    worker = worker_with(service, Away(), max_attempts=2)
+
+    with capture_logs() as lines:
+        assert [await worker.work_once() for _ in range(2)] == [1, 1]
+
+    assert [(line["event"], line["count"], line["code"]) for line in lines if "count" in line] == [
+        ("messages_postponed", 1, "embedding_unavailable"),
+        ("messages_failed", 1, "embedding_unavailable"),
+    ]
 
 
 async def fail(service: Service, *messages: str) -> None:

@@ -101,6 +101,28 @@ LISTING = "/v1/conversations?tenant_id="
 
 
 @pytest.mark.parametrize(
+    ("path", "keyring", "code"),
+    [
+        ("/v1/admin/liveness", None, None),
+        ("/nowhere", None, "not_found"),
+        (LISTING, None, "validation_error"),
+        (f"{LISTING}acme", LetsNobodyIn(), "unauthorized"),
+        (f"{LISTING}over quota", None, "quota_embeddings_exceeded"),
+        (f"{LISTING}acme", None, "internal_error"),
+        (f"{LISTING}slow", None, "timeout"),
+    ],
+)
+async def test_the_line_of_a_request_names_the_code_of_its_error_wherever_it_is_answered(
+    path: str, keyring: object, code: str | None
+) -> None:
+    with structlog.testing.capture_logs() as lines:
+        await ask(path, http=HttpSettings(request_timeout_seconds=0.2), keyring=keyring)
+
+    (line,) = [line for line in lines if line["event"] == "request"]
+    assert line["code"] == code
+
+
+@pytest.mark.parametrize(
     ("path", "keyring", "status"),
     [
         ("/v1/admin/liveness", None, 200),

@@ -121,4 +121,4 @@ async def test_a_request_that_fails_is_logged_like_any_other(logged: Logged) -> 
     await answer_to(RuntimeError())
 
     (line,) = [line for line in logged if line["event"] == "request"]
-    assert (line["status"], line["request_id"], line["path"]) == (500, "r-1", PATH)
+    assert (line["status"], line["code"], line["request_id"], line["path"]) == (500, "internal_error", "r-1", PATH)

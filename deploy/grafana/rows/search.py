@@ -12,7 +12,8 @@ def panels() -> Panels:
     return (
         lines(
             "Searches",
-            "words_only: the query had no embedding in time, and was searched for by its words.",
+            "words_only: the query had no embedding in time, and was searched for by its words. given_up: nobody"
+            " waited for the answer any more.",
             "ops",
             Query(rate("memory_searches_total", "outcome"), "{{outcome}}"),
             stacked=True,

@@ -107,3 +107,12 @@ async def test_calls_that_work_are_timed_and_those_that_fail_are_counted_by_thei
         "embedding_rejected": 2,
     }
     assert moody.closed
+
+
+async def test_that_no_call_has_worked_yet_is_told_from_the_start() -> None:
+    registry = CollectorRegistry()
+    EmbeddingMeasures(registry)
+
+    timed = take(registry)["embedding_generation_duration_seconds"].values
+    for purpose in ("documents", "queries"):
+        assert timed["embedding_generation_duration_seconds_count", (("purpose", purpose),)] == 0
