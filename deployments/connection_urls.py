@@ -19,6 +19,34 @@ REDIS_FORM = (
 )
 HTTP_FORM = "must be like http://host:8000 or https://host/path"
 
+# Of libpq's options those that our driver does not have: it would take them for settings of the server.
+LIBPQ_ALONE = frozenset(
+    {
+        "channel_binding",
+        "connect_timeout",
+        "fallback_application_name",
+        "gssdelegation",
+        "gssencmode",
+        "hostaddr",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "load_balance_hosts",
+        "max_protocol_version",
+        "min_protocol_version",
+        "require_auth",
+        "requirepeer",
+        "requiressl",
+        "sslcertmode",
+        "sslcompression",
+        "sslcrldir",
+        "sslkeylogfile",
+        "sslsni",
+        "tcp_user_timeout",
+    }
+)
+
 # A name or an address, with a port or without; none where a socket's is in the query.
 _PLACE = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>[0-9]*))?")
 _GREATEST_PORT = 65_535
@@ -28,7 +56,7 @@ def postgres_url(text: str) -> str:
     """The URL as the driver wants it.
 
     SQLAlchemy's form is taken too: the part behind `+` names a driver, which is ours to choose.
-    Raises `ValueError` with `POSTGRES_FORM`.
+    Raises `ValueError` with `POSTGRES_FORM`, or naming options of `LIBPQ_ALONE`.
     """
     try:
         parts = _split(text, {"postgresql", "postgres"})
@@ -38,6 +66,8 @@ def postgres_url(text: str) -> str:
             _check_port(port)
     except ValueError:
         raise ValueError(POSTGRES_FORM) from None
+    if alone := sorted(LIBPQ_ALONE & query.keys()):
+        raise ValueError(f"leave out {', '.join(alone)}: libpq's alone, and not known to the driver that is used here")
     return f"postgresql://{text.partition('://')[2]}"
 
 

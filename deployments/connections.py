@@ -68,16 +68,16 @@ def most_replicas(details: Mapping[str, Any], application: str) -> dict[str, int
 
 def configured_replicas(application: Mapping[str, Any]) -> dict[str, int]:
     """The same from an application of `serve_config.yaml`, before it is deployed. Raises `ConfigurationError`."""
-    return {each["name"]: _most(each) for each in application.get("deployments", [])}
+    return {each["name"]: _most(each) for each in application.get("deployments") or []}
 
 
 def _most(config: Mapping[str, Any]) -> int:
     """As Serve reads it: what stands in `autoscaling_config` wins, and `auto` has a maximum of its own."""
     replicas, autoscaling = config.get("num_replicas"), config.get("autoscaling_config")
-    if replicas == "auto" or autoscaling:
-        unsaid = AUTO_MOST_REPLICAS if replicas == "auto" else AUTOSCALING_MOST_REPLICAS
-        replicas = (autoscaling or {}).get("max_replicas", unsaid)
     try:
+        if replicas == "auto" or autoscaling:
+            unsaid = AUTO_MOST_REPLICAS if replicas == "auto" else AUTOSCALING_MOST_REPLICAS
+            replicas = (autoscaling or {}).get("max_replicas", unsaid)
         return 1 if replicas is None else int(replicas)
-    except (TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         raise ConfigurationError("The number of replicas of a deployment in the Serve config is no number") from None

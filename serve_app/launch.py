@@ -130,8 +130,13 @@ def _read_plan(options: argparse.Namespace) -> _Plan:
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigurationError(f"--config: cannot read {path}: {error}") from error
+    except OSError as error:
+        raise ConfigurationError(f"--config: cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        # Not what stands there, which the parser quotes: it may hold a key.
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ConfigurationError(f"--config: {path} is no YAML{where}") from None
     if not isinstance(config, dict) or not config.get("applications"):
         raise ConfigurationError(f"--config: {path} holds no applications")
     return config

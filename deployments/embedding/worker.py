@@ -149,6 +149,8 @@ class EmbeddingWorker:
                 await self._jobs.extend(claim_id, message_ids, self._settings.lease_seconds)
             except MemoryLayerError as error:
                 logger.warning("claim_not_extended", reason=error.message)
+            except Exception:
+                logger.exception("claim_extension_broke")
 
     async def _process(self, claim_id: UUID, jobs: Sequence[Job]) -> None:
         """One batch; where it is refused, each message for itself, to find the one that is to blame."""

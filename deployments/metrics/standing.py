@@ -13,8 +13,6 @@ from deployments.storage.standing import RetentionStanding, Standing
 logger = structlog.get_logger(__name__)
 
 READ_SECONDS = 10.0
-# A connection that hangs is not waited for until TCP gives it up.
-READ_TIMEOUT_SECONDS = 5.0
 
 
 class StandingCollector(Collector):
@@ -35,11 +33,10 @@ class StandingCollector(Collector):
     async def read_once(self) -> None:
         """See how things stand."""
         try:
-            async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-                self._standing = await self._read()
-        except (MemoryLayerError, TimeoutError) as error:
+            self._standing = await self._read()
+        except MemoryLayerError as error:
             self._standing = None
-            logger.warning("standing_not_read", reason=str(error) or "The database does not answer in time.")
+            logger.warning("standing_not_read", reason=error.message)
         except Exception:
             # All else is told all the same, and this once it can be read.
             self._standing = None

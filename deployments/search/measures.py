@@ -43,8 +43,10 @@ class SearchMeasures:
             buckets=STAGE_BUCKETS,
         )
         self.embed, self.sql, self.rank = (stages.labels(stage) for stage in ("embed", "sql", "rank"))
+        # Told as none from the start: the first to come is an increase.
         for family in (self._searches, self._contexts):
             family.labels(FAILED)
+            family.labels(GIVEN_UP)
         self._recall = Histogram(
             "memory_search_recall_at_10",
             "Share of the ten nearest messages that a search finds by its vector, of the searches that were audited",

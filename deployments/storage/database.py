@@ -12,7 +12,7 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 from pgvector.asyncpg import register_vector
 
-from deployments.errors import DatabaseUnavailableError, InvalidRequestError, OverloadedError
+from deployments.errors import ConfigurationError, DatabaseUnavailableError, InvalidRequestError, OverloadedError
 from deployments.settings import DatabaseSettings
 
 logger = structlog.get_logger(__name__)
@@ -50,6 +50,9 @@ _AWAY = (
     asyncpg.QueryCanceledError,
     asyncpg.DeadlockDetectedError,
 )
+
+# What the URL asks for: a mode of TLS that is none, a certificate that is not there, a setting that no server has.
+_SENSELESS = (asyncpg.ClientConfigurationError, asyncpg.UndefinedObjectError, asyncpg.InvalidParameterValueError)
 
 _UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 
@@ -149,9 +152,13 @@ class Database:
         """A connection of one's own, outside of the pool. The caller closes it.
 
         `revive`: start an embedded Postgres that is gone, which may take a while.
+        Raises `DatabaseUnavailableError`; `ConfigurationError` for an option of the URL that cannot be used.
         """
         try:
             return await (self._connect() if revive else self._connect_once())
+        except _SENSELESS as error:
+            reason = str(error).partition("\n")[0].rstrip(".")
+            raise ConfigurationError(f"The database's URL asks for what cannot be: {reason}") from error
         except _AWAY as error:
             raise DatabaseUnavailableError("The database cannot be reached just now.") from error
 

@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 
 from deployments.embedding.providers.registry import SpaceSource
-from deployments.errors import DatabaseUnavailableError
+from deployments.errors import ConfigurationError, DatabaseUnavailableError
 from deployments.health import Weakness
 from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
@@ -27,6 +27,9 @@ async def database_problem(database: Database, source: SpaceSource) -> str | Non
         if isinstance(error.__cause__, asyncpg.TooManyConnectionsError) and database.usage().open:
             return Weakness("Postgres takes no more connections: requests share those that are open.")
         raise
+    except ConfigurationError:
+        # Who may read this may not read what stands in the URL.
+        return "The database's URL asks for what cannot be: `python -m jobs.doctor` says what."
     try:
         async with database.errors():
             await check(connection, source)

@@ -159,6 +159,8 @@ async def inspecting(url: str, settings: DatabaseSettings) -> AsyncIterator["Ins
     database = Database(url, brief, PoolSize(kept=0, most=1))
     try:
         connection = await database.connect()
+    except ConfigurationError as error:
+        raise DatabaseUnavailableError(f"{error.message}.") from None
     except Exception as error:  # noqa: BLE001 - the driver lets through what urllib, codecs and sockets raise
         reason = _reason(error.__cause__ or error)
         # Not `from error`: what others raise may hold the URL.

@@ -1,9 +1,13 @@
 """How things stand in the database, over all tenants."""
 
+import asyncio
 from dataclasses import dataclass
 
 from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
+
+# A server that hangs is not waited for until TCP gives it up.
+READ_TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,6 @@ class StandingRepository:
 
     async def read(self) -> Standing:
         """How things stand now. Raises `DatabaseUnavailableError`, `OverloadedError`."""
-        async with self._database.connection() as connection:
+        async with self._database.connection() as connection, asyncio.timeout(READ_TIMEOUT_SECONDS):
             retention = RetentionStanding(**await self._queries.read_retention(connection))
             return Standing(**await self._queries.read_standing(connection), retention=retention)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 SERVICE_NAME = "ai-memory-layer"
 # Its loggers have names below this one.
 LIBRARY = "opentelemetry"
-# It quotes the headers that it cannot read.
-HEADER_PARSER = "opentelemetry.util.re"
 # Of what a collector that refuses says.
 LONGEST_QUOTE = 100
 # A replica that ends does not wait longer for its last spans: Serve kills it after ten seconds.
@@ -113,7 +111,7 @@ class _LimitedWords(logging.Handler):
 
     def _reason(self, record: logging.LogRecord) -> str:
         template = self._masked(str(record.msg))
-        if record.name == HEADER_PARSER or not record.args or not isinstance(record.args, tuple):
+        if not record.args or not isinstance(record.args, tuple):
             return template
         try:
             return template % tuple(map(self._told, record.args))

@@ -70,6 +70,9 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": _COMPRESSIONS,
 }
 
+# What is shorter is no key, and may stand in any word.
+SHORTEST_SECRET = 4
+
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # A header's value as the variable may hold it, and as HTTP may.
 _WRITTEN_VALUE = re.compile(r"[ !#-:<-\[\]-~]*")
@@ -98,17 +101,19 @@ def wants_tracing(environment: Mapping[str, str]) -> bool:
 
 
 def header_values(environment: Mapping[str, str]) -> frozenset[str]:
-    """What is sent to the collector in headers, and may be a key, as it is written and as it is sent."""
+    """What is sent to the collector in headers, and may be a key, as it is written, as it is sent, and word by word."""
     headers = [header for name in HEADERS for header in _split(environment.get(name, ""))]
-    written = {header.partition("=")[2].strip() for header in headers}
-    return frozenset(written | set(map(unquote, written))) - {""}
+    written = [header.partition("=")[2].strip() for header in headers]
+    sent = list(map(unquote, written))
+    words = [word for value in (*written, *sent) for word in re.split(r"\s|%20", value)]
+    return frozenset(value for value in (*written, *sent, *words) if len(value) >= SHORTEST_SECRET)
 
 
 def _check_propagators(environment: Mapping[str, str]) -> None:
     """Whether on or off: OpenTelemetry's API, which FastAPI imports, breaks on a name that it does not find."""
     names = environment.get("OTEL_PROPAGATORS")
     for name in map(str.strip, names.split(",")) if names else ():
-        if name == "none":
+        if name.lower() == "none":
             return
         if not entry_points(group="opentelemetry_propagator", name=name):
             raise ConfigurationError(

@@ -29,6 +29,9 @@ def read_config(path: Path) -> dict[str, Any] | Finding:
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         return problem(CHECK, f"{path} is no YAML{f', line {where.line + 1}' if where else ''}.", advice)
+    except ValueError as error:
+        # Text that is no UTF-8, or a date that there never was.
+        return problem(CHECK, f"{path} cannot be read: {type(error).__name__}.", advice)
     if not isinstance(config, dict) or application_of(config) is None:
         return problem(CHECK, f"{path} holds no application with the import_path {IMPORT_PATH}.", advice)
     return config
@@ -112,7 +115,7 @@ def _refused(config: Mapping[str, Any]) -> Iterator[Finding]:
         for each in error.errors():
             where = ".".join(str(part) for part in each["loc"] if isinstance(part, str)) or "the file"
             # What stands in a runtime_env may be secret.
-            why = "" if "runtime_env" in each["loc"] else f": {each['msg'].removeprefix('Value error, ')}"
+            why = "" if "runtime_env" in each["loc"] else f": {each['msg'].removeprefix('Value error, ').rstrip('.')}"
             yield problem(CHECK, f"Serve refuses {where}{why}.", "Set it as in the repository's serve_config.yaml.")
 
 

@@ -88,6 +88,16 @@ def test_a_schema_that_the_role_may_not_use_is_not_taken_for_none(doctor: Doctor
     assert "upgrade head" not in report.text
 
 
+def test_what_others_migrate_in_a_schema_of_their_own_is_theirs(doctor: Doctor, role: str, database_url: str) -> None:
+    may_use_the_tables(database_url, role)
+    execute(database_url, "CREATE SCHEMA shop", "CREATE TABLE shop.alembic_version (version_num text)")
+
+    report = doctor("--no-provider")
+
+    assert report.said("database.rights") == report.said("database.schema") == ""
+    assert "shop" not in report.text
+
+
 @contextmanager
 def forgotten(url: str) -> Iterator[None]:
     """A superuser's transaction that is open."""

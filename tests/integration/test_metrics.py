@@ -1,15 +1,16 @@
 """What the service measures while it works, over a real database."""
 
+import asyncio
 import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deployments.errors import ByteQuotaError, EmbeddingUnavailableError, MessageQuotaError
-from deployments.metrics import standing as reading
 from deployments.metrics.snapshot import take
 from deployments.metrics.standing import StandingCollector
 from deployments.settings import Settings
+from deployments.storage import standing as reading
 from deployments.storage.standing import StandingRepository
 from tests.integration.calls import message, search, store, store_many
 from tests.integration.failing import Away
@@ -195,7 +196,7 @@ async def test_a_database_that_does_not_answer_is_not_waited_for(
     collector = StandingCollector(StandingRepository(service.database).read)
     assert "tenants" in await standing(collector)
     monkeypatch.setattr(reading, "READ_TIMEOUT_SECONDS", 0.1)
-    async with locked(database_url, "embedding_jobs"):
+    async with locked(database_url, "embedding_jobs"), asyncio.timeout(15):
         assert await standing(collector) == {}
     monkeypatch.undo()
 

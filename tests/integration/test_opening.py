@@ -33,6 +33,28 @@ async def test_searches_alone_read_from_the_read_url(
     assert (f"/{connected_to}?" in read_url) is replica
 
 
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("pgbouncer=true", 'unrecognized configuration parameter "pgbouncer"'),
+        ("work_mem=much", 'invalid value for parameter "work_mem": "much"'),
+        ("sslmode=sometimes", "`sslmode` parameter must be one of"),
+        ("target_session_attrs=best", "target_session_attrs"),
+    ],
+)
+async def test_an_option_of_the_url_that_cannot_be_used_is_named(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, option: str, reason: str
+) -> None:
+    assert settings.database.url is not None
+    monkeypatch.setenv("MEMORY_DATABASE_URL", f"{settings.database.url.get_secret_value()}&{option}")
+
+    with pytest.raises(ConfigurationError) as refused:
+        await open_database(Settings.load(), PoolSize(0, 1))
+
+    assert refused.value.message.startswith("The database's URL asks for what cannot be: ")
+    assert reason in refused.value.message
+
+
 async def test_without_a_read_url_searches_read_from_the_only_one(settings: Settings) -> None:
     database = await open_database(settings, PoolSize(0, 1), reads_only=True)
 

@@ -4,23 +4,30 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from deployments.embedding import spaces as following
 from deployments.embedding import worker as working
 from deployments.embedding.providers.protocol import EmbeddingSpace
-from deployments.embedding.spaces import SpaceProviders
+from deployments.embedding.spaces import OneSpace, SpaceProviders
+from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import EmbeddingError
 from deployments.metrics import standing as reading
 from deployments.metrics.snapshot import take
 from deployments.metrics.standing import StandingCollector
+from deployments.search.recall_audit import RecallAudit
+from deployments.search.server import SearchServer
 from deployments.settings import Settings
 from deployments.storage.standing import StandingRepository
 from jobs.reembedding import running as reembedding
 from tests.integration.calls import get, store
-from tests.integration.service import Service
+from tests.integration.failing import Slow
+from tests.integration.postgres import SPACE
+from tests.integration.service import Service, capacity, score
 from tests.integration.tables import missing
 from tests.integration.two_spaces import SMALL, TO_SMALL, replica, run
 
@@ -51,6 +58,12 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def embedded(service: Service, message_id: str) -> None:
+    async with asyncio.timeout(20):
+        while (await get(service, message_id))["embedding_status"] != "completed":  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.01)
+
+
 def logged(events: list[Any], name: str) -> Callable[[], bool]:
     return lambda: any(event["event"] == name for event in events)
 
@@ -61,9 +74,7 @@ async def test_the_worker_embeds_again_once_it_can(service: Service, database_ur
             async with missing(database_url, "embedding_jobs", "attempts"):
                 stored = await store(service)
                 await until(logged(events, "draining_broke"))
-            async with asyncio.timeout(20):
-                while (await get(service, stored["id"]))["embedding_status"] != "completed":  # noqa: ASYNC110 - it tells nobody
-                    await asyncio.sleep(0.01)
+            await embedded(service, stored["id"])
 
 
 async def test_the_worker_listens_again_once_it_can(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +92,56 @@ async def test_the_worker_listens_again_once_it_can(service: Service, monkeypatc
         async with going_on(service.worker.run()):
             await until(lambda: len(attempts) == 2)
     assert logged(events, "listening_broke")()
+
+
+async def test_a_claim_is_extended_again_once_it_can_be(
+    service: Service, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = Slow()
+    changed = service.settings.embedding.model_copy(update={"lease_seconds": 3.0})
+    worker = EmbeddingWorker(service.jobs, OneSpace(SPACE, provider), score, changed, batch_size=128, concurrency=1)
+    extended: list[bool] = []
+    extend = service.jobs.extend
+
+    async def broken_once(*arguments: Any) -> None:
+        extended.append(not extended)
+        if len(extended) == 1:
+            raise ZeroDivisionError
+        await extend(*arguments)
+
+    monkeypatch.setattr(service.jobs, "extend", broken_once)
+    stored = await store(service)
+    with capture_logs() as events:
+        async with going_on(worker.run()):
+            await until(lambda: len(extended) > 1)
+            provider.answer.set()
+            await embedded(service, stored["id"])
+    assert logged(events, "claim_extension_broke")()
+
+
+async def test_a_search_replica_whose_audit_has_stopped_is_replaced(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMORY_METRICS_ENABLED", "false")
+    monkeypatch.setattr(RecallAudit, "_run", broken)
+    replica = EndedByHand.__new__(EndedByHand)
+    await replica.__init__(capacity().search, MagicMock(), MagicMock())  # type: ignore[misc]  # as Serve does
+    await until(lambda: replica.vitals.problem() is not None)
+
+    assert await replica.probe() == "This replica has stopped auditing its searches."
+    await SearchServer.__del__(replica)
+    structlog.reset_defaults()
+
+
+class EndedByHand(SearchServer):
+    """What ends it is awaited."""
+
+    def __del__(self) -> None:  # type: ignore[override]
+        """Nothing is left to do."""
+
+
+async def broken(*_: object) -> None:
+    raise ZeroDivisionError
 
 
 async def test_the_spaces_are_followed_again_once_they_can_be(

@@ -54,10 +54,22 @@ def test_a_number_that_the_serve_config_leaves_to_serve_is_serves(config: dict[s
     assert configured_replicas({"deployments": [{"name": "Search", **config}]}) == {"Search": most}
 
 
-@pytest.mark.parametrize("config", [{"num_replicas": "many"}, {"autoscaling_config": {"max_replicas": "all"}}])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"num_replicas": "many"},
+        {"num_replicas": float("inf")},
+        {"autoscaling_config": {"max_replicas": "all"}},
+        {"autoscaling_config": "none"},
+    ],
+)
 def test_a_number_of_replicas_that_is_none_is_refused(config: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match="no number"):
         configured_replicas({"deployments": [{"name": "Search", **config}]})
+
+
+def test_a_config_that_leaves_its_deployments_empty_asks_for_none() -> None:
+    assert configured_replicas({"deployments": None}) == {}
 
 
 def test_each_deployment_asks_for_its_replicas_times_its_pool() -> None:

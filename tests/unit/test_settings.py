@@ -76,6 +76,15 @@ def test_a_url_may_name_a_socket_several_hosts_or_an_address(given: str, monkeyp
     assert url_of(Settings.load()) == given
 
 
+def test_what_only_libpq_knows_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As providers put it into the URLs that they show: the server would refuse each connection for it."""
+    url = "postgresql://u:hunter2@h/d?sslmode=require&channel_binding=require&connect_timeout=10"
+    monkeypatch.setenv("MEMORY_DATABASE_URL", url)
+
+    assert refusal().startswith("MEMORY_DATABASE_URL: leave out channel_binding, connect_timeout: libpq's alone")
+    assert "hunter2" not in refusal()
+
+
 @pytest.mark.parametrize("name", ["MEMORY_DATABASE_URL", "MEMORY_DATABASE_READ_URL"])
 @pytest.mark.parametrize(
     "given",
@@ -353,6 +362,17 @@ def test_the_launcher_says_it_in_one_line(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"error: MEMORY_DATABASE_URL: {POSTGRES_FORM}\n"
+
+
+def test_the_launcher_does_not_quote_a_config_that_it_cannot_read(tmp_path: Path) -> None:
+    config = tmp_path / "serve_config.yaml"
+    config.write_text('applications:\n- MEMORY_OPENAI_API_KEY: "hunter2" oops\n')
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MEMORY_DATA_DIR": str(tmp_path / "data")}
+    launch = [sys.executable, "-m", "serve_app.launch", "--config", str(config)]
+
+    done = subprocess.run(launch, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (2, f"error: --config: {config} is no YAML, line 2\n")
 
 
 def test_nothing_is_read_when_the_module_is_imported() -> None:

@@ -67,6 +67,7 @@ async def traced(receiver: Receiver) -> AsyncIterator[tuple[Tracing, Receiver]]:
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, False),
         ({ENDPOINT: URL, "OTEL_PROPAGATORS": "tracecontext, baggage"}, True),
         ({ENDPOINT: URL, "OTEL_PROPAGATORS": "none"}, True),
+        ({ENDPOINT: URL, "OTEL_PROPAGATORS": "NONE"}, True),
         ({ENDPOINT: URL, QUEUE: "512"}, True),
         ({ENDPOINT: URL, QUEUE: "100", BATCH: "100"}, True),
         ({ENDPOINT: URL, "OTEL_TRACES_SAMPLER": "traceidratio"}, True),
@@ -257,21 +258,24 @@ async def test_what_the_library_says_goes_nowhere_but_into_our_lines(traced: tup
 
 async def test_a_key_is_not_in_what_the_library_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENDPOINT, DEAD_URL)
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=s3cret%2Fkey,short=s3")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20s3cret%2Fkey,x-tenant=a")
     with capture_logs() as lines:
         tracing = start_tracing("Search")
-        logging.getLogger("opentelemetry.util.re").warning("Header format invalid: %s", "api-key s3cret")
+        logging.getLogger("opentelemetry.util.re").warning(
+            "Header format invalid: %s", "Authorization Bearer s3cret%2Fkey"
+        )
         export = logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter")
         export.error("Failed, code: %s, reason: %s", 401, "s3cret/key is not known" + "." * 1000)
         export.error("Failed, reason: %s", ValueError("Invalid header value: 's3cret\\/key'"))
         export.error("Failed for %s", "s3cret%2Fkey")
         export.error("s3cret/key was refused")
-        export.error("Failed for %(key)s", {"key": "s3cret"})
-        export.error("Failed %d times for %s", "many", "s3cret")
+        export.error("Failed for %(key)s", {"key": "s3cret/key"})
+        export.error("Failed %d times for %s", "many", "s3cret/key")
         await tracing.stop()
 
     said = [line["reason"] for line in lines if line["event"] == "tracing_trouble"]
     assert "s3cret" not in repr(said)
+    assert said[0] == "Header format invalid: Authorization *** ***"
     assert said[1].startswith("Failed, code: 401, reason: *** is not known...")
     assert max(map(len, said)) < LONGEST_QUOTE + 50
     assert said[2:5] == ["Failed, reason: ValueError", "Failed for ***", "*** was refused"]

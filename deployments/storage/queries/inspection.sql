@@ -24,10 +24,11 @@ SELECT current_setting('max_connections')::int - current_setting('superuser_rese
           AND application_name <> 'ai-memory-layer') AS others;
 
 -- name: inspect_rights^
--- What keeps our role from the tables: schemas that hold a schema of ours and that it may not use, and tables.
+-- What keeps our role from the tables: where it sees no schema of ours, those that may hold one and that it may not use.
 SELECT quote_ident(current_user) AS role,
        ARRAY(SELECT relnamespace::regnamespace::text FROM pg_class
              WHERE relname = 'alembic_version' AND relkind = 'r' AND NOT has_schema_privilege(relnamespace, 'USAGE')
+               AND to_regclass('alembic_version') IS NULL
              ORDER BY 1) AS schemas,
        ARRAY(SELECT relname::text FROM pg_class
              WHERE relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('alembic_version'))

@@ -120,16 +120,18 @@ def test_the_repositorys_config_is_well() -> None:
     [
         (None, "cannot be read"),
         ("a: [1,\nb: 2", "is no YAML, line 2"),
+        (b"caf\xe9: latin", "cannot be read: UnicodeDecodeError"),
+        ("day: 2026-13-45", "cannot be read: ValueError"),
         ("applications: []", "holds no application"),
         ("just a text", "holds no application"),
         ("applications: {name: memory}", "holds no application"),
         ("applications: [memory]", "holds no application"),
     ],
 )
-def test_a_file_that_is_no_serve_config(tmp_path: Path, text: str | None, said: str) -> None:
+def test_a_file_that_is_no_serve_config(tmp_path: Path, text: str | bytes | None, said: str) -> None:
     path = tmp_path / "config.yaml"
     if text is not None:
-        path.write_text(text)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
     found = read_config(path)
 
