@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+from functools import partial
 
+import asyncpg
 from alembic import context
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -17,7 +19,7 @@ def database_url() -> str:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.split("+")[0] not in {"postgresql", "postgres"}:
         raise SystemExit("Set MEMORY_DATABASE_URL to the postgresql:// URL of the database to migrate.")
-    return f"postgresql+asyncpg://{rest}"
+    return f"postgresql://{rest}"
 
 
 def migrate(connection: Connection) -> None:
@@ -28,7 +30,9 @@ def migrate(connection: Connection) -> None:
 
 
 async def run_online() -> None:
-    engine = create_async_engine(database_url(), poolclass=NullPool)
+    # The driver reads the URL, as it does for the service: SQLAlchemy does not know its options, sslmode for one.
+    connect = partial(asyncpg.connect, database_url())
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(migrate)

@@ -115,6 +115,20 @@ def test_two_processes_that_upgrade_at_once_take_turns(empty_url: str) -> None:
     assert fetch(empty_url, "SELECT version_num FROM alembic_version") == [expected_revision()]
 
 
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
+def test_alembic_takes_every_url_that_the_service_takes(scheme: str, empty_url: str) -> None:
+    url = f"{empty_url}&sslmode=prefer&target_session_attrs=any".replace("postgresql", scheme, 1)
+    environment = {**os.environ, "MEMORY_DATABASE_URL": url}
+    command_line = [sys.executable, "-m", "alembic", "upgrade", "head"]
+
+    done = subprocess.run(command_line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert fetch(url.replace(scheme, "postgresql", 1), "SELECT version_num FROM alembic_version") == [
+        expected_revision()
+    ]
+
+
 def test_alembic_says_in_one_line_that_it_needs_a_url() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "MEMORY_DATABASE_URL"}
     command_line = [sys.executable, "-m", "alembic", "upgrade", "head"]
