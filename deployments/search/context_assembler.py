@@ -56,10 +56,7 @@ class ContextAssembler:
         return await side_by_side(contexts, self._measured, "context")
 
     async def _measured(self, context: Context) -> ContextAnswer:
-        with self._measures.unanswered_contexts():
-            answer = await self._assemble(context)
-        self._measures.assembled(degraded=answer.degraded)
-        return answer
+        return await self._measures.contexts.of(self._assemble(context))
 
     async def _assemble(self, context: Context) -> ContextAnswer:
         started = perf_counter()

@@ -78,10 +78,7 @@ class SearchEngine:
 
     async def search(self, search: Search) -> SearchAnswer:
         """One search. Raises `DatabaseUnavailableError`, `OverloadedError`."""
-        with self._measures.unanswered_searches():
-            answer = await self._search(search)
-        self._measures.searched(degraded=answer.degraded)
-        return answer
+        return await self._measures.searches.of(self._search(search))
 
     async def _search(self, search: Search) -> SearchAnswer:
         started = perf_counter()

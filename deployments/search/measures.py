@@ -1,8 +1,8 @@
 """What is measured of searches."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Awaitable
+from typing import Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -22,19 +22,51 @@ BUSY = "busy"
 TIMED_OUT = "timed_out"
 
 
+class _Degradable(Protocol):
+    """An answer to a search, or for a context."""
+
+    @property
+    def degraded(self) -> bool:
+        """Whether what is in it was found by words alone."""
+
+
+Answer = TypeVar("Answer", bound=_Degradable)
+
+
+class Outcomes:
+    """What comes of each search, or of each context."""
+
+    def __init__(self, name: str, documentation: str, registry: CollectorRegistry | None) -> None:
+        self._counter = Counter(name, documentation, ("outcome",), registry=registry)
+        # Told as none from the start: the first to come is an increase.
+        for outcome in (FAILED, GIVEN_UP):
+            self._counter.labels(outcome)
+
+    async def of(self, answering: Awaitable[Answer]) -> Answer:
+        """The answer, counted by what it is; what keeps it away is counted and raised."""
+        try:
+            answer = await answering
+        except asyncio.CancelledError:
+            # Nobody waits any more: the client has gone, or Ingress has waited for as long as it may.
+            self._counter.labels(GIVEN_UP).inc()
+            raise
+        except Exception:
+            self._counter.labels(FAILED).inc()
+            raise
+        self._counter.labels(WORDS_ONLY if answer.degraded else WHOLE).inc()
+        return answer
+
+
 class SearchMeasures:
     """The instruments of one search replica. Without a registry nobody is told."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self._searches = Counter(
+        self.searches = Outcomes(
             "memory_searches",
             "Searches, those of contexts too: whole, by words only since the query had no embedding, failed, given up",
-            ("outcome",),
-            registry=registry,
+            registry,
         )
-        self._contexts = Counter(
-            "memory_contexts", "Contexts: as searches, by what was searched for them", ("outcome",), registry=registry
-        )
+        self.contexts = Outcomes("memory_contexts", "Contexts: as searches, by what was searched for them", registry)
         stages = Histogram(
             "memory_search_stage_duration_seconds",
             "Time that a search spends: its query's embedding, the database, the ranking",
@@ -43,10 +75,6 @@ class SearchMeasures:
             buckets=STAGE_BUCKETS,
         )
         self.embed, self.sql, self.rank = (stages.labels(stage) for stage in ("embed", "sql", "rank"))
-        # Told as none from the start: the first to come is an increase.
-        for family in (self._searches, self._contexts):
-            family.labels(FAILED)
-            family.labels(GIVEN_UP)
         self._recall = Histogram(
             "memory_search_recall_at_10",
             "Share of the ten nearest messages that a search finds by its vector, of the searches that were audited",
@@ -61,22 +89,6 @@ class SearchMeasures:
             registry=registry,
         )
 
-    def unanswered_searches(self) -> AbstractContextManager[None]:
-        """Counts what keeps the block from its answer."""
-        return _unanswered(self._searches)
-
-    def unanswered_contexts(self) -> AbstractContextManager[None]:
-        """The same for contexts."""
-        return _unanswered(self._contexts)
-
-    def searched(self, *, degraded: bool) -> None:
-        """A search was answered."""
-        self._searches.labels(_outcome(degraded=degraded)).inc()
-
-    def assembled(self, *, degraded: bool) -> None:
-        """A context was answered."""
-        self._contexts.labels(_outcome(degraded=degraded)).inc()
-
     def audited(self, tenant_size: str, outcome: str) -> None:
         """An audit has ended."""
         self._audits.labels(tenant_size, outcome).inc()
@@ -85,20 +97,3 @@ class SearchMeasures:
         """An audit has found so much of what is nearest: 0 to 1."""
         self._recall.labels(tenant_size, reference).observe(recall)
         self.audited(tenant_size, COMPARED)
-
-
-@contextmanager
-def _unanswered(family: Counter) -> Iterator[None]:
-    try:
-        yield
-    except asyncio.CancelledError:
-        # Nobody waits any more: the client has gone, or Ingress has waited for as long as it may.
-        family.labels(GIVEN_UP).inc()
-        raise
-    except Exception:
-        family.labels(FAILED).inc()
-        raise
-
-
-def _outcome(*, degraded: bool) -> str:
-    return WORDS_ONLY if degraded else WHOLE
