@@ -58,8 +58,9 @@ def postgres_url(text: str) -> str:
     SQLAlchemy's form is taken too: the part behind `+` names a driver, which is ours to choose.
     Raises `ValueError` with `POSTGRES_FORM`, or naming options of `LIBPQ_ALONE`.
     """
+    scheme, _, rest = text.partition("://")
     try:
-        parts = _split(text, {"postgresql", "postgres"})
+        parts = _split(f"{scheme.partition('+')[0]}://{rest}", {"postgresql", "postgres"})
         query = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
         _check_places([host for host in query.get("host", ["/"])[-1].split(",") if not host.startswith("/")])
         for port in query.get("port", [""])[-1].split(","):
@@ -68,7 +69,7 @@ def postgres_url(text: str) -> str:
         raise ValueError(POSTGRES_FORM) from None
     if alone := sorted(LIBPQ_ALONE & query.keys()):
         raise ValueError(f"leave out {', '.join(alone)}: libpq's alone, and not known to the driver that is used here")
-    return f"postgresql://{text.partition('://')[2]}"
+    return f"postgresql://{rest}"
 
 
 def redis_url(text: str) -> str:
@@ -100,7 +101,7 @@ def http_url(text: str) -> str:
 def _split(url: str, schemes: Set[str]) -> SplitResult:
     """The parts, where each ends where it seems to: a password may have put a delimiter in a wrong place."""
     parts = urlsplit(url)
-    if "://" not in url or parts.scheme.split("+")[0] not in schemes:
+    if "://" not in url or parts.scheme not in schemes:
         raise ValueError
     if not url.isprintable() or any(mark in url for mark in (" ", "#", "%00")):
         raise ValueError

@@ -35,6 +35,9 @@ class Demand:
         """Connections of all of its replicas."""
         return self.replicas * self.connections
 
+    def __str__(self) -> str:
+        return f"{self.deployment} {self.replicas} x {self.connections}"
+
 
 def demands(capacity: Capacity, settings: Settings, replicas: Mapping[str, int]) -> list[Demand]:
     """What each deployment may open on the main database. `replicas`: the greatest number of each."""
@@ -53,7 +56,7 @@ def check_demands(wanted: list[Demand], allowed: int) -> None:
     """Raise `ConfigurationError` when the pools add up to more than `allowed` connections."""
     total = sum(demand.total for demand in wanted)
     if total > allowed:
-        parts = ", ".join(f"{d.deployment} {d.replicas} x {d.connections}" for d in wanted)
+        parts = ", ".join(map(str, wanted))
         raise ConfigurationError(
             f"The connection pools add up to {total} ({parts}), but Postgres allows {allowed}: lower the pools or the "
             "replicas in serve_config.yaml (or MEMORY_DATABASE_POOL_SIZE), or raise max_connections"

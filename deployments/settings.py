@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -361,7 +362,7 @@ def all_problems() -> list[str]:
 
 
 # Set by the launcher for the processes that it starts.
-INTERNAL_NAMES = frozenset({"MEMORY_RUN_DIRECTORY", "MEMORY_HAPROXY_BINARY"})
+_INTERNAL_NAMES = frozenset({"MEMORY_RUN_DIRECTORY", "MEMORY_HAPROXY_BINARY"})
 
 
 def known_names() -> frozenset[str]:
@@ -371,3 +372,9 @@ def known_names() -> frozenset[str]:
         for group in get_type_hints(Settings).values()
         for name in group.model_fields
     )
+
+
+def unknown_names(environment: Iterable[str]) -> list[str]:
+    """Of the names in the environment, in order, those that look like a setting and are none."""
+    own = (name for name in environment if name.startswith("MEMORY_"))
+    return sorted(set(own) - known_names() - _INTERNAL_NAMES)

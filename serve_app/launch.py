@@ -20,7 +20,7 @@ from dotenv import load_dotenv
 from deployments.capacity import Capacity
 from deployments.connections import check_demands, configured_replicas, demands
 from deployments.errors import ConfigurationError, MemoryLayerError
-from deployments.settings import INTERNAL_NAMES, Environment, Settings, known_names
+from deployments.settings import Environment, Settings, unknown_names
 from deployments.storage import embedded
 from deployments.tracing.variables import wants_tracing
 from serve_app import cluster_environment, run_processes
@@ -222,9 +222,8 @@ def _check_connections(plan: _Plan, allowed: int) -> None:
 
 
 def _warn_of_unknown_settings() -> None:
-    for name in sorted(set(os.environ) - known_names() - INTERNAL_NAMES):
-        if name.startswith("MEMORY_"):
-            _say(f"warning: {name} is no setting of this version: it has no effect")
+    for name in unknown_names(os.environ):
+        _say(f"warning: {name} is no setting of this version: it has no effect")
 
 
 def _load_ray(plan: _Plan) -> ModuleType:

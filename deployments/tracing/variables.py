@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from math import nan
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from deployments.connection_urls import http_url
 from deployments.errors import ConfigurationError
 
 PROTOCOL = "http/protobuf"
@@ -129,19 +130,12 @@ def _check_protocol(given: Mapping[str, str]) -> None:
 
 def _check_endpoints(given: Mapping[str, str]) -> None:
     for name in ENDPOINTS:
-        if name in given and not _is_url(given[name]):
-            raise ConfigurationError(f"{name}: must be a URL such as http://localhost:4318")
-
-
-def _is_url(text: str) -> bool:
-    # The SDK takes addresses and samplers as they are, with the space around.
-    if any(map(str.isspace, text)):
-        return False
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
+        if name not in given:
+            continue
+        try:
+            http_url(given[name])
+        except ValueError:
+            raise ConfigurationError(f"{name}: must be a URL such as http://localhost:4318") from None
 
 
 def _check_headers(given: Mapping[str, str]) -> None:
@@ -173,6 +167,7 @@ def _check_credential_providers(given: Mapping[str, str]) -> None:
 
 
 def _check_choices(given: Mapping[str, str]) -> None:
+    # The SDK takes them as they are, with the space around.
     for name, choices in _CHOICES.items():
         if name in given and given[name].lower() not in choices:
             raise ConfigurationError(f"{name}: must be one of {', '.join(choices)}")

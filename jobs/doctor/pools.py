@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.connections import Demand, configured_replicas, demands, most_replicas
+from deployments.connections import configured_replicas, demands, most_replicas
 from deployments.settings import Settings
 from deployments.storage.inspection import ConnectionLimits
 from jobs.doctor.cluster import application_in
@@ -47,14 +47,10 @@ def judge_pools(plan: Plan, settings: Settings, limits: ConnectionLimits) -> lis
         return [skipped(CHECK, f"The arguments of {plan.source} make no sense.")]
     wanted = demands(capacity, settings, plan.replicas)
     total = sum(demand.total for demand in wanted)
-    sums = f"The pools of {plan.source} add up to {total} ({_parts(wanted)})"
+    sums = f"The pools of {plan.source} add up to {total} ({', '.join(map(str, wanted))})"
     if total > limits.allowed:
         return [problem(CHECK, f"{sums}, but Postgres allows us {limits.allowed}.", ADVICE)]
     if total + limits.others > limits.allowed:
         said = f"{sums}, others hold {limits.others}, and Postgres allows {limits.allowed}."
         return [warning(CHECK, said, ADVICE)]
     return [well(CHECK, f"{sums}; Postgres allows {limits.allowed}.")]
-
-
-def _parts(wanted: list[Demand]) -> str:
-    return ", ".join(f"{each.deployment} {each.replicas} x {each.connections}" for each in wanted)

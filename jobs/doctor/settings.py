@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 
 from deployments.errors import ConfigurationError
-from deployments.settings import INTERNAL_NAMES, Environment, ProviderName, Settings, all_problems, known_names
+from deployments.settings import Environment, ProviderName, Settings, all_problems, known_names, unknown_names
 from deployments.tracing.variables import wants_tracing
 from jobs.doctor.findings import Finding, problem, warning, well
 
@@ -19,11 +19,8 @@ def valid(environment: Mapping[str, str]) -> list[Finding]:
 
 
 def _unknown(environment: Mapping[str, str]) -> Iterator[Finding]:
-    known = known_names()
-    for name in sorted(set(environment) - known - INTERNAL_NAMES):
-        if not name.startswith("MEMORY_"):
-            continue
-        near = get_close_matches(name, known, n=1)
+    for name in unknown_names(environment):
+        near = get_close_matches(name, known_names(), n=1)
         advice = f"Did you mean {near[0]}?" if near else "Remove it: .env.example shows each setting."
         yield warning("settings", f"{name} is no setting of this version: it has no effect.", advice)
 
