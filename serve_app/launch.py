@@ -14,12 +14,12 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
-import yaml
 from dotenv import load_dotenv
 
 from deployments.capacity import Capacity
 from deployments.connections import check_demands, configured_replicas, demands
 from deployments.errors import ConfigurationError, MemoryLayerError
+from deployments.serve_config import read_serve_config
 from deployments.settings import Environment, Settings, unknown_names
 from deployments.storage import embedded
 from deployments.tracing.variables import wants_tracing
@@ -129,14 +129,9 @@ def _read_plan(options: argparse.Namespace) -> _Plan:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigurationError(f"--config: cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        # Not what stands there, which the parser quotes: it may hold a key.
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigurationError(f"--config: {path} is no YAML{where}") from None
+        config = read_serve_config(path)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--config: {error.message}") from None
     if not isinstance(config, dict) or not config.get("applications"):
         raise ConfigurationError(f"--config: {path} holds no applications")
     return config

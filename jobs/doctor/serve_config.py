@@ -6,11 +6,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from deployments.capacity import COUNTED_ONCE, DEPLOYMENTS, Capacity
 from deployments.connections import configured_replicas
+from deployments.errors import ConfigurationError
+from deployments.serve_config import read_serve_config
 from deployments.settings import Settings
 from jobs.doctor.findings import Finding, problem, warning, well
 
@@ -23,15 +24,9 @@ def read_config(path: Path) -> dict[str, Any] | Finding:
     """The file, or what is wrong with it."""
     advice = "Name the Serve config with --config, or take the one of the repository."
     try:
-        config = yaml.safe_load(path.read_text())
-    except OSError as error:
-        return problem(CHECK, f"{path} cannot be read: {error.strerror}.", advice)
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        return problem(CHECK, f"{path} is no YAML{f', line {where.line + 1}' if where else ''}.", advice)
-    except ValueError as error:
-        # Text that is no UTF-8, or a date that there never was.
-        return problem(CHECK, f"{path} cannot be read: {type(error).__name__}.", advice)
+        config = read_serve_config(path)
+    except ConfigurationError as error:
+        return problem(CHECK, f"{error.message}.", advice)
     if not isinstance(config, dict) or application_of(config) is None:
         return problem(CHECK, f"{path} holds no application with the import_path {IMPORT_PATH}.", advice)
     return config
