@@ -42,6 +42,7 @@ class ProviderProbe:
             logger.warning("provider_probe_failed", reason=error.message)
             self._problem = told(error)
         except Exception:
+            # Nobody awaits this task: what it ended with would be heard of by no one.
             logger.exception("provider_probe_broke")
             self._problem = "The embedding provider fails in a way that nobody expected."
         self._due = monotonic() + BETWEEN_CALLS_SECONDS

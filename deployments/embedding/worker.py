@@ -120,6 +120,7 @@ class EmbeddingWorker:
             except MemoryLayerError as error:
                 logger.warning("notifications_lost", reason=error.message)
             except Exception:
+                # Those who drain look by themselves with each second, and this is tried again.
                 logger.exception("listening_broke")
             await asyncio.sleep(POLL_SECONDS)
 
@@ -150,6 +151,7 @@ class EmbeddingWorker:
             except MemoryLayerError as error:
                 logger.warning("claim_not_extended", reason=error.message)
             except Exception:
+                # The next third of the lease is time enough for another try.
                 logger.exception("claim_extension_broke")
 
     async def _process(self, claim_id: UUID, jobs: Sequence[Job]) -> None:

@@ -83,7 +83,7 @@ class MessageRepository:
         database: Database,
         language: str,
         gate: QuotaGate | None = None,
-        counts: "StoreCounts | None" = None,
+        counts: StoreCounts | None = None,
     ) -> None:
         """`language`: the name of the Postgres text search configuration that finds words. No gate: no quotas.
 

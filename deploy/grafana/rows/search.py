@@ -15,7 +15,7 @@ def panels() -> Panels:
             "words_only: the query had no embedding in time, and was searched for by its words. given_up: nobody"
             " waited for the answer any more.",
             "ops",
-            Query(rate("memory_searches_total", "outcome"), "{{outcome}}"),
+            Query(rate(searches, "outcome"), "{{outcome}}"),
             stacked=True,
         ),
         lines(
