@@ -58,10 +58,8 @@ def provider() -> EmbeddingProvider:
 @pytest.fixture
 async def service(settings: Settings, provider: EmbeddingProvider) -> AsyncIterator[Service]:
     """The service over an empty database. Nothing is embedded until the test says so."""
-    service = create_service(settings, provider)
-    yield service
-    await service.client.aclose()
-    await service.database.close()
+    async with create_service(settings, provider) as service:
+        yield service
     await provider.close()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 import httpx
 import yaml
@@ -69,6 +70,13 @@ class Service:
     vitals: Vitals
     erasures: ErasureRepository
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.client.aclose()
+        await self.database.close()
+
     async def embed_all(self) -> None:
         """Work until nothing is due."""
         while await self.worker.work_once():
@@ -91,7 +99,7 @@ def create_service(
     counts: LimitCounts | None = None,
     probes: Probes | None = None,
 ) -> Service:
-    """Wire the parts together. The caller closes the client and the database. `take_many`: the shared count.
+    """Wire the parts together. It is closed at the end of an `async with`. `take_many`: the shared count.
 
     `probes`: what the other deployments say of themselves, in place of what these parts do.
 

@@ -84,13 +84,11 @@ def same(url: str, original: str, folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 async def search_in(settings: Settings) -> list[str]:
     provider = Scripted()
-    service = create_service(settings, provider)
     try:
-        await service.embed_all()
-        return await found(service, "apples")
+        async with create_service(settings, provider) as service:
+            await service.embed_all()
+            return await found(service, "apples")
     finally:
-        await service.client.aclose()
-        await service.database.close()
         await provider.close()
 
 

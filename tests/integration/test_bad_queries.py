@@ -332,15 +332,10 @@ async def test_a_rare_word_is_found_beside_one_that_thousands_hold(
     await store(service, "apple xylophone")
     await execute(service, "UPDATE messages SET embedding_status = $1 WHERE content = 'apple xylophone'", status)
     await execute(service, "UPDATE tenant_statistics SET embedded = 1")
-    limited = create_service(
-        replace(settings, search=settings.search.model_copy(update={"exact_limit": exact_limit})), Away()
-    )
-    try:
+    limits = replace(settings, search=settings.search.model_copy(update={"exact_limit": exact_limit}))
+    async with create_service(limits, Away()) as limited:
         for _ in range(2):
             assert (await found(limited, "apple xylophone"))[0] == "apple xylophone"
-    finally:
-        await limited.client.aclose()
-        await limited.database.close()
 
 
 @pytest.fixture

@@ -262,27 +262,23 @@ async def test_what_was_said_twice_comes_once(service: Service) -> None:
 
 
 async def test_words_decide_while_embedding_is_away(settings: Settings) -> None:
-    service = create_service(settings, Away())
-    await fill(service)
+    async with create_service(settings, Away()) as service:
+        await fill(service)
 
-    answer = await context(service, query="lisbon")
+        answer = await context(service, query="lisbon")
 
-    assert answer["degraded"]
-    assert "My sister Ana moved to Lisbon" in contents(answer)
-    assert not (await context(service, query="lisbon", top_k=0))["degraded"]
-    await service.client.aclose()
-    await service.database.close()
+        assert answer["degraded"]
+        assert "My sister Ana moved to Lisbon" in contents(answer)
+        assert not (await context(service, query="lisbon", top_k=0))["degraded"]
 
 
 async def test_a_database_that_is_away_is_a_503(settings: Settings) -> None:
     nowhere = settings.database.model_copy(update={"url": SecretStr("postgresql://127.0.0.1:1/none")})
-    service = create_service(replace(settings, database=nowhere), Away())
+    async with create_service(replace(settings, database=nowhere), Away()) as service:
+        answer = await service.client.post("/v1/memory/context", json={"tenant_id": "acme", "conversation_id": "c1"})
 
-    answer = await service.client.post("/v1/memory/context", json={"tenant_id": "acme", "conversation_id": "c1"})
-
-    assert answer.status_code == 503
-    assert error_of(answer)["code"] == "database_unavailable"
-    await service.client.aclose()
+        assert answer.status_code == 503
+        assert error_of(answer)["code"] == "database_unavailable"
 
 
 @pytest.mark.parametrize(

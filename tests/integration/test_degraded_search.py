@@ -63,15 +63,13 @@ async def test_a_provider_that_does_not_answer_is_waited_for_once(
     pause(monkeypatch, 3600)
     impatient = settings.search.model_copy(update={"embedding_timeout_seconds": 0.05})
     silent = Silent()
-    service = create_service(replace(settings, search=impatient), silent)
-    await store(service, "I love apples")
+    async with create_service(replace(settings, search=impatient), silent) as service:
+        await store(service, "I love apples")
 
-    answers = [await search(service, "apples") for _ in range(2)]
+        answers = [await search(service, "apples") for _ in range(2)]
 
     assert [(answer["degraded"], answer["total"]) for answer in answers] == [(True, 1)] * 2
     assert silent.queries == [["apples"]]
-    await service.client.aclose()
-    await service.database.close()
     await silent.close()
 
 

@@ -44,12 +44,8 @@ def serving(settings: Settings, provider: EmbeddingProvider) -> Serving:
 
     @asynccontextmanager
     async def serve(**probes: Any) -> AsyncIterator[Service]:
-        service = create_service(settings, provider, probes=replace(WELL, **probes))
-        try:
+        async with create_service(settings, provider, probes=replace(WELL, **probes)) as service:
             yield service
-        finally:
-            await service.client.aclose()
-            await service.database.close()
 
     return serve
 
@@ -117,10 +113,8 @@ async def test_a_database_that_refuses_the_user_is_away(
     assert settings.database.url is not None
     stranger = settings.database.url.get_secret_value().replace("postgres@", "stranger:hunter2@")
     database = settings.database.model_copy(update={"url": SecretStr(stranger)})
-    refused = create_service(replace(settings, database=database), provider)
-    status, body = await told(refused)
-    await refused.client.aclose()
-    await refused.database.close()
+    async with create_service(replace(settings, database=database), provider) as refused:
+        status, body = await told(refused)
 
     assert (status, wrong(body)["database"]) == (503, "The database cannot be reached just now.")
     assert "hunter2" not in str(body)
@@ -136,22 +130,20 @@ async def test_a_database_that_is_full_while_requests_share_what_is_open_is_degr
     assert settings.database.url is not None
     plain = settings.database.url.get_secret_value().replace("postgres@", f"{user}@")
     database = settings.database.model_copy(update={"url": SecretStr(plain)})
-    service = create_service(replace(settings, database=database), provider)
     try:
-        await store(service)
-        await execute(settings, f"ALTER ROLE {user} CONNECTION LIMIT 0")
+        async with create_service(replace(settings, database=database), provider) as service:
+            await store(service)
+            await execute(settings, f"ALTER ROLE {user} CONNECTION LIMIT 0")
 
-        assert await ready(service) == (200, "degraded")
-        status, body = await told(service)
-        assert (status, body["database"]) == (200, "degraded")
-        assert "takes no more connections" in wrong(body)["database"]
-        assert (await store(service))["content"]
+            assert await ready(service) == (200, "degraded")
+            status, body = await told(service)
+            assert (status, body["database"]) == (200, "degraded")
+            assert "takes no more connections" in wrong(body)["database"]
+            assert (await store(service))["content"]
 
-        await service.database.close()
-        assert await ready(service) == (503, "unavailable")
+            await service.database.close()
+            assert await ready(service) == (503, "unavailable")
     finally:
-        await service.client.aclose()
-        await service.database.close()
         await execute(settings, f"DROP ROLE {user}")
 
 

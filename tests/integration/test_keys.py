@@ -34,10 +34,8 @@ def settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 @pytest.fixture
 async def replica(settings: Settings, service: Service, provider: EmbeddingProvider) -> AsyncIterator[Service]:
     """A second ingress replica over the same database."""
-    replica = create_service(settings, provider)
-    yield replica
-    await replica.client.aclose()
-    await replica.database.close()
+    async with create_service(settings, provider) as replica:
+        yield replica
 
 
 async def status(service: Service, key: str | CreatedKey, url: str = LISTING) -> int:

@@ -21,10 +21,8 @@ async def fill(service: Service, content: str) -> None:
 async def speaking(settings: Settings, provider: EmbeddingProvider, request: pytest.FixtureRequest) -> Any:
     """The service, told another language."""
     other = replace(settings, search=settings.search.model_copy(update={"language": request.param}))
-    told = create_service(other, provider)
-    yield told
-    await told.client.aclose()
-    await told.database.close()
+    async with create_service(other, provider) as told:
+        yield told
 
 
 @pytest.mark.parametrize("speaking", ["simple"], indirect=True)

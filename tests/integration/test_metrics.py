@@ -98,36 +98,32 @@ async def test_contexts_are_counted_and_so_are_their_searches(service: Service) 
 
 async def test_what_a_quota_refuses_is_counted_by_quota(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMORY_QUOTA_MESSAGES", "2")
-    service = create_service(Settings.load(), Away())
-    batch = {"messages": [message(content) for content in ("One", "Two", "Three", "Four")]}
-    assert (await service.client.post("/v1/messages/batch", json=batch)).status_code == 207
-    found = await measured(service)
+    async with create_service(Settings.load(), Away()) as service:
+        batch = {"messages": [message(content) for content in ("One", "Two", "Three", "Four")]}
+        assert (await service.client.post("/v1/messages/batch", json=batch)).status_code == 207
+        found = await measured(service)
 
-    assert found[sample("quota_refusals_total", code=MessageQuotaError.code)] == 2
-    assert found[sample("messages_created_total")] == 2
-    await service.client.aclose()
-    await service.database.close()
+        assert found[sample("quota_refusals_total", code=MessageQuotaError.code)] == 2
+        assert found[sample("messages_created_total")] == 2
 
 
 async def test_a_change_that_a_quota_refuses_is_counted_too(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MEMORY_QUOTA_BYTES", "40")
-    service = create_service(Settings.load(), Away())
-    stored = await store(service, content="Short")
-    change = {"content": "x" * 100}
-    path = f"/v1/messages/{stored['id']}"
-    assert (await service.client.patch(path, json=change)).status_code == 413
-    kept = {"Idempotency-Key": "k"}
-    for _ in range(2):
-        answer = await service.client.post("/v1/messages", json=message("x" * 100), headers=kept)
-        assert answer.status_code == 413
-    found = await measured(service)
+    async with create_service(Settings.load(), Away()) as service:
+        stored = await store(service, content="Short")
+        change = {"content": "x" * 100}
+        path = f"/v1/messages/{stored['id']}"
+        assert (await service.client.patch(path, json=change)).status_code == 413
+        kept = {"Idempotency-Key": "k"}
+        for _ in range(2):
+            answer = await service.client.post("/v1/messages", json=message("x" * 100), headers=kept)
+            assert answer.status_code == 413
+        found = await measured(service)
 
-    assert found[sample("quota_refusals_total", code=ByteQuotaError.code)] == 3
-    assert found[sample("messages_created_total")] == 1
-    await service.client.aclose()
-    await service.database.close()
+        assert found[sample("quota_refusals_total", code=ByteQuotaError.code)] == 3
+        assert found[sample("messages_created_total")] == 1
 
 
 async def test_embeddings_are_counted_and_timed(service: Service) -> None:

@@ -61,12 +61,8 @@ def serving(
         monkeypatch.setenv("MEMORY_API_KEYS", ROOT_KEY)
         for name, limit in limits.items():
             monkeypatch.setenv(f"MEMORY_{name.upper()}_RATE_LIMIT", limit)
-        service = create_service(Settings.load(), provider, take_many, counted.counts)
-        try:
+        async with create_service(Settings.load(), provider, take_many, counted.counts) as service:
             yield service
-        finally:
-            await service.client.aclose()
-            await service.database.close()
 
     return serve
 

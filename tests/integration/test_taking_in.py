@@ -39,15 +39,13 @@ def log(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 async def embedded_and_asked(settings: Settings) -> tuple[list[str], dict[str, Counted]]:
     provider = Scripted()
-    service = create_service(settings, provider)
     try:
-        await service.embed_all()
-        hits = (await search(service, "Where does Ana live?", neighbors=1))["items"]
-        first = hits[0]
-        return [first["content"], *(each["content"] for each in first["neighbors"])], await recounted(service)
+        async with create_service(settings, provider) as service:
+            await service.embed_all()
+            hits = (await search(service, "Where does Ana live?", neighbors=1))["items"]
+            first = hits[0]
+            return [first["content"], *(each["content"] for each in first["neighbors"])], await recounted(service)
     finally:
-        await service.client.aclose()
-        await service.database.close()
         await provider.close()
 
 

@@ -44,10 +44,8 @@ async def tracing(receiver: Receiver) -> AsyncIterator[Tracing]:
 @pytest.fixture
 async def traced(tracing: Tracing, settings: Settings, provider: EmbeddingProvider) -> AsyncIterator[Service]:
     """The service, made after tracing was turned on."""
-    service = create_service(settings, provider)
-    yield service
-    await service.client.aclose()
-    await service.database.close()
+    async with create_service(settings, provider) as service:
+        yield service
 
 
 @pytest.fixture
@@ -265,10 +263,8 @@ async def test_to_ask_for_a_rate_limit_is_part_of_the_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MEMORY_TENANT_RATE_LIMIT", "200/minute")
-    service = create_service(Settings.load(), provider)
-    await asked(service, traceparent=SAMPLED)
-    await service.client.aclose()
-    await service.database.close()
+    async with create_service(Settings.load(), provider) as service:
+        await asked(service, traceparent=SAMPLED)
     spans = await ended(tracing, receiver)
 
     assert named(spans, "take_rate_limit").parent == named(spans, "GET /v1/memory/search").span
@@ -282,16 +278,14 @@ async def test_a_request_that_takes_too_long_marks_what_it_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MEMORY_REQUEST_TIMEOUT_SECONDS", "0.2")
-    service = create_service(Settings.load(), provider)
 
     async def for_ever(*_: object) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(LocalProvider, "embed_queries", for_ever)
-    answer = await service.client.get("/v1/memory/search", params={"tenant_id": "acme", "query": "Python"})
-    assert answer.status_code == 504
-    await service.client.aclose()
-    await service.database.close()
+    async with create_service(Settings.load(), provider) as service:
+        answer = await service.client.get("/v1/memory/search", params={"tenant_id": "acme", "query": "Python"})
+        assert answer.status_code == 504
     spans = await ended(tracing, receiver)
 
     assert named(spans, "GET /v1/memory/search").attributes["memory_layer.error_code"] == "timeout"

@@ -27,11 +27,9 @@ NOT_EMBEDDED = """
 @asynccontextmanager
 async def replica(settings: Settings) -> AsyncIterator[Service]:
     """A service of its own over the settings' database, with a provider for each space there."""
-    service = create_service(settings, None)
-    await service.spaces.refresh()
-    yield service
-    await service.client.aclose()
-    await service.database.close()
+    async with create_service(settings, None) as service:
+        await service.spaces.refresh()
+        yield service
     await service.spaces.close()
 
 
