@@ -1,0 +1,1 @@
+"""Text to terms: one analysis for documents and queries."""

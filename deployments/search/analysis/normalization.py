@@ -1,0 +1,42 @@
+"""Unicode normalisation of a text before it is cut into words, and of a stem before it becomes a term. Pure."""
+
+import unicodedata
+
+import regex
+
+# Soft hyphens, zero-width joiners, direction marks, variation selectors: inside of a word they are not part of it
+# (UAX #29, rule WB4), and two spellings that look alike must be one term.
+_IGNORABLE = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}]+")
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u201b\u02bc\u02b9\u2032\u00b4`", "'"))
+# The small dotless i would keep a text in capitals from being found in Turkish, and the dot above from any other.
+_DOT_ABOVE = "i\u0307"
+# Letters that Unicode does not decompose, though their strokes are accents to those who type without them.
+_UNDECOMPOSED = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ŧ": "t", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ς": "σ"}
+)
+# In these scripts a combining mark is an accent or a vowel point. In Indic scripts, Thai or kana it is part of the
+# word: without it another word stands there.
+_ACCENTS = regex.compile(r"([\p{Latin}\p{Greek}\p{Cyrillic}\p{Arabic}\p{Hebrew}\p{Syriac}\p{Armenian}])\p{Mn}+")
+_OTHER_DIGITS = regex.compile(r"[\p{Nd}--[0-9]]", regex.VERSION1)
+
+
+def normalized(text: str) -> str:
+    """Return the text in NFKC with plain apostrophes and digits and without invisible characters. Case stays."""
+    if text.isascii():
+        return text.translate(_APOSTROPHES)
+    text = unicodedata.normalize("NFKC", _IGNORABLE.sub("", text.translate(_APOSTROPHES)))
+    text = _IGNORABLE.sub("", text)
+    return _OTHER_DIGITS.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
+
+
+def casefolded(word: str) -> str:
+    """Return a normalised word without its case, still with its accents, which stemmers need."""
+    return word.lower() if word.isascii() else unicodedata.normalize("NFKC", word.casefold()).replace(_DOT_ABOVE, "i")
+
+
+def unaccented(word: str) -> str:
+    """Return a word in lower case without its accents, where they are accents and not letters."""
+    if word.isascii():
+        return word
+    decomposed = unicodedata.normalize("NFD", word.translate(_UNDECOMPOSED))
+    return unicodedata.normalize("NFC", _ACCENTS.sub(r"\1", decomposed))

@@ -1,0 +1,123 @@
+"""Cut a normalised text into words: boundaries as in UAX #29, and what identifiers are made of. Pure."""
+
+from collections.abc import Iterator
+from enum import Enum, auto
+from itertools import pairwise
+from typing import NamedTuple
+
+import regex
+
+# Written without spaces between words (Han, kana, Thai, Lao, Khmer, Burmese), or with particles attached (Hangul).
+# `Complex_Context` is Unicode's class of scripts whose word boundaries only a dictionary can tell.
+_UNSPACED = r"\p{Line_Break=Complex_Context}\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}ー"
+_LETTER = r"\p{L}\p{M}\p{N}"
+_SPACED = rf"(?:(?![{_UNSPACED}])[{_LETTER}])+"
+# What joins words to an identifier: e-mail addresses, URLs, paths, versions, a/b, a-b, a_b, Foo.js, a::b.
+_JOINER = r"(?:://|::|[.'_\-\u2010\u2011/@:&=~%\\?#+])"
+
+# A "+" or "#" at the end belongs to the word: C++, C#.
+_CHUNK = regex.compile(rf"[{_LETTER}]+(?:{_JOINER}[{_LETTER}]+)*(?:\+\+|\#)?|\p{{So}}")
+_PART = regex.compile(rf"[{_UNSPACED}][{_UNSPACED}\p{{M}}]*|{_SPACED}(?:'{_SPACED})*")
+_HAS_UNSPACED = regex.compile(rf"[{_UNSPACED}]")
+_HAS_JOINER = regex.compile(rf"(?!'){_JOINER}")
+_SEGMENT_ENDS = regex.compile(r"://|::|[/@:&=?#\\]")
+_HAS_MARK = regex.compile(r"\p{M}")
+_CLUSTER = regex.compile(r"\X")
+# "A77", "v2" and "5th" change between letters and digits, "widgetHandle" changes case.
+_CHANGES = regex.compile(r"\p{N}[\p{L}\p{M}]|[\p{L}\p{M}]\p{N}|\p{Ll}\p{Lu}")
+_PIECE = regex.compile(r"\p{N}+|\p{Lu}*(?:(?![\p{N}\p{Lu}])[\p{L}\p{M}])+|\p{Lu}+")
+# Telephone, account and version numbers, amounts: groups of digits, whatever separates them.
+_DIGIT_GROUPS = regex.compile(r"\d+(?:[ .,'\-/()]{1,2}\d+)+")
+_DIGITS = regex.compile(r"\d+")
+_THOUSANDS = regex.compile(r"\d{1,3}(?P<separator>[.,'])\d{3}(?:(?P=separator)\d{3})*(?:[.,]\d+)?")
+_LEAST_JOINED_DIGITS = 6
+_MOST_DIGIT_GROUPS = 8
+_LEAST_BEFORE_APOSTROPHE, _LEAST_BEHIND_APOSTROPHE = 2, 3
+
+
+class Kind(Enum):
+    """What a word is to the text that it stands in."""
+
+    WORD = auto()  # one of the words that the text is as long as
+    PAIR = auto()  # two neighboring characters of a text without spaces, which count as a word
+    FORM = auto()  # a part of such a word, by which it may be looked for
+    IDENTIFIER = auto()  # several words that are written as one, as they are written
+    CHARACTER = auto()  # one character of a text without spaces
+
+
+class Word(NamedTuple):
+    """A word in its own case."""
+
+    text: str
+    kind: Kind
+
+
+def chunks(text: str) -> list[str]:
+    """Return what stands between the spaces and punctuation of a normalised text: words and identifiers, in order."""
+    return _CHUNK.findall(text)
+
+
+def words_of(chunk: str) -> Iterator[Word]:
+    """Yield the words of a chunk, and the other forms by which each may be looked for."""
+    return _word(chunk) if chunk.isascii() and chunk.isalpha() else _identifier(chunk)
+
+
+def numbers(text: str) -> Iterator[str]:
+    """Yield the further forms of a text's numbers, which may have spaces in them."""
+    for groups in _DIGIT_GROUPS.findall(text):
+        yield from _numbers(groups)
+
+
+def _identifier(chunk: str) -> Iterator[Word]:
+    """Yield its words, then the identifiers that they are parts of."""
+    for part in _PART.findall(chunk):
+        yield from _unspaced(part) if _HAS_UNSPACED.match(part) else _word(part)
+    if _PART.fullmatch(chunk) is None and _HAS_UNSPACED.search(chunk) is None:
+        yield Word(chunk, Kind.IDENTIFIER)
+        for segment in _SEGMENT_ENDS.split(chunk):
+            if segment != chunk and _HAS_JOINER.search(segment):
+                yield Word(segment, Kind.IDENTIFIER)
+
+
+def _word(word: str) -> Iterator[Word]:
+    yield Word(word, Kind.WORD)
+    if "'" in word:
+        yield from _beside_apostrophe(word)
+    if not word.islower() and not word.istitle() and _CHANGES.search(word):
+        yield from (Word(piece, Kind.FORM) for piece in _PIECE.findall(word))
+
+
+def _beside_apostrophe(word: str) -> Iterator[Word]:
+    """Yield both sides of "l'amour" and "Jo's"; of "don't", "don" is none."""
+    before, _, behind = word.partition("'")
+    if behind.lower() != "t" and len(before) >= _LEAST_BEFORE_APOSTROPHE:
+        yield Word(before, Kind.FORM)
+    if len(behind) >= _LEAST_BEHIND_APOSTROPHE:
+        yield Word(behind, Kind.FORM)
+
+
+def _unspaced(run: str) -> Iterator[Word]:
+    """Yield overlapping pairs of characters, and each character for queries of one."""
+    characters = _CLUSTER.findall(run) if _HAS_MARK.search(run) else run
+    if len(characters) == 1:
+        yield Word(run, Kind.PAIR)
+        return
+    for pair in pairwise(characters):
+        yield Word("".join(pair), Kind.PAIR)
+    for character in characters:
+        yield Word(character, Kind.CHARACTER)
+
+
+def _numbers(groups: str) -> Iterator[str]:
+    """Yield a number as it is written inside of a longer word ("v2.3.1"), without separators, and without its start."""
+    yield groups
+    if _THOUSANDS.fullmatch(groups):
+        separator = next(character for character in groups if not character.isdecimal())
+        plain = groups.replace(separator, "").replace(",", ".")
+        yield plain
+        yield plain.partition(".")[0]
+    digits = _DIGITS.findall(groups)
+    for start in range(min(len(digits) - 1, _MOST_DIGIT_GROUPS)):
+        joined = "".join(digits[start:])
+        if len(joined) >= _LEAST_JOINED_DIGITS:
+            yield joined
