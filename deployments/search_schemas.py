@@ -34,17 +34,18 @@ HIT_EXAMPLE: dict[str, JsonValue] = {
     "content": "I love Python programming",
     "metadata": {"channel": "web"},
     "created_at": "2026-11-23T09:30:00Z",
-    "score": 1.77,
+    "score": 0.71,
     "similarity": 0.81,
     "importance": 0.62,
     "explanation": {
-        "similarity": 0.5,
-        "words": 0.47,
-        "speaker": 0.2,
+        "similarity": 0.19,
+        "words": 0.22,
+        "speaker": 0.08,
         "time": 0.0,
-        "importance": 0.19,
+        "importance": 0.07,
         "recency": 0.0,
-        "session": 0.41,
+        "session": 0.15,
+        "newer": 0.0,
         "repetition": 0.0,
     },
     "neighbors": None,
@@ -57,6 +58,7 @@ def _in_its_zone(when: datetime) -> datetime:
 
 
 Weight = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), BeforeValidator(not_boolean)]
+Cosine = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False), BeforeValidator(not_boolean)]
 ZonedTime = Annotated[AwareDatetime, BeforeValidator(not_number), AfterValidator(_in_its_zone)]
 TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K), BeforeValidator(not_boolean)]
 Neighbors = Annotated[int, Field(ge=0, le=5), BeforeValidator(not_boolean)]
@@ -71,24 +73,31 @@ Query = Annotated[
 class Weights(Value):
     """How much each part counts in a score. They need not add up to anything."""
 
-    similarity: Weight = Field(default=0.5, description="How near its meaning is to the query's.")
-    words: Weight = Field(default=0.5, description="BM25 of the query's words in it and in the turns beside it.")
+    similarity: Weight = Field(default=0.6, description="How near its meaning is to the query's.")
+    words: Weight = Field(default=0.7, description="How much of the query's words it and the turns beside it hold.")
     speaker: Weight = Field(default=0.2, description="The query names who said it, or says I or you.")
-    time: Weight = Field(default=0.2, description="The query names a time, and it was said then.")
+    time: Weight = Field(default=1.5, description="The query names a time, and it was said then.")
     importance: Weight = Field(default=0.3, description="How much it says, whatever the query.")
     recency: Weight = Field(default=0.0, description="How new it is: half as much with every 30 days.")
-    session: Weight = Field(default=0.3, description="The best score of a message of its conversation.")
-    diversity: Weight = Field(default=1.0, description="Taken off what repeats a better hit nearly word by word.")
+    session: Weight = Field(default=0.5, description="The best score of a message of its conversation.")
+    newer: Weight = Field(
+        default=1.0, description="Of hits that say nearly the same, the newer first; 0: as they score."
+    )
+    diversity: Weight = Field(default=1.0, description="Puts back what says word for word what a newer hit says.")
 
 
 class Filters(Value):
-    """Among which messages of a tenant to look."""
+    """Among which messages of a tenant to look, and what a hit must come to."""
 
     role: Role | None = None
     min_importance: Share | None = None
     created_after: Time | None = Field(default=None, description="Inclusive.")
     created_before: Time | None = Field(default=None, description="Exclusive.")
     include_archived: Flag = False
+    min_score: Share = Field(
+        default=0.0, description="Leave out what scores less. A score means the same for every query."
+    )
+    min_similarity: Cosine = Field(default=-1.0, description="Leave out what is embedded and less similar.")
 
 
 class SearchParameters(Filters):
@@ -149,7 +158,7 @@ class SearchHit(Value):
     content: str
     metadata: dict[str, Any]
     created_at: datetime
-    score: float = Field(description="What the hits are ordered by; comparable within one answer.")
+    score: float = Field(description="What the hits are ordered by: 0 to 1, and comparable between queries.")
     similarity: float | None = Field(
         description="Cosine similarity to the query, -1 to 1; null while the message is not embedded."
     )

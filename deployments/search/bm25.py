@@ -44,10 +44,11 @@ class Bm25:
         average_length: float,
         beside: Indices,
     ) -> Floats:
-        """The score of each message, shape (messages,), 0 and up.
+        """Return the score of each message, shape (messages,), 0 and up.
 
         frequencies: of each of the query's terms in each message, shape (messages, terms). lengths: in terms, shape
-        (messages,). rarities: shape (terms,). beside: the pairs of turns that follow each other, shape (2, pairs).
+        (messages,). rarities: how much each term counts, shape (terms,). beside: the pairs of turns that follow each
+        other, shape (2, pairs).
 
         A term that a neighbor holds counts as a fraction of an occurrence, and a neighbor's length as the same
         fraction of its length, so that one term said three times in a row does not weigh more than three terms.

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
-from unicodedata import normalize
 from uuid import UUID
 
 from deployments.context_schemas import ContextAnswer, ContextItem, ContextRequest, Reason
 from deployments.search.context_page import Page
 from deployments.search.tokens import count_tokens
+from deployments.search.versions import same_text
 from deployments.search_schemas import SearchAnswer, SearchHit
 from deployments.storage.recent_turns import Turn
 
@@ -93,8 +93,8 @@ class _Admitted:
 
 
 def _saying(turn: Turn) -> Saying:
-    """Who says what, but for case, spacing and the width of letters: two people may say the same of themselves."""
-    return turn.name or turn.role, " ".join(normalize("NFKC", turn.content).casefold().split())
+    """Return who says what: two people may say the same of themselves."""
+    return turn.name or turn.role, same_text(turn.content)
 
 
 def _turn_of(hit: SearchHit) -> Turn:

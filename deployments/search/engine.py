@@ -14,9 +14,11 @@ from opentelemetry.trace import SpanContext
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.errors import EmbeddingError, MemoryLayerError, UnavailableError
 from deployments.schemas import Role
+from deployments.search.analysis.query import AnalyzedQuery, analyze_query
 from deployments.search.bm25 import Bm25
 from deployments.search.measures import SearchMeasures
-from deployments.search.ranking import Question, Ranked, rank
+from deployments.search.parts import Question
+from deployments.search.ranking import Floors, Ranked, rank
 from deployments.search.recall_samples import RecallSamples
 from deployments.search.side_by_side import side_by_side
 from deployments.search_schemas import SearchAnswer, SearchHit, SearchRequest
@@ -83,10 +85,13 @@ class SearchEngine:
     async def _search(self, search: Search) -> SearchAnswer:
         started = perf_counter()
         request = search.request
-        candidates, degraded = await self._find_in_the_active_space(search)
-        question = Question(request.query, request.asked_at or datetime.now(UTC))
+        now = request.asked_at or datetime.now(UTC)
+        query = analyze_query(request.query, now, (self._settings.language,))
+        candidates, degraded = await self._find_in_the_active_space(search, query)
         with self._measures.rank.time(), span("rank"):
-            ranked = rank(candidates, question, request.weights, self._bm25, request.top_k)
+            floors = Floors(request.min_score, request.min_similarity)
+            question = Question(request.query, now, query)
+            ranked = rank(candidates, question, request.weights, self._bm25, request.top_k, floors)
         hits = [to_hit(each, explain=request.explain) for each in ranked]
         if request.neighbors:
             hits = await self._with_neighbors(request, hits)
@@ -99,16 +104,16 @@ class SearchEngine:
         )
         return SearchAnswer.model_construct(total=len(hits), degraded=degraded, items=hits)
 
-    async def _find_in_the_active_space(self, search: Search) -> tuple[Candidates, bool]:
+    async def _find_in_the_active_space(self, search: Search, query: AnalyzedQuery) -> tuple[Candidates, bool]:
         """What was found, and whether it was by words alone. The space that was active last is taken to be still so."""
         embedding = await self._embedding(search, self._space)
-        candidates = await self._find(search, embedding)
+        candidates = await self._find(search, query, embedding)
         for _ in range(SPACE_CHANGES):
             if embedding is None or embedding.space == candidates.corpus.space:
                 break
             embedding = await self._embedding(search, candidates.corpus.space)
             if embedding is not None:
-                candidates = await self._find(search, embedding)
+                candidates = await self._find(search, query, embedding)
         return candidates, embedding is None or embedding.space != candidates.corpus.space
 
     async def _embedding(self, search: Search, space: EmbeddingSpace | None) -> QueryVector | None:
@@ -124,12 +129,12 @@ class SearchEngine:
             logger.warning("query_not_embedded", reason=str(error) or type(error).__name__)
             return None
 
-    async def _find(self, search: Search, embedding: QueryVector | None) -> Candidates:
+    async def _find(self, search: Search, query: AnalyzedQuery, embedding: QueryVector | None) -> Candidates:
         """What there is in the active space, which is remembered."""
         request = search.request
         size = self._sizes.get(request.tenant_id, 0)
         with self._measures.sql.time():
-            candidates, _ = await find(self._candidates, request, embedding, self._settings, size)
+            candidates, _ = await find(self._candidates, request, query, embedding, self._settings, size)
         self._space = candidates.corpus.space
         if candidates.found:
             self._sizes[request.tenant_id] = candidates.corpus.embedded

@@ -11,6 +11,7 @@ import orjson
 from pgvector import HalfVector
 
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
+from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search_schemas import Neighbor, SearchParameters, SearchRequest
 from deployments.settings import SearchSettings
 from deployments.storage.database import Connections
@@ -52,14 +53,16 @@ class Candidate(NamedTuple):
 class Corpus(NamedTuple):
     """What is known of the tenant's messages: how many are counted, and how many terms they have together.
 
-    `embedded`: how many have a vector. `near`: how many of the candidates were found by theirs. `holders`: how many
-    messages hold each of the query's terms. `model`, `dimensions`: the space that is active.
+    `embedded`: how many have a vector. `near`: how many of the candidates were found by theirs. `terms`: those of the
+    query by which was searched, in the order of a candidate's `ranks`; `holders`: how many messages hold each of them.
+    `model`, `dimensions`: the space that is active.
     """
 
     messages: float
     term_count: float
     embedded: int
     near: int
+    terms: Sequence[str]
     holders: Sequence[int]
     model: str = ""
     dimensions: int = 0
@@ -71,10 +74,10 @@ class Corpus(NamedTuple):
 
 
 _COLUMNS = len(Candidate._fields)
-_PARAMETERS = set(SearchParameters.model_fields) - {"top_k"}
+_PARAMETERS = set(SearchParameters.model_fields) - {"top_k", "query", "min_score", "min_similarity"}
 
 
-NOTHING_KNOWN = Corpus(messages=1.0, term_count=0.0, embedded=0, near=0, holders=())
+NOTHING_KNOWN = Corpus(messages=1.0, term_count=0.0, embedded=0, near=0, terms=(), holders=())
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class CandidateRepository:
     async def find(
         self,
         request: SearchRequest,
+        query: AnalyzedQuery,
         embedding: QueryVector | None,
         *,
         exact: bool,
@@ -118,7 +122,7 @@ class CandidateRepository:
         async with self._database.connection() as connection:
             rows = _queries(embedding).find_candidates(
                 connection,
-                **search_parameters(request, embedding, self._settings, limit),
+                **search_parameters(request, query, embedding, self._settings, limit),
                 exact=exact,
                 scan_words=exact if scan_words is None else scan_words,
             )
@@ -148,7 +152,11 @@ def _queries(embedding: QueryVector | None) -> Any:
 
 
 def search_parameters(
-    request: SearchRequest, embedding: QueryVector | None, settings: SearchSettings, limit: int
+    request: SearchRequest,
+    query: AnalyzedQuery,
+    embedding: QueryVector | None,
+    settings: SearchSettings,
+    limit: int,
 ) -> dict[str, object]:
     """The parameters of `find_candidates`, but for the ways that it takes."""
     return {
@@ -158,7 +166,10 @@ def search_parameters(
         "model": embedding and embedding.space.model,
         "dimensions": embedding and embedding.space.dimensions,
         "limit": limit,
-        "language": settings.language,
+        "terms": query.terms,
+        "term_weights": query.weights,
+        "said_after": query.span and query.span.start,
+        "said_before": query.span and query.span.end,
         "scan_limit": SCAN_LIMIT,
         "term_limit": TERM_LIMIT,
         "mean_prior": MEAN_PRIOR if settings.subtract_mean else math.inf,

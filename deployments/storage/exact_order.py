@@ -8,6 +8,7 @@ from typing import NamedTuple
 import asyncpg
 
 from deployments.embedding.providers.protocol import QueryVector
+from deployments.search.analysis.query import NO_WORDS
 from deployments.search_schemas import SearchRequest
 from deployments.settings import SearchSettings
 from deployments.storage.candidates import CandidateRepository, search_parameters
@@ -68,10 +69,10 @@ class ExactOrderRepository:
         milliseconds = int(self._settings.recall_audit_timeout_seconds * 1e3)
         await self._queries.bound_transaction(connection, timeout=str(milliseconds))
         repository = CandidateRepository(_Lent(connection), self._settings)
-        candidates, way = await find(repository, request, embedding, self._settings, size)
+        candidates, way = await find(repository, request, NO_WORDS, embedding, self._settings, size)
         whole = await self._queries.read_tables_whole(connection, most_bytes=TABLE_BYTES)
         rows = self._queries.measure_all(
-            connection, **search_parameters(request, embedding, self._settings, FIRST), found=candidates.hits
+            connection, **search_parameters(request, NO_WORDS, embedding, self._settings, FIRST), found=candidates.hits
         )
         measured = [Measured(*row) async for row in rows]
         return Comparison(measured, way, Reference.TABLE if whole else Reference.INDEX)

@@ -5,6 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 from deployments.embedding.providers.protocol import QueryVector
+from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search_schemas import SearchRequest
 from deployments.settings import SearchSettings
 from deployments.storage.candidates import CandidateRepository, Candidates
@@ -31,6 +32,7 @@ class Finding(NamedTuple):
 async def find(
     repository: CandidateRepository,
     request: SearchRequest,
+    query: AnalyzedQuery,
     embedding: QueryVector | None,
     settings: SearchSettings,
     size: int,
@@ -41,7 +43,7 @@ async def find(
     """
     limit = max(settings.candidates, request.top_k)
     exact, scan_words = size <= settings.exact_limit, size <= WORDS_SCANNED
-    by = partial(repository.find, request, embedding, limit=limit, scan_words=scan_words)
+    by = partial(repository.find, request, query, embedding, limit=limit, scan_words=scan_words)
     candidates = await by(exact=exact)
     if exact or embedding is None or embedding.space != candidates.corpus.space:
         return Finding(candidates, Way.EXACT if exact else Way.WALK)

@@ -12,7 +12,7 @@ _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u201b\u02bc\u02b9\u2032
 _DOT_ABOVE = "i\u0307"
 # Letters that Unicode does not decompose, though their strokes are accents to those who type without them.
 _UNDECOMPOSED = str.maketrans(
-    {"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ŧ": "t", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ς": "σ"}
+    {"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ŧ": "t", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "\u0131": "i"}
 )
 # In these scripts a combining mark is an accent or a vowel point. In Indic scripts, Thai or kana it is part of the
 # word: without it another word stands there.
@@ -26,7 +26,7 @@ def normalized(text: str) -> str:
         return text.translate(_APOSTROPHES)
     text = unicodedata.normalize("NFKC", _IGNORABLE.sub("", text.translate(_APOSTROPHES)))
     text = _IGNORABLE.sub("", text)
-    return _OTHER_DIGITS.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
+    return str(_OTHER_DIGITS.sub(lambda digit: str(unicodedata.decimal(digit[0])), text))
 
 
 def casefolded(word: str) -> str:

@@ -40,52 +40,71 @@ def document_terms(text: str, languages: Languages) -> Terms:
     return Terms(Counter(counted), Counter(forms))
 
 
-def query_terms(text: str, languages: Languages) -> list[str]:
-    """Return the terms by which a query's words are found, each once, in the order in which they stand."""
+class QueryTerms(NamedTuple):
+    """The terms of a query, each once, in the order in which they stand, and those of each of its words."""
+
+    terms: tuple[str, ...]
+    words: tuple[tuple[str, ...], ...]
+
+
+def query_terms(text: str, languages: Languages) -> QueryTerms:
+    """Return the terms by which a query's words are found, stemmed as in each of the languages."""
     plain = normalized(text)
     terms: dict[str, None] = {}
+    asked: dict[tuple[str, ...], None] = {}
     for chunk in chunks(plain):
         found = _terms_of(chunk, languages)
         terms.update(dict.fromkeys((*found.words, *found.forms)))
+        asked.update(dict.fromkeys(found.stems))
     terms.update(dict.fromkeys(numbers(plain)))
-    return list(terms)
+    return QueryTerms(tuple(terms), tuple(asked))
+
+
+def word_terms(word: str, languages: Languages) -> tuple[str, ...]:
+    """Return the terms of one word, of each language's stem."""
+    return tuple(term for stems in _terms_of(normalized(word), languages).stems for term in stems)
 
 
 class _ChunkTerms(NamedTuple):
+    """`stems`: of each word, one for each language. The first of them is in `words`, the others are in `forms`."""
+
     words: tuple[str, ...]
+    stems: tuple[tuple[str, ...], ...]
     forms: tuple[str, ...]
     characters: tuple[str, ...]
 
 
 def _terms_of(chunk: str, languages: Languages) -> _ChunkTerms:
     """Most words of a text have been seen before: 25 microseconds a message in place of 160."""
-    return _remembered(chunk, languages) if len(chunk) <= LONGEST_REMEMBERED else _analyzed(chunk, languages)
+    return _remembered_terms(chunk, languages) if len(chunk) <= LONGEST_REMEMBERED else _analyzed(chunk, languages)
 
 
 def _analyzed(chunk: str, languages: Languages) -> _ChunkTerms:
-    counted: list[str] = []
+    stems: list[tuple[str, ...]] = []
     forms: list[str] = []
     characters: list[str] = []
     for text, kind in words_of(chunk):
         word = casefolded(text[:LONGEST_TERM])
         match kind:
             case Kind.WORD:
-                stems = _stems(word, languages)
-                counted.append(stems[0])
-                forms += stems[1:]
+                stems.append(_stems(word, languages))
+            case Kind.PAIR:
+                stems.append((word,))
             case Kind.FORM:
                 forms += _stems(word, languages)
-            case Kind.PAIR:
-                counted.append(word)
             case Kind.IDENTIFIER:
                 forms.append(unaccented(word))
             case Kind.CHARACTER:
                 characters.append(word)
-    return _ChunkTerms(tuple(counted), tuple(forms), tuple(characters))
+    stems = [each for each in stems if each]
+    others = [stem for each in stems for stem in each[1:]]
+    return _ChunkTerms(tuple(each[0] for each in stems), tuple(stems), (*forms, *others), tuple(characters))
 
 
-def _stems(word: str, languages: Languages) -> list[str]:
-    return list(dict.fromkeys(unaccented(stem(word, language)) for language in languages))
+def _stems(word: str, languages: Languages) -> tuple[str, ...]:
+    """Return the distinct stems of a word; none of what consists of accents alone."""
+    stems = dict.fromkeys(unaccented(stem(word, language)) for language in languages)
+    return tuple(filter(None, stems))
 
 
-_remembered = lru_cache(REMEMBERED_CHUNKS)(_analyzed)
+_remembered_terms = lru_cache(REMEMBERED_CHUNKS)(_analyzed)

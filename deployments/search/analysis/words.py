@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import regex
 
+from deployments.search.analysis.normalization import casefolded, normalized
+
 # Written without spaces between words (Han, kana, Thai, Lao, Khmer, Burmese), or with particles attached (Hangul).
 # `Complex_Context` is Unicode's class of scripts whose word boundaries only a dictionary can tell.
 _UNSPACED = r"\p{Line_Break=Complex_Context}\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}ー"
@@ -18,6 +20,7 @@ _JOINER = r"(?:://|::|[.'_\-\u2010\u2011/@:&=~%\\?#+])"
 # A "+" or "#" at the end belongs to the word: C++, C#.
 _CHUNK = regex.compile(rf"[{_LETTER}]+(?:{_JOINER}[{_LETTER}]+)*(?:\+\+|\#)?|\p{{So}}")
 _PART = regex.compile(rf"[{_UNSPACED}][{_UNSPACED}\p{{M}}]*|{_SPACED}(?:'{_SPACED})*")
+_PLAIN = regex.compile(rf"[{_UNSPACED}]\p{{M}}*|{_SPACED}")
 _HAS_UNSPACED = regex.compile(rf"[{_UNSPACED}]")
 _HAS_JOINER = regex.compile(rf"(?!'){_JOINER}")
 _SEGMENT_ENDS = regex.compile(r"://|::|[/@:&=?#\\]")
@@ -26,6 +29,8 @@ _CLUSTER = regex.compile(r"\X")
 # "A77", "v2" and "5th" change between letters and digits, "widgetHandle" changes case.
 _CHANGES = regex.compile(r"\p{N}[\p{L}\p{M}]|[\p{L}\p{M}]\p{N}|\p{Ll}\p{Lu}")
 _PIECE = regex.compile(r"\p{N}+|\p{Lu}*(?:(?![\p{N}\p{Lu}])[\p{L}\p{M}])+|\p{Lu}+")
+# "e-mail" is also written "email", and "U.S.A" "USA".
+_WRITTEN_TOGETHER = regex.compile(r"\p{L}+-\p{L}+|\p{L}(?:\.\p{L})+")
 # Telephone, account and version numbers, amounts: groups of digits, whatever separates them.
 _DIGIT_GROUPS = regex.compile(r"\d+(?:[ .,'\-/()]{1,2}\d+)+")
 _DIGITS = regex.compile(r"\d+")
@@ -54,12 +59,19 @@ class Word(NamedTuple):
 
 def chunks(text: str) -> list[str]:
     """Return what stands between the spaces and punctuation of a normalised text: words and identifiers, in order."""
-    return _CHUNK.findall(text)
+    found: list[str] = _CHUNK.findall(text)
+    return found
 
 
 def words_of(chunk: str) -> Iterator[Word]:
     """Yield the words of a chunk, and the other forms by which each may be looked for."""
     return _word(chunk) if chunk.isascii() and chunk.isalpha() else _identifier(chunk)
+
+
+def plain_words(text: str) -> list[str]:
+    """Return the words of a text as they are, and each character of those that are written without spaces."""
+    found: list[str] = _PLAIN.findall(casefolded(normalized(text)))
+    return found
 
 
 def numbers(text: str) -> Iterator[str]:
@@ -73,6 +85,8 @@ def _identifier(chunk: str) -> Iterator[Word]:
     for part in _PART.findall(chunk):
         yield from _unspaced(part) if _HAS_UNSPACED.match(part) else _word(part)
     if _PART.fullmatch(chunk) is None and _HAS_UNSPACED.search(chunk) is None:
+        if _WRITTEN_TOGETHER.fullmatch(chunk):
+            yield Word(chunk.replace("-", "").replace(".", ""), Kind.FORM)
         yield Word(chunk, Kind.IDENTIFIER)
         for segment in _SEGMENT_ENDS.split(chunk):
             if segment != chunk and _HAS_JOINER.search(segment):

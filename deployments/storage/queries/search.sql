@@ -15,6 +15,9 @@
 -- What was found is weighed by all of its terms, roughly, and ranking weighs the best of it as BM25. Terms are joined
 -- to nothing once, which unpacks a long message's: else each ts_rank would.
 --
+-- A query that names a time finds what was said then, whatever it says: of the newest scan_limit messages of that time, the
+-- nearest and the most important.
+--
 -- A vector of another space than the active one is never compared: `asked` is then NULL, and the search goes by words
 -- alone. There is a row even where nothing is found, since it says which space is active.
 WITH eligible AS NOT MATERIALIZED (
@@ -50,14 +53,14 @@ WITH eligible AS NOT MATERIALIZED (
      WHERE NOT :exact AND :embedding::halfvec IS NOT NULL AND (SELECT asked IS NOT NULL FROM aim)
      ORDER BY embedding::halfvec({dimensions}) <=> (SELECT direction::halfvec({dimensions}) FROM aim) LIMIT :limit)
 ), query AS MATERIALIZED (
-    SELECT term, quote_literal(term)::tsquery AS one, holders, rarity,
+    SELECT term, ('''' || replace(replace(term, '\', '\\'), '''', '''''') || '''')::tsquery AS one, holders, rarity,
            sum(holders) OVER (ORDER BY holders, term) AS together
     FROM (
         SELECT q.term, known.holders,
-               ln(1 + (greatest(c.messages - known.holders, 0) + 0.5) / (known.holders + 0.5)) AS rarity,
+               q.weight * ln(1 + (greatest(c.messages - known.holders, 0) + 0.5) / (known.holders + 0.5)) AS rarity,
                row_number() OVER (PARTITION BY known.holders > 0 ORDER BY known.holders, q.term) AS place
         FROM corpus c
-        CROSS JOIN unnest(tsvector_to_array(to_tsvector(:language::regconfig, :query))) AS q (term)
+        CROSS JOIN unnest(:terms::text[], :term_weights::float8[]) AS q (term, weight)
         LEFT JOIN tenant_terms t ON t.tenant_id = :tenant_id AND t.term = q.term AND t.messages > 0
         CROSS JOIN LATERAL (SELECT coalesce(t.messages, 0) AS holders) AS known
     ) AS asked
@@ -90,8 +93,17 @@ WITH eligible AS NOT MATERIALIZED (
     ) AS rough
     ORDER BY weight DESC, m.id
     LIMIT :limit
+), said_then AS MATERIALIZED (
+    SELECT id, conversation_id, created_at, coalesce(importance_override, importance) AS importance,
+           embedding <=> (SELECT direction::halfvec FROM aim) AS distance
+    FROM eligible
+    WHERE :said_after::timestamptz IS NOT NULL AND created_at >= :said_after AND created_at < :said_before
+    ORDER BY created_at DESC, id DESC LIMIT :scan_limit
 ), hits AS MATERIALIZED (
-    SELECT * FROM near UNION SELECT * FROM said
+    SELECT * FROM near
+    UNION SELECT * FROM said
+    UNION (SELECT id, conversation_id, created_at FROM said_then ORDER BY distance, id LIMIT :limit)
+    UNION (SELECT id, conversation_id, created_at FROM said_then ORDER BY importance DESC NULLS FIRST, id LIMIT :limit)
 ), turns AS MATERIALIZED (
     SELECT h.id, before.id AS previous, after.id AS next
     FROM hits h
@@ -118,7 +130,7 @@ SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.created
        m.term_count, t.previous, t.next,
        CASE WHEN row_number() OVER () = 1 THEN (
            SELECT json_build_array(messages, term_count, embedded, (SELECT count(*) FROM near),
-                                   ARRAY(SELECT holders FROM query), aim.model, aim.dimensions)::text FROM corpus
+                                   ARRAY(SELECT term FROM query), ARRAY(SELECT holders FROM query), aim.model, aim.dimensions)::text FROM corpus
        ) END AS corpus
 FROM aim
 LEFT JOIN (

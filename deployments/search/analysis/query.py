@@ -1,0 +1,50 @@
+"""What a query asks for: terms, how much each counts, and a time. Pure: the clock is passed in."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from deployments.search.analysis.stop_words import stop_terms
+from deployments.search.analysis.terms import Languages, QueryTerms, query_terms
+from deployments.search.times import Span, span_asked_for
+
+# Measured on three sets (docs/decisions/0029-scores.md): dropping stop words loses queries that consist of them, and
+# counting them in full loses 2 points of R@10 to sentences that share nothing else with the question.
+STOP_WORD_WEIGHT = 0.2
+
+
+@dataclass(frozen=True)
+class AnalyzedQuery:
+    """A query as candidates are found and ranked by it.
+
+    `terms`, each with its weight in `weights`, 0 to 1. `words`: the terms of each word, any of which finds it.
+    `span`: when it asks about. `relative`: the span depends on when it is asked, as in "yesterday".
+    """
+
+    terms: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+    words: tuple[tuple[str, ...], ...] = ()
+    span: Span | None = None
+    relative: bool = False
+
+    @cached_property
+    def weight_of(self) -> dict[str, float]:
+        """The weight of each term."""
+        return dict(zip(self.terms, self.weights, strict=True))
+
+
+NO_WORDS = AnalyzedQuery()
+
+
+def analyze_query(text: str, now: datetime, languages: Languages) -> AnalyzedQuery:
+    """Return what the query asks for. Stop words count little, unless it consists of them."""
+    found = query_terms(text, languages)
+    span = span_asked_for(text, now)
+    return AnalyzedQuery(found.terms, _weights(found, languages), found.words, span, relative=span is not None)
+
+
+def _weights(found: QueryTerms, languages: Languages) -> tuple[float, ...]:
+    stop = frozenset[str]().union(*map(stop_terms, languages))
+    if stop.issuperset(term for word in found.words for term in word):
+        return (1.0,) * len(found.terms)
+    return tuple(STOP_WORD_WEIGHT if term in stop else 1.0 for term in found.terms)

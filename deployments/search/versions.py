@@ -1,0 +1,102 @@
+"""Which hits say nearly the same of the same subject, and which of them is the newest. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple, TypeAlias
+from unicodedata import normalize
+from uuid import UUID
+
+from deployments.search.analysis.words import plain_words
+from deployments.storage.candidates import Candidate
+
+# Two texts are versions of one statement when they share at least half of their words (Dice, "Measures of the amount of
+# ecologic association between species", 1945): "I live in Porto." and "I live in Braga." share three of four.
+ALIKE = 0.5
+# Age decides between hits of about the same score only: an old one that answers much better stays first.
+NEARLY_AS_GOOD = 0.8
+# As much of a text as is compared: whole texts of 100,000 characters would hold up other searches for seconds.
+READ_CHARACTERS = 1_000
+
+Saying: TypeAlias = tuple[str, str]
+
+
+class Placed(NamedTuple):
+    """A candidate's place, the score that is its due among its versions, and whether it repeats a newer one."""
+
+    place: int
+    score: float
+    repeats: bool
+
+
+class _Member(NamedTuple):
+    created_at: datetime
+    id: UUID
+    place: int
+    score: float
+    saying: Saying
+
+
+@dataclass
+class _Group:
+    """Versions of one statement. `words`: those of the best of them."""
+
+    words: frozenset[str]
+    best: float
+    members: list[_Member] = field(default_factory=list)
+
+    def placed(self) -> Iterator[Placed]:
+        """Yield the newest with the best score, and so on. What a newer one says word for word is a repetition."""
+        scores = sorted((member.score for member in self.members), reverse=True)
+        said: set[Saying] = set()
+        for member, score in zip(sorted(self.members, reverse=True), scores, strict=True):
+            yield Placed(member.place, score, repeats=member.saying in said)
+            said.add(member.saying)
+
+
+class Versions:
+    """Hits by what they say. They are added best first."""
+
+    def __init__(self) -> None:
+        self._groups: list[_Group] = []
+        self._by_subject: defaultdict[tuple[str, bytes], list[_Group]] = defaultdict(list)
+        self._said: dict[Saying, _Group] = {}
+
+    @property
+    def distinct(self) -> int:
+        """How many of the hits repeat none of the others."""
+        return len(self._said)
+
+    def add(self, place: int, candidate: Candidate, score: float, subject: bytes) -> None:
+        """Put a hit to the versions of what it says. `subject`: which of the query's words it holds."""
+        saying = (candidate.name or candidate.role, same_text(candidate.content))
+        group = self._said.get(saying) or self._group(saying[0], candidate.content, score, subject)
+        group.members.append(_Member(candidate.created_at, candidate.id, place, score, saying))
+        self._said.setdefault(saying, group)
+
+    def placed(self) -> Iterator[Placed]:
+        """Yield every hit with its due."""
+        for group in self._groups:
+            yield from group.placed()
+
+    def _group(self, speaker: str, content: str, score: float, subject: bytes) -> _Group:
+        words = frozenset(plain_words(content[:READ_CHARACTERS]))
+        near = self._by_subject[speaker, subject]
+        for group in near:
+            if score >= NEARLY_AS_GOOD * group.best and _shared(words, group.words) >= ALIKE:
+                return group
+        group = _Group(words, score)
+        near.append(group)
+        self._groups.append(group)
+        return group
+
+
+def same_text(content: str) -> str:
+    """Return a text without what makes no difference to what it says: case, spacing, the width of letters."""
+    return " ".join(normalize("NFKC", content).casefold().split())
+
+
+def _shared(words: frozenset[str], others: frozenset[str]) -> float:
+    total = len(words) + len(others)
+    return 2 * len(words & others) / total if total else 0.0
