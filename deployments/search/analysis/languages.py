@@ -8,6 +8,7 @@ import Stemmer
 # ISO 639-1 ("en", "de", "zh"), or `PLAIN`.
 Language: TypeAlias = str
 PLAIN: Language = "simple"
+ENGLISH: Language = "en"
 
 
 def stem(word: str, language: Language) -> str:
