@@ -32,7 +32,8 @@ class Machine:
         self._programs = directory / "programs"
         self._script.parent.mkdir()
         self._programs.mkdir()
-        shutil.copy(ROOT / ".ci" / "promtool.sh", self._script)
+        for script in ("promtool.sh", "apt.sh"):
+            shutil.copy(ROOT / ".ci" / script, self._script.parent)
         for each in ("bash", "sh", "dirname", "mktemp", "mkdir", "rm", "chmod", "cp", "cat", "touch", "grep", "tar"):
             (self._programs / each).symlink_to(shutil.which(each) or pytest.skip(f"needs {each}"))
         self.has("dpkg-deb", 'cat "$2"')
