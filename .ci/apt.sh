@@ -2,7 +2,7 @@
 # Sourced by scripts that unpack a Debian package without installing it: no daemon is started, no user is created, and
 # root is not needed. The script defines unavailable REASON, which exits.
 
-# Requires the programs that package and its caller run, and creates the temporary directory $work.
+# Checks that the programs exist which this file and its caller ($@) need. Creates the temporary directory $work.
 prepare() {
     for needed in apt-get dpkg-deb tar timeout "$@"; do
         command -v "$needed" >/dev/null || unavailable "there is no $needed"
