@@ -13,8 +13,8 @@ from deployments.search.analysis.words import plain_words
 from deployments.storage.candidates import Candidate
 
 # Two texts are versions of one statement when they share at least half of their words (Dice, "Measures of the amount of
-# ecologic association between species", 1945): "I live in Porto." and "I live in Braga." share three of four. Long texts
-# share half of their words by their language alone, which cost LongMemEval 1.4 points of R@10.
+# ecologic association between species", 1945): "I live in Porto." and "I live in Braga." share three of four. Long
+# texts share half of their words by their language alone, which cost LongMemEval 1.4 points of R@10.
 ALIKE = 0.5
 STATEMENT_WORDS = 30
 LONG_ALIKE = 0.8
