@@ -13,7 +13,7 @@ import numpy.typing as npt
 from deployments.search.bm25 import Bm25, Floats, frequencies, rarities
 from deployments.search.repetition import repetitions
 from deployments.search.speakers import Speakers
-from deployments.search.times import asks_when, span_asked_for, tells_when
+from deployments.search.times import asks_when, tells_when, time_reference
 from deployments.search_schemas import Weights
 from deployments.storage.candidates import Candidate, Candidates
 
@@ -152,8 +152,8 @@ def _speaker(candidates: Sequence[Candidate], question: Question) -> Floats:
 
 
 def _time(candidates: Sequence[Candidate], question: Question) -> Floats:
-    if span := span_asked_for(question.text, question.now):
-        return np.array([span.start <= c.created_at < span.end for c in candidates], dtype=np.float64)
+    if asked := time_reference(question.text, question.now):
+        return np.array([asked.span.start <= c.created_at < asked.span.end for c in candidates], dtype=np.float64)
     if asks_when(question.text):
         return TELLS_WHEN * np.array([tells_when(c.content[:TELLING_CHARACTERS]) for c in candidates], dtype=np.float64)
     return np.zeros(len(candidates))
