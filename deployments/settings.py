@@ -2,7 +2,6 @@
 
 import ipaddress
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -334,47 +333,13 @@ def _read(group: Any) -> Any:
     try:
         return group()
     except ValidationError as error:
-        raise ConfigurationError(_lines(group, error)[0]) from None
+        raise ConfigurationError(problem_lines(group, error)[0]) from None
 
 
-def _lines(group: Any, error: ValidationError) -> list[str]:
+def problem_lines(group: Any, error: ValidationError) -> list[str]:
+    """Return a line for each value of a group that makes no sense, with the name of its setting."""
     prefix = group.model_config["env_prefix"]
     return [
         f"{prefix}{'_'.join(map(str, each['loc']))}".upper() + f": {each['msg'].removeprefix('Value error, ')}"
         for each in error.errors()
     ]
-
-
-def all_problems() -> list[str]:
-    """Everything in the environment that makes no sense, a line each, and not only what `load` raises first."""
-    problems: list[str] = []
-    for group in get_type_hints(Settings).values():
-        try:
-            group()
-        except ValidationError as error:
-            problems += _lines(group, error)
-    if not problems:
-        try:
-            Settings.load()
-        except ConfigurationError as error:
-            problems.append(error.message)
-    return problems
-
-
-# Set by the launcher for the processes that it starts.
-_INTERNAL_NAMES = frozenset({"MEMORY_RUN_DIRECTORY", "MEMORY_HAPROXY_BINARY"})
-
-
-def known_names() -> frozenset[str]:
-    """The name of every setting."""
-    return frozenset(
-        f"{group.model_config['env_prefix']}{name}".upper()
-        for group in get_type_hints(Settings).values()
-        for name in group.model_fields
-    )
-
-
-def unknown_names(environment: Iterable[str]) -> list[str]:
-    """Of the names in the environment, in order, those that look like a setting and are none."""
-    own = (name for name in environment if name.startswith("MEMORY_"))
-    return sorted(set(own) - known_names() - _INTERNAL_NAMES)
