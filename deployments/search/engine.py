@@ -18,6 +18,7 @@ from deployments.search.bm25 import Bm25
 from deployments.search.measures import SearchMeasures
 from deployments.search.ranking import Question, Ranked, rank
 from deployments.search.recall_samples import RecallSamples
+from deployments.search.reranking.stage import RerankStage
 from deployments.search.side_by_side import side_by_side
 from deployments.search_schemas import SearchAnswer, SearchHit, SearchRequest
 from deployments.settings import SearchSettings
@@ -57,16 +58,18 @@ class SearchEngine:
         settings: SearchSettings,
         measures: SearchMeasures | None = None,
         samples: RecallSamples | None = None,
+        reranking: RerankStage | None = None,
     ) -> None:
         """`embed`: a query, its request's id and the space that is wanted, None if it is not known yet.
 
-        `samples`: takes a sample of the searches, to be audited.
+        `samples`: takes a sample of the searches, to be audited. `reranking`: None answers in the ranking's order.
         """
         self._candidates = candidates
         self._embed = embed
         self._settings = settings
         self._measures = measures or SearchMeasures()
         self._samples = samples
+        self._reranking = reranking
         self._bm25 = Bm25(settings.bm25_k1, settings.bm25_b, settings.neighbor_share)
         self._sizes: LRUCache[str, int] = LRUCache(REMEMBERED_TENANTS)
         self._embedding_paused_until = 0.0
@@ -85,9 +88,12 @@ class SearchEngine:
         request = search.request
         candidates, degraded = await self._find_in_the_active_space(search)
         question = Question(request.query, request.asked_at or datetime.now(UTC))
+        depth = self._reranking.depth(request.top_k) if self._reranking else request.top_k
         with self._measures.rank.time(), span("rank"):
-            ranked = rank(candidates, question, request.weights, self._bm25, request.top_k)
+            ranked = rank(candidates, question, request.weights, self._bm25, depth)
         hits = [to_hit(each, explain=request.explain) for each in ranked]
+        if self._reranking:
+            hits = await self._reranking.best(request, hits)
         if request.neighbors:
             hits = await self._with_neighbors(request, hits)
         logger.info(
