@@ -28,6 +28,7 @@ from deployments.scoring.scorable import Scorable
 from deployments.search.context_assembler import ContextAssembler
 from deployments.search.engine import SearchEngine
 from deployments.search.measures import SearchMeasures
+from deployments.search.reranking.stage import RerankStage, create_stage
 from deployments.settings import Settings
 from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.candidates import CandidateRepository
@@ -69,12 +70,15 @@ class Service:
     retention: RetentionJobs
     vitals: Vitals
     erasures: ErasureRepository
+    reranking: RerankStage | None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.client.aclose()
+        if self.reranking is not None:
+            await self.reranking.close()
         await self.database.close()
 
     async def embed_all(self) -> None:
@@ -124,7 +128,8 @@ def create_service(
         return exposition(take(replica.registry))
 
     searching = SearchMeasures(replica.registry)
-    engine = SearchEngine(CandidateRepository(database, settings.search), embed, settings.search, searching)
+    candidates, reranking = CandidateRepository(database, settings.search), create_stage(settings.rerank, searching)
+    engine = SearchEngine(candidates, embed, settings.search, searching, reranking=reranking)
     contexts = ContextAssembler(RecentTurnRepository(database), engine.search, searching)
     jobs = EmbeddingJobRepository(database)
     worker = EmbeddingWorker(
@@ -168,6 +173,7 @@ def create_service(
         retention,
         services.vitals,
         services.erasures,
+        reranking,
     )
 
 
