@@ -4,10 +4,11 @@ import unicodedata
 
 import pytest
 import regex
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.search.analysis.normalization import casefolded, normalized, unaccented
+from tests.unit.search.generated import GENERATED
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_marks_that_are_part_of_the_word_stay(word: str) -> None:
     assert unaccented(word) == unicodedata.normalize("NFC", word)
 
 
-@settings(max_examples=200, deadline=None)
+@GENERATED
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
 def test_normalising_again_changes_nothing(text: str) -> None:
     once = normalized(text)
