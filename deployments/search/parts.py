@@ -118,7 +118,8 @@ def _relevance(content: dict[str, _Part]) -> Floats:
     """Return how much the further parts count for each candidate: 0 to 1. All of it where no content is weighed."""
     most = sum(part.weight * part.most for part in content.values())
     values: Floats = np.sum([part.weight * part.values for part in content.values()], axis=0)
-    return np.minimum(values / (RELEVANT * most), 1.0) if most else np.ones_like(values)
+    # In this order: the product of the least weight that there is and RELEVANT is 0.
+    return np.minimum(values / most / RELEVANT, 1.0) if most else np.ones_like(values)
 
 
 def word_coverage(found: Candidates, query: AnalyzedQuery, bm25: Bm25) -> Floats:
