@@ -151,7 +151,7 @@ class E5Provider:
                 return
 
     def _window(self, text: str, start: int, is_query: bool) -> _Window:
-        """Return the longest beginning, from `start`, that has 512 tokens at most and ends at a sentence or a word."""
+        """Return the part from `start` that fills up to 512 tokens and ends at a sentence or a word if it can."""
         end = _end_before(text, start, start + _WINDOW_CHARACTERS)
         while (tokens := self._model.token_count(text[start:end], is_query)) > _WINDOW_TOKENS:
             end = _end_before(text, start, start + (end - start) * _WINDOW_TOKENS // tokens)
