@@ -175,6 +175,7 @@ class ProviderName(StrEnum):
     """The embedding providers."""
 
     LOCAL = "local"
+    E5 = "e5"
     GOOGLE_GEMINI = "google_gemini"
     OPENAI_COMPATIBLE = "openai_compatible"
 

@@ -12,7 +12,7 @@ from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Bm25
 from deployments.search.parts import Parts, Question
 from deployments.search.ranking import NO_FLOORS, Floors, Ranked, rank
-from deployments.search.times import span_asked_for
+from deployments.search.times import time_reference
 from deployments.search_schemas import MAX_TOP_K, Weights
 from deployments.storage.candidates import Candidate, Candidates, Corpus
 
@@ -74,11 +74,12 @@ def among(candidates: Sequence[Candidate], holders: Sequence[int] | None = None)
 def question(text: str, found: Candidates, **fields: Any) -> Question:
     """A question whose words are the terms of the corpus, unless told otherwise, each with all of its weight."""
     terms = fields.pop("terms", found.corpus.terms)
+    time = time_reference(text, NOW)
     asked = {
         "weights": fields.pop("term_weights", (1.0,) * len(terms)),
         "words": tuple((term,) for term in terms),
-        "span": span_asked_for(text, NOW),
-        "relative": True,
+        "span": time and time.span,
+        "relative": time is not None and time.relative,
         **fields,
     }
     return Question(text, NOW, AnalyzedQuery(tuple(terms), **asked))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.search.versions import READ_CHARACTERS, Placed, Versions, same_text
+from deployments.search.versions import READ_CHARACTERS, Placed, Versions, saying
 from deployments.storage.candidates import Candidate
 from tests.unit.search.generated import GENERATED
 from tests.unit.search.ranked import DAY, NOTHING, NOW, ONCE, candidate, only, order, parts, ranking, scores
@@ -49,7 +49,7 @@ def repeated(*texts: str) -> set[int]:
     ],
 )
 def test_the_same_said_again_is_put_back(older: str, newer: str) -> None:
-    assert same_text(older) == same_text(newer)
+    assert saying("Ida", older) == saying("Ida", newer)
     assert order(statements(older, newer), WEIGHTS) == [2, 1]
     assert repeated(older, newer) == {1}
 
