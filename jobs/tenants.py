@@ -22,6 +22,7 @@ from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
 from deployments.storage.erasure import ErasureOrder, ErasureRepository
+from deployments.storage.message_analysis import message_analyzer
 from deployments.storage.schema import database_url, prepare
 from deployments.storage.usage import UsageRepository
 from jobs.moving.arriving import Wishes
@@ -78,7 +79,7 @@ async def _export(options: argparse.Namespace, _: Settings, database: Database) 
 async def _import(options: argparse.Namespace, settings: Settings, database: Database) -> int:
     space = await _space(database)
     wishes = Wishes(space, options.tenant, options.format, options.without_vectors, options.new_ids)
-    repository = ArrivalRepository(database, settings.search.language, space)
+    repository = ArrivalRepository(database, message_analyzer(database, settings.search), space)
     imported = await import_file(repository, options.file, wishes, progress_on_stderr(), _say)
     sys.stdout.write(f"{orjson.dumps(imported).decode()}\n")
     return FAILED if imported.refused else OK

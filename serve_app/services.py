@@ -21,6 +21,7 @@ from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.erasure import ErasureRepository
 from deployments.storage.health import database_problem, pool_problem
+from deployments.storage.message_analysis import message_analyzer
 from deployments.storage.messages import Draft, MessageRepository
 from deployments.storage.retention_policies import RetentionPolicyRepository, default_policy
 from deployments.storage.retention_runs import RetentionRunRepository
@@ -78,7 +79,9 @@ def create_services(
     `submit_retention` has a job take up a run of the ledger.
     """
     gate = QuotaGate(settings.quotas) if settings.quotas.any_set else None
-    messages = MessageRepository(database, settings.search.language, gate, metrics.measures.store_counts())
+    messages = MessageRepository(
+        database, message_analyzer(database, settings.search), gate, metrics.measures.store_counts()
+    )
     keys = ApiKeyRepository(database)
     policy = default_policy(settings.retention)
     runs = RetentionRunRepository(database, policy)

@@ -25,6 +25,7 @@ from deployments.search_schemas import SearchAnswer, SearchHit, SearchRequest
 from deployments.settings import SearchSettings
 from deployments.storage.candidates import CandidateRepository, Candidates
 from deployments.storage.finding import find
+from deployments.storage.zones import at_offset
 from deployments.tracing.spans import span
 
 logger = structlog.get_logger(__name__)
@@ -157,7 +158,7 @@ def to_hit(ranked: Ranked, *, explain: bool) -> SearchHit:
         name=found.name,
         content=found.content,
         metadata=orjson.loads(found.metadata),
-        created_at=found.created_at,
+        created_at=at_offset(found.created_at, found.utc_offset),
         score=ranked.score,
         similarity=found.similarity,
         importance=found.importance,
