@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 
 status=0
 .ci/promtool.sh || status=$?
+.ci/locale.sh || status=$?
 .venv/bin/pytest -n 2 --ignore=tests/serve "$@" || status=$?
 .venv/bin/pytest tests/serve "$@" || status=$?
 exit "$status"

@@ -11,6 +11,7 @@ from deployments.embedding.providers.local import LocalProvider
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.settings import Settings
 from jobs.terminal import OK
+from tests.integration.locales import LOCALES, LocaleServer, locale_server
 from tests.integration.moving import COUNT, fill, in_small_parts, run
 from tests.integration.postgres import SPACE, PostgresServer, fast_directory
 from tests.integration.service import Service, create_service
@@ -38,6 +39,28 @@ def database_url(postgres: PostgresServer) -> Iterator[str]:
     url = postgres.create()
     yield url
     postgres.drop(url)
+
+
+@pytest.fixture(scope="session")
+def postgres_of_locales() -> Iterator[LocaleServer]:
+    """Run one server for the databases of all locales. It takes 1.5 s, and 0.2 s more for each locale."""
+    with locale_server() as server:
+        yield server
+
+
+@pytest.fixture(params=LOCALES)
+def locale(request: pytest.FixtureRequest) -> str:
+    """Name the locale of `localized_database_url`. A test that uses either runs once for each locale."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def localized_database_url(postgres_of_locales: LocaleServer, locale: str) -> Iterator[str]:
+    """Create an empty, migrated database of `locale`."""
+    url = postgres_of_locales.create(locale)
+    yield url
+    postgres_of_locales.drop(url)
 
 
 @pytest.fixture

@@ -38,12 +38,17 @@ class PostgresServer:
         self.execute("ALTER SYSTEM SET full_page_writes = off")
         self.execute("SELECT pg_reload_conf()")
         self.execute(f"CREATE DATABASE {TEMPLATE}")
-        upgrade(self.url_of(TEMPLATE))
-        asyncio.run(self._claim_space())
+        self.migrate(TEMPLATE)
 
     def url_of(self, database: str) -> str:
         """The URL of one of its databases."""
         return self.url.replace("/memory_layer?", f"/{database}?")
+
+    def migrate(self, database: str) -> None:
+        """Run the migrations against an empty database, and claim the embedding space."""
+        url = self.url_of(database)
+        upgrade(url)
+        asyncio.run(_claim_space(url))
 
     def create(self, template: str = TEMPLATE) -> str:
         """A new database; its URL."""
@@ -75,9 +80,10 @@ class PostgresServer:
         finally:
             await connection.close()
 
-    async def _claim_space(self) -> None:
-        connection = await asyncpg.connect(self.url_of(TEMPLATE))
-        try:
-            await check(connection, SOURCE)
-        finally:
-            await connection.close()
+
+async def _claim_space(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await check(connection, SOURCE)
+    finally:
+        await connection.close()

@@ -1,75 +1,31 @@
 """.ci/promtool.sh fetches promtool where it can, and is no reason for the other tests not to run where it cannot."""
 
-import os
-import shutil
 import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from tests.paths import ROOT
+from tests.ci_script import REACHES_NOBODY, SAYS_NOTHING, ScriptMachine, finds, finds_by_lists_of_its_own
 
 WORKS = "#!/bin/sh\necho promtool, version 2.42\n"
-# In the place of apt-get: finds the package beside the programs.
-FINDS = 'case "$*" in *download*) cp "${0%/*}/package" prometheus_2.42_amd64.deb ;; esac'
-FINDS_BY_LISTS_OF_ITS_OWN = (
-    'case "$*" in'
-    ' *Dir::State::lists=*update*) touch "${0%/*}/listed" ;;'
-    ' *Dir::State::lists=*download*) test -e "${0%/*}/listed" && cp "${0%/*}/package" prometheus_2.42_amd64.deb ;;'
-    " *) echo E: Unable to locate package prometheus; exit 100 ;; esac"
-)
-REACHES_NOBODY = "echo W: Failed to fetch something; echo E: Unable to locate package prometheus; exit 100"
-SAYS_NOTHING = "exit 124"
+FINDS = finds("prometheus")
+FINDS_BY_LISTS_OF_ITS_OWN = finds_by_lists_of_its_own("prometheus")
 
 
-class Machine:
-    """A copy of the script, on a machine that has no more than the programs that are put there."""
+class Machine(ScriptMachine):
+    """A machine on which Debian's package has a promtool in it."""
 
     def __init__(self, directory: Path) -> None:
-        self.tools = directory / ".tools"
-        self._script = directory / ".ci" / "promtool.sh"
-        self._programs = directory / "programs"
-        self._script.parent.mkdir()
-        self._programs.mkdir()
-        shutil.copy(ROOT / ".ci" / "promtool.sh", self._script)
-        for each in ("bash", "sh", "dirname", "mktemp", "mkdir", "rm", "chmod", "cp", "cat", "touch", "grep", "tar"):
-            (self._programs / each).symlink_to(shutil.which(each) or pytest.skip(f"needs {each}"))
-        self.has("dpkg-deb", 'cat "$2"')
-        self.has("timeout", 'echo "$@" >>"${0%/*}/timed"; shift 2; exec "$@"')
+        super().__init__(directory, "promtool.sh")
         self.packages(WORKS)
-
-    def has(self, name: str, script: str) -> None:
-        """A program."""
-        path = self._programs / name
-        path.write_text(f"#!{shutil.which('bash')}\n{script}\n")
-        path.chmod(0o755)
-
-    def lacks(self, name: str) -> None:
-        """No such program."""
-        (self._programs / name).unlink()
 
     def packages(self, promtool: str | None) -> None:
         """What Debian's package has in it; None: another program."""
-        content = self._programs / "content"
+        content = self.programs / "content"
         content.write_text(promtool or WORKS)
-        with tarfile.open(self._programs / "package", "w") as package:
+        with tarfile.open(self.programs / "package", "w") as package:
             package.add(content, "./usr/bin/promtool" if promtool is not None else "./usr/bin/prometheus")
-
-    def damages_packages(self) -> None:
-        """They are cut off."""
-        (self._programs / "package").write_bytes(b"!<arch>")
-
-    def timed(self) -> list[str]:
-        """What was given a limit of time, with its arguments."""
-        return (self._programs / "timed").read_text().splitlines()
-
-    def run(self) -> str:
-        """What the script says of trouble. It never fails."""
-        environment = {**os.environ, "PATH": str(self._programs)}
-        done = subprocess.run([self._script], env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stderr
 
 
 @pytest.fixture

