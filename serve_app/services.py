@@ -25,6 +25,7 @@ from deployments.storage.message_analysis import message_analyzer
 from deployments.storage.messages import Draft, MessageRepository
 from deployments.storage.retention_policies import RetentionPolicyRepository, default_policy
 from deployments.storage.retention_runs import RetentionRunRepository
+from deployments.storage.tenant_languages import LanguageRepository, default_languages
 from deployments.storage.usage import QuotaGate, UsageRepository
 from deployments.tracing.spans import crossing, traced
 from deployments.vitals import Vitals
@@ -57,6 +58,7 @@ class Services:
     retention_runs: RetentionRunRepository
     retention_policies: RetentionPolicyRepository
     retention_watch: RetentionWatch
+    languages: LanguageRepository
     erasures: ErasureRepository
     metrics: IngressMetrics | None
 
@@ -117,6 +119,7 @@ def create_services(
         retention_runs=runs,
         retention_policies=RetentionPolicyRepository(database, policy),
         retention_watch=RetentionWatch(runs, submit_retention, settings.retention.schedule_seconds),
+        languages=LanguageRepository(database, default_languages(settings.search)),
         erasures=ErasureRepository(database),
         metrics=metrics if settings.runtime.metrics_enabled else None,
     )

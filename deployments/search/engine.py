@@ -15,6 +15,7 @@ from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.errors import EmbeddingError, MemoryLayerError, UnavailableError
 from deployments.schemas import Role
 from deployments.search.analysis.query import AnalyzedQuery, analyze_query
+from deployments.search.analysis.terms import Languages
 from deployments.search.bm25 import Bm25
 from deployments.search.measures import SearchMeasures
 from deployments.search.parts import Question
@@ -25,6 +26,7 @@ from deployments.search_schemas import SearchAnswer, SearchHit, SearchRequest
 from deployments.settings import SearchSettings
 from deployments.storage.candidates import CandidateRepository, Candidates
 from deployments.storage.finding import find
+from deployments.storage.tenant_languages import QueryLanguages
 from deployments.storage.zones import at_offset
 from deployments.tracing.spans import span
 
@@ -60,16 +62,18 @@ class SearchEngine:
         settings: SearchSettings,
         measures: SearchMeasures | None = None,
         samples: RecallSamples | None = None,
+        languages: QueryLanguages | None = None,
     ) -> None:
         """`embed`: a query, its request's id and the space that is wanted, None if it is not known yet.
 
-        `samples`: takes a sample of the searches, to be audited.
+        `samples`: takes a sample of the searches, to be audited. `languages`: of tenants; None: that of the settings.
         """
         self._candidates = candidates
         self._embed = embed
         self._settings = settings
         self._measures = measures or SearchMeasures()
         self._samples = samples
+        self._languages = languages
         self._bm25 = Bm25(settings.bm25_k1, settings.bm25_b, settings.neighbor_share)
         self._sizes: LRUCache[str, int] = LRUCache(REMEMBERED_TENANTS)
         self._embedding_paused_until = 0.0
@@ -87,7 +91,7 @@ class SearchEngine:
         started = perf_counter()
         request = search.request
         now = request.asked_at or datetime.now(UTC)
-        query = analyze_query(request.query, now, (self._settings.language,))
+        query = analyze_query(request.query, now, await self._languages_of(request))
         candidates, degraded = await self._find_in_the_active_space(search, query)
         with self._measures.rank.time(), span("rank"):
             floors = Floors(request.min_score, request.min_similarity)
@@ -104,6 +108,11 @@ class SearchEngine:
             duration_ms=round((perf_counter() - started) * 1e3, 2),
         )
         return SearchAnswer.model_construct(total=len(hits), degraded=degraded, items=hits)
+
+    async def _languages_of(self, request: SearchRequest) -> Languages:
+        own = () if request.language is None else (request.language,)
+        tenants = await self._languages.of(request.tenant_id) if self._languages else (self._settings.language,)
+        return tuple(dict.fromkeys((*own, *tenants)))
 
     async def _find_in_the_active_space(self, search: Search, query: AnalyzedQuery) -> tuple[Candidates, bool]:
         """What was found, and whether it was by words alone. The space that was active last is taken to be still so."""

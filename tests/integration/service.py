@@ -36,7 +36,9 @@ from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
 from deployments.storage.erasure import ErasureRepository
 from deployments.storage.health import pool_problem
+from deployments.storage.reanalyses import ReanalysisRepository
 from deployments.storage.recent_turns import RecentTurnRepository
+from deployments.storage.tenant_languages import TenantLanguages, default_languages
 from deployments.vitals import Vitals
 from serve_app.api import create_app
 from serve_app.health import Probes
@@ -69,6 +71,7 @@ class Service:
     retention: RetentionJobs
     vitals: Vitals
     erasures: ErasureRepository
+    reanalyses: ReanalysisRepository
 
     async def __aenter__(self) -> Self:
         return self
@@ -124,7 +127,10 @@ def create_service(
         return exposition(take(replica.registry))
 
     searching = SearchMeasures(replica.registry)
-    engine = SearchEngine(CandidateRepository(database, settings.search), embed, settings.search, searching)
+    default = default_languages(settings.search)
+    languages = TenantLanguages(database, default)
+    candidates = CandidateRepository(database, settings.search)
+    engine = SearchEngine(candidates, embed, settings.search, searching, languages=languages)
     contexts = ContextAssembler(RecentTurnRepository(database), engine.search, searching)
     jobs = EmbeddingJobRepository(database)
     worker = EmbeddingWorker(
@@ -168,6 +174,7 @@ def create_service(
         retention,
         services.vitals,
         services.erasures,
+        ReanalysisRepository(database, default),
     )
 
 

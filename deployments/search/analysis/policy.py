@@ -26,3 +26,8 @@ class LanguagePolicy:
         if own is None and self.detect:
             own = detected(text)
         return (self.language,) if own in {None, self.language} else (own or self.language, self.language)
+
+
+def language_of(tag: str) -> Language:
+    """Return the language of a policy's tag."""
+    return tag.partition("/")[2].partition("+")[0]

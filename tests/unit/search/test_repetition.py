@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from time import perf_counter
 
 import pytest
-
 from deployments.search.repetition import ALIKE, READ_CHARACTERS, repetitions
 
 
