@@ -38,6 +38,7 @@ from deployments.settings import Settings
 from deployments.storage.candidates import search_parameters, to_candidates
 from deployments.storage.database import SESSION, Database, PoolSize
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
+from deployments.storage.message_analysis import Analysis, literal_of
 from deployments.storage.messages import AnalyzedDraft, Draft, draft, store_parameters
 from deployments.storage.named_queries import load_queries
 from deployments.storage.schema import database_url, prepare

@@ -66,21 +66,31 @@ class ReanalysisRepository:
             if before is not None:
                 await self._queries.request_for_all(connection, former=language_of(before))
 
-    async def request_unanalyzed(self, tenant_id: str | None = None) -> None:
-        """Have those tenants analysed anew that have messages of an older release; None: any tenant."""
+    async def request_unanalyzed(self) -> None:
+        """Have those tenants analysed anew that have messages of an older release."""
         async with self._database.connection() as connection:
-            await self._queries.request_unanalyzed(connection, tenant_id=tenant_id)
+            await self._queries.request_unanalyzed(connection)
 
-    async def waiting(self, tenant_id: str | None = None) -> dict[str, int]:
-        """Return how many messages of each tenant are to be analysed anew."""
+    async def request_stale(self, tenant_ids: Sequence[str]) -> None:
+        """Have tenants analysed anew."""
         async with self._database.connection() as connection:
-            rows = self._queries.tenants_to_reanalyze(connection, tenant_id=tenant_id)
-            tenant_ids = [row["tenant_id"] async for row in rows]
-            known = await self._languages.load(connection, tenant_ids)
-            return {
-                each: int(await self._queries.count_stale(connection, tenant_id=each, tag=known[each].policy.tag))
-                for each in tenant_ids
+            await self._queries.request_stale(connection, tenant_ids=tenant_ids)
+
+    async def count_stale(self, tenant_id: str | None = None) -> dict[str, int]:
+        """Return how many messages have terms of another policy, of each tenant that has any. Reads all messages."""
+        async with self._database.connection() as connection:
+            rows = self._queries.tenants_with_messages(connection, tenant_id=tenant_id)
+            known = await self._languages.load(connection, [row["tenant_id"] async for row in rows])
+            counts = {
+                each: int(await self._queries.count_stale(connection, tenant_id=each, tag=there.policy.tag))
+                for each, there in known.items()
             }
+        return {each: count for each, count in counts.items() if count}
+
+    async def is_under_way(self, tenant_id: str | None = None) -> bool:
+        """Return whether a tenant is still to be analysed anew; None: any tenant."""
+        async with self._database.connection() as connection:
+            return bool(await self._queries.is_reanalyzing(connection, tenant_id=tenant_id))
 
     async def claim(
         self, claim_id: UUID, lease_seconds: float, settling_seconds: float, tenant_id: str | None = None

@@ -18,8 +18,7 @@ ON CONFLICT (tenant_id) DO UPDATE SET
 -- For tenants with messages of an older release. Where there are none, an empty index says so.
 INSERT INTO reanalyses (tenant_id)
 SELECT t.tenant_id FROM tenant_usage t
-WHERE (:tenant_id::text IS NULL OR t.tenant_id = :tenant_id)
-  AND EXISTS (SELECT FROM messages m WHERE m.tenant_id = t.tenant_id AND m.analysis IS NULL)
+WHERE EXISTS (SELECT FROM messages m WHERE m.tenant_id = t.tenant_id AND m.analysis IS NULL)
 ORDER BY t.tenant_id
 ON CONFLICT DO NOTHING;
 
@@ -96,10 +95,17 @@ WITH stale AS MATERIALIZED (
 )
 SELECT EXISTS (SELECT FROM ended);
 
+-- name: request_stale!
+-- For the tenants that are named, unless they are under way already.
+INSERT INTO reanalyses (tenant_id) SELECT unnest(:tenant_ids::text[]) ORDER BY 1 ON CONFLICT DO NOTHING;
+
+-- name: tenants_with_messages
+SELECT tenant_id FROM tenant_usage WHERE :tenant_id::text IS NULL OR tenant_id = :tenant_id
+UNION SELECT tenant_id FROM embedding_jobs WHERE :tenant_id::text IS NULL OR tenant_id = :tenant_id
+ORDER BY tenant_id;
+
 -- name: count_stale$
 SELECT count(*) FROM messages WHERE tenant_id = :tenant_id AND analysis IS DISTINCT FROM :tag;
 
--- name: tenants_to_reanalyze
--- All that are under way, but for those that another works on.
-SELECT tenant_id FROM reanalyses
-WHERE (:tenant_id::text IS NULL OR tenant_id = :tenant_id) ORDER BY requested_at, tenant_id;
+-- name: is_reanalyzing$
+SELECT EXISTS (SELECT FROM reanalyses WHERE :tenant_id::text IS NULL OR tenant_id = :tenant_id);
