@@ -7,8 +7,8 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
-from deployments.schemas import Identifier, Metadata, Role, Share, TenantId, Value, not_boolean
-from deployments.search_schemas import MAX_TOP_K, Filters, Neighbors, Query, Weights
+from deployments.schemas import Identifier, Role, Share, Value, not_boolean
+from deployments.search_schemas import MAX_TOP_K, Criteria, Query
 
 MAX_TOKEN_BUDGET = 1_000_000
 MAX_RECENT_TURNS = 100
@@ -64,11 +64,11 @@ class Reason(StrEnum):
     NEIGHBOR = "neighbor"
 
 
-class ContextRequest(Filters):
+class ContextRequest(Criteria):
     """For which conversation a context is wanted, how large it may be, and what is to go into it.
 
-    The filters, `metadata`, `weights` and `top_k` are those of a search: they choose memories, while the recent turns
-    are whatever was said last.
+    The filters, `metadata`, `weights`, `asked_at`, `language` and `top_k` are those of a search: they choose memories,
+    while the recent turns are whatever was said last.
     """
 
     model_config = ConfigDict(
@@ -84,7 +84,6 @@ class ContextRequest(Filters):
         }
     )
 
-    tenant_id: TenantId
     conversation_id: Identifier = Field(description="The conversation that goes on. It may be one without messages.")
     query: Query | None = Field(
         default=None,
@@ -108,9 +107,6 @@ class ContextRequest(Filters):
         ),
     )
     scope: Scope = Field(default=Scope.TENANT, description="Look in all conversations of the tenant, or in this one.")
-    metadata: Metadata | None = Field(default=None, description="Memories whose metadata holds all of this.")
-    weights: Weights = Weights()
-    neighbors: Neighbors = Field(default=0, description="How many turns before and after each memory to bring along.")
 
 
 class ContextItem(Value):

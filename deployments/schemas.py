@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
+from deployments.search.analysis.languages import LANGUAGES
 from deployments.tenancy import bound_tenant, named, tenant_if_any, the_tenant
 
 MAX_CONTENT_CHARACTERS = 100_000
@@ -45,6 +46,7 @@ MESSAGE_EXAMPLE: dict[str, JsonValue] = {
     "archived": False,
     "created_at": "2026-11-23T09:30:00Z",
     "updated_at": "2026-11-23T09:30:00Z",
+    "language": None,
 }
 CONVERSATION_EXAMPLE: dict[str, JsonValue] = {
     "conversation_id": "conv-1",
@@ -115,7 +117,15 @@ def _plausible_time(when: datetime) -> datetime:
         raise ValueError("must not be before 1970")
     if when > datetime.now(UTC) + CLOCK_SKEW:
         raise ValueError("must not be in the future")
-    return in_utc(when)
+    in_utc(when)
+    return _in_whole_minutes(when)
+
+
+def _in_whole_minutes(when: datetime) -> datetime:
+    """Keep the zone that a time came with. No zone of today is ahead of UTC by seconds."""
+    offset = when.utcoffset() or timedelta()
+    minutes = round(offset / timedelta(minutes=1))
+    return when.astimezone(timezone(timedelta(minutes=minutes)) if minutes else UTC)
 
 
 def in_utc(when: datetime) -> datetime:
@@ -123,6 +133,12 @@ def in_utc(when: datetime) -> datetime:
         return when.astimezone(UTC)
     except OverflowError:
         raise ValueError("must be between the years 1 and 9999 in UTC") from None
+
+
+def _known_language(code: str) -> str:
+    if code not in LANGUAGES:
+        raise ValueError("must be a language's ISO 639-1 code, such as en, or simple")
+    return code
 
 
 def _is_shallow(value: Any, depth: int = MAX_METADATA_DEPTH) -> bool:
@@ -195,6 +211,7 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator
 PastTime = Annotated[AwareDatetime, BeforeValidator(not_number), AfterValidator(_plausible_time)]
 Time = Annotated[AwareDatetime, BeforeValidator(not_number), AfterValidator(in_utc)]
 Flag = Annotated[bool, BeforeValidator(not_number)]
+LanguageCode = Annotated[str, Field(json_schema_extra={"enum": list(LANGUAGES)}), AfterValidator(_known_language)]
 
 
 class Value(BaseModel):
@@ -227,7 +244,11 @@ class NewMessage(Value):
     metadata: Metadata = Field(default_factory=dict)
     importance_override: Share | None = Field(default=None, description="Takes the place of the computed importance.")
     created_at: PastTime | None = Field(
-        default=None, description="When it was said, with a time zone. Now, if left out."
+        default=None,
+        description="When it was said, with the sender's time zone, whose day it is found by. Now in UTC, if left out.",
+    )
+    language: LanguageCode | None = Field(
+        default=None, description="In which language. Null: the tenant's, or the one that is detected."
     )
 
 
@@ -245,6 +266,7 @@ class MessageChange(Value):
     name: Identifier | None = None
     metadata: Metadata | SkipJsonSchema[None] = None
     importance_override: Share | None = Field(default=None, description="Null: the computed importance again.")
+    language: LanguageCode | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
@@ -274,8 +296,9 @@ class Message(Value):
     embedding_status: EmbeddingStatus
     embedding_error: str | None = Field(default=None, description="Why the last attempt to embed it failed.")
     archived: bool
-    created_at: datetime
+    created_at: datetime = Field(description="In the time zone that it was sent with.")
     updated_at: datetime
+    language: str | None = Field(default=None, description="As it was sent.")
 
 
 class MessagePage(Value):

@@ -10,6 +10,7 @@ from deployments.schemas import (
     NOT_BLANK,
     Flag,
     Identifier,
+    LanguageCode,
     Metadata,
     Role,
     Share,
@@ -89,6 +90,7 @@ class Weights(Value):
 class Filters(Value):
     """Among which messages of a tenant to look, and what a hit must come to."""
 
+    tenant_id: TenantId
     role: Role | None = None
     min_importance: Share | None = None
     created_after: Time | None = Field(default=None, description="Inclusive.")
@@ -100,16 +102,30 @@ class Filters(Value):
     min_similarity: Cosine = Field(default=-1.0, description="Leave out what is embedded and less similar.")
 
 
+class Criteria(Filters):
+    """What a search and a context take alike, when they come with a body."""
+
+    metadata: Metadata | None = Field(default=None, description="Messages whose metadata holds all of this.")
+    weights: Weights = Weights()
+    asked_at: ZonedTime | None = Field(
+        default=None,
+        description='When it is asked, in the zone of who asks: what "yesterday" refers to. Now in UTC, if left out.',
+    )
+    language: LanguageCode | None = Field(
+        default=None, description="In which language it is asked. Its words are looked for in the tenant's, too."
+    )
+    neighbors: Neighbors = Field(default=0, description="How many turns before and after each hit to return.")
+
+
 class SearchParameters(Filters):
     """What to look for, and among which messages."""
 
-    tenant_id: TenantId
     query: Query = Field(description="What to look for.")
     top_k: TopK = 10
     conversation_id: Identifier | None = None
 
 
-class SearchRequest(SearchParameters):
+class SearchRequest(SearchParameters, Criteria):
     """What to look for, among which messages, and how to rank and answer."""
 
     model_config = ConfigDict(
@@ -126,14 +142,7 @@ class SearchRequest(SearchParameters):
         }
     )
 
-    metadata: Metadata | None = Field(default=None, description="Messages whose metadata holds all of this.")
-    weights: Weights = Weights()
-    asked_at: ZonedTime | None = Field(
-        default=None,
-        description='When it is asked, in the zone of who asks: what "yesterday" refers to. Now in UTC, if left out.',
-    )
     explain: Flag = Field(default=False, description="Say what each score is made of.")
-    neighbors: Neighbors = Field(default=0, description="How many turns before and after each hit to return.")
 
 
 class Neighbor(Value):

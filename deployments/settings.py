@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from deployments.connection_urls import http_url, postgres_url, redis_url
 from deployments.errors import ConfigurationError
 from deployments.rate_limits.notation import RateLimit
+from deployments.search.analysis.languages import language_code
 
 
 def _group(prefix: str) -> SettingsConfigDict:
@@ -226,6 +227,8 @@ class OpenAISettings(BaseSettings):
 class SearchSettings(BaseSettings):
     """How candidates are found and ranked, and how often that is audited.
 
+    `language`, `detect_language`: where a tenant has no language of its own.
+
     `recall_audits_per_minute`: at most, of each replica; 0: never. `recall_audit_timeout_seconds`: of each statement.
     """
 
@@ -233,7 +236,8 @@ class SearchSettings(BaseSettings):
 
     candidates: int = Field(default=40, ge=10, le=1000)
     exact_limit: int = Field(default=10_000, ge=0)
-    language: str = Field(default="english", pattern=r"^[a-z_]{1,63}$")
+    language: Annotated[str, AfterValidator(language_code)] = "en"
+    detect_language: bool = False
     bm25_k1: float = Field(default=1.2, ge=0, le=10, allow_inf_nan=False)
     bm25_b: float = Field(default=0.75, ge=0, le=1)
     neighbor_share: float = Field(default=0.75, ge=0, le=1)

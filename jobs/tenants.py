@@ -11,17 +11,16 @@ from pathlib import Path
 
 import orjson
 from dotenv import load_dotenv
-from pydantic import TypeAdapter, ValidationError
 
 from deployments.errors import ConfigurationError, IdTakenError, MemoryLayerError
 from deployments.moving_schemas import VectorSpace
-from deployments.schemas import Identifier
 from deployments.settings import Settings
 from deployments.storage.arrivals import ArrivalRepository
 from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
 from deployments.storage.erasure import ErasureOrder, ErasureRepository
+from deployments.storage.message_analysis import message_analyzer
 from deployments.storage.schema import database_url, prepare
 from deployments.storage.usage import UsageRepository
 from jobs.moving.arriving import Wishes
@@ -31,11 +30,9 @@ from jobs.moving.formats.recognition import NAMES
 from jobs.moving.importing import import_file
 from jobs.process import log_to_stderr, stop_politely
 from jobs.progress import progress_on_stderr
-from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK, complain
+from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK, complain, identifier
 
 Command = Callable[[argparse.Namespace, Settings, Database], Awaitable[int]]
-
-_identifier = TypeAdapter(Identifier)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,7 +75,7 @@ async def _export(options: argparse.Namespace, _: Settings, database: Database) 
 async def _import(options: argparse.Namespace, settings: Settings, database: Database) -> int:
     space = await _space(database)
     wishes = Wishes(space, options.tenant, options.format, options.without_vectors, options.new_ids)
-    repository = ArrivalRepository(database, settings.search.language, space)
+    repository = ArrivalRepository(database, message_analyzer(database, settings.search), space)
     imported = await import_file(repository, options.file, wishes, progress_on_stderr(), _say)
     sys.stdout.write(f"{orjson.dumps(imported).decode()}\n")
     return FAILED if imported.refused else OK
@@ -118,30 +115,23 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     export = commands.add_parser("export", help="write all messages of a tenant into a gzipped file")
     export.set_defaults(run=_export)
-    export.add_argument("tenant", type=_named)
+    export.add_argument("tenant", type=identifier)
     export.add_argument("file", type=Path, help="what to write, as in acme.jsonl.gz; must not exist")
     export.add_argument("--without-vectors", action="store_true", help="a smaller file, to be embedded again")
     arrive = commands.add_parser("import", help="store what a file holds and is not there yet")
     arrive.set_defaults(run=_import)
     arrive.add_argument("file", type=Path, help="JSON Lines or a JSON document, gzipped or not")
-    arrive.add_argument("--tenant", type=_named, help="whose they are to be (default: whose they were)")
+    arrive.add_argument("--tenant", type=identifier, help="whose they are to be (default: whose they were)")
     arrive.add_argument("--format", choices=NAMES, help="default: what the first line tells")
     arrive.add_argument("--without-vectors", action="store_true", help="have the messages embedded again")
     arrive.add_argument("--new-ids", action="store_true", help="for a copy beside the original, of another tenant")
     erase = commands.add_parser("erase", help="erase all that is known of a tenant; prints a receipt")
     erase.set_defaults(run=_erase)
-    erase.add_argument("tenant", type=_named)
-    erase.add_argument("--conversation", type=_named, help="only this one")
+    erase.add_argument("tenant", type=identifier)
+    erase.add_argument("--conversation", type=identifier, help="only this one")
     erase.add_argument("--keep-keys", action="store_true", help="do not revoke the tenant's API keys")
     erase.add_argument("--yes", action="store_true", help="do it: without this it only counts")
     return parser.parse_args(arguments)
-
-
-def _named(text: str) -> str:
-    try:
-        return _identifier.validate_python(text)
-    except ValidationError as error:
-        raise argparse.ArgumentTypeError(error.errors()[0]["msg"]) from None
 
 
 if __name__ == "__main__":

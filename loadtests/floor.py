@@ -38,9 +38,11 @@ from deployments.settings import Settings
 from deployments.storage.candidates import search_parameters, to_candidates
 from deployments.storage.database import SESSION, Database, PoolSize
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
-from deployments.storage.messages import Draft, draft, store_parameters
+from deployments.storage.message_analysis import Analysis, literal_of
+from deployments.storage.messages import AnalyzedDraft, Draft, draft, store_parameters
 from deployments.storage.named_queries import load_queries
 from deployments.storage.schema import database_url, prepare
+from deployments.storage.tenant_languages import default_languages
 from loadtests.environment import use_the_services_database
 
 _DRAIN_BATCH = 128
@@ -92,6 +94,7 @@ class Floor:
         self._bm25 = Bm25(search.bm25_k1, search.bm25_b, search.neighbor_share)
         self._search = load_queries("search", dimensions=self._space.dimensions)
         self._messages = load_queries("messages")
+        self._policy = default_languages(search)
         self._jobs = load_queries("embedding_jobs")
         self._known: LRUCache[str, npt.NDArray[np.float32]] = LRUCache(max(self.settings.embedding.cache_size, 1))
 
@@ -117,9 +120,12 @@ class Floor:
     async def store(self, drafts: Sequence[Draft]) -> list[Message]:
         """One statement, committed before this returns."""
         async with self._connection() as connection:
-            parameters = store_parameters(drafts, self.settings.search.language)
+            parameters = store_parameters([AnalyzedDraft(each, self._analyzed(each.message)) for each in drafts])
             await self._messages.store_messages(connection, **parameters)
         return [each.message for each in drafts]
+
+    def _analyzed(self, message: Message) -> Analysis:
+        return Analysis(literal_of(message, self._policy), self._policy.tag)
 
     async def pending(self) -> int:
         """How many messages wait for their embedding."""

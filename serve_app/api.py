@@ -18,7 +18,7 @@ from serve_app.rate_limits import AddressLimits, CallerLimits
 from serve_app.request_metrics import RequestMetrics
 from serve_app.request_timeout import RequestTimeout
 from serve_app.request_tracing import RequestTracing
-from serve_app.routes import admin, conversations, erasures, keys, memory, messages, metrics, retention
+from serve_app.routes import admin, conversations, erasures, keys, languages, memory, messages, metrics, retention
 from serve_app.security_headers import SecurityHeaders
 from serve_app.services import Services
 
@@ -65,7 +65,7 @@ def create_app(services: Services, *, answers_request_id: bool = True, behind_ha
     if services.metrics is not None:
         app.include_router(metrics.router)
     # The erasures come last: their path of a tenant would take in others below it.
-    for resource in (messages, memory, conversations, admin, keys, retention, erasures):
+    for resource in (messages, memory, conversations, admin, keys, languages, retention, erasures):
         app.include_router(resource.router)
     return app
 

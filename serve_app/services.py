@@ -21,9 +21,11 @@ from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.erasure import ErasureRepository
 from deployments.storage.health import database_problem, pool_problem
+from deployments.storage.message_analysis import message_analyzer
 from deployments.storage.messages import Draft, MessageRepository
 from deployments.storage.retention_policies import RetentionPolicyRepository, default_policy
 from deployments.storage.retention_runs import RetentionRunRepository
+from deployments.storage.tenant_languages import LanguageRepository, default_languages
 from deployments.storage.usage import QuotaGate, UsageRepository
 from deployments.tracing.spans import crossing, traced
 from deployments.vitals import Vitals
@@ -56,6 +58,7 @@ class Services:
     retention_runs: RetentionRunRepository
     retention_policies: RetentionPolicyRepository
     retention_watch: RetentionWatch
+    languages: LanguageRepository
     erasures: ErasureRepository
     metrics: IngressMetrics | None
 
@@ -78,7 +81,9 @@ def create_services(
     `submit_retention` has a job take up a run of the ledger.
     """
     gate = QuotaGate(settings.quotas) if settings.quotas.any_set else None
-    messages = MessageRepository(database, settings.search.language, gate, metrics.measures.store_counts())
+    messages = MessageRepository(
+        database, message_analyzer(database, settings.search), gate, metrics.measures.store_counts()
+    )
     keys = ApiKeyRepository(database)
     policy = default_policy(settings.retention)
     runs = RetentionRunRepository(database, policy)
@@ -114,6 +119,7 @@ def create_services(
         retention_runs=runs,
         retention_policies=RetentionPolicyRepository(database, policy),
         retention_watch=RetentionWatch(runs, submit_retention, settings.retention.schedule_seconds),
+        languages=LanguageRepository(database, default_languages(settings.search)),
         erasures=ErasureRepository(database),
         metrics=metrics if settings.runtime.metrics_enabled else None,
     )

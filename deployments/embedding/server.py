@@ -12,6 +12,7 @@ from deployments.capacity import EmbeddingCapacity
 from deployments.embedding.measures import EmbeddingMeasures
 from deployments.embedding.provider_probe import ProviderProbe
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
+from deployments.embedding.reanalysis_worker import ReanalysisWorker
 from deployments.embedding.spaces import SpaceProviders
 from deployments.embedding.worker import EmbeddingWorker, Score
 from deployments.errors import EmbeddingError, UnavailableError
@@ -22,6 +23,8 @@ from deployments.settings import Settings
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
 from deployments.storage.opening import open_database
+from deployments.storage.reanalyses import ReanalysisRepository
+from deployments.storage.tenant_languages import default_languages
 from deployments.tracing.spans import current_trace, each_served, note_error, span
 
 logger = structlog.get_logger(__name__)
@@ -54,7 +57,8 @@ class EmbeddingServer(Replica):
             measures=measures,
         )
         self._report_to(metrics)
-        self._working = asyncio.gather(worker.run(), self._spaces.run())
+        reanalyses = ReanalysisRepository(self._database, default_languages(settings.search))
+        self._working = asyncio.gather(worker.run(), self._spaces.run(), ReanalysisWorker(reanalyses).run())
         self._provider = ProviderProbe(self._spaces.ask)
         self.vitals.watch("embedding what waits", self._working)
 

@@ -15,7 +15,7 @@ from deployments.search.context import assemble
 from deployments.search.engine import Search
 from deployments.search.measures import SearchMeasures
 from deployments.search.side_by_side import side_by_side
-from deployments.search_schemas import MAX_TOP_K, Filters, SearchAnswer, SearchRequest
+from deployments.search_schemas import MAX_TOP_K, Criteria, SearchAnswer, SearchRequest
 from deployments.storage.recent_turns import RecentTurnRepository, Turn
 
 logger = structlog.get_logger(__name__)
@@ -26,7 +26,6 @@ NOTHING_FOUND = SearchAnswer(total=0, items=[])
 TURNS_WITH_A_QUERY = 20
 # Beyond, counting and comparing what was said takes long enough for others to feel it: a thread does it then.
 DIRECT_CHARACTERS = 100_000
-_AS_IN_A_SEARCH = {"tenant_id", "metadata", "weights", "neighbors", *Filters.model_fields}
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def without(found: SearchAnswer, turn: Turn | None) -> SearchAnswer:
 
 def _to_search(request: ContextRequest, query: str) -> SearchRequest:
     """A search that finds `top_k` memories also when it finds the question and all recent turns before them."""
-    shared = {name: getattr(request, name) for name in _AS_IN_A_SEARCH}
+    shared = {name: getattr(request, name) for name in Criteria.model_fields}
     return SearchRequest(
         query=query,
         top_k=min(request.top_k + request.recent_turns + 1, MAX_TOP_K),

@@ -15,7 +15,7 @@ LATER_LINES = "\n  "
 
 
 class Line(NamedTuple):
-    """A message as it is rendered; lines sort by time, then by id."""
+    """A message as it is rendered. Lines sort by instant, whatever the zone of each sender, then by id."""
 
     created_at: datetime
     id: UUID
@@ -24,7 +24,7 @@ class Line(NamedTuple):
 
     @property
     def section(self) -> tuple[date, str]:
-        """What the heading above it names: the day in UTC, and the conversation."""
+        """Return what the heading above it names: the sender's day, and the conversation."""
         return self.created_at.date(), self.turn.conversation_id
 
 

@@ -15,6 +15,7 @@ from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.errors import EmbeddingError, MemoryLayerError, UnavailableError
 from deployments.schemas import Role
 from deployments.search.analysis.query import AnalyzedQuery, analyze_query
+from deployments.search.analysis.terms import Languages
 from deployments.search.bm25 import Bm25
 from deployments.search.measures import SearchMeasures
 from deployments.search.parts import Question
@@ -26,6 +27,8 @@ from deployments.search_schemas import SearchAnswer, SearchHit, SearchRequest
 from deployments.settings import SearchSettings
 from deployments.storage.candidates import CandidateRepository, Candidates
 from deployments.storage.finding import find
+from deployments.storage.tenant_languages import QueryLanguages
+from deployments.storage.zones import at_offset
 from deployments.tracing.spans import span
 
 logger = structlog.get_logger(__name__)
@@ -60,11 +63,13 @@ class SearchEngine:
         settings: SearchSettings,
         measures: SearchMeasures | None = None,
         samples: RecallSamples | None = None,
+        languages: QueryLanguages | None = None,
         reranking: RerankStage | None = None,
     ) -> None:
         """`embed`: a query, its request's id and the space that is wanted, None if it is not known yet.
 
-        `samples`: takes a sample of the searches, to be audited. `reranking`: None answers in the ranking's order.
+        `samples`: takes a sample of the searches, to be audited. `languages`: of tenants; None: that of the settings.
+        `reranking`: None answers in the ranking's order.
         """
         self._candidates = candidates
         self._embed = embed
@@ -72,6 +77,7 @@ class SearchEngine:
         self._measures = measures or SearchMeasures()
         self._samples = samples
         self._reranking = reranking
+        self._languages = languages
         self._bm25 = Bm25(settings.bm25_k1, settings.bm25_b, settings.neighbor_share)
         self._sizes: LRUCache[str, int] = LRUCache(REMEMBERED_TENANTS)
         self._embedding_paused_until = 0.0
@@ -89,7 +95,7 @@ class SearchEngine:
         started = perf_counter()
         request = search.request
         now = request.asked_at or datetime.now(UTC)
-        query = analyze_query(request.query, now, (self._settings.language,))
+        query = analyze_query(request.query, now, await self._languages_of(request))
         candidates, degraded = await self._find_in_the_active_space(search, query)
         with self._measures.rank.time(), span("rank"):
             ranked = self._rank(candidates, Question(request.query, now, query), request)
@@ -111,6 +117,11 @@ class SearchEngine:
         depth = self._reranking.depth(request.top_k) if self._reranking else request.top_k
         floors = Floors(request.min_score, request.min_similarity)
         return rank(candidates, question, request.weights, self._bm25, depth, floors)
+
+    async def _languages_of(self, request: SearchRequest) -> Languages:
+        own = () if request.language is None else (request.language,)
+        tenants = await self._languages.of(request.tenant_id) if self._languages else (self._settings.language,)
+        return tuple(dict.fromkeys((*own, *tenants)))
 
     async def _find_in_the_active_space(self, search: Search, query: AnalyzedQuery) -> tuple[Candidates, bool]:
         """What was found, and whether it was by words alone. The space that was active last is taken to be still so."""
@@ -165,7 +176,7 @@ def to_hit(ranked: Ranked, *, explain: bool) -> SearchHit:
         name=found.name,
         content=found.content,
         metadata=orjson.loads(found.metadata),
-        created_at=found.created_at,
+        created_at=at_offset(found.created_at, found.utc_offset),
         score=ranked.score,
         similarity=found.similarity,
         importance=found.importance,

@@ -25,6 +25,7 @@ from deployments.storage.candidates import CandidateRepository
 from deployments.storage.health import pool_problem
 from deployments.storage.opening import open_database
 from deployments.storage.recent_turns import RecentTurnRepository
+from deployments.storage.tenant_languages import TenantLanguages, default_languages
 from deployments.tracing.spans import current_trace, span
 
 Query = tuple[str, str | None, EmbeddingSpace | None, SpanContext | None]
@@ -51,12 +52,15 @@ class SearchServer(Replica):
             max_waiting=capacity.embed.waiting,
         )
         candidates = CandidateRepository(self._database, settings.search)
+        languages = TenantLanguages(self._database, default_languages(settings.search))
         self._metrics.watch_pool(self._database)
         self._metrics.watch_queue("embed", self._queries.waiting)
         measures, samples = SearchMeasures(self._metrics.registry), RecallSamples()
         sampled = samples if settings.search.recall_audits_per_minute else None
         self._reranking = create_stage(settings.rerank, measures)
-        self._engine = SearchEngine(candidates, self._embed, settings.search, measures, sampled, self._reranking)
+        self._engine = SearchEngine(
+            candidates, self._embed, settings.search, measures, sampled, languages, self._reranking
+        )
         self._audit = RecallAudit(self._database, settings.search, measures, samples)
         self._contexts = ContextAssembler(RecentTurnRepository(self._database), self._engine.search, measures)
         self._audit.start()

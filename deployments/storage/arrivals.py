@@ -12,7 +12,9 @@ from pgvector import HalfVector
 from deployments.errors import IdTakenError, InvalidRequestError
 from deployments.moving_schemas import MovedMessage, VectorSpace
 from deployments.storage.database import Connection, Database
+from deployments.storage.message_analysis import MessageAnalyzer
 from deployments.storage.named_queries import load_queries
+from deployments.storage.zones import offset_minutes
 
 
 class Arrival(Enum):
@@ -28,10 +30,10 @@ Outcome: TypeAlias = Arrival | InvalidRequestError
 class ArrivalRepository:
     """Takes messages in under the ids that they bring, each once however often it comes. Quotas hold nothing back."""
 
-    def __init__(self, database: Database, language: str, space: VectorSpace) -> None:
-        """`language`: as for `MessageRepository`. `space`: of the vectors that come, kept while it is active."""
+    def __init__(self, database: Database, analyzer: MessageAnalyzer, space: VectorSpace) -> None:
+        """`space`: of the vectors that come, kept while it is active."""
         self._database = database
-        self._language = language
+        self._analyzer = analyzer
         self._space = space
         self._queries = load_queries("moving")
         self._jobs = load_queries("embedding_jobs")
@@ -50,14 +52,14 @@ class ArrivalRepository:
 
     async def _take_in(self, tenant_id: str, messages: Sequence[MovedMessage]) -> list[Outcome]:
         new = {each.id: each for each in reversed(messages)}
+        columns = await self._columns(list(new.values()))
         async with self._database.transaction() as connection:
             rows = self._queries.take_in_messages(
                 connection,
                 tenant_id=tenant_id,
-                language=self._language,
                 model=self._space.model,
                 dimensions=self._space.dimensions,
-                **self._columns(list(new.values())),
+                **columns,
             )
             stored = {row["id"]: row["stored"] async for row in rows}
             await self._check_owner(connection, tenant_id, new.keys() - stored.keys())
@@ -73,7 +75,8 @@ class ArrivalRepository:
         if present < len(unknown):
             raise IdTakenError("Messages of another tenant have the same ids here.")
 
-    def _columns(self, messages: Sequence[MovedMessage]) -> dict[str, list[Any]]:
+    async def _columns(self, messages: Sequence[MovedMessage]) -> dict[str, list[Any]]:
+        analyses = await self._analyzer.analyze(messages)
         return {
             "ids": [m.id for m in messages],
             "conversation_ids": [m.conversation_id for m in messages],
@@ -90,6 +93,10 @@ class ArrivalRepository:
             "archived_ats": [m.archived_at for m in messages],
             "created_ats": [m.created_at for m in messages],
             "updated_ats": [m.updated_at for m in messages],
+            "utc_offsets": [offset_minutes(m.created_at) for m in messages],
+            "languages": [m.language for m in messages],
+            "terms": [each.terms for each in analyses],
+            "analyses": [each.tag for each in analyses],
         }
 
     def _vector(self, message: MovedMessage) -> HalfVector | None:

@@ -16,6 +16,7 @@ from deployments.search_schemas import Neighbor, SearchParameters, SearchRequest
 from deployments.settings import SearchSettings
 from deployments.storage.database import Connections
 from deployments.storage.named_queries import load_queries
+from deployments.storage.zones import zoned
 
 # Words are looked up by the rarest terms of a query, as many as hold about so many messages together: more cost time
 # and find nothing better (docs/decisions/0009-ranking.md). A query of a whole page has hundreds of terms.
@@ -32,6 +33,7 @@ class Candidate(NamedTuple):
     there is no embedding; `closeness`: the same after the mean of the tenant's vectors is taken off both. `ranks`:
     ts_rank of each of the query's terms. `term_count`: the message's length. `previous`, `next`: the turns beside it,
     None where there is none or where the message itself is such a turn.
+    `utc_offset`: of the sender's zone, in minutes.
     """
 
     id: UUID
@@ -48,6 +50,7 @@ class Candidate(NamedTuple):
     term_count: int
     previous: UUID | None
     next: UUID | None
+    utc_offset: int = 0
 
 
 class Corpus(NamedTuple):
@@ -140,7 +143,7 @@ class CandidateRepository:
                 include_archived=request.include_archived,
             )
             async for row in rows:
-                fields = dict(row)
+                fields = zoned(row)
                 hit = fields.pop("hit_id")
                 around[hit].append(Neighbor(message_id=fields.pop("id"), **fields))
         return around

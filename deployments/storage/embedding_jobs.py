@@ -12,6 +12,7 @@ from pgvector import HalfVector
 from deployments.embedding.providers.protocol import EmbeddingSpace, Vector
 from deployments.storage.database import Database, OwnConnection
 from deployments.storage.named_queries import load_queries
+from deployments.storage.zones import zoned
 
 CHANNEL = "embedding_jobs"
 
@@ -102,7 +103,7 @@ class EmbeddingJobRepository:
             rows = self._queries.claim_jobs(
                 connection, tenant_ids=asked, share=share, claim_id=claim_id, lease_seconds=lease_seconds
             )
-            taken = [Job(**row) async for row in rows]
+            taken = [Job(**zoned(row)) async for row in rows]
             counts = Counter(job.tenant_id for job in taken)
             tenant_ids = others + [tenant for tenant in asked if counts[tenant] == share]
             jobs += taken

@@ -95,6 +95,7 @@ class _Work:
     def __init__(self, database: Database, queries: Any, order: ErasureOrder, erasure: Erasure) -> None:
         self._database = database
         self._queries = queries
+        self._languages = load_queries("tenant_languages")
         self._order = order
         self._id = erasure.id
 
@@ -140,6 +141,7 @@ class _Work:
             await self._queries.erase_empty_statistics(connection, tenant_id=self._order.tenant_id)
             if self._order.whole_tenant:
                 await self._queries.erase_retention_policy(connection, tenant_id=self._order.tenant_id)
+                await self._languages.erase_language(connection, tenant_id=self._order.tenant_id)
             await self._queries.finish_erasure(connection, id=self._id)
             if self._order.whole_tenant and self._order.revoke_keys:
                 return await self._revoke(connection, None)

@@ -18,6 +18,7 @@ from deployments.storage.schema import keys_exist, schema_revision
 INDEXES = frozenset(
     {
         "alembic_version_pkc",
+        "analysis_policy_pkey",
         "api_keys_changed_at",
         "api_keys_created_at",
         "api_keys_pkey",
@@ -44,6 +45,8 @@ INDEXES = frozenset(
         "messages_tenant_archived",
         "messages_tenant_time",
         "messages_terms",
+        "messages_unanalyzed",
+        "reanalyses_pkey",
         "retention_items_pkey",
         "retention_policies_pkey",
         "retention_runs_created_at",
@@ -52,6 +55,7 @@ INDEXES = frozenset(
         "retention_runs_unfinished",
         "retention_schedule_pkey",
         "retention_tenants_pkey",
+        "tenant_languages_pkey",
         "tenant_statistics_pkey",
         "tenant_terms_pkey",
         "tenant_usage_pkey",
@@ -260,10 +264,6 @@ class Inspection:
     async def backlog(self) -> BacklogFacts:
         """What waits for its embedding."""
         return BacklogFacts(**await self._queries.inspect_backlog(self._connection))
-
-    async def has_language(self, language: str) -> bool:
-        """Whether Postgres has this text search configuration."""
-        return bool(await load_queries("schema").has_language(self._connection, language=language))
 
     async def has_keys(self) -> bool:
         """Whether an API key was ever made."""

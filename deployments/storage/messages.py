@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 import orjson
@@ -13,10 +13,12 @@ from uuid_utils.compat import uuid7
 
 from deployments.errors import IdempotencyConflictError, InvalidRequestError, MemoryLayerError, NotFoundError
 from deployments.schemas import EmbeddingStatus, Message, MessageChange, NewMessage
-from deployments.storage.database import Database
+from deployments.storage.database import Connection, Database
+from deployments.storage.message_analysis import Analysis, MessageAnalyzer, Said
 from deployments.storage.named_queries import load_queries
 from deployments.storage.rows import to_message
 from deployments.storage.usage import QuotaGate
+from deployments.storage.zones import offset_minutes, zoned
 
 Row: TypeAlias = dict[str, Any]
 
@@ -58,8 +60,16 @@ def draft(new: NewMessage, request_id: str | None, now: datetime) -> Draft:
         archived=False,
         created_at=new.created_at or now,
         updated_at=now,
+        language=new.language,
     )
     return Draft(message, new.importance_override, request_id)
+
+
+class AnalyzedDraft(NamedTuple):
+    """A draft with the terms that find it."""
+
+    draft: Draft
+    analysis: Analysis
 
 
 @dataclass(frozen=True)
@@ -81,16 +91,13 @@ class MessageRepository:
     def __init__(
         self,
         database: Database,
-        language: str,
+        analyzer: MessageAnalyzer,
         gate: QuotaGate | None = None,
         counts: StoreCounts | None = None,
     ) -> None:
-        """`language`: the name of the Postgres text search configuration that finds words. No gate: no quotas.
-
-        `counts` is told what came of it.
-        """
+        """No gate: no quotas. `counts` is told what came of it."""
         self._database = database
-        self._language = language
+        self._analyzer = analyzer
         self._gate = gate
         self._counts = counts or StoreCounts()
         self._messages = load_queries("messages")
@@ -121,6 +128,7 @@ class MessageRepository:
         """
         fingerprint = hashlib.sha256(body).digest()
         tenant_id = new.message.tenant_id
+        analyzed = await self._analyzed([new])
         async with self._database.transaction() as connection:
             reserved = await self._keys.reserve_key(
                 connection,
@@ -133,7 +141,7 @@ class MessageRepository:
             # Each new key sweeps up after some old ones, so that no job has to.
             await self._keys.purge_keys(connection, kept_hours=IDEMPOTENCY_HOURS, limit=PURGED_WITH_EACH_KEY)
             if reserved:
-                (refusal,) = await self._insert_admitted(connection, [new])
+                (refusal,) = await self._insert_admitted(connection, analyzed)
                 if refusal is not None:
                     self._counts.refused(refusal.code)
                     raise refusal
@@ -180,12 +188,16 @@ class MessageRepository:
             row = await self._messages.lock_message(connection, id=message_id, tenant_id=tenant_id)
             if row is None:
                 raise NotFoundError("There is no such message.")
-            before = {**row, "metadata": orjson.loads(row["metadata"])}
+            before = {**zoned(row), "metadata": orjson.loads(row["metadata"])}
             after = {**before, **change.model_dump(exclude_unset=True)}
-            if (before["content"], before["name"]) != (after["content"], after["name"]):
+            changed = {name for name in after if after[name] != before[name]}
+            if changed & {"content", "name"}:
                 await self._admit_change(connection, before, after)
+            reworded = changed & {"content", "name", "language"}
+            analysis = await self._analyze_again(connection, message_id, after) if reworded else None
+            if changed & {"content", "name"}:
                 await self._embed_again(connection, message_id, after, request_id)
-            await self._update(connection, message_id, after)
+            await self._update(connection, message_id, after, analysis)
             return to_message(
                 await self._messages.get_message(connection, id=message_id, tenant_id=before["tenant_id"])
             )
@@ -206,17 +218,25 @@ class MessageRepository:
 
     async def _store(self, drafts: Sequence[Draft]) -> Sequence[MemoryLayerError | None]:
         """One statement is a transaction of its own, and saves the round trips of another."""
+        analyzed = await self._analyzed(drafts)
         if self._gate is None:
             async with self._database.connection() as connection:
-                await self._insert(connection, drafts)
+                await self._insert(connection, analyzed)
             return [None] * len(drafts)
         async with self._database.transaction() as connection:
-            return await self._insert_admitted(connection, drafts)
+            return await self._insert_admitted(connection, analyzed)
 
-    async def _insert_admitted(self, connection: object, drafts: Sequence[Draft]) -> Sequence[MemoryLayerError | None]:
+    async def _analyzed(self, drafts: Sequence[Draft]) -> list[AnalyzedDraft]:
+        """Return the drafts with their terms: before a connection is taken, since that may take a while."""
+        analyses = await self._analyzer.analyze([each.message for each in drafts])
+        return list(map(AnalyzedDraft, drafts, analyses))
+
+    async def _insert_admitted(
+        self, connection: object, drafts: Sequence[AnalyzedDraft]
+    ) -> Sequence[MemoryLayerError | None]:
         refusals: Sequence[MemoryLayerError | None] = [None] * len(drafts)
         if self._gate is not None:
-            refusals = await self._gate.admit(connection, [each.message for each in drafts])
+            refusals = await self._gate.admit(connection, [each.draft.message for each in drafts])
         admitted = [each for each, refusal in zip(drafts, refusals, strict=True) if refusal is None]
         if admitted:
             await self._insert(connection, admitted)
@@ -232,10 +252,16 @@ class MessageRepository:
                 self._counts.refused(refusal.code)
                 raise refusal
 
-    async def _insert(self, connection: object, drafts: Sequence[Draft]) -> None:
-        await self._messages.store_messages(connection, **store_parameters(drafts, self._language))
+    async def _insert(self, connection: object, drafts: Sequence[AnalyzedDraft]) -> None:
+        await self._messages.store_messages(connection, **store_parameters(drafts))
 
-    async def _update(self, connection: object, message_id: UUID, after: Row) -> None:
+    async def _analyze_again(self, connection: Connection, message_id: UUID, after: Row) -> Analysis:
+        said = Said(**{name: after[name] for name in Said._fields})
+        (analysis,) = await self._analyzer.analyze([said], connection)
+        await self._messages.forget_analysis(connection, id=message_id, tenant_id=after["tenant_id"])
+        return analysis
+
+    async def _update(self, connection: object, message_id: UUID, after: Row, analysis: Analysis | None) -> None:
         await self._messages.update_message(
             connection,
             id=message_id,
@@ -244,7 +270,9 @@ class MessageRepository:
             content=after["content"],
             metadata=orjson.dumps(after["metadata"]).decode(),
             importance_override=after["importance_override"],
-            language=self._language,
+            language=after["language"],
+            terms=analysis and analysis.terms,
+            analysis=analysis and analysis.tag,
             now=datetime.now(UTC),
         )
 
@@ -257,9 +285,9 @@ class MessageRepository:
         await self._jobs.announce_jobs(connection)
 
 
-def store_parameters(drafts: Sequence[Draft], language: str) -> dict[str, object]:
+def store_parameters(drafts: Sequence[AnalyzedDraft]) -> dict[str, object]:
     """The parameters of `store_messages`: a list for each column."""
-    messages = [each.message for each in drafts]
+    messages = [each.draft.message for each in drafts]
     return {
         "ids": [m.id for m in messages],
         "tenant_ids": [m.tenant_id for m in messages],
@@ -268,9 +296,12 @@ def store_parameters(drafts: Sequence[Draft], language: str) -> dict[str, object
         "names": [m.name for m in messages],
         "contents": [m.content for m in messages],
         "metadatas": [orjson.dumps(m.metadata).decode() for m in messages],
-        "overrides": [each.importance_override for each in drafts],
+        "overrides": [each.draft.importance_override for each in drafts],
         "created_ats": [m.created_at for m in messages],
-        "request_ids": [each.request_id for each in drafts],
+        "utc_offsets": [offset_minutes(m.created_at) for m in messages],
+        "languages": [m.language for m in messages],
+        "terms": [each.analysis.terms for each in drafts],
+        "analyses": [each.analysis.tag for each in drafts],
+        "request_ids": [each.draft.request_id for each in drafts],
         "now": messages[0].updated_at,
-        "language": language,
     }

@@ -7,10 +7,11 @@ from uuid import UUID
 from deployments.schemas import Role
 from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
+from deployments.storage.zones import zoned
 
 
 class Turn(NamedTuple):
-    """Who said what, where and when; the columns of `find_recent_turns`, in their order."""
+    """Who said what, where and when; the time is in the sender's zone."""
 
     id: UUID
     conversation_id: str
@@ -42,4 +43,4 @@ class RecentTurnRepository:
                 include_archived=include_archived,
                 limit=limit,
             )
-            return [Turn(**{**row, "role": Role(row["role"])}) async for row in rows]
+            return [Turn(**{**zoned(row), "role": Role(row["role"])}) async for row in rows]

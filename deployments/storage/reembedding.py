@@ -17,6 +17,7 @@ from deployments.storage.candidates import MEAN_PRIOR
 from deployments.storage.database import Connection, Database
 from deployments.storage.embedding_spaces import Spaces, to_spaces
 from deployments.storage.named_queries import load_queries
+from deployments.storage.zones import zoned
 
 # A table that is to be locked is waited for so long, in which all others wait behind: a request that comes then is
 # late, and none fails. Whoever holds it for longer is tried again.
@@ -30,7 +31,7 @@ SAMPLED_TIMES = 20
 
 
 class Hole(NamedTuple):
-    """A message without a vector in the other space; the columns of `find_holes`, in their order."""
+    """A message without a vector in the other space; the time is in the sender's zone."""
 
     message_id: UUID
     tenant_id: str
@@ -138,7 +139,7 @@ class ReembeddingRepository:
             id=after.message_id if after else UUID(int=0),
             limit=limit,
         )
-        return [Hole(*row) async for row in rows]
+        return [Hole(**zoned(row)) async for row in rows]
 
     async def fill(self, space: EmbeddingSpace, made: Sequence[tuple[Hole, Vector]]) -> int:
         """Write vectors of the second space. Returns how many: what was changed or is locked is left as it is."""

@@ -6,13 +6,14 @@ from typing import Any
 import orjson
 
 from deployments.schemas import Conversation, EmbeddingStatus, Message, Role
+from deployments.storage.zones import zoned
 
 
 def to_message(row: Mapping[str, Any]) -> Message:
     """A row of `messages` with its job's last error; trusted, so not validated again."""
     return Message.model_construct(
         **{
-            **row,
+            **zoned(row),
             "role": Role(row["role"]),
             "metadata": orjson.loads(row["metadata"]),
             "embedding_status": EmbeddingStatus(row["embedding_status"]),

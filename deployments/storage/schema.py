@@ -32,7 +32,7 @@ def prepare(settings: Settings) -> None:
     url = database_url(settings)
     if settings.database.url is None and not asyncio.run(_with_connection(url, settings, _is_current)):
         upgrade(url)
-    asyncio.run(_with_connection(url, settings, partial(_accept, language=settings.search.language, source=source)))
+    asyncio.run(_with_connection(url, settings, partial(check, source=source)))
 
 
 def database_url(settings: Settings) -> str:
@@ -114,18 +114,6 @@ async def _with_connection(url: str, settings: Settings, do: Callable[[OwnConnec
         return await do(connection)
     finally:
         await connection.close()
-
-
-async def _accept(connection: OwnConnection, language: str, source: SpaceSource) -> None:
-    await _check_language(connection, language)
-    await check(connection, source)
-
-
-async def _check_language(connection: OwnConnection, language: str) -> None:
-    if not await load_queries("schema").has_language(connection, language=language):
-        raise ConfigurationError(
-            f"MEMORY_SEARCH_LANGUAGE: Postgres has no text search configuration {language}; `simple` fits any language"
-        )
 
 
 async def _is_current(connection: OwnConnection) -> bool:

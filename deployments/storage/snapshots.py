@@ -12,6 +12,7 @@ import orjson
 from deployments.moving_schemas import SnapshotCounts
 from deployments.storage.database import Connection, Database
 from deployments.storage.named_queries import load_queries
+from deployments.storage.zones import zoned
 
 PAGE = 500
 # The columns that are only read along: the vector goes in packed, and a mark is no part of its message.
@@ -94,7 +95,7 @@ def _after(reached: Reached | None, rows: list[Any]) -> Reached:
 
 def _line(row: Mapping[str, Any]) -> bytes:
     """One line for a message, always with the same fields in the same order."""
-    fields = {name: value for name, value in row.items() if name not in _READ_ALONG}
+    fields = {name: value for name, value in zoned(row).items() if name not in _READ_ALONG}
     # As Postgres writes it: read and written again, a number might be another.
     fields["metadata"] = orjson.Fragment(row["metadata"])
     vector = row["embedding"]

@@ -120,15 +120,6 @@ async def schema(inspection: Inspection, _: Settings) -> list[Finding]:
     return [problem("database.schema", f"{trouble}.", advice, UPGRADE if "upgrade head" in trouble else None)]
 
 
-async def language(inspection: Inspection, settings: Settings) -> list[Finding]:
-    """Whether words are found as the settings say."""
-    name = settings.search.language
-    if await inspection.has_language(name):
-        return [well("database.language", f"Words are found as in {name}.")]
-    said = f"Postgres has no text search configuration {name}."
-    return [problem("database.language", said, "Set MEMORY_SEARCH_LANGUAGE to another; simple fits any language.")]
-
-
 async def indexes(inspection: Inspection, _: Settings) -> list[Finding]:
     """Those that the migrations make, and those of the vectors."""
     spaces = await inspection.spaces()

@@ -40,7 +40,6 @@ DATABASE_CHECKS: Mapping[str, LookAtDatabase] = {
 }
 # Of tables of ours: where the schema is not, they would all say the same.
 SCHEMA_CHECKS: Mapping[str, LookAtDatabase] = {
-    "database.language": database.language,
     "database.indexes": database.indexes,
     "database.embedding_space": database.embedding_space,
     "database.statistics": database.statistics,

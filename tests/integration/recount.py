@@ -18,7 +18,8 @@ THERE = """
            count(embedding) AS embedded, sum(embedding::vector)::real[] AS embedding_sum
     FROM messages, LATERAL (
         SELECT NOT archived AND embedding_status <> 'pending' AS counted,
-               (SELECT coalesce(sum(cardinality(positions)), 0) FROM unnest(terms)) AS length
+               (SELECT coalesce(sum(cardinality(array_positions(coalesce(weights, '{D}'), 'D'))), 0)
+                FROM unnest(terms)) AS length
     ) AS m
     GROUP BY tenant_id
 """

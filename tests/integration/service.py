@@ -37,7 +37,9 @@ from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
 from deployments.storage.erasure import ErasureRepository
 from deployments.storage.health import pool_problem
+from deployments.storage.reanalyses import ReanalysisRepository
 from deployments.storage.recent_turns import RecentTurnRepository
+from deployments.storage.tenant_languages import TenantLanguages, default_languages
 from deployments.vitals import Vitals
 from serve_app.api import create_app
 from serve_app.health import Probes
@@ -71,6 +73,7 @@ class Service:
     vitals: Vitals
     erasures: ErasureRepository
     reranking: RerankStage | None
+    reanalyses: ReanalysisRepository
 
     async def __aenter__(self) -> Self:
         return self
@@ -128,8 +131,11 @@ def create_service(
         return exposition(take(replica.registry))
 
     searching = SearchMeasures(replica.registry)
-    candidates, reranking = CandidateRepository(database, settings.search), create_stage(settings.rerank, searching)
-    engine = SearchEngine(candidates, embed, settings.search, searching, reranking=reranking)
+    default = default_languages(settings.search)
+    languages = TenantLanguages(database, default)
+    candidates = CandidateRepository(database, settings.search)
+    reranking = create_stage(settings.rerank, searching)
+    engine = SearchEngine(candidates, embed, settings.search, searching, languages=languages, reranking=reranking)
     contexts = ContextAssembler(RecentTurnRepository(database), engine.search, searching)
     jobs = EmbeddingJobRepository(database)
     worker = EmbeddingWorker(
@@ -174,6 +180,7 @@ def create_service(
         services.vitals,
         services.erasures,
         reranking,
+        ReanalysisRepository(database, default),
     )
 
 

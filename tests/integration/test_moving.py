@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from deployments.settings import Settings
 from deployments.storage.snapshots import Reached
 from jobs.moving.unfinished_file import UnfinishedFile
 from jobs.terminal import FAILED, MISUSED, OK
 from tests.integration.moving import COUNT, SMALL, at, execute, fill, header_of, in_a_thread, lines_of, run, summary
 from tests.integration.postgres import PostgresServer
+from tests.integration.reanalyzing import reanalyze_at
 from tests.integration.recount import recount_at
 
 STATISTICS = """
@@ -20,10 +22,11 @@ STATISTICS = """
 
 
 def test_a_round_trip_is_equal(
-    here: str, there: str, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: str, there: str, exported: Path, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at(there, monkeypatch)
     assert run("import", exported) == OK
+    asyncio.run(reanalyze_at(here, settings))
     again = tmp_path / "again.jsonl.gz"
     assert run("export", "acme", again) == OK
 
@@ -46,6 +49,7 @@ def test_what_stands_in_a_line(exported: Path) -> None:
     assert set(line) == {
         *("id", "conversation_id", "role", "name", "content", "metadata", "importance", "importance_override"),
         *("archived", "archived_at", "embedding_status", "embedding_error", "created_at", "updated_at", "embedding"),
+        "language",
     }
     assert exported.stat().st_mode & 0o077 == 0
 
@@ -116,8 +120,9 @@ class TestAnotherTenant:
         assert "acme" not in asyncio.run(recount_at(there))
 
     def test_beside_the_original_it_is_refused_without_ids_of_its_own(
-        self, here: str, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, here: str, exported: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
     ) -> None:
+        asyncio.run(reanalyze_at(here, settings))
         assert run("import", exported, "--tenant", "initech") == MISUSED
         assert "--new-ids" in capsys.readouterr().err.splitlines()[-1]
         assert execute(here, "SELECT count(*) FROM messages WHERE tenant_id = 'initech'")[0][0] == 0

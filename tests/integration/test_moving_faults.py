@@ -17,6 +17,7 @@ from deployments.moving_schemas import VectorSpace
 from deployments.settings import Settings
 from deployments.storage.arrivals import ArrivalRepository
 from deployments.storage.database import Database, PoolSize
+from deployments.storage.message_analysis import message_analyzer
 from deployments.storage.snapshots import Reached
 from jobs.moving.arriving import Wishes
 from jobs.moving.importing import import_file
@@ -178,7 +179,7 @@ class TestTwoAtOnce:
                 imported = await asyncio.gather(
                     *(
                         import_file(
-                            ArrivalRepository(each, "english", space),
+                            ArrivalRepository(each, message_analyzer(each, settings.search), space),
                             exported,
                             Wishes(space),
                             ProgressLines(io.StringIO()),

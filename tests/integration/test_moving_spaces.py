@@ -11,6 +11,7 @@ import pytest
 from deployments.moving_schemas import VectorSpace
 from deployments.settings import Settings
 from deployments.storage.arrivals import Arrival, ArrivalRepository
+from deployments.storage.message_analysis import message_analyzer
 from jobs.moving.arriving import Arriving, Wishes, read_delivery
 from jobs.moving.records import RecordFile
 from jobs.reembedding import running
@@ -60,7 +61,9 @@ async def test_vectors_that_come_in_after_a_switch_are_made_anew(service: Servic
     await service.client.delete("/v1/admin/tenants/acme")
     assert await run(*TO_SMALL) == 0
 
-    outcomes = await ArrivalRepository(service.database, "english", OLD).take_in("acme", messages)
+    outcomes = await ArrivalRepository(
+        service.database, message_analyzer(service.database, service.settings.search), OLD
+    ).take_in("acme", messages)
 
     assert outcomes == [Arrival.STORED] * COUNT
     assert (await service.jobs.counts()).pending == COUNT

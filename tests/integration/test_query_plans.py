@@ -16,6 +16,7 @@ from deployments.storage.candidates import CandidateRepository, Candidates
 from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.exact_order import Comparison, ExactOrderRepository
+from deployments.storage.message_analysis import message_analyzer
 from deployments.storage.messages import MessageRepository, Position
 from deployments.storage.named_queries import load_queries
 from deployments.storage.recent_turns import RecentTurnRepository
@@ -183,19 +184,23 @@ async def test_neighbors_are_found_by_the_conversations_index(explaining: Explai
     assert not scanned(explaining.plan)
 
 
+def messages_of(database: ExplainingDatabase) -> MessageRepository:
+    return MessageRepository(database, message_analyzer(database, SearchSettings()))
+
+
 @pytest.mark.parametrize("tenant_id", [LARGE_TENANT, SMALL_TENANT])
 @pytest.mark.parametrize("after", [None, Position(NOW, uuid4())])
 async def test_a_page_of_messages_is_read_in_the_indexs_order(
     explaining: ExplainingDatabase, tenant_id: str, after: Position | None
 ) -> None:
-    await MessageRepository(explaining, "english").page(tenant_id, None, 51, after)
+    await messages_of(explaining).page(tenant_id, None, 51, after)
 
     assert "messages_tenant_time" in indexes(explaining.plan)
     assert "messages" not in scanned(explaining.plan)
 
 
 async def test_a_page_of_a_conversation_is_read_in_the_indexs_order(explaining: ExplainingDatabase) -> None:
-    await MessageRepository(explaining, "english").page(LARGE_TENANT, "c1", 51, None)
+    await messages_of(explaining).page(LARGE_TENANT, "c1", 51, None)
 
     assert "messages_conversation_time" in indexes(explaining.plan)
     assert "messages" not in scanned(explaining.plan)

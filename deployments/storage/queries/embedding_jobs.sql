@@ -64,7 +64,7 @@ WITH due AS MATERIALIZED (
     WHERE j.message_id = ANY(ARRAY(SELECT message_id FROM due))
     RETURNING j.message_id, j.tenant_id, j.request_id, j.attempts
 )
-SELECT c.message_id, c.tenant_id, c.request_id, c.attempts, m.role, m.name, m.content, m.created_at
+SELECT c.message_id, c.tenant_id, c.request_id, c.attempts, m.role, m.name, m.content, m.created_at, m.utc_offset
 FROM claimed c JOIN messages m ON m.id = c.message_id AND m.tenant_id = c.tenant_id
 ORDER BY c.message_id;
 

@@ -4,15 +4,14 @@ WITH input AS (
     SELECT * FROM unnest(
         :ids::uuid[], :tenant_ids::text[], :conversation_ids::text[], :roles::text[], :names::text[],
         :contents::text[], :metadatas::text[], :overrides::float8[], :created_ats::timestamptz[],
-        :request_ids::text[]
+        :utc_offsets::smallint[], :languages::text[], :terms::text[], :analyses::text[], :request_ids::text[]
     ) AS t(id, tenant_id, conversation_id, role, name, content, metadata, importance_override, created_at,
-           request_id)
+           utc_offset, language, terms, analysis, request_id)
 ), stored AS (
     INSERT INTO messages (id, tenant_id, conversation_id, role, name, content, metadata,
-                          importance_override, created_at, updated_at, terms)
+                          importance_override, created_at, updated_at, utc_offset, language, terms, analysis)
     SELECT id, tenant_id, conversation_id, role, name, content, metadata::jsonb, importance_override,
-           created_at, :now::timestamptz,
-           message_terms(:language::regconfig, name, content, created_at)
+           created_at, :now::timestamptz, utc_offset, language, terms::tsvector, analysis
     FROM input
 ), pending AS (
     INSERT INTO embedding_jobs (message_id, tenant_id, request_id, bytes)
@@ -24,7 +23,7 @@ SELECT pg_notify('embedding_jobs', '');
 -- A tenant of NULL stands for a caller who may see every tenant.
 SELECT m.id, m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metadata,
        coalesce(m.importance_override, m.importance) AS importance_score, m.embedding_status, m.archived,
-       m.created_at, m.updated_at, j.last_error AS embedding_error
+       m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id);
 
@@ -32,7 +31,7 @@ WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id);
 -- Newest first, from the position of the last message of the page before.
 SELECT m.id, m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metadata,
        coalesce(m.importance_override, m.importance) AS importance_score, m.embedding_status, m.archived,
-       m.created_at, m.updated_at, j.last_error AS embedding_error
+       m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.tenant_id = :tenant_id
   AND (:conversation_id::text IS NULL OR m.conversation_id = :conversation_id)
@@ -41,18 +40,21 @@ ORDER BY m.created_at DESC, m.id DESC
 LIMIT :limit;
 
 -- name: lock_message^
-SELECT tenant_id, name, content, metadata, importance_override, embedding_status
+SELECT tenant_id, name, content, metadata, importance_override, embedding_status, created_at, utc_offset, language
 FROM messages
 WHERE id = :id AND tenant_id = coalesce(:tenant_id, tenant_id)
 FOR NO KEY UPDATE;
 
 -- name: update_message!
+-- Terms of NULL stay as they are, and so does the policy under which they were made.
 UPDATE messages SET
     name = :name,
     content = :content,
     metadata = :metadata::text::jsonb,
     importance_override = :importance_override,
-    terms = message_terms(:language::regconfig, :name, :content, created_at),
+    language = :language,
+    terms = coalesce(:terms::text::tsvector, terms),
+    analysis = CASE WHEN :terms::text IS NULL THEN analysis ELSE :analysis::text END,
     updated_at = :now
 WHERE id = :id AND tenant_id = :tenant_id;
 
@@ -61,6 +63,10 @@ WHERE id = :id AND tenant_id = :tenant_id;
 -- are then touched by this statement alone, in their order, which keeps transactions out of deadlocks.
 UPDATE messages SET embedding = NULL, other_embedding = NULL, importance = NULL, embedding_status = 'pending'
 WHERE id = :id AND tenant_id = :tenant_id;
+
+-- name: forget_analysis!
+-- Before other terms are written: a trigger takes terms that change under the same policy for those of an older release.
+UPDATE messages SET analysis = NULL WHERE id = :id AND tenant_id = :tenant_id;
 
 -- name: delete_message$
 -- What was answered when it was stored goes with it; that its idempotency key was used stays.

@@ -1,6 +1,6 @@
 -- name: find_recent_turns
 -- The newest turns of one conversation, newest first, read in the order of its index.
-SELECT id, conversation_id, role, name, content, created_at
+SELECT id, conversation_id, role, name, content, created_at, utc_offset
 FROM messages
 WHERE tenant_id = :tenant_id AND conversation_id = :conversation_id
   AND (:include_archived OR NOT archived)

@@ -34,13 +34,13 @@ FROM embedding_space;
 
 -- name: find_holes
 -- Messages that have a vector in the active space and none in the other, behind a position, a tenant after the other.
-SELECT m.id, m.tenant_id, m.role, m.name, m.content, m.created_at, m.updated_at
+SELECT m.id AS message_id, m.tenant_id, m.role, m.name, m.content, m.created_at, m.utc_offset, m.updated_at
 FROM (
     SELECT tenant_id FROM tenant_statistics
     WHERE embedded > other_embedded AND tenant_id >= :tenant_id
     ORDER BY tenant_id LIMIT :limit
 ) AS t CROSS JOIN LATERAL (
-    SELECT id, tenant_id, role, name, content, created_at, updated_at FROM messages
+    SELECT id, tenant_id, role, name, content, created_at, utc_offset, updated_at FROM messages
     WHERE messages.tenant_id = t.tenant_id AND embedding IS NOT NULL AND other_embedding IS NULL
       AND (tenant_id, created_at, id) > (:tenant_id, coalesce(:created_at::timestamptz, '-infinity'), :id::uuid)
     ORDER BY tenant_id, created_at, id LIMIT :limit

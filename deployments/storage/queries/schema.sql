@@ -14,9 +14,6 @@ SELECT EXISTS (
     WHERE (model, dimensions) = (:model, :dimensions) OR (other_model, other_dimensions) = (:model, :dimensions)
 ) OR EXISTS (SELECT FROM former_embedding_spaces WHERE (model, dimensions) = (:model, :dimensions));
 
--- name: has_language$
-SELECT EXISTS (SELECT FROM pg_ts_config WHERE cfgname = :language);
-
 -- name: takes_no_writes$
 SELECT current_setting('transaction_read_only')::boolean;
 

@@ -127,7 +127,7 @@ SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.created
        1 - (m.embedding <=> aim.asked) AS similarity,
        1 - (coalesce(m.embedding::vector - aim.mean, m.embedding::vector) <=> aim.direction) AS closeness,
        ARRAY(SELECT ts_rank('{1,1,1,1}', m.unpacked, one) FROM query) AS ranks,
-       m.term_count, t.previous, t.next,
+       m.term_count, t.previous, t.next, m.utc_offset,
        CASE WHEN row_number() OVER () = 1 THEN (
            SELECT json_build_array(messages, term_count, embedded, (SELECT count(*) FROM near),
                                    ARRAY(SELECT term FROM query), ARRAY(SELECT holders FROM query), aim.model, aim.dimensions)::text FROM corpus
@@ -144,12 +144,12 @@ LEFT JOIN (
 SELECT hit.id AS hit_id, n.*
 FROM messages hit
 CROSS JOIN LATERAL (
-    (SELECT id, role, name, content, created_at FROM messages
+    (SELECT id, role, name, content, created_at, utc_offset FROM messages
      WHERE tenant_id = :tenant_id AND conversation_id = hit.conversation_id
        AND (created_at, id) < (hit.created_at, hit.id) AND (:include_archived OR NOT archived)
      ORDER BY created_at DESC, id DESC LIMIT :reach)
     UNION ALL
-    (SELECT id, role, name, content, created_at FROM messages
+    (SELECT id, role, name, content, created_at, utc_offset FROM messages
      WHERE tenant_id = :tenant_id AND conversation_id = hit.conversation_id
        AND (created_at, id) > (hit.created_at, hit.id) AND (:include_archived OR NOT archived)
      ORDER BY created_at, id LIMIT :reach)

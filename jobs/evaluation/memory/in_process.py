@@ -21,6 +21,7 @@ from deployments.settings import Settings
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
+from deployments.storage.message_analysis import message_analyzer
 from deployments.storage.messages import MessageRepository, draft
 from deployments.storage.scratch import scratch_database, scratch_server, settle
 from jobs.evaluation.configurations import Configuration
@@ -134,7 +135,7 @@ async def _fill(store: Store, tenants: Sequence[Tenant], progress: Progress) -> 
     await store.provider.embed_queries(["ping"])
     count = sum(len(tenant.messages) for tenant in tenants)
     with progress.step("storing messages", count) as advance:
-        messages = MessageRepository(store.database, store.settings.search.language)
+        messages = MessageRepository(store.database, message_analyzer(store.database, store.settings.search))
         for number, tenant in enumerate(tenants):
             for start in range(0, len(tenant.messages), MAX_BATCH):
                 batch = tenant.messages[start : start + MAX_BATCH]

@@ -1,0 +1,103 @@
+"""From messages to their terms, as their tenants' languages say."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from deployments.search.analysis.languages import Language
+from deployments.search.analysis.policy import LanguagePolicy
+from deployments.search.analysis.terms import document_terms
+from deployments.settings import SearchSettings
+from deployments.storage.database import Connection, Connections
+from deployments.storage.tenant_languages import Known, TenantLanguages, default_languages
+from deployments.storage.term_vectors import term_vector
+
+# Beyond, the analysis takes 30 ms or more, and a thread does it.
+DIRECT_CHARACTERS = 50_000
+# Not `strftime`, whose names change with the locale.
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+
+
+class Analyzable(Protocol):
+    """What the terms of a message are made of."""
+
+    @property
+    def tenant_id(self) -> str:
+        """Whose it is."""
+
+    @property
+    def name(self) -> str | None:
+        """Who spoke."""
+
+    @property
+    def content(self) -> str:
+        """What was said."""
+
+    @property
+    def created_at(self) -> datetime:
+        """When, in the sender's zone."""
+
+    @property
+    def language(self) -> Language | None:
+        """In which language, if the sender said so."""
+
+
+class Said(NamedTuple):
+    """What of a stored message its terms are made of."""
+
+    tenant_id: str
+    name: str | None
+    content: str
+    created_at: datetime
+    language: Language | None
+
+
+class Analysis(NamedTuple):
+    """A message's terms as the literal of a tsvector, and the tag of the policy under which they were made."""
+
+    terms: str
+    tag: str | None
+
+
+class MessageAnalyzer:
+    """Analyses messages of any tenants. Errors: `DatabaseUnavailableError`, `OverloadedError`."""
+
+    def __init__(self, languages: TenantLanguages) -> None:
+        self._languages = languages
+
+    async def analyze(self, messages: Sequence[Analyzable], connection: Connection | None = None) -> list[Analysis]:
+        """Return the terms of each message, in order. `connection`: where the caller holds one already."""
+        known = await self._languages.look_up({message.tenant_id for message in messages}, connection)
+        characters = sum(len(message.content) for message in messages)
+        # The first detection loads a model, which takes a second.
+        if characters > DIRECT_CHARACTERS or any(each.policy.detect for each in known.values()):
+            return await asyncio.to_thread(_analyses, messages, known)
+        return _analyses(messages, known)
+
+
+def message_analyzer(database: Connections, settings: SearchSettings) -> MessageAnalyzer:
+    """Return an analyzer over a database, by the settings for tenants without a language of their own."""
+    return MessageAnalyzer(TenantLanguages(database, default_languages(settings)))
+
+
+def indexed_text(said_at: datetime, name: str | None, content: str) -> str:
+    """Return the text whose terms find a message: the sender's day, who spoke, and what was said."""
+    day = f"{said_at.day} {_MONTHS[said_at.month - 1]} {said_at.year}"
+    return f"{day} {content}" if name is None else f"{day} {name} {content}"
+
+
+def literal_of(message: Analyzable, policy: LanguagePolicy) -> str:
+    """Return a message's terms as the literal of a tsvector. Pure."""
+    languages = policy.of_document(message.content, message.language)
+    return term_vector(document_terms(indexed_text(message.created_at, message.name, message.content), languages))
+
+
+def _analyses(messages: Sequence[Analyzable], known: Mapping[str, Known]) -> list[Analysis]:
+    return [
+        Analysis(literal_of(message, known[message.tenant_id].policy), known[message.tenant_id].tag)
+        for message in messages
+    ]

@@ -1,0 +1,80 @@
+"""Makes the terms of stored messages anew, as their tenants' languages want them: `python -m jobs.reanalyze`.
+
+The service does the same by itself, in the background. What it is for, and what a kill leaves: docs/languages.md.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dotenv import load_dotenv
+
+from deployments.errors import ConfigurationError, MemoryLayerError
+from deployments.settings import Settings
+from deployments.storage.database import Database, PoolSize
+from deployments.storage.reanalyses import ReanalysisRepository
+from deployments.storage.reanalyzing import Reanalyzer
+from deployments.storage.schema import database_url, prepare
+from deployments.storage.tenant_languages import default_languages
+from jobs.process import log_to_stderr, stop_politely
+from jobs.progress import progress_on_stderr
+from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK, complain, identifier
+
+# While others work on what is left.
+POLL_SECONDS = 1.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Analyse anew. Returns 0, 1 if it failed, 2 if what is asked makes no sense, 130 if it was interrupted."""
+    options = _options(arguments)
+    load_dotenv(Path.cwd() / ".env", override=False)
+    try:
+        settings = Settings.load()
+        prepare(settings)
+        asyncio.run(_run(options, settings))
+    except ConfigurationError as error:
+        return complain(error.message, MISUSED)
+    except MemoryLayerError as error:
+        return complain(error.message, FAILED)
+    except KeyboardInterrupt:
+        return complain("interrupted: the same command goes on", INTERRUPTED)
+    return OK
+
+
+async def _run(options: argparse.Namespace, settings: Settings) -> None:
+    database = Database(database_url(settings), settings.database, PoolSize(kept=0, most=1))
+    try:
+        repository = ReanalysisRepository(database, default_languages(settings.search))
+        stale = await repository.count_stale(options.tenant)
+        if options.dry_run:
+            sys.stdout.writelines(f"{tenant_id}: {count:,}\n" for tenant_id, count in stale.items())
+        else:
+            await repository.adopt_policy()
+            await repository.request_stale(list(stale))
+            await _reanalyze(repository, options.tenant, sum(stale.values()))
+    finally:
+        await database.close()
+
+
+async def _reanalyze(repository: ReanalysisRepository, tenant_id: str | None, total: int) -> None:
+    """Work until nothing is left, be it that others do it."""
+    reanalyzer = Reanalyzer(repository)
+    with progress_on_stderr().step("analysing messages", total) as advance:
+        while await repository.is_under_way(tenant_id):
+            if await reanalyzer.reanalyze_next(tenant_id, advance) is None:
+                await asyncio.sleep(POLL_SECONDS)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m jobs.reanalyze", description=__doc__)
+    parser.add_argument("--tenant", type=identifier, help="only this one's messages (default: everyone's)")
+    parser.add_argument("--dry-run", action="store_true", help="only count the messages, tenant by tenant")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    log_to_stderr()
+    stop_politely()
+    sys.exit(main())
