@@ -12,8 +12,8 @@ from deployments.search_schemas import MAX_TOP_K, Criteria, Query
 
 MAX_TOKEN_BUDGET = 1_000_000
 MAX_RECENT_TURNS = 100
-# Of the evidence among the first 50 hits it keeps all on LoCoMo and LongMemEval; a context for "ok, thanks" holds none or
-# one of 34 memories of everyday life (docs/decisions/0029-scores.md).
+# It keeps all of the evidence among the first 50 hits on LoCoMo and LongMemEval. A context for "ok, thanks" holds none
+# or one of 34 memories of everyday life (docs/decisions/0029-scores.md).
 LEAST_SCORE = 0.1
 
 CONTEXT_EXAMPLE: dict[str, JsonValue] = {  # nosec B105
