@@ -98,6 +98,14 @@ def test_any_of_a_words_terms_finds_it() -> None:
     assert found[1] > found[3] == 0
 
 
+def test_a_word_weighs_as_much_as_its_rarest_term() -> None:
+    alone = scores([candidate(1, ranks=(ONCE,))], only(words=1.0), holders=[3])
+
+    both = scores([candidate(1, ranks=(ONCE, 0.0))], only(words=1.0), holders=[3, 50], words=(TERMS[:2],))
+
+    assert both == pytest.approx(alone)
+
+
 def test_a_stop_word_counts_less() -> None:
     candidates = [candidate(1, ranks=(ONCE, 0.0)), candidate(2, ranks=(0.0, ONCE))]
 
@@ -137,8 +145,12 @@ def test_a_turn_is_found_by_the_words_of_the_one_beside_it() -> None:
     assert found[1].words == found[5].words == 0
 
 
-def test_a_single_word_is_not_lent() -> None:
-    found = parts(conversation({}, {"ranks": (ONCE,)}, {}), only(words=1.0))
+@pytest.mark.parametrize("held", [(ONCE,), (ONCE, ONCE)], ids=["alone", "with a stop word"])
+def test_a_single_word_is_not_lent(held: tuple[float, ...]) -> None:
+    nothing = {"ranks": (0.0,) * len(held)}
+    turns = conversation(nothing, {"ranks": held}, nothing)
+
+    found = parts(turns, only(words=1.0), term_weights=(1.0, 0.2)[: len(held)])
 
     assert found[2].words > 0 == found[1].words == found[3].words
 
