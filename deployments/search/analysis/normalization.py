@@ -26,7 +26,7 @@ def normalized(text: str) -> str:
         return text.translate(_APOSTROPHES)
     text = unicodedata.normalize("NFKC", _IGNORABLE.sub("", text.translate(_APOSTROPHES)))
     text = _IGNORABLE.sub("", text)
-    return str(_OTHER_DIGITS.sub(lambda digit: str(unicodedata.decimal(digit[0])), text))
+    return str(_OTHER_DIGITS.sub(lambda digit: str(unicodedata.decimal(digit[0], digit[0])), text))
 
 
 def casefolded(word: str) -> str:
