@@ -26,6 +26,7 @@ def normalized(text: str) -> str:
         return text.translate(_APOSTROPHES)
     text = unicodedata.normalize("NFKC", _IGNORABLE.sub("", text.translate(_APOSTROPHES)))
     text = _IGNORABLE.sub("", text)
+    # Digits that are newer than Python's own tables stay as they are.
     return str(_OTHER_DIGITS.sub(lambda digit: str(unicodedata.decimal(digit[0], digit[0])), text))
 
 
