@@ -12,6 +12,9 @@ from deployments.search_schemas import MAX_TOP_K, Criteria, Query
 
 MAX_TOKEN_BUDGET = 1_000_000
 MAX_RECENT_TURNS = 100
+# It keeps all of the evidence among the first 50 hits on LoCoMo and LongMemEval. A context for "ok, thanks" holds none
+# or one of 34 memories of everyday life (docs/decisions/0029-scores.md).
+LEAST_SCORE = 0.1
 
 CONTEXT_EXAMPLE: dict[str, JsonValue] = {  # nosec B105
     "token_budget": 2000,
@@ -107,6 +110,10 @@ class ContextRequest(Criteria):
         ),
     )
     scope: Scope = Field(default=Scope.TENANT, description="Look in all conversations of the tenant, or in this one.")
+    min_score: Share = Field(
+        default=LEAST_SCORE,
+        description="Leave out memories that score less: what has next to nothing to do with the query is no context.",
+    )
 
 
 class ContextItem(Value):

@@ -2,14 +2,13 @@
 
 import ipaddress
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import platformdirs
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from deployments.connection_urls import http_url, postgres_url, redis_url
@@ -177,6 +176,7 @@ class ProviderName(StrEnum):
     """The embedding providers."""
 
     LOCAL = "local"
+    E5 = "e5"
     GOOGLE_GEMINI = "google_gemini"
     OPENAI_COMPATIBLE = "openai_compatible"
 
@@ -247,6 +247,38 @@ class SearchSettings(BaseSettings):
     recall_audit_timeout_seconds: float = Field(default=5.0, ge=0.001, le=600)
 
 
+class RerankStyle(StrEnum):
+    """The JSON formats of `/rerank` endpoints: that of Cohere, Jina, vLLM and others, and TEI's."""
+
+    COHERE = "cohere"
+    TEI = "tei"
+
+
+class RerankSettings(BaseSettings):
+    """The reranker, the last stage of a search. Without a URL there is none.
+
+    `url`: the endpoint's whole address, its path included. `candidates`: how many of the best hits are sent, and at
+    least `top_k`. `max_characters`: what is sent of the query and of each hit.
+    """
+
+    model_config = _group("MEMORY_RERANK_")
+
+    url: Annotated[str, AfterValidator(http_url)] | None = None
+    style: RerankStyle = RerankStyle.COHERE
+    model: str | None = Field(default=None, validate_default=True)
+    api_key: HeaderKey | None = None
+    candidates: int = Field(default=50, ge=1, le=1000)
+    timeout_seconds: float = Field(default=1.0, gt=0, le=10)
+    max_characters: int = Field(default=2_000, ge=100, le=100_000)
+
+    @field_validator("model")
+    @classmethod
+    def _named(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("url") and info.data.get("style") is RerankStyle.COHERE:
+            raise ValueError("must be set for MEMORY_RERANK_STYLE=cohere, whose requests name a model")
+        return value
+
+
 class QuotaSettings(BaseSettings):
     """What one tenant may store, and have embedded from midnight to midnight UTC. Unset: as much as it likes."""
 
@@ -311,6 +343,7 @@ class Settings:
     gemini: GeminiSettings
     openai: OpenAISettings
     search: SearchSettings
+    rerank: RerankSettings
     quotas: QuotaSettings
     rate_limits: RateLimitSettings
     retention: RetentionSettings
@@ -338,47 +371,13 @@ def _read(group: Any) -> Any:
     try:
         return group()
     except ValidationError as error:
-        raise ConfigurationError(_lines(group, error)[0]) from None
+        raise ConfigurationError(problem_lines(group, error)[0]) from None
 
 
-def _lines(group: Any, error: ValidationError) -> list[str]:
+def problem_lines(group: Any, error: ValidationError) -> list[str]:
+    """Return a line for each value of a group that makes no sense, with the name of its setting."""
     prefix = group.model_config["env_prefix"]
     return [
         f"{prefix}{'_'.join(map(str, each['loc']))}".upper() + f": {each['msg'].removeprefix('Value error, ')}"
         for each in error.errors()
     ]
-
-
-def all_problems() -> list[str]:
-    """Everything in the environment that makes no sense, a line each, and not only what `load` raises first."""
-    problems: list[str] = []
-    for group in get_type_hints(Settings).values():
-        try:
-            group()
-        except ValidationError as error:
-            problems += _lines(group, error)
-    if not problems:
-        try:
-            Settings.load()
-        except ConfigurationError as error:
-            problems.append(error.message)
-    return problems
-
-
-# Set by the launcher for the processes that it starts.
-_INTERNAL_NAMES = frozenset({"MEMORY_RUN_DIRECTORY", "MEMORY_HAPROXY_BINARY"})
-
-
-def known_names() -> frozenset[str]:
-    """The name of every setting."""
-    return frozenset(
-        f"{group.model_config['env_prefix']}{name}".upper()
-        for group in get_type_hints(Settings).values()
-        for name in group.model_fields
-    )
-
-
-def unknown_names(environment: Iterable[str]) -> list[str]:
-    """Of the names in the environment, in order, those that look like a setting and are none."""
-    own = (name for name in environment if name.startswith("MEMORY_"))
-    return sorted(set(own) - known_names() - _INTERNAL_NAMES)

@@ -31,6 +31,7 @@ from jobs.reembedding.decisions import named
 from jobs.reembedding.running import PERCENT, Options, Run
 
 OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+ONE_MODEL = frozenset({ProviderName.LOCAL, ProviderName.E5})
 MOST_DIMENSIONS, MOST_AT_ONCE = 4_000, 10_000
 
 Action = Callable[[Run], Coroutine[Any, Any, None]]
@@ -61,8 +62,8 @@ def target_of(settings: Settings, options: argparse.Namespace) -> SpaceSource:
     Raises `ConfigurationError`.
     """
     provider = ProviderName(options.provider)
-    if provider is ProviderName.LOCAL and options.model is not None:
-        raise ConfigurationError("--model: the local provider has one model only")
+    if provider in ONE_MODEL and options.model is not None:
+        raise ConfigurationError(f"--model: the {provider} provider has one model only")
     model = {} if options.model is None else {"model": options.model}
     url = {} if options.base_url is None else {"base_url": options.base_url}
     asked = replace(

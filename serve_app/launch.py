@@ -20,7 +20,8 @@ from deployments.capacity import Capacity
 from deployments.connections import check_demands, configured_replicas, demands
 from deployments.errors import ConfigurationError, MemoryLayerError
 from deployments.serve_config import read_serve_config
-from deployments.settings import Environment, Settings, unknown_names
+from deployments.settings import Environment, Settings
+from deployments.settings_inspection import unknown_names
 from deployments.storage import embedded
 from deployments.tracing.variables import wants_tracing
 from serve_app import cluster_environment, run_processes

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 from uuid import UUID
 
 from deployments.context_schemas import ContextAnswer, ContextItem, ContextRequest, Reason
 from deployments.search.context_page import Page
 from deployments.search.tokens import count_tokens
-from deployments.search.versions import same_text
+from deployments.search.versions import Saying, saying
 from deployments.search_schemas import SearchAnswer, SearchHit
 from deployments.storage.recent_turns import Turn
-
-Saying: TypeAlias = tuple[str, str]
 
 
 @dataclass
@@ -93,8 +91,7 @@ class _Admitted:
 
 
 def _saying(turn: Turn) -> Saying:
-    """Return who says what: two people may say the same of themselves."""
-    return turn.name or turn.role, same_text(turn.content)
+    return saying(turn.name or turn.role, turn.content)
 
 
 def _turn_of(hit: SearchHit) -> Turn:

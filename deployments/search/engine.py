@@ -21,6 +21,7 @@ from deployments.search.measures import SearchMeasures
 from deployments.search.parts import Question
 from deployments.search.ranking import Floors, Ranked, rank
 from deployments.search.recall_samples import RecallSamples
+from deployments.search.reranking.stage import RerankStage
 from deployments.search.side_by_side import side_by_side
 from deployments.search_schemas import SearchAnswer, SearchHit, SearchRequest
 from deployments.settings import SearchSettings
@@ -63,16 +64,19 @@ class SearchEngine:
         measures: SearchMeasures | None = None,
         samples: RecallSamples | None = None,
         languages: QueryLanguages | None = None,
+        reranking: RerankStage | None = None,
     ) -> None:
         """`embed`: a query, its request's id and the space that is wanted, None if it is not known yet.
 
         `samples`: takes a sample of the searches, to be audited. `languages`: of tenants; None: that of the settings.
+        `reranking`: None answers in the ranking's order.
         """
         self._candidates = candidates
         self._embed = embed
         self._settings = settings
         self._measures = measures or SearchMeasures()
         self._samples = samples
+        self._reranking = reranking
         self._languages = languages
         self._bm25 = Bm25(settings.bm25_k1, settings.bm25_b, settings.neighbor_share)
         self._sizes: LRUCache[str, int] = LRUCache(REMEMBERED_TENANTS)
@@ -94,10 +98,10 @@ class SearchEngine:
         query = analyze_query(request.query, now, await self._languages_of(request))
         candidates, degraded = await self._find_in_the_active_space(search, query)
         with self._measures.rank.time(), span("rank"):
-            floors = Floors(request.min_score, request.min_similarity)
-            question = Question(request.query, now, query)
-            ranked = rank(candidates, question, request.weights, self._bm25, request.top_k, floors)
+            ranked = self._rank(candidates, Question(request.query, now, query), request)
         hits = [to_hit(each, explain=request.explain) for each in ranked]
+        if self._reranking:
+            hits = await self._reranking.best(request, hits)
         if request.neighbors:
             hits = await self._with_neighbors(request, hits)
         logger.info(
@@ -108,6 +112,11 @@ class SearchEngine:
             duration_ms=round((perf_counter() - started) * 1e3, 2),
         )
         return SearchAnswer.model_construct(total=len(hits), degraded=degraded, items=hits)
+
+    def _rank(self, candidates: Candidates, question: Question, request: SearchRequest) -> list[Ranked]:
+        depth = self._reranking.depth(request.top_k) if self._reranking else request.top_k
+        floors = Floors(request.min_score, request.min_similarity)
+        return rank(candidates, question, request.weights, self._bm25, depth, floors)
 
     async def _languages_of(self, request: SearchRequest) -> Languages:
         own = () if request.language is None else (request.language,)

@@ -69,12 +69,19 @@ class SearchMeasures:
         self.contexts = Outcomes("memory_contexts", "Contexts: as searches, by what was searched for them", registry)
         stages = Histogram(
             "memory_search_stage_duration_seconds",
-            "Time that a search spends: its query's embedding, the database, the ranking",
+            "Time that a search spends: its query's embedding, the database, the ranking, the reranker",
             ("stage",),
             registry=registry,
             buckets=STAGE_BUCKETS,
         )
         self.embed, self.sql, self.rank = (stages.labels(stage) for stage in ("embed", "sql", "rank"))
+        self.rerank = stages.labels("rerank")
+        self.rerankings = Counter(
+            "memory_rerankings",
+            "Searches with a reranker: reranked, or in the order before it for the reason that the outcome names",
+            ("outcome",),
+            registry=registry,
+        )
         self._recall = Histogram(
             "memory_search_recall_at_10",
             "Share of the ten nearest messages that a search finds by its vector, of the searches that were audited",

@@ -18,6 +18,7 @@ from deployments.search.engine import Search, SearchEngine
 from deployments.search.measures import SearchMeasures
 from deployments.search.recall_audit import RecallAudit
 from deployments.search.recall_samples import RecallSamples
+from deployments.search.reranking.stage import create_stage
 from deployments.search_schemas import SearchAnswer
 from deployments.settings import Settings
 from deployments.storage.candidates import CandidateRepository
@@ -56,7 +57,10 @@ class SearchServer(Replica):
         self._metrics.watch_queue("embed", self._queries.waiting)
         measures, samples = SearchMeasures(self._metrics.registry), RecallSamples()
         sampled = samples if settings.search.recall_audits_per_minute else None
-        self._engine = SearchEngine(candidates, self._embed, settings.search, measures, sampled, languages)
+        self._reranking = create_stage(settings.rerank, measures)
+        self._engine = SearchEngine(
+            candidates, self._embed, settings.search, measures, sampled, languages, self._reranking
+        )
         self._audit = RecallAudit(self._database, settings.search, measures, samples)
         self._contexts = ContextAssembler(RecentTurnRepository(self._database), self._engine.search, measures)
         self._audit.start()
@@ -81,5 +85,7 @@ class SearchServer(Replica):
 
     async def __del__(self) -> None:
         self._audit.stop()
+        if self._reranking is not None:
+            await self._reranking.close()
         await self._database.close()
         await self._end()

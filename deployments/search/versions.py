@@ -79,10 +79,10 @@ class Versions:
 
     def add(self, place: int, candidate: Candidate, score: float, subject: bytes) -> None:
         """Put a hit to the versions of what it says. `subject`: which of the query's words it holds."""
-        saying = (candidate.name or candidate.role, same_text(candidate.content))
-        group = self._said.get(saying) or self._group(saying[0], candidate.content, score, subject)
-        group.members.append(_Member(candidate.created_at, candidate.id, place, score, saying))
-        self._said.setdefault(saying, group)
+        said = saying(candidate.name or candidate.role, candidate.content)
+        group = self._said.get(said) or self._group(said[0], candidate.content, score, subject)
+        group.members.append(_Member(candidate.created_at, candidate.id, place, score, said))
+        self._said.setdefault(said, group)
 
     def placed(self) -> Iterator[Placed]:
         """Yield every hit with its due."""
@@ -102,9 +102,12 @@ class Versions:
         return group
 
 
-def same_text(content: str) -> str:
-    """Return a text without what makes no difference to what it says: case, spacing, the width of letters."""
-    return " ".join(normalize("NFKC", content).casefold().split())
+def saying(speaker: str, content: str) -> Saying:
+    """Return who says what, without what makes no difference to it: case, spacing, the width of letters.
+
+    Two people may say the same of themselves.
+    """
+    return speaker, " ".join(normalize("NFKC", content).casefold().split())
 
 
 def _words(content: str) -> frozenset[str]:

@@ -68,7 +68,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="of Ray's dashboard (RAY_DASHBOARD_ADDRESS): asks Serve how the deployments are",
     )
     parser.add_argument("--url", type=_url, help="of the service: asks it for its health")
-    parser.add_argument("--no-provider", dest="provider", action="store_false", help="embed nothing: it may cost")
+    parser.add_argument(
+        "--no-provider", dest="provider", action="store_false", help="embed and rerank nothing: it may cost"
+    )
     parser.add_argument("--json", action="store_true", help="for scripts (docs/doctor.md)")
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
     return parser.parse_args(arguments)

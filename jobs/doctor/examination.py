@@ -15,7 +15,7 @@ from deployments.errors import DatabaseUnavailableError
 from deployments.settings import Settings
 from deployments.storage.embedded import running_url
 from deployments.storage.inspection import CONNECT_SECONDS, Inspection, explained, inspecting
-from jobs.doctor import cluster, database, provider, redis, serve_config, service
+from jobs.doctor import cluster, database, provider, redis, reranker, serve_config, service
 from jobs.doctor.checking import CHECK_SECONDS, Look, made
 from jobs.doctor.clock import judge_clock
 from jobs.doctor.embedded import judge_embedded
@@ -75,6 +75,7 @@ async def examine(asked: Asked) -> list[Finding]:
     else:
         findings += await made("settings.together", _soon(lambda: together(settings)))
         findings += await _database(settings, Plans(config, details), ask_provider=asked.provider)
+        findings += await _reranker(settings, asked=asked.provider)
         findings += await _redis(settings)
     findings += untold
     if details is not None:
@@ -131,6 +132,15 @@ async def _service(url: str | None) -> list[Finding]:
     if url is None:
         return [skipped(service.CHECK, "Name the service with --url to have it asked.")]
     return await made(service.CHECK, partial(service.answers, url), 2 * service.TIMEOUT_SECONDS)
+
+
+async def _reranker(settings: Settings, *, asked: bool) -> list[Finding]:
+    url = settings.rerank.url
+    if url is None:
+        return [skipped(reranker.CHECK, "MEMORY_RERANK_URL is not set: the ranking decides on the order.")]
+    if not asked:
+        return [skipped(reranker.CHECK, "It was not to be asked (--no-provider).")]
+    return await made(reranker.CHECK, partial(reranker.scores, url, settings.rerank), PROVIDER_SECONDS)
 
 
 async def _redis(settings: Settings) -> list[Finding]:

@@ -79,8 +79,9 @@ def test_every_error_says_what_it_means(error: type[MemoryLayerError]) -> None:
     assert inspect.getdoc(error) not in {None, inspect.getdoc(error.__base__)}
 
 
-# Raised before there is anyone to answer, by jobs alone, or only as a base of others.
-NEVER_SENT = {"internal_error", "configuration_error", "embedding_error", "id_taken"}
+# Raised before there is anyone to answer, by jobs alone, or only as a base of others; or answered without.
+RERANKING = {"rerank_error", "rerank_unavailable", "rerank_rejected", "rerank_invalid"}
+NEVER_SENT = {"internal_error", "configuration_error", "embedding_error", "id_taken", *RERANKING}
 
 
 @pytest.mark.parametrize("error", [error for error in errors() if error.__module__.startswith("deployments.")])

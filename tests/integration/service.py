@@ -28,6 +28,7 @@ from deployments.scoring.scorable import Scorable
 from deployments.search.context_assembler import ContextAssembler
 from deployments.search.engine import SearchEngine
 from deployments.search.measures import SearchMeasures
+from deployments.search.reranking.stage import RerankStage, create_stage
 from deployments.settings import Settings
 from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.candidates import CandidateRepository
@@ -71,6 +72,7 @@ class Service:
     retention: RetentionJobs
     vitals: Vitals
     erasures: ErasureRepository
+    reranking: RerankStage | None
     reanalyses: ReanalysisRepository
 
     async def __aenter__(self) -> Self:
@@ -78,6 +80,8 @@ class Service:
 
     async def __aexit__(self, *_: object) -> None:
         await self.client.aclose()
+        if self.reranking is not None:
+            await self.reranking.close()
         await self.database.close()
 
     async def embed_all(self) -> None:
@@ -130,7 +134,8 @@ def create_service(
     default = default_languages(settings.search)
     languages = TenantLanguages(database, default)
     candidates = CandidateRepository(database, settings.search)
-    engine = SearchEngine(candidates, embed, settings.search, searching, languages=languages)
+    reranking = create_stage(settings.rerank, searching)
+    engine = SearchEngine(candidates, embed, settings.search, searching, languages=languages, reranking=reranking)
     contexts = ContextAssembler(RecentTurnRepository(database), engine.search, searching)
     jobs = EmbeddingJobRepository(database)
     worker = EmbeddingWorker(
@@ -174,6 +179,7 @@ def create_service(
         retention,
         services.vitals,
         services.erasures,
+        reranking,
         ReanalysisRepository(database, default),
     )
 

@@ -45,6 +45,7 @@ def test_an_installation_that_is_well(doctor: Doctor) -> None:
     assert (report.body["status"], report.body["counts"]["problem"]) == ("ok", 0)
     assert {each["check"] for each in report.body["findings"] if each["outcome"] == "skipped"} == {
         "redis",
+        "reranker",
         "cluster",
         "service",
     }

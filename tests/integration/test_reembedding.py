@@ -348,6 +348,7 @@ async def test_a_database_without_messages(settings: Settings) -> None:
 REFUSED: list[tuple[Any, int, str]] = [
     (("--provider", "local", "--dimensions", "100"), 2, "MEMORY_EMBEDDING_DIMENSIONS"),
     (("--provider", "local", "--model", "other"), 2, "--model"),
+    (("--provider", "e5", "--model", "other"), 2, "--model"),
     (("--provider", "google_gemini"), 2, "MEMORY_GEMINI_API_KEY"),
     (("--provider", "openai_compatible", "--model", "unheard-of"), 2, "MEMORY_EMBEDDING_DIMENSIONS"),
     (("--back",), 1, "no space to go back to"),

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from deployments.connection_urls import HTTP_FORM, POSTGRES_FORM, REDIS_FORM
 from deployments.errors import ConfigurationError
-from deployments.settings import DatabaseSettings, Environment, LogLevel, ProviderName, Settings, known_names
+from deployments.settings import DatabaseSettings, Environment, LogLevel, ProviderName, Settings
+from deployments.settings_inspection import known_names
 from tests.paths import ROOT
 
 
@@ -167,7 +168,7 @@ def test_a_url_of_redis_may_be_short_or_have_options(given: str, monkeypatch: py
     assert url.get_secret_value() == given
 
 
-@pytest.mark.parametrize("name", ["MEMORY_OPENAI_BASE_URL", "MEMORY_GEMINI_API_ENDPOINT"])
+@pytest.mark.parametrize("name", ["MEMORY_OPENAI_BASE_URL", "MEMORY_GEMINI_API_ENDPOINT", "MEMORY_RERANK_URL"])
 @pytest.mark.parametrize(
     "given", ["https://u:hunter2#@h/v1", "https://u:9/hunter2@h", "http://h:99999", "http://.bad", "ftp://h", "http://"]
 )
@@ -308,7 +309,9 @@ def test_the_root_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) 
     assert Settings.load().access.root_keys == ("one", "two")
 
 
-@pytest.mark.parametrize("name", ["MEMORY_API_KEYS", "MEMORY_GEMINI_API_KEY", "MEMORY_OPENAI_API_KEY"])
+@pytest.mark.parametrize(
+    "name", ["MEMORY_API_KEYS", "MEMORY_GEMINI_API_KEY", "MEMORY_OPENAI_API_KEY", "MEMORY_RERANK_API_KEY"]
+)
 @pytest.mark.parametrize("value", ["hunter2 hunter2", "hünter2", "hunter2\n3", "hunter2\x01"])
 def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
@@ -335,6 +338,7 @@ def test_no_secret_is_shown_when_settings_are_printed(monkeypatch: pytest.Monkey
         "MEMORY_REDIS_URL": "redis://u:hunter2@h/0",
         "MEMORY_GEMINI_API_KEY": "hunter2",
         "MEMORY_OPENAI_API_KEY": "hunter2",
+        "MEMORY_RERANK_API_KEY": "hunter2",
     }
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)

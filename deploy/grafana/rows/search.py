@@ -1,4 +1,4 @@
-"""Searches: outcomes, stages, recall."""
+"""Searches: outcomes, stages, recall, reranking."""
 
 from deploy.grafana.panels import Limit, Panels, Query, lines
 from deploy.grafana.promql import quantile, rate, total
@@ -20,7 +20,7 @@ def panels() -> Panels:
         ),
         lines(
             "Stages of a search, p50",
-            "The query's embedding, the database, the ranking.",
+            "The query's embedding, the database, the ranking, the reranker.",
             "s",
             Query(quantile(0.5, stage, "stage"), "{{stage}}"),
         ),
@@ -55,5 +55,12 @@ def panels() -> Panels:
             "How comparisons with exact search ended.",
             "ops",
             Query(rate("memory_search_audits_total", "tenant_size, outcome"), "{{tenant_size}} {{outcome}}"),
+        ),
+        lines(
+            "Rerankings",
+            "Where a reranker is set. All but reranked were answered in the order before it.",
+            "ops",
+            Query(rate("memory_rerankings_total", "outcome"), "{{outcome}}"),
+            stacked=True,
         ),
     )

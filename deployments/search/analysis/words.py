@@ -11,32 +11,38 @@ from deployments.search.analysis.normalization import casefolded, normalized
 
 # Written without spaces between words (Han, kana, Thai, Lao, Khmer, Burmese), or with particles attached (Hangul).
 # `Complex_Context` is Unicode's class of scripts whose word boundaries only a dictionary can tell.
-_UNSPACED = r"\p{Line_Break=Complex_Context}\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}ー"
+_UNSPACED = r"\p{Line_Break=Complex_Context}\p{Ideographic}\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}ー〱-〵"
 _LETTER = r"\p{L}\p{M}\p{N}"
+# A mark without a letter before it is part of no word.
+_RUN = rf"[\p{{L}}\p{{N}}][{_LETTER}]*"
 _SPACED = rf"(?:(?![{_UNSPACED}])[{_LETTER}])+"
 # What joins words to an identifier: e-mail addresses, URLs, paths, versions, a/b, a-b, a_b, Foo.js, a::b.
-_JOINER = r"(?:://|::|[.'_\-\u2010\u2011/@:&=~%\\?#+])"
+_JOINER = r"(?:://|::|[.'_\-/@:&=~%\\?#+])"
 
 # A "+" or "#" at the end belongs to the word: C++, C#.
-_CHUNK = regex.compile(rf"[{_LETTER}]+(?:{_JOINER}[{_LETTER}]+)*(?:\+\+|\#)?|\p{{So}}")
+_CHUNK = regex.compile(rf"{_RUN}(?:{_JOINER}{_RUN})*(?:\+\+|\#)?|\p{{So}}")
+# Such a chunk without the words around it that are written without spaces.
+_SPACED_CHUNK = regex.compile(rf"{_SPACED}(?:{_JOINER}{_SPACED})*(?:\+\+|\#)?")
 _PART = regex.compile(rf"[{_UNSPACED}][{_UNSPACED}\p{{M}}]*|{_SPACED}(?:'{_SPACED})*")
 _PLAIN = regex.compile(rf"[{_UNSPACED}]\p{{M}}*|{_SPACED}")
 _HAS_UNSPACED = regex.compile(rf"[{_UNSPACED}]")
 _HAS_JOINER = regex.compile(rf"(?!'){_JOINER}")
 _SEGMENT_ENDS = regex.compile(r"://|::|[/@:&=?#\\]")
 _HAS_MARK = regex.compile(r"\p{M}")
-_CLUSTER = regex.compile(r"\X")
+_CLUSTER = regex.compile(r"\P{M}\p{M}*|\p{M}+")
 # "A77", "v2" and "5th" change between letters and digits, "widgetHandle" changes case.
 _CHANGES = regex.compile(r"\p{N}[\p{L}\p{M}]|[\p{L}\p{M}]\p{N}|\p{Ll}\p{Lu}")
 _PIECE = regex.compile(r"\p{N}+|\p{Lu}*(?:(?![\p{N}\p{Lu}])[\p{L}\p{M}])+|\p{Lu}+")
 # "e-mail" is also written "email", and "U.S.A" "USA".
 _WRITTEN_TOGETHER = regex.compile(r"\p{L}+-\p{L}+|\p{L}(?:\.\p{L})+")
-# Telephone, account and version numbers, amounts: groups of digits, whatever separates them.
-_DIGIT_GROUPS = regex.compile(r"\d+(?:[ .,'\-/()]{1,2}\d+)+")
+# Telephone, account and version numbers, amounts: groups of digits, whatever single sign or bracket separates them.
+_DIGIT_GROUPS = regex.compile(r"\d+(?:(?:[ .,'\-/]|\)[ .\-/]?|[ .\-/]?\()\d+)+")
+_WRITTEN_APART = regex.compile(r"[ ()]")
 _DIGITS = regex.compile(r"\d+")
 _THOUSANDS = regex.compile(r"\d{1,3}(?P<separator>[.,'])\d{3}(?:(?P=separator)\d{3})*(?:[.,]\d+)?")
 _LEAST_JOINED_DIGITS = 6
-_MOST_DIGIT_GROUPS = 8
+# Of a list of numbers the last are joined: more groups than these are in no telephone, card or account number.
+_MOST_DIGIT_GROUPS = 9
 _LEAST_BEFORE_APOSTROPHE, _LEAST_BEHIND_APOSTROPHE = 2, 3
 
 
@@ -84,20 +90,25 @@ def _identifier(chunk: str) -> Iterator[Word]:
     """Yield its words, then the identifiers that they are parts of."""
     for part in _PART.findall(chunk):
         yield from _unspaced(part) if _HAS_UNSPACED.match(part) else _word(part)
-    if _PART.fullmatch(chunk) is None and _HAS_UNSPACED.search(chunk) is None:
-        if _WRITTEN_TOGETHER.fullmatch(chunk):
-            yield Word(chunk.replace("-", "").replace(".", ""), Kind.FORM)
-        yield Word(chunk, Kind.IDENTIFIER)
-        for segment in _SEGMENT_ENDS.split(chunk):
-            if segment != chunk and _HAS_JOINER.search(segment):
-                yield Word(segment, Kind.IDENTIFIER)
+    for spaced in _SPACED_CHUNK.findall(chunk) if _HAS_UNSPACED.search(chunk) else (chunk,):
+        if _PART.fullmatch(spaced) is None:
+            yield from _written_as_one(spaced)
+
+
+def _written_as_one(identifier: str) -> Iterator[Word]:
+    if _WRITTEN_TOGETHER.fullmatch(identifier):
+        yield Word(identifier.replace("-", "").replace(".", ""), Kind.FORM)
+    yield Word(identifier, Kind.IDENTIFIER)
+    for segment in _SEGMENT_ENDS.split(identifier):
+        if segment != identifier and _HAS_JOINER.search(segment):
+            yield Word(segment, Kind.IDENTIFIER)
 
 
 def _word(word: str) -> Iterator[Word]:
     yield Word(word, Kind.WORD)
     if "'" in word:
         yield from _beside_apostrophe(word)
-    if not word.islower() and not word.istitle() and _CHANGES.search(word):
+    if _CHANGES.search(word):
         yield from (Word(piece, Kind.FORM) for piece in _PIECE.findall(word))
 
 
@@ -124,14 +135,15 @@ def _unspaced(run: str) -> Iterator[Word]:
 
 def _numbers(groups: str) -> Iterator[str]:
     """Yield a number as it is written inside of a longer word ("v2.3.1"), without separators, and without its start."""
-    yield groups
+    if _WRITTEN_APART.search(groups) is None:
+        yield groups
     if _THOUSANDS.fullmatch(groups):
         separator = next(character for character in groups if not character.isdecimal())
         plain = groups.replace(separator, "").replace(",", ".")
         yield plain
         yield plain.partition(".")[0]
     digits = _DIGITS.findall(groups)
-    for start in range(min(len(digits) - 1, _MOST_DIGIT_GROUPS)):
+    for start in range(max(len(digits) - _MOST_DIGIT_GROUPS, 0), len(digits) - 1):
         joined = "".join(digits[start:])
         if len(joined) >= _LEAST_JOINED_DIGITS:
             yield joined

@@ -108,12 +108,13 @@ class StandIn:
         with self._changed:
             self.in_flight -= 1
         if scripted is None:
-            return Scripted(body=self._embeddings(request))
+            return Scripted(body=self.default_body(request))
         if scripted.body is None and scripted.status == HTTPStatus.OK:
-            return replace(scripted, body=self._embeddings(request))
+            return replace(scripted, body=self.default_body(request))
         return scripted
 
-    def _embeddings(self, request: Received) -> dict[str, Any]:
+    def default_body(self, request: Received) -> Any:
+        """What is answered with 200 where nothing else is scripted."""
         vectors = [self._vector(text, request.body) for text in request.texts]
         if "requests" in request.body:
             return {"embeddings": [{"values": vector} for vector in vectors]}

@@ -11,15 +11,18 @@ from deployments.embedding.providers.registry import embedding_space
 from deployments.errors import EmbeddingRejectedError
 
 from .conftest import SettingsFor
+from .e5 import skip_without_e5
 from .stand_in import StandIn
 
-NAMES = ["local", "google_gemini", "openai_compatible"]
+RESIZABLE = ["local", "google_gemini", "openai_compatible"]
 MANY = [f"The guest in room {number} asked for tea at {number % 12} o'clock." for number in range(250)]
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=[*RESIZABLE, "e5"])
 def name(request: pytest.FixtureRequest) -> str:
     """The provider's name, as in the settings."""
+    if request.param == "e5":
+        skip_without_e5()
     return str(request.param)
 
 
@@ -55,6 +58,7 @@ async def test_queries_become_float32_rows_of_length_one(
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", RESIZABLE)
 @pytest.mark.parametrize("asked", [64, 128])
 async def test_the_number_of_dimensions_can_be_set(
     name: str, make_provider: Callable[..., EmbeddingProvider], asked: int
@@ -63,6 +67,7 @@ async def test_the_number_of_dimensions_can_be_set(
     assert (await provider.embed_documents(["tea"])).shape == (1, asked)
 
 
+@pytest.mark.parametrize("name", RESIZABLE)
 async def test_many_texts_keep_their_order(name: str, make_provider: Callable[..., EmbeddingProvider]) -> None:
     provider = make_provider(name, MEMORY_EMBEDDING_DIMENSIONS="64")
     together = await provider.embed_documents(MANY)
@@ -74,6 +79,7 @@ async def test_many_texts_keep_their_order(name: str, make_provider: Callable[..
     assert len(np.unique(together, axis=0)) > 200
 
 
+@pytest.mark.parametrize("name", RESIZABLE)
 async def test_one_request_holds_a_hundred_texts_at_most(
     name: str, make_provider: Callable[..., EmbeddingProvider], stand_in: StandIn
 ) -> None:
@@ -129,6 +135,7 @@ async def test_half_a_surrogate_pair_is_rejected(provider: EmbeddingProvider, st
     assert stand_in.received == []
 
 
+@pytest.mark.parametrize("name", RESIZABLE)
 async def test_concurrent_calls_do_not_mix(name: str, make_provider: Callable[..., EmbeddingProvider]) -> None:
     provider = make_provider(name, MEMORY_EMBEDDING_DIMENSIONS="64")
     texts = [MANY[start : start + 9] for start in range(0, 180, 9)]

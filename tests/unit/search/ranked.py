@@ -1,19 +1,18 @@
 """Candidates, and what becomes of them when they are ranked."""
 
-import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from hypothesis import strategies as st
+
 from deployments.schemas import Role
+from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Bm25
-from deployments.search.ranking import (
-    Parts,
-    Question,
-    Ranked,
-    rank,
-)
+from deployments.search.parts import Parts, Question
+from deployments.search.ranking import NO_FLOORS, Floors, Ranked, rank
+from deployments.search.times import time_reference
 from deployments.search_schemas import MAX_TOP_K, Weights
 from deployments.storage.candidates import Candidate, Candidates, Corpus
 
@@ -25,6 +24,8 @@ ONCE, TWICE, THRICE = 0.6079271, 0.7599089, 0.8274563
 NOTHING = Weights(**dict.fromkeys(Weights.model_fields, 0.0))
 ALL = Weights(recency=0.2)
 NAN = float("nan")
+TERMS = ("amber", "birch", "cedar", "delta", "ember")
+QUERIES = ("Which one?", "What did I say last week?", "When did Ida and Bo move?", "What did you recommend yesterday?")
 
 
 def candidate(number: int, **fields: Any) -> Candidate:
@@ -65,9 +66,23 @@ def conversation(*each: dict[str, Any]) -> list[Candidate]:
 
 def among(candidates: Sequence[Candidate], holders: Sequence[int] | None = None) -> Candidates:
     """The candidates, among a hundred messages of ten terms each."""
-    terms = len(candidates[0].ranks) if candidates else 0
-    held = [3] * terms if holders is None else list(holders)
-    return Candidates(list(candidates), Corpus(100.0, 1_000.0, 100, 100, held))
+    terms = TERMS[: len(candidates[0].ranks)] if candidates else ()
+    held = [3] * len(terms) if holders is None else list(holders)
+    return Candidates(list(candidates), Corpus(100.0, 1_000.0, 100, 100, terms, held))
+
+
+def question(text: str, found: Candidates, **fields: Any) -> Question:
+    """A question whose words are the terms of the corpus, unless told otherwise, each with all of its weight."""
+    terms = fields.pop("terms", found.corpus.terms)
+    time = time_reference(text, NOW)
+    asked = {
+        "weights": fields.pop("term_weights", (1.0,) * len(terms)),
+        "words": tuple((term,) for term in terms),
+        "span": time and time.span,
+        "relative": time is not None and time.relative,
+        **fields,
+    }
+    return Question(text, NOW, AnalyzedQuery(tuple(terms), **asked))
 
 
 def only(**weights: float) -> Weights:
@@ -80,8 +95,12 @@ def ranking(
     top_k: int = MAX_TOP_K,
     query: str = "Which one?",
     bm25: Bm25 = BM25,
+    floors: Floors = NO_FLOORS,
+    holders: Sequence[int] | None = None,
+    **fields: Any,
 ) -> list[Ranked]:
-    return rank(among(candidates), Question(query, NOW), weights, bm25, top_k)
+    found = among(candidates, holders)
+    return rank(found, question(query, found, **fields), weights, bm25, top_k, floors)
 
 
 def order(*arguments: Any, **options: Any) -> list[int]:
@@ -92,23 +111,37 @@ def parts(*arguments: Any, **options: Any) -> dict[int, Parts]:
     return {each.candidate.id.int: each.parts for each in ranking(*arguments, **options)}
 
 
-def anything(seed: int, count: int = 30) -> list[Candidate]:
-    """Candidates of all kinds: some not embedded, not scored, at the mean, repeated, beside each other."""
-    rng = random.Random(seed)
-    return [
-        candidate(
-            number,
-            conversation_id=rng.choice(["a", "b", "c"]),
-            role=rng.choice(list(Role)),
-            name=rng.choice([None, "Ida", "Bo Lund"]),
-            content=rng.choice(["I like tea", "On Monday", "we moved last year", f"content{number}", "!"]),
-            created_at=NOW - rng.choice([0, 0, 1, 7, 300, -3]) * DAY,
-            importance=rng.choice([None, 0.0, 0.3, 1.0]),
-            closeness=rng.choice([None, NAN, -0.7, 0.0, 0.2, 0.9]),
-            ranks=(rng.choice([0.0, ONCE, TWICE]), rng.choice([0.0, 0.0, THRICE])),
-            term_count=rng.randint(0, 40),
-            previous=UUID(int=number - 1) if rng.random() < 0.5 else None,
-            next=UUID(int=number + 1) if rng.random() < 0.5 else None,
-        )
-        for number in range(1, count + 1)
-    ]
+def scores(*arguments: Any, **options: Any) -> dict[int, float]:
+    return {each.candidate.id.int: each.score for each in ranking(*arguments, **options)}
+
+
+# Candidates of all kinds: some not embedded, not scored, at the mean, repeated, beside each other.
+_FIELDS = st.fixed_dictionaries(
+    {
+        "conversation_id": st.sampled_from("abc"),
+        "role": st.sampled_from(list(Role)),
+        "name": st.sampled_from([None, "Ida", "Bo Lund"]),
+        "content": st.sampled_from(["I like tea", "I like oats", "On Monday", "we moved last year", "!", ""]),
+        "created_at": st.sampled_from([NOW - days * DAY for days in (0, 1, 7, 300, -3)]),
+        "importance": st.none() | st.floats(0, 1),
+        "closeness": st.sampled_from([None, NAN]) | st.floats(-1, 1),
+        "ranks": st.tuples(st.sampled_from([0.0, ONCE, TWICE]), st.sampled_from([0.0, THRICE])),
+        "term_count": st.integers(0, 40),
+        "previous": st.booleans(),
+        "next": st.booleans(),
+    }
+)
+
+
+def _numbered(number: int, fields: dict[str, Any]) -> Candidate:
+    before = UUID(int=number - 1) if fields["previous"] else None
+    after = UUID(int=number + 1) if fields["next"] else None
+    return candidate(number, **{**fields, "previous": before, "next": after})
+
+
+ANYTHING = st.lists(_FIELDS, max_size=12).map(
+    lambda each: [_numbered(number, fields) for number, fields in enumerate(each, start=1)]
+)
+WEIGHTS = st.builds(
+    Weights, **{name: st.sampled_from([0.0, 0.5, 1.0]) | st.floats(0, 100) for name in Weights.model_fields}
+)

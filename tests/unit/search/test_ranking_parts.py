@@ -1,95 +1,166 @@
-"""What each part of a score is, and what repetition takes off."""
+"""What each part of a score is."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
 
 from deployments.search.bm25 import Bm25
-from deployments.search.ranking import (
-    TELLING_CHARACTERS,
-    TELLS_WHEN,
-    Question,
-    rank,
-)
-from deployments.storage.candidates import Candidate
+from deployments.search.parts import TELLING_CHARACTERS, recency
 from tests.unit.search.ranked import (
-    BM25,
     DAY,
+    NAN,
     NOW,
     ONCE,
+    TERMS,
     THRICE,
-    among,
+    TWICE,
     candidate,
     conversation,
     only,
     order,
     parts,
-    ranking,
+    scores,
 )
+
+# Similarity.
+
+
+@pytest.mark.parametrize(("closeness", "similarity"), [(1.0, 1.0), (0.3, 0.3), (0.0, 0.0), (-0.4, 0.0)])
+def test_similarity_is_the_closeness_itself(closeness: float, similarity: float) -> None:
+    assert parts([candidate(1, closeness=closeness)], only(similarity=3.0))[1].similarity == similarity
+
+
+@pytest.mark.parametrize("missing", [None, NAN])
+def test_what_has_no_closeness_counts_its_words_for_both(missing: float | None) -> None:
+    candidates = [
+        candidate(1, closeness=missing, ranks=(TWICE,)),
+        candidate(2, closeness=missing),
+        candidate(3, closeness=0.5, ranks=(TWICE,)),
+    ]
+
+    found = parts(candidates, only(similarity=2.0, words=1.0))
+
+    assert found[1].similarity == pytest.approx(2 * found[1].words)
+    assert found[1].words == found[3].words > 0
+    assert found[2][:2] == (0, 0)
+
 
 # Words, and the turns beside.
 
 
-def test_words_are_in_proportion_to_the_best() -> None:
-    without_length = Bm25(k1=1.2, b=0.0, neighbor_share=0.0)
-    candidates = [candidate(1, ranks=(ONCE,)), candidate(2, ranks=(THRICE,)), candidate(3)]
+def test_the_more_often_a_word_is_there_the_more_it_counts_up_to_all() -> None:
+    candidates = [candidate(number, ranks=(rank,)) for number, rank in enumerate([0.0, ONCE, TWICE, THRICE])]
 
-    found = parts(candidates, only(words=2.0), bm25=without_length)
+    found = scores(candidates, only(words=2.0))
 
-    assert found[2].words == 2
-    assert found[1].words == pytest.approx(2 * (1 / 2.2) / (3 / 4.2))
-    assert found[3].words == 0
+    assert 0 == found[0] < found[1] < found[2] < found[3] < 1
+
+
+def test_the_more_of_the_words_are_there_the_nearer_it_is_to_all() -> None:
+    held = [[ONCE] * number + [0.0] * (5 - number) for number in range(6)]
+    candidates = [candidate(number, ranks=tuple(ranks)) for number, ranks in enumerate(held)]
+
+    found = scores(candidates, only(words=1.0))
+
+    assert order(candidates, only(words=1.0)) == [5, 4, 3, 2, 1, 0]
+    assert found[1] < 0.5 < found[5] < 1
+
+
+def test_a_word_that_no_message_holds_is_missed_all_the_same() -> None:
+    one = [candidate(1, ranks=(ONCE,))]
+
+    known = scores(one, only(words=1.0), words=((TERMS[0],),))
+    unknown = scores([candidate(1, ranks=(ONCE, 0.0))], only(words=1.0), holders=[3, 0])
+
+    assert 0 < unknown[1] < known[1]
+
+
+def test_a_form_of_a_word_is_missed_by_nobody_and_counts_where_it_is_held() -> None:
+    """Of "Foo.js" are asked "foo" and "js", and found the better where it is there as one."""
+    terms = {"words": ((TERMS[0],), (TERMS[1],))}
+    without = scores([candidate(1, ranks=(ONCE, ONCE))], only(words=1.0), **terms)
+    candidates = [candidate(1, ranks=(ONCE, ONCE, 0.0)), candidate(2, ranks=(ONCE, ONCE, ONCE))]
+
+    alone = scores(candidates[:1], only(words=1.0), **terms)
+    together = scores(candidates, only(words=1.0), **terms)
+
+    assert alone == pytest.approx(without)
+    assert together[1] < together[2]
+
+
+def test_any_of_a_words_terms_finds_it() -> None:
+    candidates = [candidate(1, ranks=(ONCE, 0.0)), candidate(2, ranks=(0.0, ONCE)), candidate(3, ranks=(0.0, 0.0))]
+
+    found = scores(candidates, only(words=1.0), words=(TERMS[:2],))
+
+    assert found[1] == pytest.approx(found[2])
+    assert found[1] > found[3] == 0
+
+
+def test_a_word_weighs_as_much_as_its_rarest_term() -> None:
+    alone = scores([candidate(1, ranks=(ONCE,))], only(words=1.0), holders=[3])
+
+    both = scores([candidate(1, ranks=(ONCE, 0.0))], only(words=1.0), holders=[3, 50], words=(TERMS[:2],))
+
+    assert both == pytest.approx(alone)
+
+
+def test_a_stop_word_counts_less() -> None:
+    candidates = [candidate(1, ranks=(ONCE, 0.0)), candidate(2, ranks=(0.0, ONCE))]
+
+    found = scores(candidates, only(words=1.0), term_weights=(1.0, 0.2))
+
+    assert found[1] > found[2] > 0
 
 
 def test_a_rare_word_counts_more() -> None:
     candidates = [candidate(1, ranks=(ONCE, 0.0)), candidate(2, ranks=(0.0, ONCE))]
 
-    def best(holders: list[int]) -> int:
-        found = rank(among(candidates, holders), Question("?", NOW), only(words=1.0), BM25, 1)
-        return found[0].candidate.id.int
-
-    assert best([50, 2]) == 2
-    assert best([2, 50]) == 1
+    assert order(candidates, only(words=1.0), holders=[50, 2]) == [2, 1]
+    assert order(candidates, only(words=1.0), holders=[2, 50]) == [1, 2]
 
 
 def test_a_short_message_says_a_word_more_than_a_long_one() -> None:
-    assert order(
-        [candidate(1, ranks=(ONCE,), term_count=5), candidate(2, ranks=(ONCE,), term_count=50)], only(words=1.0)
-    ) == [1, 2]
+    candidates = [candidate(1, ranks=(ONCE,), term_count=5), candidate(2, ranks=(ONCE,), term_count=50)]
+
+    assert order(candidates, only(words=1.0)) == [1, 2]
 
 
-def test_lengths_are_in_proportion_to_the_average_of_all_messages() -> None:
-    candidates = [candidate(1, ranks=(ONCE,), term_count=10), candidate(2, ranks=(ONCE,), term_count=20)]
+def test_a_message_of_average_length_is_not_held_back_for_it() -> None:
+    average = [candidate(1, ranks=(ONCE,), term_count=10)]
 
-    found = parts(candidates, only(words=1.0), bm25=Bm25(k1=1.2, b=1.0, neighbor_share=0.0))
+    without_length = scores(average, only(words=1.0), bm25=Bm25(k1=1.2, b=0.0, neighbor_share=0.0))
 
-    assert found[2].words == pytest.approx((1 + 1.2) / (1 + 1.2 * 2))
+    assert scores(average, only(words=1.0)) == pytest.approx(without_length)
 
 
 def test_a_turn_is_found_by_the_words_of_the_one_beside_it() -> None:
     nothing, both = {"ranks": (0.0, 0.0)}, {"ranks": (ONCE, ONCE)}
-    far, before, matching, after, other = conversation(nothing, nothing, both, nothing, nothing)
 
-    found = parts([far, before, matching, after, other], only(words=1.0))
+    found = parts(conversation(nothing, nothing, both, nothing, nothing), only(words=1.0))
 
-    assert found[3].words == 1
-    assert 0 < found[2].words < 1
+    assert 0 < found[2].words < found[3].words
     assert found[4].words == pytest.approx(found[2].words)
     assert found[1].words == found[5].words == 0
 
 
-def test_a_single_word_is_not_lent() -> None:
-    turns = conversation({}, {"ranks": (ONCE,)}, {})
+@pytest.mark.parametrize("held", [(ONCE,), (ONCE, ONCE)], ids=["alone", "with a stop word"])
+def test_a_single_word_is_not_lent(held: tuple[float, ...]) -> None:
+    nothing = {"ranks": (0.0,) * len(held)}
+    turns = conversation(nothing, {"ranks": held}, nothing)
 
-    assert {number: each.words for number, each in parts(turns, only(words=1.0)).items()} == {2: 1, 1: 0, 3: 0}
+    found = parts(turns, only(words=1.0), term_weights=(1.0, 0.2)[: len(held)])
+
+    assert found[2].words > 0 == found[1].words == found[3].words
 
 
 def test_without_a_neighbors_share_a_turn_has_its_own_words_alone() -> None:
     turns = conversation({"ranks": (0.0, 0.0)}, {"ranks": (ONCE, ONCE)}, {"ranks": (0.0, 0.0)})
 
-    assert [each.words for each in parts(turns, only(words=1.0), bm25=Bm25(1.2, 0.75, 0.0)).values()] == [1, 0, 0]
+    found = parts(turns, only(words=1.0), bm25=Bm25(1.2, 0.75, 0.0))
+
+    assert found[2].words > 0 == found[1].words == found[3].words
 
 
 def test_two_turns_are_beside_each_other_once_whichever_says_so() -> None:
@@ -100,11 +171,10 @@ def test_two_turns_are_beside_each_other_once_whichever_says_so() -> None:
     backward = [first._replace(next=None), second, third]
     neither = [first._replace(next=None), second._replace(previous=None), third]
 
-    scores = [parts(each, only(words=1.0)) for each in (both, forward, backward, neither)]
+    found = [parts(each, only(words=1.0)) for each in (both, forward, backward, neither)]
 
-    assert scores[0] == scores[1] == scores[2]
-    assert scores[0][2].words > 0
-    assert scores[3][2].words == 0
+    assert found[0] == found[1] == found[2]
+    assert found[0][2].words > 0 == found[3][2].words
 
 
 def test_a_turn_beside_that_is_no_candidate_changes_nothing() -> None:
@@ -123,9 +193,9 @@ def test_a_message_gains_from_the_best_of_its_conversation() -> None:
         candidate(3, conversation_id="b", importance=0.4),
     ]
 
-    found = parts(candidates, only(importance=2.0, session=0.5))
+    found = parts(candidates, only(importance=1.0, session=1.0))
 
-    assert {number: each.session for number, each in found.items()} == pytest.approx({1: 0.8, 2: 0.8, 3: 0.4})
+    assert {number: each.session for number, each in found.items()} == pytest.approx({1: 0.4, 2: 0.4, 3: 0.2})
     assert order(candidates, only(importance=1.0)) == [2, 3, 1]
     assert order(candidates, only(importance=1.0, session=1.0)) == [2, 1, 3]
 
@@ -151,9 +221,8 @@ def test_who_is_asked_about_has_the_speakers_part(query: str, spoken_of: set[int
 
     found = parts(candidates, only(speaker=0.75), query=query)
 
-    assert {number: each.speaker for number, each in found.items()} == {
-        number: 0.75 * (number in spoken_of) for number in range(1, 6)
-    }
+    assert {number for number, each in found.items() if each.speaker} == spoken_of
+    assert {each.speaker for each in found.values()} <= {0.0, 1.0}
 
 
 def test_what_was_said_then_has_the_times_part() -> None:
@@ -164,16 +233,28 @@ def test_what_was_said_then_has_the_times_part() -> None:
 
     found = parts(candidates, only(time=0.5), query="When did we meet last week?")
 
-    assert [found[number].time for number in range(5)] == [0, 0.5, 0.5, 0, 0]
+    assert [found[number].time for number in range(5)] == [0, 1, 1, 0, 0]
 
 
-@pytest.mark.parametrize(("query", "share"), [("When did we meet?", TELLS_WHEN), ("Where did we meet?", 0.0)])
-def test_what_tells_when_has_a_share_of_the_times_part_where_that_is_asked(query: str, share: float) -> None:
-    candidates = [candidate(1, content="on Monday"), candidate(2, content="in the park")]
+def test_a_time_that_is_named_by_its_date_counts_less() -> None:
+    candidates = [candidate(1, closeness=0.5, created_at=NOW - 8 * DAY), candidate(2, closeness=0.5)]
+    weights = only(similarity=1.0, time=1.0)
 
-    found = parts(candidates, only(time=2.0), query=query)
+    spoken = parts(candidates, weights, query="What was it last week?")
+    dated = parts(candidates, weights, query="What was it last week?", relative=False)
 
-    assert (found[1].time, found[2].time) == (2 * share, 0)
+    assert 0 == dated[2].time < dated[1].time < spoken[1].time
+
+
+@pytest.mark.parametrize(("query", "tells"), [("When did we meet?", True), ("Where did we meet?", False)])
+def test_what_tells_when_has_a_little_of_the_times_part_where_that_is_asked(query: str, tells: bool) -> None:
+    candidates = [candidate(1, content="on Monday", closeness=0.5), candidate(2, content="in the park", closeness=0.5)]
+
+    found = parts(candidates, only(similarity=1.0, time=1.0), query=query)
+
+    assert (found[1].time > 0) == tells
+    assert found[1].time < found[1].similarity
+    assert found[2].time == 0
 
 
 def test_a_long_message_tells_when_only_near_its_beginning() -> None:
@@ -182,80 +263,18 @@ def test_a_long_message_tells_when_only_near_its_beginning() -> None:
 
     found = parts(candidates, only(time=1.0), query="When did we meet?")
 
-    assert (found[1].time, found[2].time) == (TELLS_WHEN, 0)
+    assert found[1].time > 0 == found[2].time
 
 
-# Repetition.
+@pytest.mark.parametrize("days", [0, 1, 30, 60, 300])
+def test_recency_halves_every_thirty_days(days: float) -> None:
+    assert recency(NOW - days * DAY, NOW) == pytest.approx(0.5 ** (days / 30))
 
 
-def repeated(count: int, **fields: Any) -> list[Candidate]:
-    """Better than anything else, and nearly the same."""
-    return [
-        candidate(
-            100 + number,
-            content=f"Order {number} of the blue lamp was shipped to the usual address and will come on Friday",
-            importance=0.9 + number / 1_000,
-            **fields,
-        )
-        for number in range(count)
-    ]
+@pytest.mark.parametrize("days", [-1e-6, -3_000])
+def test_the_future_is_as_recent_as_now(days: float) -> None:
+    assert recency(NOW - days * DAY, NOW) == 1
 
 
-def test_what_is_nearly_the_same_does_not_fill_the_hits() -> None:
-    others = [candidate(number, importance=0.1 * number) for number in range(1, 5)]
-
-    assert order([*repeated(10), *others], only(importance=1.0, diversity=1.0), 5) == [109, 4, 3, 2, 1]
-
-
-def test_without_a_weight_for_diversity_it_does() -> None:
-    others = [candidate(number, importance=0.1 * number) for number in range(1, 5)]
-
-    found = ranking([*repeated(10), *others], only(importance=1.0), 5)
-
-    assert [each.candidate.id.int for each in found] == [109, 108, 107, 106, 105]
-    assert {each.parts.repetition for each in found} == {0.0}
-
-
-def test_the_better_of_two_that_say_the_same_stays_where_it_is() -> None:
-    candidates = [
-        candidate(1, importance=0.5, content="We like tea"),
-        candidate(2, importance=0.9, content="We like tea!"),
-        candidate(3, importance=0.7),
-    ]
-
-    found = {each.candidate.id.int: each for each in ranking(candidates, only(importance=1.0, diversity=0.25))}
-
-    assert list(found) == [2, 3, 1]
-    assert [found[number].parts.repetition for number in (2, 3, 1)] == [0, 0, -0.25]
-    assert found[1].score == 0.25
-
-
-@pytest.mark.parametrize(("diversity", "place"), [(0.1, 1), (0.3, 2), (100.0, 3)])
-def test_a_repetition_is_put_back_by_the_weight_and_no_further(diversity: float, place: int) -> None:
-    importance = [(1, 1.0), (2, 0.9), (3, 0.7), (4, 0.1)]
-    candidates = [
-        candidate(number, importance=value, content="the same" if number < 3 else f"other{number}")
-        for number, value in importance
-    ]
-
-    assert order(candidates, only(importance=1.0, diversity=diversity)).index(2) == place
-
-
-def test_what_is_nearly_the_same_is_put_back_by_how_much_it_is() -> None:
-    nearly = ["one two three four five", "one two three four"]
-    candidates = [candidate(number, importance=1 - number / 10, content=nearly[number]) for number in range(2)]
-
-    found = parts(candidates, only(importance=1.0, diversity=2.0))
-
-    assert found[1].repetition == pytest.approx(-1.6)
-
-
-@pytest.mark.parametrize("count", [2, 14, 200])
-def test_however_many_say_the_same_the_others_come_before_their_second(count: int) -> None:
-    others = [candidate(number, importance=0.1 * number) for number in (1, 2, 3)]
-
-    found = order([*repeated(count), *others], only(importance=1.0, diversity=2.0), 5)
-
-    assert found[0] >= 100
-    assert found[1:4] == [3, 2, 1]
-    assert found[4] >= 100
+def test_what_is_ages_old_is_still_a_little_recent_or_not_at_all() -> None:
+    assert 0 <= recency(datetime.min.replace(tzinfo=UTC), NOW) < 1e-9

@@ -1,4 +1,4 @@
-"""What a query says of time, with the clock passed in.
+"""Relative times in English, and questions and statements of time, with the clock passed in.
 
 What no list of words can tell is not tested as if it could: "may" and "march" are months even where they are verbs.
 """
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from deployments.search.times import Span, asks_when, span_asked_for, tells_when
+from deployments.search.times import Span, asks_when, tells_when, time_reference
 
 WEDNESDAY = datetime(2026, 5, 13, 15, 30, 12, 345, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -22,9 +22,10 @@ def at(text: str) -> datetime:
 
 
 def span(query: str, now: str | datetime = WEDNESDAY) -> Span:
-    found = span_asked_for(query, now if isinstance(now, datetime) else at(now))
+    found = time_reference(query, now if isinstance(now, datetime) else at(now))
     assert found is not None, query
-    return found
+    assert found.relative, query
+    return found.span
 
 
 def days(start: str, end: str) -> Span:
@@ -186,11 +187,9 @@ def test_the_first_time_named_in_the_order_of_their_kinds_counts() -> None:
         "",
         "What does Ida like?",
         "last may",
-        "last May I went to Rome",
         "last time",
         "the last of them",
         "on Monday",
-        "in May 2023",
         "next week",
         "ago",
         "days ago",
@@ -208,13 +207,13 @@ def test_the_first_time_named_in_the_order_of_their_kinds_counts() -> None:
     ],
 )
 def test_what_names_no_time_of_the_past_has_no_span(query: str) -> None:
-    assert span_asked_for(query, WEDNESDAY) is None
+    assert time_reference(query, WEDNESDAY) is None
 
 
 def test_letters_that_only_look_like_others_break_nothing() -> None:
     assert span("ye\u017fterday") == span("yesterday")
     assert span("last wee\u212a") == span("last week")
-    assert span_asked_for("f\u0131ve days ago", WEDNESDAY) is None
+    assert time_reference("f\u0131ve days ago", WEDNESDAY) is None
     assert span("\u0663 days ago") == span("3 days ago")
 
 
@@ -228,15 +227,15 @@ EXPRESSIONS = [
 @pytest.mark.parametrize("query", EXPRESSIONS)
 @pytest.mark.parametrize("now", [FIRST, FIRST + 40 * DAY, at("0500-01-01"), at("2026-01-01"), LAST - 40 * DAY, LAST])
 def test_no_time_is_too_far_away(query: str, now: datetime) -> None:
-    found = span_asked_for(query, now)
+    found = time_reference(query, now)
 
-    assert found is None or found.start < found.end
+    assert found is None or found.span.start < found.span.end
 
 
 def test_what_is_before_all_times_is_none() -> None:
-    assert span_asked_for("999 years ago", at("0500-01-01")) is None
-    assert span_asked_for("yesterday", FIRST) is None
-    assert span_asked_for("today", LAST) is None
+    assert time_reference("999 years ago", at("0500-01-01")) is None
+    assert time_reference("yesterday", FIRST) is None
+    assert time_reference("today", LAST) is None
 
 
 @pytest.mark.parametrize(
@@ -314,7 +313,7 @@ def test_a_query_of_a_whole_page_takes_no_time(unit: str) -> None:
     page = (unit * 100_000)[:100_000]
     started = perf_counter()
 
-    span_asked_for(page, WEDNESDAY)
+    time_reference(page, WEDNESDAY)
     asks_when(page)
     tells_when(page)
 

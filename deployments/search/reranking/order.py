@@ -1,0 +1,39 @@
+"""The order of hits by their relevance. Pure."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from deployments.search.versions import Saying, saying
+from deployments.search_schemas import SearchHit
+
+PART = "rerank"
+
+
+def reorder(hits: Sequence[SearchHit], relevances: Sequence[float], diversity: float, top_k: int) -> list[SearchHit]:
+    """Return the `top_k` most relevant hits, best first; ties keep the order before.
+
+    `relevances`: of each hit, 0 to 1. A hit's `score` becomes its relevance. As in the ranking, `diversity` puts back
+    what says word for word what a newer hit says: a reranker gives both about the same relevance.
+    Raises `ValueError` unless there is one relevance for each hit.
+    """
+    newest = _newest(hits)
+    repeated = 1.0 - min(diversity, 1.0)
+    scored = [
+        _scored(hit, relevance if hit.message_id in newest else relevance * repeated)
+        for relevance, hit in zip(relevances, hits, strict=True)
+    ]
+    return sorted(scored, key=lambda hit: hit.score, reverse=True)[:top_k]
+
+
+def _newest(hits: Sequence[SearchHit]) -> set[UUID]:
+    """Return, of all hits that say the same, the id of the newest."""
+    newest: dict[Saying, SearchHit] = {}
+    for hit in sorted(hits, key=lambda hit: (hit.created_at, hit.message_id)):
+        newest[saying(hit.name or hit.role, hit.content)] = hit
+    return {hit.message_id for hit in newest.values()}
+
+
+def _scored(hit: SearchHit, score: float) -> SearchHit:
+    """Return the hit with another score; the part that explains it is the difference, so that parts still add up."""
+    explained = None if hit.explanation is None else {**hit.explanation, PART: score - hit.score}
+    return hit.model_copy(update={"score": score, "explanation": explained})

@@ -1,0 +1,7 @@
+"""What a query says of time. Pure: the clock is passed in."""
+
+from deployments.search.times.english import asks_when, tells_when
+from deployments.search.times.reference import TimeReference, time_reference
+from deployments.search.times.spans import Span
+
+__all__ = ["Span", "TimeReference", "asks_when", "tells_when", "time_reference"]

@@ -1,0 +1,51 @@
+"""What a query asks for."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from deployments.search.analysis.query import AnalyzedQuery, analyze_query
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def analyzed(text: str, language: str = "en") -> AnalyzedQuery:
+    return analyze_query(text, NOW, (language,))
+
+
+def test_stop_words_count_less() -> None:
+    weight = analyzed("Where does my sister live?").weight_of
+
+    assert weight["sister"] == weight["live"] == 1
+    assert 0 < weight["where"] == weight["my"] < 1
+
+
+@pytest.mark.parametrize("text", ["To be or not to be", "who are you", "the", "\N{SLICE OF PIZZA}", "DON'T"])
+def test_a_query_of_nothing_else_counts_in_full(text: str) -> None:
+    assert set(analyzed(text).weights) == {1.0}
+
+
+def test_stop_words_of_another_language_are_words() -> None:
+    assert analyzed("der Hund").weight_of["der"] == 1
+    assert analyzed("der Hund", "de").weight_of["der"] < 1
+
+
+def test_each_term_has_a_weight() -> None:
+    query = analyzed("Is jo.doe@example.com the address for INV-2024-0077?")
+
+    assert len(query.weights) == len(query.terms) == len(set(query.terms))
+    assert {term for word in query.words for term in word} < set(query.terms)
+
+
+def test_the_time_that_is_named_is_understood() -> None:
+    query = analyzed("What did I say yesterday?")
+
+    assert query.span == (datetime(2025, 12, 31, tzinfo=UTC), NOW)
+    assert query.relative
+    assert analyzed("What did I say?").span is None
+    assert not analyzed("What did I say?").relative
+
+
+@pytest.mark.parametrize("text", ["", "?!", " \n"])
+def test_nothing_is_asked_by_punctuation(text: str) -> None:
+    assert analyzed(text) == AnalyzedQuery()
