@@ -51,14 +51,12 @@ async def test_a_page_is_cut_by_the_moment_and_not_by_the_hour(service: Service)
     hours = ["T12:00:00+10:00", "T03:00:00+00:00", "T00:00:00-05:00", "T08:00:00+02:00"]
     await store_many(service, [message(hour, created_at=f"2026-10-31{hour}") for hour in hours])
 
-    contents, cursor = [], None
-    while len(contents) < 10:
-        parameters = {"tenant_id": "acme", "limit": 1} | ({"cursor": cursor} if cursor else {})
+    contents: list[str] = []
+    parameters: dict[str, str] = {"tenant_id": "acme", "limit": "1"}
+    while len(contents) < len(hours):
         page = (await service.client.get("/v1/messages", params=parameters)).json()
         contents += [each["content"] for each in page["items"]]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
+        parameters["cursor"] = page["next_cursor"] or ""
 
     assert contents == list(reversed(hours))
 
