@@ -22,6 +22,7 @@ from deployments.errors import MemoryLayerError
 from deployments.settings import Settings
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.scratch import scratch_database, scratch_server, settle
+from deployments.storage.tenant_languages import default_languages
 from jobs.evaluation.errors import EvaluationFailedError
 from jobs.progress import Progress, progress_on_stderr
 from loadtests.environment import use_the_services_database
@@ -116,7 +117,7 @@ async def _compare(
     database = Database(url.get_secret_value(), settings.database, PoolSize(kept=1, most=1))
     provider = create_provider(settings)
     try:
-        memory = LargeMemory(database, provider, settings.search.language, options.seed)
+        memory = LargeMemory(database, provider, default_languages(settings.search), options.seed)
         comparison = Comparison(database, settings, embedding_space(settings), [MEASURED, WALKED, *options.also])
         asked = await embedded(provider, texts.asked)
         return await _Run(database, memory, comparison, asked, progress).run(options, texts.stored)

@@ -11,7 +11,9 @@ from uuid_utils.compat import uuid7
 from deployments.embedding.document import document_text
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.scoring.importance import importance
+from deployments.search.analysis.policy import LanguagePolicy
 from deployments.storage.database import Database
+from deployments.storage.message_analysis import Said, literal_of
 from jobs.progress import Advance
 
 AT_ONCE = 2_000
@@ -24,21 +26,21 @@ _ROLES = ("user", "assistant")
 # Each message is a conversation of its own: a search that finds it finds no turns beside it.
 _INSERT = """
     INSERT INTO messages (id, tenant_id, conversation_id, role, content, importance, embedding, embedding_status,
-                          terms, created_at, updated_at)
-    SELECT id, $2, id::text, role, content, importance, embedding, 'completed',
-           message_terms($3::regconfig, NULL, content, created_at), created_at, created_at
-    FROM unnest($1::uuid[], $4::text[], $5::text[], $6::float8[], $7::halfvec[], $8::timestamptz[])
-        AS t (id, role, content, importance, embedding, created_at)
+                          terms, analysis, created_at, updated_at)
+    SELECT id, $2, id::text, role, content, importance, embedding, 'completed', terms::tsvector, $3, created_at,
+           created_at
+    FROM unnest($1::uuid[], $4::text[], $5::text[], $6::float8[], $7::halfvec[], $8::timestamptz[], $9::text[])
+        AS t (id, role, content, importance, embedding, created_at, terms)
 """
 
 
 class LargeMemory:
     """Stores messages of tenants, with times of the last two years in random order."""
 
-    def __init__(self, database: Database, provider: EmbeddingProvider, language: str, seed: int) -> None:
+    def __init__(self, database: Database, provider: EmbeddingProvider, policy: LanguagePolicy, seed: int) -> None:
         self._database = database
         self._provider = provider
-        self._language = language
+        self._policy = policy
         self._random = random.Random(seed)
         self._now = datetime.now(UTC)
 
@@ -52,13 +54,16 @@ class LargeMemory:
     async def _insert(self, tenant_id: str, texts: Sequence[str]) -> None:
         roles = [self._random.choice(_ROLES) for _ in texts]
         times = [self._now - timedelta(seconds=self._random.uniform(0, _YEARS_BACK_SECONDS)) for _ in texts]
-        said = zip(roles, texts, times, strict=True)
+        said = list(zip(roles, texts, times, strict=True))
+        terms = [literal_of(Said(tenant_id, None, text, at, None), self._policy) for _, text, at in said]
         vectors = await self._provider.embed_documents([document_text(role, None, text, at) for role, text, at in said])
         scores = [importance(role=role, content=text, name=None) for role, text in zip(roles, texts, strict=True)]
         ids = [uuid7() for _ in texts]
         embeddings = [HalfVector(vector) for vector in vectors]
         async with self._database.connection() as connection:
-            await connection.execute(_INSERT, ids, tenant_id, self._language, roles, texts, scores, embeddings, times)
+            await connection.execute(
+                _INSERT, ids, tenant_id, self._policy.tag, roles, texts, scores, embeddings, times, terms
+            )
 
 
 def other_tenants(rows: int) -> dict[str, int]:

@@ -102,7 +102,7 @@ class ContextAssembler:
         request = context.request
         if query is None or not request.top_k:
             return NOTHING_FOUND
-        return await self._search(Search(_to_search(request, query), context.request_id))
+        return await self._search(Search(to_search(request, query), context.request_id))
 
 
 def last_question(turns: Sequence[Turn]) -> Turn | None:
@@ -116,7 +116,7 @@ def without(found: SearchAnswer, turn: Turn | None) -> SearchAnswer:
     return found.model_copy(update={"items": hits, "total": len(hits)})
 
 
-def _to_search(request: ContextRequest, query: str) -> SearchRequest:
+def to_search(request: ContextRequest, query: str) -> SearchRequest:
     """A search that finds `top_k` memories also when it finds the question and all recent turns before them."""
     shared = {name: getattr(request, name) for name in Criteria.model_fields}
     return SearchRequest(

@@ -24,6 +24,7 @@ from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.message_analysis import message_analyzer
 from deployments.storage.messages import MessageRepository, draft
 from deployments.storage.scratch import scratch_database, scratch_server, settle
+from deployments.storage.tenant_languages import default_languages
 from jobs.evaluation.configurations import Configuration
 from jobs.evaluation.dataset import LabelledMessage, Tenant
 from jobs.evaluation.errors import EvaluationFailedError
@@ -66,7 +67,7 @@ def scratch_settings(settings: Settings, configurations: Sequence[Configuration]
 
 def stored_alike(settings: Settings) -> Hashable:
     """Equal for settings under which the same messages are stored in the same way."""
-    return settings.embedding, settings.gemini, settings.openai, settings.search.language
+    return settings.embedding, settings.gemini, settings.openai, default_languages(settings.search)
 
 
 @asynccontextmanager

@@ -1,0 +1,37 @@
+"""A search and a context look among the same messages, by the same criteria."""
+
+from deployments.context_schemas import ContextRequest
+from deployments.search.context_assembler import to_search
+from deployments.search_schemas import Criteria, SearchRequest
+
+CHOSEN = {
+    "tenant_id": "acme",
+    "role": "user",
+    "min_importance": 0.1,
+    "created_after": "2026-01-01T00:00:00Z",
+    "created_before": "2026-02-01T00:00:00Z",
+    "include_archived": True,
+    "min_score": 0.2,
+    "min_similarity": 0.3,
+    "metadata": {"a": 1},
+    "weights": {"words": 2},
+    "asked_at": "2026-01-15T12:00:00+02:00",
+    "language": "de",
+    "neighbors": 2,
+}
+# Of these, a context makes the search's own.
+OTHERWISE = {"query", "top_k", "conversation_id"}
+
+
+def test_what_both_take_is_declared_once() -> None:
+    both = SearchRequest.model_fields.keys() & ContextRequest.model_fields.keys()
+
+    assert both - OTHERWISE == set(Criteria.model_fields) == set(CHOSEN)
+
+
+def test_a_context_searches_by_all_of_it() -> None:
+    request = ContextRequest.model_validate({**CHOSEN, "conversation_id": "c1"})
+
+    searched = to_search(request, "Which fruit?")
+
+    assert searched == SearchRequest.model_validate({**CHOSEN, "query": "Which fruit?", "top_k": searched.top_k})
