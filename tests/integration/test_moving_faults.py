@@ -139,7 +139,9 @@ class TestKilled:
         assert summary(capsys) == (self.COUNT - 2 * SMALL, 2 * SMALL, 0)
         assert run("export", "acme", again) == OK
         assert lines_of(again) == lines_of(path)
-        assert asyncio.run(recount_at(there))["acme"] == asyncio.run(recount_at(large))["acme"]
+        # What was stored behind the service's back has the terms of Postgres' parser, and so other lengths.
+        counts = [asyncio.run(recount_at(url))["acme"]._replace(term_count=0) for url in (there, large)]
+        assert counts[0] == counts[1]
 
     def test_an_erasure_goes_on(self, large: str, capsys: pytest.CaptureFixture[str]) -> None:
         killed(large, "deployments.storage.erasure", "_Work", "_erase_batch", 3, "erase", "acme", "--yes")
