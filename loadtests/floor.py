@@ -30,9 +30,11 @@ from deployments.embedding.worker import EmbeddingWorker
 from deployments.schemas import MAX_BATCH, Message, NewMessage
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
+from deployments.search.analysis.query import analyze_query
 from deployments.search.bm25 import Bm25
 from deployments.search.engine import to_hit
-from deployments.search.ranking import Question, rank
+from deployments.search.parts import Question
+from deployments.search.ranking import rank
 from deployments.search_schemas import SearchAnswer, SearchParameters, SearchRequest
 from deployments.settings import Settings
 from deployments.storage.candidates import search_parameters, to_candidates
@@ -103,15 +105,17 @@ class Floor:
         embedding = QueryVector(self._space, await self._embedded(parameters.query))
         limit = max(self.settings.search.candidates, parameters.top_k)
         request = SearchRequest.model_validate(parameters.model_dump())
+        now = datetime.now(UTC)
+        query = analyze_query(request.query, now, (self._policy.language,))
         async with self._connection() as connection:
             rows = self._search.find_candidates(
                 connection,
-                **search_parameters(request, embedding, self.settings.search, limit),
+                **search_parameters(request, query, embedding, self.settings.search, limit),
                 exact=True,
                 scan_words=True,
             )
             found = to_candidates([row async for row in rows])
-        question = Question(request.query, datetime.now(UTC))
+        question = Question(request.query, now, query)
         hits = [
             to_hit(each, explain=False) for each in rank(found, question, request.weights, self._bm25, request.top_k)
         ]

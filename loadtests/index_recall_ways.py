@@ -8,6 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, QueryVector, Vector
+from deployments.search.analysis.query import NO_WORDS
 from deployments.search_schemas import SearchRequest
 from deployments.settings import Settings
 from deployments.storage.candidates import CandidateRepository
@@ -142,7 +143,7 @@ class Comparison:
             before = await _walks(connection)
         began = perf_counter()
         embedding = QueryVector(self._space, vector)
-        candidates = await self._repository.find(request, embedding, exact=way.exact, limit=self._limit)
+        candidates = await self._repository.find(request, NO_WORDS, embedding, exact=way.exact, limit=self._limit)
         milliseconds = (perf_counter() - began) * 1e3
         async with self._database.connection() as connection:
             walked = await _walks(connection) > before

@@ -105,9 +105,8 @@ def _content(found: Candidates, question: Question, weights: Weights, bm25: Bm25
 
 def _further(candidates: Sequence[Candidate], question: Question, weights: Weights) -> dict[str, _Part]:
     """Return what speaks for a message that has to do with the query."""
-    speaker = _speaker(candidates, question)
     return {
-        "speaker": _Part(weights.speaker, speaker, most=float(speaker.any())),
+        "speaker": _speaker(candidates, question, weights),
         "time": _tells_when(candidates, question, weights),
         "importance": _Part(weights.importance, np.array([c.importance or 0.0 for c in candidates])),
         "recency": _Part(weights.recency, _recency(candidates, question.now, weights.recency)),
@@ -187,9 +186,10 @@ def _tells_when(candidates: Sequence[Candidate], question: Question, weights: We
     return _Part(weights.time, TELLS_WHEN * tells, most=TELLS_WHEN)
 
 
-def _speaker(candidates: Sequence[Candidate], question: Question) -> Floats:
+def _speaker(candidates: Sequence[Candidate], question: Question, weights: Weights) -> _Part:
     speakers = Speakers(question.text, {c.name for c in candidates})
-    return np.array([speakers.spoke(c.role, c.name) for c in candidates], dtype=np.float64)
+    spoke = np.array([speakers.spoke(c.role, c.name) for c in candidates], dtype=np.float64)
+    return _Part(weights.speaker, spoke, most=float(speakers.known))
 
 
 def _recency(candidates: Sequence[Candidate], now: datetime, weight: float) -> Floats:

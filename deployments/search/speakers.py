@@ -36,6 +36,11 @@ class Speakers:
         self._named = {name for name in names if name and _is_named(name, asked, words)}
         self._role = _role_spoken_of(query)
 
+    @property
+    def known(self) -> bool:
+        """Whether the query speaks of somebody who may have spoken."""
+        return bool(self._named) or self._role is not None
+
     def spoke(self, role: str, name: str | None) -> bool:
         """Whether the query speaks of who said this. "I" and "you" stand for those without a name."""
         return name in self._named if name else role == self._role

@@ -1,9 +1,12 @@
 """The calls that most tests make."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
+from deployments.search.analysis.query import AnalyzedQuery, analyze_query
+from deployments.search_schemas import SearchRequest
 from tests.integration.service import Service
 
 Json = dict[str, Any]
@@ -53,6 +56,11 @@ async def search(service: Service, query: str, **parameters: Any) -> Json:
 async def found(service: Service, query: str, **parameters: Any) -> list[str]:
     """The contents of a search's hits, best first."""
     return [hit["content"] for hit in (await search(service, query, **parameters))["items"]]
+
+
+def analyzed(request: SearchRequest) -> AnalyzedQuery:
+    """Return what an English query asks for now."""
+    return analyze_query(request.query, datetime.now(UTC), ("en",))
 
 
 def error_of(answer: httpx.Response) -> Json:

