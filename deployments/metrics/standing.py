@@ -61,6 +61,9 @@ class StandingCollector(Collector):
         yield GaugeMetricFamily(
             "erasures_unfinished", "Erasures that have not come to their end", standing.unfinished_erasures
         )
+        yield GaugeMetricFamily(
+            "tenants_reanalyzing", "Tenants whose messages are being analysed anew", standing.tenants_reanalyzing
+        )
         yield from _retention(standing.retention)
 
 

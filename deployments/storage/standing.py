@@ -32,6 +32,7 @@ class Standing:
     """Messages that wait for their embedding or were given up, since when the oldest waits, and how many tenants.
 
     `erased_messages`: by all erasures together, of which some may be unfinished.
+    `tenants_reanalyzing`: whose messages are to be analysed anew.
     """
 
     pending_embeddings: int
@@ -40,6 +41,7 @@ class Standing:
     tenants: int
     erased_messages: int
     unfinished_erasures: int
+    tenants_reanalyzing: int
     retention: RetentionStanding
 
 

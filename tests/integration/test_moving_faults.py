@@ -38,6 +38,7 @@ from tests.integration.moving import (
     summary,
 )
 from tests.integration.postgres import SPACE
+from tests.integration.reanalyzing import reanalyze_at
 from tests.integration.recount import recount_at
 
 # A vector whose numbers are none.
@@ -125,9 +126,11 @@ class TestKilled:
         large: str,
         there: str,
         tmp_path: Path,
+        settings: Settings,
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
+        asyncio.run(reanalyze_at(large, settings))
         path, again = tmp_path / "acme.jsonl.gz", tmp_path / "again.jsonl.gz"
         assert run("export", "acme", path) == OK
         killed(there, "deployments.storage.arrivals", "ArrivalRepository", "_check_owner", 3, "import", path)

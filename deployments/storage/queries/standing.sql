@@ -5,7 +5,8 @@ SELECT count(*) FILTER (WHERE NOT failed) AS pending_embeddings,
        coalesce(extract(epoch FROM now() - min(created_at) FILTER (WHERE NOT failed)), 0)::float8 AS oldest_pending_seconds,
        (SELECT count(*) FROM tenant_usage WHERE messages > 0) AS tenants,
        (SELECT coalesce(sum(messages), 0)::bigint FROM erasures) AS erased_messages,
-       (SELECT count(*) FROM erasures WHERE finished_at IS NULL) AS unfinished_erasures
+       (SELECT count(*) FROM erasures WHERE finished_at IS NULL) AS unfinished_erasures,
+       (SELECT count(*) FROM reanalyses) AS tenants_reanalyzing
 FROM embedding_jobs;
 
 -- name: read_retention^

@@ -26,6 +26,7 @@ async def read() -> Standing:
         tenants=0,
         erased_messages=0,
         unfinished_erasures=0,
+        tenants_reanalyzing=0,
         retention=RetentionStanding(completed_at=1.0),
     )
 
