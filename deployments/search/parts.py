@@ -174,7 +174,7 @@ def _said_then(candidates: Sequence[Candidate], query: AnalyzedQuery, weights: W
     if query.span is None:
         return _Part(weights.time, np.zeros(len(candidates)), most=0.0)
     start, end = query.span
-    share = 1.0 if query.relative else DATED
+    share = 1.0 if query.said_then else DATED
     values = share * np.array([start <= c.created_at < end for c in candidates], dtype=np.float64)
     return _Part(weights.time, values, most=share)
 

@@ -1,12 +1,12 @@
 """What a query asks for: terms, how much each counts, and a time. Pure: the clock is passed in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
 from deployments.search.analysis.stop_words import stop_terms
 from deployments.search.analysis.terms import Languages, QueryTerms, query_terms
-from deployments.search.times import Span, TimeReference, time_reference
+from deployments.search.times import Span, time_reference
 
 # Measured on three sets (docs/decisions/0029-scores.md): dropping stop words loses queries that consist of them, and
 # counting them in full loses 2 points of R@10 to sentences that share nothing else with the question.
@@ -18,14 +18,15 @@ class AnalyzedQuery:
     """A query as candidates are found and ranked by it.
 
     `terms`, each with its weight in `weights`, 0 to 1. `words`: the terms of each word, any of which finds it.
-    `span`: when it asks about. `relative`: the span depends on when it is asked, as in "yesterday".
+    `span`: when it asks about. `said_then`: what was said then is asked for, as with "yesterday", and not only what
+    happened then.
     """
 
     terms: tuple[str, ...] = ()
     weights: tuple[float, ...] = ()
     words: tuple[tuple[str, ...], ...] = ()
     span: Span | None = None
-    relative: bool = False
+    said_then: bool = False
 
     @cached_property
     def weight_of(self) -> dict[str, float]:
@@ -43,22 +44,17 @@ def analyze_query(text: str, now: datetime, languages: Languages) -> AnalyzedQue
     is not about weeks.
     """
     time = next(filter(None, (time_reference(text, now, language) for language in languages)), None)
-    found = query_terms(_without_relative(text, time), languages)
-    weights = _weights(found, languages)
-    if time is None:
-        return AnalyzedQuery(found.terms, weights, found.words)
-    return AnalyzedQuery(found.terms, weights, found.words, time.span, relative=time.relative)
-
-
-def _without_relative(text: str, time: TimeReference | None) -> str:
-    if time is None or not time.relative:
-        return text
-    start, end = time.text
-    return f"{text[:start]} {text[end:]}"
-
-
-def _weights(found: QueryTerms, languages: Languages) -> tuple[float, ...]:
     stop = frozenset[str]().union(*map(stop_terms, languages))
-    if stop.issuperset(found.terms):
-        return (1.0,) * len(found.terms)
-    return tuple(STOP_WORD_WEIGHT if term in stop else 1.0 for term in found.terms)
+    if time is None:
+        return _analyzed(query_terms(text, languages), stop)
+    besides = query_terms(f"{text[: time.text[0]]} {text[time.text[1] :]}", languages)
+    found = besides if time.relative else query_terms(text, languages)
+    # "What did I do in spring 2024?" says nothing else, so only what was said then can answer it.
+    said_then = time.relative or stop.issuperset(besides.terms)
+    return replace(_analyzed(found, stop), span=time.span, said_then=said_then)
+
+
+def _analyzed(found: QueryTerms, stop: frozenset[str]) -> AnalyzedQuery:
+    only_stop_words = stop.issuperset(found.terms)
+    weights = (STOP_WORD_WEIGHT if term in stop and not only_stop_words else 1.0 for term in found.terms)
+    return AnalyzedQuery(found.terms, tuple(weights), found.words)

@@ -79,7 +79,7 @@ def question(text: str, found: Candidates, **fields: Any) -> Question:
         "weights": fields.pop("term_weights", (1.0,) * len(terms)),
         "words": tuple((term,) for term in terms),
         "span": time and time.span,
-        "relative": time is not None and time.relative,
+        "said_then": time is not None and time.relative,
         **fields,
     }
     return Question(text, NOW, AnalyzedQuery(tuple(terms), **asked))

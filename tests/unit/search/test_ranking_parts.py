@@ -241,7 +241,7 @@ def test_a_time_that_is_named_by_its_date_counts_less() -> None:
     weights = only(similarity=1.0, time=1.0)
 
     spoken = parts(candidates, weights, query="What was it last week?")
-    dated = parts(candidates, weights, query="What was it last week?", relative=False)
+    dated = parts(candidates, weights, query="What was it last week?", said_then=False)
 
     assert 0 == dated[2].time < dated[1].time < spoken[1].time
 

@@ -41,11 +41,27 @@ def test_the_time_that_is_named_is_understood() -> None:
     query = analyzed("What did I say yesterday?")
 
     assert query.span == (datetime(2025, 12, 31, tzinfo=UTC), NOW)
-    assert query.relative
+    assert query.said_then
     assert analyzed("What did I say?").span is None
-    assert not analyzed("What did I say?").relative
+    assert not analyzed("What did I say?").said_then
 
 
 @pytest.mark.parametrize("text", ["", "?!", " \n"])
 def test_nothing_is_asked_by_punctuation(text: str) -> None:
     assert analyzed(text) == AnalyzedQuery()
+
+
+@pytest.mark.parametrize(
+    ("text", "said_then"),
+    [
+        ("What did I do yesterday?", True),
+        ("What did I do in spring 2025?", True),
+        ("on 3 May 2025", True),
+        ("When did Ida buy the bike in May 2025?", False),
+    ],
+)
+def test_a_date_is_when_it_was_said_where_nothing_else_is_asked(text: str, said_then: bool) -> None:
+    query = analyzed(text)
+
+    assert query.span is not None
+    assert query.said_then == said_then
