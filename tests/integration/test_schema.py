@@ -16,12 +16,11 @@ from deployments.embedding.providers.protocol import EmbeddingSpace
 from deployments.errors import ConfigurationError
 from deployments.settings import Settings
 from deployments.storage.schema import check, expected_revision, migrations, prepare, upgrade
-from tests.integration.calls import error_of, found, message, store
+from tests.integration.calls import error_of, message
 from tests.integration.failing import Scripted
 from tests.integration.postgres import SOURCE, SPACE, PostgresServer
-from tests.integration.reanalyzing import reanalyze_all
-from tests.integration.recount import recount_at, recounted
-from tests.integration.service import Service, create_service
+from tests.integration.recount import recount_at
+from tests.integration.service import create_service
 from tests.paths import ROOT
 
 OWN_OBJECTS = """
@@ -373,68 +372,3 @@ def test_there_and_back_again_says_a_date_once(empty_url: str) -> None:
         assert fetch(empty_url, NOT_AS_STORED_TODAY) == [0]
         asyncio.run(recount_at(empty_url))
         command.downgrade(config_for(empty_url), "0001")
-
-
-# As the release before stores and changes a message: Postgres' parser makes the terms, and nothing is said of a policy.
-STORED_BEFORE = """
-    INSERT INTO messages (id, tenant_id, conversation_id, role, content, embedding_status, created_at, updated_at,
-                          terms)
-    SELECT gen_random_uuid(), 'acme', 'c1', 'user', content, 'failed', said_at, said_at,
-           message_terms('english'::regconfig, NULL, content, said_at)
-    FROM (SELECT 'apples and pears ' || n AS content, timestamptz '2026-10-31 06:30Z' AS said_at
-          FROM generate_series(1, 3) AS n) AS said
-    RETURNING 1
-"""
-CHANGED_BEFORE = """
-    UPDATE messages SET content = 'the quince', updated_at = now(),
-                        terms = message_terms('english'::regconfig, NULL, 'the quince', created_at)
-    WHERE content LIKE '%1' OR content LIKE 'user-7@%' RETURNING 1
-"""
-FOUND_BEFORE = """
-    SELECT content FROM messages WHERE terms @@ plainto_tsquery('english', 'quince') ORDER BY content
-"""
-
-
-async def test_the_release_before_works_on_this_schema_and_what_it_stores_is_analysed_anew(service: Service) -> None:
-    await store(service, "user-7@example.org is stored now")
-    async with service.database.connection() as connection:
-        assert len(await connection.fetch(STORED_BEFORE)) == 3
-        assert len(await connection.fetch(CHANGED_BEFORE)) == 2
-        assert len(await connection.fetch(FOUND_BEFORE)) == 2
-    await service.embed_all()
-    repeated = {"diversity": 0}
-    assert (await found(service, "quince", weights=repeated))[:2] == ["the quince", "the quince"]
-
-    assert await reanalyze_all(service) == ["acme"]
-
-    assert (await found(service, "quince", weights=repeated))[:2] == ["the quince", "the quince"]
-    async with service.database.connection() as connection:
-        assert await connection.fetchval("SELECT count(*) FROM messages WHERE analysis IS NULL") == 0
-    await recounted(service)
-    assert await reanalyze_all(service) == []
-
-
-async def test_a_database_of_the_release_before_is_searched_while_it_is_migrated_and_goes_back(
-    service: Service, database_url: str
-) -> None:
-    await asyncio.to_thread(command.downgrade, config_for(database_url), "0009")
-    async with service.database.connection() as connection:
-        await connection.fetch(STORED_BEFORE)
-    before = await asyncio.to_thread(fetch, database_url, "SELECT terms::text FROM messages ORDER BY content")
-
-    await asyncio.to_thread(upgrade, database_url)
-    assert len(await found(service, "apple")) == 3
-    assert await reanalyze_all(service) == ["acme"]
-    assert len(await found(service, "apple")) == 3
-    await store(service, "Sent at night", created_at="2026-10-30T23:30:00-07:00", language="de")
-    await service.embed_all()
-
-    await asyncio.to_thread(command.downgrade, config_for(database_url), "0009")
-    after = await asyncio.to_thread(fetch, database_url, "SELECT terms::text FROM messages ORDER BY content")
-    assert set(before) < set(after)
-    assert "'31'" in (set(after) - set(before)).pop()
-    await asyncio.to_thread(_recounted_at, database_url)
-
-
-def _recounted_at(url: str) -> None:
-    assert asyncio.run(recount_at(url))["acme"].messages == 4
