@@ -12,7 +12,8 @@
 --
 -- Words find by the query's rarest terms only, as many as hold scan_limit messages together, and by the one term that is
 -- too many for that, up to scan_limit of its messages: this bounds the cost, and no rare term drowns in a common one.
--- What was found is weighed by all of its terms, roughly, and ranking weighs the best of it as BM25. Terms are joined
+-- Terms of less than full weight (stop words) find nothing where another term is known: they are in nearly all messages.
+-- What was found is weighed by its terms, roughly, and ranking weighs the best of it as BM25. Terms are joined
 -- to nothing once, which unpacks a long message's: else each ts_rank would.
 --
 -- A query that names a time finds what was said then, whatever it says: of the newest scan_limit messages of that time, the
@@ -53,10 +54,11 @@ WITH eligible AS NOT MATERIALIZED (
      WHERE NOT :exact AND :embedding::halfvec IS NOT NULL AND (SELECT asked IS NOT NULL FROM aim)
      ORDER BY embedding::halfvec({dimensions}) <=> (SELECT direction::halfvec({dimensions}) FROM aim) LIMIT :limit)
 ), query AS MATERIALIZED (
-    SELECT term, ('''' || replace(replace(term, '\', '\\'), '''', '''''') || '''')::tsquery AS one, holders, rarity,
-           sum(holders) OVER (ORDER BY holders, term) AS together
+    SELECT term, ('''' || replace(replace(term, '\', '\\'), '''', '''''') || '''')::tsquery AS one, holders, rarity, finds,
+           sum(holders) OVER (PARTITION BY finds ORDER BY holders, term) AS together
     FROM (
         SELECT q.term, known.holders,
+               weight >= 1 OR NOT bool_or(weight >= 1 AND known.holders > 0) OVER () AS finds,
                q.weight * ln(1 + (greatest(c.messages - known.holders, 0) + 0.5) / (known.holders + 0.5)) AS rarity,
                row_number() OVER (PARTITION BY known.holders > 0 ORDER BY known.holders, q.term) AS place
         FROM corpus c
@@ -71,7 +73,7 @@ WITH eligible AS NOT MATERIALIZED (
            array_agg(term_key(:tenant_id, term)) FILTER (WHERE together <= :scan_limit) AS rare_keys,
            string_agg(one::text, ' | ') FILTER (WHERE together > :scan_limit)::tsquery AS common,
            array_agg(term_key(:tenant_id, term)) FILTER (WHERE together > :scan_limit) AS common_keys
-    FROM query WHERE together - holders < :scan_limit
+    FROM query WHERE finds AND together - holders < :scan_limit
 ), matching AS MATERIALIZED (
     (SELECT id, conversation_id, created_at, terms || '' AS terms FROM eligible
      WHERE :scan_words AND ts_match_vq(terms, (SELECT rare FROM looked_up)) LIMIT :scan_limit)
@@ -89,7 +91,7 @@ WITH eligible AS NOT MATERIALIZED (
 ), said AS MATERIALIZED (
     SELECT m.id, m.conversation_id, m.created_at
     FROM matching m, LATERAL (
-        SELECT sum(rarity * ts_rank('{1,1,1,1}', m.terms, one, 1)) AS weight FROM query
+        SELECT sum(rarity * ts_rank('{1,1,1,1}', m.terms, one, 1)) AS weight FROM query WHERE finds
     ) AS rough
     ORDER BY weight DESC, m.id
     LIMIT :limit
