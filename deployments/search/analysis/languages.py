@@ -21,14 +21,15 @@ _ISO_639_1 = """
     sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
 """
 LANGUAGES: dict[Language, None] = dict.fromkeys((*_ISO_639_1.split(), PLAIN))
-# Snowball's names, which Postgres uses too and the settings took before.
+# Snowball's names, which Postgres uses too and the settings took before. It has one stemmer for both kinds of written
+# Norwegian.
 _CODES = {
     "arabic": "ar", "armenian": "hy", "basque": "eu", "catalan": "ca", "czech": "cs", "danish": "da", "dutch": "nl",
     "english": "en", "esperanto": "eo", "estonian": "et", "finnish": "fi", "french": "fr", "german": "de",
     "greek": "el", "hindi": "hi", "hungarian": "hu", "indonesian": "id", "irish": "ga", "italian": "it",
     "lithuanian": "lt", "nepali": "ne", "norwegian": "no", "persian": "fa", "polish": "pl", "portuguese": "pt",
     "romanian": "ro", "russian": "ru", "serbian": "sr", "sesotho": "st", "spanish": "es", "swedish": "sv",
-    "tamil": "ta", "turkish": "tr", "yiddish": "yi",
+    "tamil": "ta", "turkish": "tr", "yiddish": "yi", "nb": "no", "nn": "no",
 }  # fmt: skip
 
 # A language is taken to be told from a few words; of "ok" or "Thanks!" every guess is below 0.1.
