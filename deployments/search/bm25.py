@@ -29,12 +29,12 @@ class Bm25:
     b: float
     neighbor_share: float
 
-    def for_terms(self, terms: int) -> "Bm25":
-        """The same for a query of so many terms: neighbors lend what is missing of a question, of one word nothing.
+    def for_words(self, words: int) -> "Bm25":
+        """Return the same for a query of so many words: neighbors lend to a question, and nothing to one word.
 
         So the turns beside an order's number are not taken for the order, while a long question has all of the share.
         """
-        return replace(self, neighbor_share=self.neighbor_share * (1 - 1 / max(terms, 1)))
+        return replace(self, neighbor_share=self.neighbor_share * (1 - 1 / max(words, 1)))
 
     def scores(
         self,

@@ -131,7 +131,8 @@ def word_coverage(found: Candidates, query: AnalyzedQuery, bm25: Bm25) -> Floats
     weights = np.array([query.weight_of[term] for term in corpus.terms])
     weighed = weights * rarities(np.array(corpus.holders, dtype=np.float64), corpus.messages)
     present: npt.NDArray[np.bool_] = held.max(axis=0, initial=0.0) > 0
-    scores = bm25.for_terms(int(np.count_nonzero(present & (weights == 1.0)))).scores(
+    held_in_full = {term for term, there in zip(corpus.terms, present & (weights == 1.0), strict=True) if there}
+    scores = bm25.for_words(sum(not held_in_full.isdisjoint(word) for word in query.words)).scores(
         held,
         np.array([c.term_count for c in found.found], dtype=np.float64),
         weighed,

@@ -74,7 +74,7 @@ class Reference:
         asked = analyze_query(query, datetime.now(UTC), languages)
         weights = {term: weight * self._rarity(term) for term, weight in asked.weight_of.items()}
         held = {term for term in asked.terms if any(text.times(term) for text in self._texts.values())}
-        unstopped = sum(asked.weight_of[term] == 1 for term in held)
+        unstopped = sum(any(asked.weight_of[term] == 1 for term in held.intersection(word)) for word in asked.words)
         share = self._share * (1 - 1 / max(unstopped, 1))
         alternatives = {term for word in asked.words for term in word}
         most = sum(max(weights[term] for term in word) for word in asked.words)

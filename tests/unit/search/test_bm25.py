@@ -226,8 +226,8 @@ def test_frequencies_keep_the_shape_of_the_ranks(shape: tuple[int, int]) -> None
     assert frequencies(np.zeros(shape)).shape == shape
 
 
-@pytest.mark.parametrize(("terms", "share"), [(0, 0.0), (1, 0.0), (2, 0.3), (3, 0.4), (6, 0.5)])
-def test_the_more_is_asked_the_more_a_neighbor_lends(terms: int, share: float) -> None:
-    for_terms = Bm25(1.2, 0.75, 0.6).for_terms(terms)
+@pytest.mark.parametrize(("words", "share"), [(0, 0.0), (1, 0.0), (2, 0.3), (3, 0.4), (6, 0.5)])
+def test_the_more_is_asked_the_more_a_neighbor_lends(words: int, share: float) -> None:
+    for_words = Bm25(1.2, 0.75, 0.6).for_words(words)
 
-    assert (for_terms.k1, for_terms.b, for_terms.neighbor_share) == pytest.approx((1.2, 0.75, share))
+    assert (for_words.k1, for_words.b, for_words.neighbor_share) == pytest.approx((1.2, 0.75, share))
