@@ -27,7 +27,12 @@ def cluster() -> Iterator[LaunchedService]:
     """A cluster whose requests soon take too long: killed replicas, elsewhere, are waited for longer."""
     with tempfile.TemporaryDirectory(prefix="ml-serve-") as home:
         service = LaunchedService(Path(home))
-        service.environment |= {"MEMORY_REQUEST_TIMEOUT_SECONDS": "3", "MEMORY_TRUSTED_PROXIES": TRUSTED_PROXY}
+        service.environment |= {
+            "MEMORY_REQUEST_TIMEOUT_SECONDS": "3",
+            "MEMORY_TRUSTED_PROXIES": TRUSTED_PROXY,
+            # An audit that waits for the tests' locks ends by its own statement timeout, 5 s on.
+            "MEMORY_SEARCH_RECALL_AUDITS_PER_MINUTE": "0",
+        }
         try:
             service.start()
             yield service
