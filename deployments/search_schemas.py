@@ -75,7 +75,7 @@ class Weights(Value):
     """How much each part counts in a score. They need not add up to anything."""
 
     similarity: Weight = Field(default=0.6, description="How near its meaning is to the query's.")
-    words: Weight = Field(default=0.7, description="How much of the query's words it and the turns beside it hold.")
+    words: Weight = Field(default=0.75, description="How much of the query's words it and the turns beside it hold.")
     speaker: Weight = Field(default=0.2, description="The query names who said it, or says I or you.")
     time: Weight = Field(default=1.5, description="The query names a time, and it was said then.")
     importance: Weight = Field(default=0.3, description="How much it says, whatever the query.")

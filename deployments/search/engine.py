@@ -42,6 +42,8 @@ EMBEDDING_PAUSE_SECONDS = 1.0
 REMEMBERED_TENANTS = 100_000
 # The mean of so much text says no more with more of it, while 100,000 emoji take 2.3 s to embed.
 EMBEDDED_CHARACTERS = 8_192
+# To analyse 100,000 characters takes up to 0.5 s: beyond so many a thread does it, and other searches go on.
+DIRECT_CHARACTERS = 8_192
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class SearchEngine:
         started = perf_counter()
         request = search.request
         now = request.asked_at or datetime.now(UTC)
-        query = analyze_query(request.query, now, await self._languages_of(request))
+        query = await _analyzed(request.query, now, await self._languages_of(request))
         candidates, degraded = await self._find_in_the_active_space(search, query)
         with self._measures.rank.time(), span("rank"):
             ranked = self._rank(candidates, Question(request.query, now, query), request)
@@ -164,6 +166,12 @@ class SearchEngine:
     async def _with_neighbors(self, request: SearchRequest, hits: Sequence[SearchHit]) -> list[SearchHit]:
         around = await self._candidates.neighbors(request, [hit.message_id for hit in hits])
         return [hit.model_copy(update={"neighbors": around[hit.message_id]}) for hit in hits]
+
+
+async def _analyzed(text: str, now: datetime, languages: Languages) -> AnalyzedQuery:
+    if len(text) > DIRECT_CHARACTERS:
+        return await asyncio.to_thread(analyze_query, text, now, languages)
+    return analyze_query(text, now, languages)
 
 
 def to_hit(ranked: Ranked, *, explain: bool) -> SearchHit:

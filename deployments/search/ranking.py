@@ -80,7 +80,9 @@ def _ranked(candidate: Candidate, parts: Floats, weights: Weights, *, better_sco
     own = float(parts.sum())
     newer = min(weights.newer, 1.0) * (better_score - own)
     repetition = -min(weights.diversity, 1.0) * (own + newer) if repeats else 0.0
-    return Ranked(candidate, max(own + newer + repetition, 0.0), Parts._make([*parts.tolist(), newer, repetition]))
+    return Ranked(
+        candidate, min(max(own + newer + repetition, 0.0), 1.0), Parts._make([*parts.tolist(), newer, repetition])
+    )
 
 
 def _order(ranked: Ranked) -> tuple[float, datetime, UUID]:

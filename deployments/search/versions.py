@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 from unicodedata import normalize
 from uuid import UUID
 
+from deployments.search.analysis.normalization import stream_safe
 from deployments.search.analysis.words import plain_words
 from deployments.storage.candidates import Candidate
 
@@ -24,6 +25,9 @@ NEARLY_AS_GOOD = 0.8
 READ_CHARACTERS = 1_000
 
 Saying: TypeAlias = tuple[str, str]
+# Who speaks, which of the query's words are held, and whether it is a question.
+_About: TypeAlias = tuple[str, bytes, bool]
+QUESTION_MARKS = "?\uff1f\u061f"
 
 
 class Placed(NamedTuple):
@@ -69,7 +73,7 @@ class Versions:
 
     def __init__(self) -> None:
         self._groups: list[_Group] = []
-        self._by_subject: defaultdict[tuple[str, bytes], list[_Group]] = defaultdict(list)
+        self._by_subject: defaultdict[_About, list[_Group]] = defaultdict(list)
         self._said: dict[Saying, _Group] = {}
 
     @property
@@ -80,7 +84,9 @@ class Versions:
     def add(self, place: int, candidate: Candidate, score: float, subject: bytes) -> None:
         """Put a hit to the versions of what it says. `subject`: which of the query's words it holds."""
         said = saying(candidate.name or candidate.role, candidate.content)
-        group = self._said.get(said) or self._group(said[0], candidate.content, score, subject)
+        group = self._said.get(said) or self._group(
+            candidate.content, score, (said[0], subject, _asks(candidate.content))
+        )
         group.members.append(_Member(candidate.created_at, candidate.id, place, score, said))
         self._said.setdefault(said, group)
 
@@ -89,8 +95,8 @@ class Versions:
         for group in self._groups:
             yield from group.placed()
 
-    def _group(self, speaker: str, content: str, score: float, subject: bytes) -> _Group:
-        near = self._by_subject[speaker, subject]
+    def _group(self, content: str, score: float, about: _About) -> _Group:
+        near = self._by_subject[about]
         as_good = [group for group in near if score >= NEARLY_AS_GOOD * group.best]
         words = _words(content) if as_good else frozenset()
         for group in as_good:
@@ -107,7 +113,12 @@ def saying(speaker: str, content: str) -> Saying:
 
     Two people may say the same of themselves.
     """
-    return speaker, " ".join(normalize("NFKC", content).casefold().split())
+    return speaker, " ".join(normalize("NFKC", stream_safe(content)).casefold().split())
+
+
+def _asks(content: str) -> bool:
+    """Return whether a text is a question, which is no version of what answers it."""
+    return content.rstrip().endswith(tuple(QUESTION_MARKS))
 
 
 def _words(content: str) -> frozenset[str]:

@@ -35,7 +35,8 @@ _HAS_MARK = regex.compile(r"\p{M}")
 _CLUSTER = regex.compile(r"\P{M}\p{M}*|\p{M}+")
 # "A77", "v2" and "5th" change between letters and digits, "widgetHandle" changes case.
 _CHANGES = regex.compile(r"\p{N}[\p{L}\p{M}]|[\p{L}\p{M}]\p{N}|\p{Ll}\p{Lu}")
-_PIECE = regex.compile(r"\p{N}+|\p{Lu}*(?:(?![\p{N}\p{Lu}])[\p{L}\p{M}])+|\p{Lu}+")
+_PIECE = regex.compile(r"\p{N}+|\p{Lu}+(?=\p{Lu}\p{Ll})|\p{Lu}*(?:(?![\p{N}\p{Lu}])[\p{L}\p{M}])+|\p{Lu}+")
+_LETTERS = regex.compile(r"\p{L}[\p{L}\p{M}]*")
 # "e-mail" is also written "email", and "U.S.A" "USA".
 _WRITTEN_TOGETHER = regex.compile(r"\p{L}+-\p{L}+|\p{L}(?:\.\p{L})+")
 # Telephone, account and version numbers, amounts: groups of digits, whatever single sign or bracket separates them.
@@ -114,16 +115,16 @@ def _word(word: str) -> Iterator[Word]:
     if "'" in word:
         yield from _beside_apostrophe(word)
     if _CHANGES.search(word):
-        yield from (Word(piece, Kind.FORM) for piece in _PIECE.findall(word))
+        pieces = dict.fromkeys((*_PIECE.findall(word), *_LETTERS.findall(word)))
+        yield from (Word(piece, Kind.FORM) for piece in pieces if piece != word)
 
 
 def _beside_apostrophe(word: str) -> Iterator[Word]:
-    """Yield both sides of "l'amour" and "Jo's"; of "don't", "don" is none."""
-    before, _, behind = word.partition("'")
-    if behind.lower() != "t" and len(before) >= _LEAST_BEFORE_APOSTROPHE:
+    """Yield the sides of "l'amour", "Jo's" and "rock'n'roll"; of "don't", "don" is none."""
+    before, *behind = word.split("'")
+    if behind[0].lower() != "t" and len(before) >= _LEAST_BEFORE_APOSTROPHE:
         yield Word(before, Kind.FORM)
-    if len(behind) >= _LEAST_BEHIND_APOSTROPHE:
-        yield Word(behind, Kind.FORM)
+    yield from (Word(part, Kind.FORM) for part in behind if len(part) >= _LEAST_BEHIND_APOSTROPHE)
 
 
 def _unspaced(run: str) -> Iterator[Word]:

@@ -1,7 +1,7 @@
 """The time that a query names. Pure: the clock is passed in."""
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import regex
@@ -78,11 +78,21 @@ def time_reference(query: str, now: datetime, language: str = "en") -> TimeRefer
         found = _relative(words.relative_time, folded, now) or _dated(words.dates.find(folded), folded, now)
     if not found and english.may_name_a_time(folded):
         found = _english(text, folded, now)
-    return found
+    return found if found and _exists_in_utc(found.span) else None
+
+
+def _exists_in_utc(span: Span) -> bool:
+    """Return whether both ends are between the years 1 and 9999 in UTC, too, in which they are compared."""
+    try:
+        return span.start.astimezone(UTC) < span.end.astimezone(UTC)
+    except OverflowError:
+        return False
 
 
 def _english(text: str, folded: str, now: datetime) -> TimeReference | None:
     if found := _relative(english.relative_time, folded, now):
+        if _ENDS_BEFORE.search(folded, endpos=found.text[0]):
+            return None
         since = _BEGINS_AT.search(folded, endpos=found.text[0])
         return found._replace(span=Span(found.span.start, now)) if since and found.span.start < now else found
     if season := _relative(english.season, folded, now):

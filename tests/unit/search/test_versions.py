@@ -248,3 +248,12 @@ def test_the_order_of_the_candidates_does_not_matter(texts: list[str], minutes: 
     ]
 
     assert scores(data.draw(st.permutations(candidates)), WEIGHTS) == scores(candidates, WEIGHTS)
+
+
+def test_a_question_is_no_version_of_its_answer() -> None:
+    candidates = [
+        candidate(1, content="I live in Porto", created_at=NOW - DAY, closeness=0.9),
+        candidate(2, content="Where do I live?", created_at=NOW, closeness=0.85),
+    ]
+
+    assert order(candidates, only(similarity=1.0, newer=1.0)) == [1, 2]

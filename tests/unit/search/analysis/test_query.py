@@ -1,6 +1,6 @@
 """What a query asks for."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -65,3 +65,9 @@ def test_a_date_is_when_it_was_said_where_nothing_else_is_asked(text: str, said_
 
     assert query.span is not None
     assert query.said_then == said_then
+
+
+def test_a_time_before_the_first_year_in_utc_is_none() -> None:
+    now = datetime(1, 1, 2, tzinfo=timezone(timedelta(hours=14)))
+
+    assert analyze_query("yesterday", now, ("en",)).span is None
