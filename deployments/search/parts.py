@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -162,12 +161,15 @@ def _weight_of_words(query: AnalyzedQuery, weighed: dict[str, float], present: S
 def _beside(candidates: Sequence[Candidate]) -> npt.NDArray[np.intp]:
     """Return which candidates follow each other in a conversation, by their places: shape (2, pairs)."""
     places = {candidate.id: place for place, candidate in enumerate(candidates)}
-    pairs = {
-        (places[before], places[after])
-        for candidate in candidates
-        for before, after in pairwise((candidate.previous, candidate.id, candidate.next))
-        if before in places and after in places
-    }
+    pairs: set[tuple[int, int]] = set()
+    for place, candidate in enumerate(candidates):
+        # One look-up for each turn: hashing ids is what takes the time here.
+        before = None if candidate.previous is None else places.get(candidate.previous)
+        after = None if candidate.next is None else places.get(candidate.next)
+        if before is not None:
+            pairs.add((before, place))
+        if after is not None:
+            pairs.add((place, after))
     return np.array(sorted(pairs), dtype=np.intp).reshape(-1, 2).T
 
 
