@@ -16,7 +16,7 @@ import numpy.typing as npt
 from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Bm25, Floats, frequencies, rarities
 from deployments.search.speakers import Speakers
-from deployments.search.times import asks_when, tells_when
+from deployments.search.times import Span, asks_when, tells_when
 from deployments.search_schemas import Weights
 from deployments.storage.candidates import Candidate, Candidates
 
@@ -73,9 +73,12 @@ class _Part(NamedTuple):
     most: float = 1.0
 
 
-def scored_parts(found: Candidates, question: Question, weights: Weights, bm25: Bm25) -> Floats:
-    """Return the parts of each candidate's score, shape (candidates, len(SCORED)). Rows add up to 0..1."""
-    content = _content(found, question, weights, bm25)
+def scored_parts(found: Candidates, ranks: Floats, question: Question, weights: Weights, bm25: Bm25) -> Floats:
+    """Return the parts of each candidate's score, shape (candidates, len(SCORED)). Rows add up to 0..1.
+
+    `ranks`: see `term_ranks`.
+    """
+    content = _content(found, ranks, question, weights, bm25)
     further = _further(found.found, question, weights)
     relevance = _relevance(content)
     columns: defaultdict[str, Floats] = defaultdict(lambda: np.zeros(len(found.found)))
@@ -90,26 +93,29 @@ def scored_parts(found: Candidates, question: Question, weights: Weights, bm25: 
     return parts
 
 
-def _content(found: Candidates, question: Question, weights: Weights, bm25: Bm25) -> dict[str, _Part]:
+def _content(found: Candidates, ranks: Floats, question: Question, weights: Weights, bm25: Bm25) -> dict[str, _Part]:
     """Return what a message has to do with the query. One that is not embedded yet means what its words say."""
-    words = word_coverage(found, question.query, bm25)
+    words = _word_coverage(found, ranks, question.query, bm25)
     closeness = np.array([np.nan if c.closeness is None else c.closeness for c in found.found])
     similarity = np.where(np.isnan(closeness), words, np.clip(closeness, 0.0, 1.0))
-    return {
-        "similarity": _Part(weights.similarity, similarity),
-        "words": _Part(weights.words, words),
-        "time": _said_then(found.found, question.query, weights),
-    }
+    content = {"similarity": _Part(weights.similarity, similarity), "words": _Part(weights.words, words)}
+    if question.query.span is not None:
+        content["time"] = _said_in(question.query.span, found.found, question.query, weights)
+    return content
 
 
 def _further(candidates: Sequence[Candidate], question: Question, weights: Weights) -> dict[str, _Part]:
     """Return what speaks for a message that has to do with the query."""
-    return {
+    further = {
         "speaker": _speaker(candidates, question, weights),
-        "time": _tells_when(candidates, question, weights),
         "importance": _Part(weights.importance, np.array([c.importance or 0.0 for c in candidates])),
-        "recency": _Part(weights.recency, _recency(candidates, question.now, weights.recency)),
     }
+    if question.query.span is None and asks_when(question.text):
+        further["time"] = _tells_when(candidates, weights)
+    if weights.recency:
+        ages = np.array([recency(candidate.created_at, question.now) for candidate in candidates])
+        further["recency"] = _Part(weights.recency, ages)
+    return further
 
 
 def _relevance(content: dict[str, _Part]) -> Floats:
@@ -120,13 +126,13 @@ def _relevance(content: dict[str, _Part]) -> Floats:
     return np.minimum(values / most / RELEVANT, 1.0) if most else np.ones_like(values)
 
 
-def word_coverage(found: Candidates, query: AnalyzedQuery, bm25: Bm25) -> Floats:
+def _word_coverage(found: Candidates, ranks: Floats, query: AnalyzedQuery, bm25: Bm25) -> Floats:
     """Return how much of the query's words each candidate holds, shape (candidates,), 0 to 1.
 
     BM25 as a share of what all of the query's words weigh, those included that no message holds.
     """
     corpus = found.corpus
-    held = frequencies(term_ranks(found))
+    held = frequencies(ranks)
     weights = np.array([query.weight_of[term] for term in corpus.terms])
     weighed = weights * rarities(np.array(corpus.holders, dtype=np.float64), corpus.messages)
     present: npt.NDArray[np.bool_] = held.max(axis=0, initial=0.0) > 0
@@ -173,18 +179,14 @@ def _beside(candidates: Sequence[Candidate]) -> npt.NDArray[np.intp]:
     return np.array(sorted(pairs), dtype=np.intp).reshape(-1, 2).T
 
 
-def _said_then(candidates: Sequence[Candidate], query: AnalyzedQuery, weights: Weights) -> _Part:
-    if query.span is None:
-        return _Part(weights.time, np.zeros(len(candidates)), most=0.0)
-    start, end = query.span
+def _said_in(span: Span, candidates: Sequence[Candidate], query: AnalyzedQuery, weights: Weights) -> _Part:
+    start, end = span
     share = 1.0 if query.said_then else DATED
     values = share * np.array([start <= c.created_at < end for c in candidates], dtype=np.float64)
     return _Part(weights.time, values, most=share)
 
 
-def _tells_when(candidates: Sequence[Candidate], question: Question, weights: Weights) -> _Part:
-    if question.query.span is not None or not asks_when(question.text):
-        return _Part(weights.time, np.zeros(len(candidates)), most=0.0)
+def _tells_when(candidates: Sequence[Candidate], weights: Weights) -> _Part:
     tells = np.array([tells_when(c.content[:TELLING_CHARACTERS]) for c in candidates], dtype=np.float64)
     return _Part(weights.time, TELLS_WHEN * tells, most=TELLS_WHEN)
 
@@ -193,12 +195,6 @@ def _speaker(candidates: Sequence[Candidate], question: Question, weights: Weigh
     speakers = Speakers(question.text, {c.name for c in candidates})
     spoke = np.array([speakers.spoke(c.role, c.name) for c in candidates], dtype=np.float64)
     return _Part(weights.speaker, spoke, most=float(speakers.known))
-
-
-def _recency(candidates: Sequence[Candidate], now: datetime, weight: float) -> Floats:
-    if not weight:
-        return np.zeros(len(candidates))
-    return np.array([recency(candidate.created_at, now) for candidate in candidates])
 
 
 def recency(created_at: datetime, now: datetime) -> float:

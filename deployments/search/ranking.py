@@ -46,9 +46,10 @@ def rank(
     """
     if not found.found:
         return []
-    parts = scored_parts(found, question, weights, bm25)
+    ranks = term_ranks(found)
+    parts = scored_parts(found, ranks, question, weights, bm25)
     near = [c.similarity is None or not c.similarity < floors.similarity for c in found.found]
-    versions = _versions(found, parts, question, top_k, near)
+    versions = _versions(found, parts, _subjects(found, ranks, question), top_k, near)
     ranked = [
         _ranked(found.found[place], parts[place], weights, better_score=better, repeats=repeats)
         for place, better, repeats in versions.placed()
@@ -56,11 +57,12 @@ def rank(
     return sorted((each for each in ranked if each.score >= floors.score), key=_order, reverse=True)[:top_k]
 
 
-def _versions(found: Candidates, parts: Floats, question: Question, top_k: int, near: Sequence[bool]) -> Versions:
+def _versions(
+    found: Candidates, parts: Floats, subjects: Sequence[bytes], top_k: int, near: Sequence[bool]
+) -> Versions:
     """Group the best candidates by what they say, until there are enough that repeat none of the others."""
     scores = parts.sum(axis=1).tolist()
     keys = [(score, each.created_at, each.id) for score, each in zip(scores, found.found, strict=True)]
-    subjects = _subjects(found, question)
     versions = Versions()
     for place in sorted(compress(range(len(keys)), near), key=keys.__getitem__, reverse=True):
         versions.add(place, found.found[place], scores[place], subjects[place])
@@ -69,10 +71,10 @@ def _versions(found: Candidates, parts: Floats, question: Question, top_k: int, 
     return versions
 
 
-def _subjects(found: Candidates, question: Question) -> Sequence[bytes]:
+def _subjects(found: Candidates, ranks: Floats, question: Question) -> Sequence[bytes]:
     """Return, for each candidate, which of the query's words it holds itself, stop words aside."""
     full = np.array([question.query.weight_of[term] == 1.0 for term in found.corpus.terms], dtype=bool)
-    return [row.tobytes() for row in (term_ranks(found) > 0) & full]
+    return [row.tobytes() for row in (ranks > 0) & full]
 
 
 def _ranked(candidate: Candidate, parts: Floats, weights: Weights, *, better_score: float, repeats: bool) -> Ranked:
