@@ -22,10 +22,6 @@ NOTHING = {"messages": 0, "vectors": 0, "pending_embeddings": 0, "idempotency_ke
 Counts = Mapping[str, int]
 
 
-def _unheard(_: int) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class ErasureOrder:
     """What to erase. No conversation: everything of the tenant.
@@ -66,7 +62,7 @@ class ErasureRepository:
         return _to_erasure(row)
 
     async def erase(
-        self, order: ErasureOrder, until: float | None = None, erased: Callable[[int], None] = _unheard
+        self, order: ErasureOrder, until: float | None = None, erased: Callable[[int], None] = lambda _count: None
     ) -> Erasure:
         """Erase until nothing is left, or until the time `until` of the monotonic clock: then it is unfinished.
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from deployments.search.analysis.languages import Language
 from deployments.search.analysis.policy import LanguagePolicy
 from deployments.search.analysis.terms import document_terms
+from deployments.search.times.english import MONTHS
 from deployments.settings import SearchSettings
 from deployments.storage.database import Connection, Connections
 from deployments.storage.tenant_languages import Known, TenantLanguages, default_languages
@@ -15,11 +16,6 @@ from deployments.storage.term_vectors import term_vector
 
 # Beyond, the analysis takes 30 ms or more, and a thread does it.
 DIRECT_CHARACTERS = 50_000
-# Not `strftime`, whose names change with the locale.
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
-)  # fmt: skip
 
 
 class Analyzable(Protocol):
@@ -86,7 +82,8 @@ def message_analyzer(database: Connections, settings: SearchSettings) -> Message
 
 def indexed_text(said_at: datetime, name: str | None, content: str) -> str:
     """Return the text whose terms find a message: the sender's day, who spoke, and what was said."""
-    day = f"{said_at.day} {_MONTHS[said_at.month - 1]} {said_at.year}"
+    # Not by `strftime`, whose names of months change with the process' locale.
+    day = f"{said_at.day} {MONTHS[said_at.month - 1]} {said_at.year}"
     return f"{day} {content}" if name is None else f"{day} {name} {content}"
 
 

@@ -18,10 +18,6 @@ LEASE_SECONDS = 60.0
 PAUSE_FACTOR = 4.0
 
 
-def _unheard(_: int) -> None:
-    pass
-
-
 class Reanalyzer:
     """Takes tenants one after the other. Several at once share the tenants; what a killed one left is taken up.
 
@@ -42,11 +38,11 @@ class Reanalyzer:
         self._lease_seconds = lease_seconds
 
     async def reanalyze_next(
-        self, tenant_id: str | None = None, advance: Callable[[int], None] = _unheard
+        self, tenant_id: str | None = None, advance: Callable[[int], None] = lambda _count: None
     ) -> str | None:
         """Go through the messages of one tenant. Returns which tenant's; None: none is due.
 
-        `tenant_id`: only this one's. `advance` hears with each batch how many more messages were analysed.
+        `tenant_id`: only this one's. `advance` is called after each batch with how many messages were analysed.
         """
         claim = await self._repository.claim(uuid4(), self._lease_seconds, self._settling_seconds, tenant_id)
         if claim is None:

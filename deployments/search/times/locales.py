@@ -12,13 +12,9 @@ import Stemmer
 from icu4py.messageformat import MessageFormat
 
 from deployments.search.times.dates import without_abbreviations
+from deployments.search.times.english import MONTHS, WEEKDAYS
 from deployments.search.times.folding import fold
 
-MONTHS = (
-    "january", "february", "march", "april", "may", "june",
-    "july", "august", "september", "october", "november", "december",
-)  # fmt: skip
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 UNITS = ("day", "week", "month", "year")
 _GREATEST_NUMBER_WORD = 12
 # ICU's rules to count masculine and feminine things, and things in Chinese ("两"). For a language without such a rule
@@ -41,9 +37,10 @@ _WITH_PARTICLES = frozenset({"ko"})
 # Of the languages tried, the one that inflects the names of months; dateparser has two cases of six.
 _INFLECTED = frozenset({"ru"})
 _IS_PATTERN = re.compile(r"[\d\\()\[\]|?*+]")
-_SHORTEST_ABBREVIATION = 3
+SHORTEST_ABBREVIATION = 3
 _SHORTEST_NAME = 2
 _SHORTEST_STEM = 3
+_ARTICLE_AND_TWO_WORDS = 3
 
 
 @dataclass(frozen=True)
@@ -154,7 +151,7 @@ class _Reader:
     def _weekdays(self) -> dict[str, int]:
         """Return the names that are no abbreviations; those that begin with the word for day, if any do (Thai)."""
         days = tuple(self._list("day"))
-        shortest = _SHORTEST_ABBREVIATION if self._spaced else 1
+        shortest = SHORTEST_ABBREVIATION if self._spaced else 1
         found: dict[str, int] = {}
         for number, weekday in enumerate(WEEKDAYS):
             names = [name for name in self._list(weekday) if len(name) > shortest and "(" not in name]
@@ -181,7 +178,7 @@ class _Reader:
         if len(phrase) >= _SHORTEST_NAME:
             yield phrase
         words = _parts(phrase)
-        if unit != "day" and self._spaced and len(words) > 2:  # noqa: PLR2004
+        if unit != "day" and self._spaced and len(words) >= _ARTICLE_AND_TWO_WORDS:
             yield " ".join(words[-2:])
 
     def _days_of_simplifications(self) -> dict[str, tuple[int, str]]:
@@ -206,7 +203,10 @@ class _Reader:
         if self._spaced or not self._info.get("date_order", "").startswith("Y"):
             return None
         signs = [word for unit in ("year", "month", "day") for word in self._list(unit)[:1]]
-        return (signs[0], signs[1], signs[2]) if len("".join(signs)) == len(signs) == 3 else None  # noqa: PLR2004
+        match signs:
+            case [year, month, day] if len(year) == len(month) == len(day) == 1:
+                return year, month, day
+        return None
 
     def _last(self) -> tuple[str, dict[str, str]]:
         """Return how the word for "last" begins, and the units it is said of, from "last week", "month" and "year"."""

@@ -8,7 +8,7 @@ import regex
 
 from deployments.search.times import spans
 from deployments.search.times.dates import Dates, DateWords, any_of, without_abbreviations
-from deployments.search.times.locales import LocaleWords, locale_words
+from deployments.search.times.locales import SHORTEST_ABBREVIATION, LocaleWords, locale_words
 from deployments.search.times.spans import Span
 
 # "letzte", "letzten", "dernière": endings after the stem of the word for "last".
@@ -138,7 +138,11 @@ def _date_words(words: LocaleWords) -> DateWords:
     years = tuple(name for name, unit in words.units.items() if unit == "year")
     return DateWords(
         months=names,
-        abbreviations={name: number for name, number in words.months.items() if name not in names and len(name) > 2},  # noqa: PLR2004
+        abbreviations={
+            name: number
+            for name, number in words.months.items()
+            if name not in names and len(name) >= SHORTEST_ABBREVIATION
+        },
         order=words.order,
         before=words.within,
         after=words.within,
