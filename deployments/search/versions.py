@@ -27,7 +27,7 @@ READ_CHARACTERS = 1_000
 Saying: TypeAlias = tuple[str, str]
 # Who speaks, which of the query's words are held, and whether it is a question.
 _About: TypeAlias = tuple[str, bytes, bool]
-QUESTION_MARKS = "?\uff1f\u061f"
+QUESTION_MARKS = ("?", "\uff1f", "\u061f")
 
 
 class Placed(NamedTuple):
@@ -118,7 +118,7 @@ def saying(speaker: str, content: str) -> Saying:
 
 def _asks(content: str) -> bool:
     """Return whether a text is a question, which is no version of what answers it."""
-    return content.rstrip().endswith(tuple(QUESTION_MARKS))
+    return content.rstrip().endswith(QUESTION_MARKS)
 
 
 def _words(content: str) -> frozenset[str]:

