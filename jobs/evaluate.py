@@ -24,8 +24,7 @@ from jobs.evaluation.running import Plan, evaluate
 from jobs.evaluation.table import write_tables
 from jobs.process import log_to_stderr, stop_politely
 from jobs.progress import progress_on_stderr
-
-OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK, complain
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(options)
     except (ConfigurationError, EvaluationInputError) as error:
-        _complain(error.message)
-        return MISUSED
+        return complain(error.message, MISUSED)
     except MemoryLayerError as error:
-        _complain(error.message)
-        return FAILED
+        return complain(error.message, FAILED)
     except KeyboardInterrupt:
-        _complain("interrupted: nothing is left of what was stored")
-        return INTERRUPTED
+        return complain("interrupted: nothing is left of what was stored", INTERRUPTED)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -79,9 +75,7 @@ def _held_against(bars: Sequence[Bar], evaluation: Evaluation) -> int:
         for bar in bars
         if (found := dataset.configurations[0].metrics[bar.metric].value) < bar.least
     ]
-    if below:
-        _complain("; ".join(below))
-    return FAILED if below else OK
+    return complain("; ".join(below), FAILED) if below else OK
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -130,10 +124,6 @@ def _bar(text: str) -> Bar:
     if not 0 <= bar.least <= PERCENT:
         raise argparse.ArgumentTypeError(f"{least!r} is no percentage")
     return bar
-
-
-def _complain(text: str) -> None:
-    sys.stderr.write(f"error: {text}\n")
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ from jobs.process import log_to_stderr, stop_politely
 from jobs.progress import progress_on_stderr
 from jobs.reembedding.decisions import named
 from jobs.reembedding.running import PERCENT, Options, Run
+from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK, complain
 
-OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 ONE_MODEL = frozenset({ProviderName.LOCAL, ProviderName.E5})
 MOST_DIMENSIONS, MOST_AT_ONCE = 4_000, 10_000
 
@@ -48,11 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _judge(settings, target, options.questions)
         asyncio.run(_over_the_database(settings, _run_options(options, target), _action(options)))
     except (ConfigurationError, EvaluationInputError) as error:
-        return _complain(error.message, MISUSED)
+        return complain(error.message, MISUSED)
     except MemoryLayerError as error:
-        return _complain(error.message, FAILED)
+        return complain(error.message, FAILED)
     except KeyboardInterrupt:
-        return _complain("interrupted: the same command goes on", INTERRUPTED)
+        return complain("interrupted: the same command goes on", INTERRUPTED)
     return OK
 
 
@@ -178,11 +178,6 @@ def _percent(text: str) -> float:
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
-
-
-def _complain(message: str, status: int) -> int:
-    sys.stderr.write(f"error: {message}\n")
-    return status
 
 
 if __name__ == "__main__":

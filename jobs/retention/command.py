@@ -20,8 +20,8 @@ from deployments.storage.schema import database_url, prepare
 from jobs.progress import progress_on_stderr
 from jobs.retention.pace import Pace
 from jobs.retention.running import RetentionRunner
+from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK, complain
 
-OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 REQUESTED_BY = "job"
 
 
@@ -37,11 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prepare(settings)
         report = asyncio.run(_run(settings, options))
     except (ConfigurationError, InvalidRequestError) as error:
-        return _complain(error.message, MISUSED)
+        return complain(error.message, MISUSED)
     except MemoryLayerError as error:
-        return _complain(error.message, FAILED)
+        return complain(error.message, FAILED)
     except KeyboardInterrupt:
-        return _complain("interrupted: the run is cancelled, and what it archived can be undone", INTERRUPTED)
+        return complain("interrupted: the run is cancelled, and what it archived can be undone", INTERRUPTED)
     sys.stdout.write(f"{report.model_dump_json(indent=2)}\n")
     return _judged(report)
 
@@ -49,13 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _judged(report: RetentionReport) -> int:
     left_alone = [each for each in report.tenants if each.refused and not report.forced]
     for each in left_alone:
-        _complain(
+        complain(
             f"{each.tenant_id}: to {each.action} {each.planned:,} of {each.messages:,} messages is more than half: "
             "left alone without --force",
             FAILED,
         )
     if report.error is not None:
-        _complain(report.error, FAILED)
+        complain(report.error, FAILED)
     return OK if report.status is RunStatus.COMPLETED else FAILED
 
 
@@ -110,8 +110,3 @@ def _request(options: argparse.Namespace) -> RetentionRequest:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InvalidRequestError(f"{where}: {first['msg']}" if where else first["msg"]) from None
-
-
-def _complain(message: str, status: int) -> int:
-    sys.stderr.write(f"error: {message}\n")
-    return status
