@@ -1,4 +1,4 @@
-"""What goes in and out when a tenant's language is set."""
+"""Request and answer types of a tenant's language."""
 
 from pydantic import ConfigDict, Field, JsonValue
 

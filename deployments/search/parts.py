@@ -1,4 +1,4 @@
-"""What a score is made of. Pure: the clock is passed in.
+"""Compute the parts of scores. Pure: the clock is passed in.
 
 Every part is between 0 and 1 and means the same for every query, so the score, their weighted mean, does too: nothing
 is stretched over the candidates. What each brings: docs/decisions/0029-scores.md.
@@ -39,7 +39,7 @@ _TINY = float(np.finfo(float).tiny)
 
 
 class Parts(NamedTuple):
-    """What a score is made of: each part times its share of the weights. They add up to the score."""
+    """Parts of a score: each is a value from 0 to 1 times its share of the weights. Their sum is the score."""
 
     similarity: float
     words: float
@@ -58,7 +58,7 @@ SCORED = Parts._fields[:-2]
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, what was understood of it, and when it is asked."""
+    """A query's text, its analysis, and the time at which it is asked."""
 
     text: str
     now: datetime
@@ -66,7 +66,7 @@ class Question:
 
 
 class _Part(NamedTuple):
-    """A part before it is weighed: `values` of each candidate, 0 to 1, and the most that the query lets them be."""
+    """An unweighted part: a value from 0 to 1 for each candidate, and the highest value that this query allows."""
 
     weight: float
     values: Floats
@@ -94,7 +94,7 @@ def scored_parts(found: Candidates, ranks: Floats, question: Question, weights: 
 
 
 def _content(found: Candidates, ranks: Floats, question: Question, weights: Weights, bm25: Bm25) -> dict[str, _Part]:
-    """Return what a message has to do with the query. One that is not embedded yet means what its words say."""
+    """Return the parts that make a message relevant. Without an embedding, its words stand for its similarity."""
     words = _word_coverage(found, ranks, question.query, bm25)
     closeness = np.array([np.nan if c.closeness is None else c.closeness for c in found.found])
     similarity = np.where(np.isnan(closeness), words, np.clip(closeness, 0.0, 1.0))
@@ -105,7 +105,7 @@ def _content(found: Candidates, ranks: Floats, question: Question, weights: Weig
 
 
 def _further(candidates: Sequence[Candidate], question: Question, weights: Weights) -> dict[str, _Part]:
-    """Return what speaks for a message that has to do with the query."""
+    """Return the parts that count only as far as a message is relevant."""
     further = {
         "speaker": _speaker(candidates, question, weights),
         "importance": _Part(weights.importance, np.array([c.importance or 0.0 for c in candidates])),
@@ -119,7 +119,7 @@ def _further(candidates: Sequence[Candidate], question: Question, weights: Weigh
 
 
 def _relevance(content: dict[str, _Part]) -> Floats:
-    """Return how much the further parts count for each candidate: 0 to 1. All of it where no content is weighed."""
+    """Return the factor of the further parts for each candidate, 0 to 1; 1 where all content weights are 0."""
     most = sum(part.weight * part.most for part in content.values())
     values: Floats = np.sum([part.weight * part.values for part in content.values()], axis=0)
     # In this order: the product of the least weight that there is and RELEVANT is 0.
@@ -155,7 +155,7 @@ def term_ranks(found: Candidates) -> Floats:
 
 
 def _weight_of_words(query: AnalyzedQuery, weighed: dict[str, float], present: Sequence[bool]) -> float:
-    """Return what the words of a query weigh, and with them the identifiers that a candidate holds whole."""
+    """Return the weight of all words of a query, and of the identifiers that some candidate holds whole."""
     words = sum(max(weighed.get(term, 0.0) for term in word) for word in query.words)
     in_words = {term for word in query.words for term in word}
     forms = (

@@ -1,4 +1,4 @@
-"""In which order candidates are returned. Pure: the clock is passed in."""
+"""Order candidates and cut them to the hits. Pure: the clock is passed in."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,7 +27,7 @@ class Ranked(NamedTuple):
 
 
 class Floors(NamedTuple):
-    """What a hit must come to: its score, and its similarity where it is embedded."""
+    """Minimum score of a hit, and minimum similarity of an embedded one."""
 
     score: float = 0.0
     similarity: float = -1.0
@@ -51,8 +51,8 @@ def rank(
     near = [c.similarity is None or not c.similarity < floors.similarity for c in found.found]
     versions = _versions(found, parts, _subjects(found, ranks, question), top_k, near)
     ranked = [
-        _ranked(found.found[place], parts[place], weights, better_score=better, repeats=repeats)
-        for place, better, repeats in versions.placed()
+        _ranked(found.found[place], parts[place], weights, version_score=score, repeats=repeats)
+        for place, score, repeats in versions.placed()
     ]
     return sorted((each for each in ranked if each.score >= floors.score), key=_order, reverse=True)[:top_k]
 
@@ -72,15 +72,18 @@ def _versions(
 
 
 def _subjects(found: Candidates, ranks: Floats, question: Question) -> Sequence[bytes]:
-    """Return, for each candidate, which of the query's words it holds itself, stop words aside."""
+    """Return the set of the query's terms, stop words aside, that each candidate itself holds, as packed booleans."""
     full = np.array([question.query.weight_of[term] == 1.0 for term in found.corpus.terms], dtype=bool)
     return [row.tobytes() for row in (ranks > 0) & full]
 
 
-def _ranked(candidate: Candidate, parts: Floats, weights: Weights, *, better_score: float, repeats: bool) -> Ranked:
-    """`better_score`: the one that is its due among its versions."""
+def _ranked(candidate: Candidate, parts: Floats, weights: Weights, *, version_score: float, repeats: bool) -> Ranked:
+    """Return the candidate with its final score.
+
+    `version_score`: its score once its versions are ordered by age. `repeats`: a newer hit has the same text.
+    """
     own = float(parts.sum())
-    newer = min(weights.newer, 1.0) * (better_score - own)
+    newer = min(weights.newer, 1.0) * (version_score - own)
     repetition = -min(weights.diversity, 1.0) * (own + newer) if repeats else 0.0
     return Ranked(
         candidate, min(max(own + newer + repetition, 0.0), 1.0), Parts._make([*parts.tolist(), newer, repetition])

@@ -8,7 +8,7 @@ from deployments.embedding.providers.protocol import QueryVector
 from deployments.search.recall import TENANT_SIZES, tenant_size
 from deployments.search_schemas import SearchRequest
 
-# What has no word in it is searched by its vector alone.
+# An audit goes by the vector alone, and the words of a query are not kept for it.
 _NO_WORDS = "."
 
 

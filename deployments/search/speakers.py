@@ -38,7 +38,7 @@ class Speakers:
 
     @property
     def known(self) -> bool:
-        """Whether the query speaks of somebody who may have spoken."""
+        """Return whether the query names a speaker, or means one by "I" or "you"."""
         return bool(self._named) or self._role is not None
 
     def spoke(self, role: str, name: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""Which hits say nearly the same of the same subject, and which of them is the newest. Pure."""
+"""Group hits that are versions of one statement, and order each group by age. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ STATEMENT_WORDS = 30
 LONG_ALIKE = 0.8
 # Age decides between hits of about the same score only: an old one that answers much better stays first.
 NEARLY_AS_GOOD = 0.8
-# As much of a text as is compared: whole texts of 100,000 characters would hold up other searches for seconds.
+# Only the beginnings of texts are cut into words to be compared: a text of 100,000 characters takes 10 ms and more.
 READ_CHARACTERS = 1_000
 
 Saying: TypeAlias = tuple[str, str]
@@ -31,7 +31,7 @@ QUESTION_MARKS = ("?", "\uff1f", "\u061f")
 
 
 class Placed(NamedTuple):
-    """A candidate's place, the score that is its due among its versions, and whether it repeats a newer one."""
+    """A candidate's place, its score once its versions are ordered by age, and whether a newer one has its text."""
 
     place: int
     score: float
@@ -56,11 +56,11 @@ class _Group:
 
     @cached_property
     def words(self) -> frozenset[str]:
-        """Cut only where there is something to compare: 31 microseconds a text."""
+        """Return the words of `content`. Cut lazily: most groups are compared with nothing."""
         return _words(self.content)
 
     def placed(self) -> Iterator[Placed]:
-        """Yield the newest with the best score, and so on. What a newer one says word for word is a repetition."""
+        """Yield the members, newest first, with the group's scores, best first. A later equal text is a repetition."""
         scores = sorted((member.score for member in self.members), reverse=True)
         said: set[Saying] = set()
         for member, score in zip(sorted(self.members, reverse=True), scores, strict=True):
@@ -69,7 +69,7 @@ class _Group:
 
 
 class Versions:
-    """Hits by what they say. They are added best first."""
+    """Groups of hits that say nearly the same. Hits are added best first."""
 
     def __init__(self) -> None:
         self._groups: list[_Group] = []
@@ -78,11 +78,11 @@ class Versions:
 
     @property
     def distinct(self) -> int:
-        """How many of the hits repeat none of the others."""
+        """Return how many different texts the hits have, by speaker."""
         return len(self._said)
 
     def add(self, place: int, candidate: Candidate, score: float, subject: bytes) -> None:
-        """Put a hit to the versions of what it says. `subject`: which of the query's words it holds."""
+        """Add a hit to its group. `subject`: the set of the query's words that it holds, packed."""
         said = saying(candidate.name or candidate.role, candidate.content)
         group = self._said.get(said) or self._group(
             candidate.content, score, (said[0], subject, _asks(candidate.content))
@@ -91,7 +91,7 @@ class Versions:
         self._said.setdefault(said, group)
 
     def placed(self) -> Iterator[Placed]:
-        """Yield every hit with its due."""
+        """Yield every hit with its score in its group."""
         for group in self._groups:
             yield from group.placed()
 
@@ -109,9 +109,9 @@ class Versions:
 
 
 def saying(speaker: str, content: str) -> Saying:
-    """Return who says what, without what makes no difference to it: case, spacing, the width of letters.
+    """Return the speaker and the text, normalised in case, spacing and width of letters, for comparison.
 
-    Two people may say the same of themselves.
+    The speaker counts: two people may say the same of themselves.
     """
     return speaker, " ".join(normalize("NFKC", stream_safe(content)).casefold().split())
 

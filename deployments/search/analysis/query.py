@@ -1,4 +1,4 @@
-"""What a query asks for: terms, how much each counts, and a time. Pure: the clock is passed in."""
+"""Analyse a query: its terms, their weights, and the time that it names. Pure: the clock is passed in."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime

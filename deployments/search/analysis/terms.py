@@ -18,9 +18,9 @@ Languages: TypeAlias = tuple[Language, ...]
 
 
 class Terms(NamedTuple):
-    """How often each term occurs in a text.
+    """Term counts of a text.
 
-    `words`: those that make up its length. `forms`: further terms by which the same words are found.
+    `words`: the terms that make up its length. `forms`: further terms by which the same words are found.
     """
 
     words: dict[str, int]

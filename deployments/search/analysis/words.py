@@ -51,12 +51,12 @@ _LEAST_BEFORE_APOSTROPHE, _LEAST_BEHIND_APOSTROPHE = 2, 3
 
 
 class Kind(Enum):
-    """What a word is to the text that it stands in."""
+    """Role of a word in its text."""
 
-    WORD = auto()  # one of the words that the text is as long as
+    WORD = auto()  # counts in the length of the text
     PAIR = auto()  # two neighboring characters of a text without spaces, which count as a word
-    FORM = auto()  # a part of such a word, by which it may be looked for
-    IDENTIFIER = auto()  # several words that are written as one, as they are written
+    FORM = auto()  # a part of a word, by which it can be found
+    IDENTIFIER = auto()  # several words written as one, whole
     CHARACTER = auto()  # one character of a text without spaces
 
 

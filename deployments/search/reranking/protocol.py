@@ -1,4 +1,4 @@
-"""What every reranker offers."""
+"""Interface and errors of rerankers."""
 
 from collections.abc import Sequence
 from typing import Protocol

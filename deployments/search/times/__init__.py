@@ -1,4 +1,4 @@
-"""What a query says of time. Pure: the clock is passed in."""
+"""Find the times that queries name. Pure: the clock is passed in."""
 
 from deployments.search.times.english import asks_when, tells_when
 from deployments.search.times.reference import TimeReference, time_reference

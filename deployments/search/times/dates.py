@@ -25,7 +25,7 @@ _DOTTED = r"(?<![\w/.:-])(?P<year>[12]\d{3})\.\s?(?P<month>\d{1,2})\.\s?(?P<day>
 
 
 class Date(NamedTuple):
-    """What a text says of a date, and where."""
+    """A date as a text writes it, and its place there."""
 
     year: int | None
     month: int | None

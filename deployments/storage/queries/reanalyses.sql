@@ -57,14 +57,14 @@ WHERE terms_before < :most_terms
 ORDER BY created_at, id;
 
 -- name: note_reached$
--- NULL where the claim was lost.
+-- Records how far the claim is, and renews its lease. NULL where the claim was lost.
 UPDATE reanalyses SET
     reached_at = :reached_at, reached_id = :reached_id, leased_until = now() + make_interval(secs => :lease_seconds)
 WHERE tenant_id = :tenant_id AND claim_id = :claim_id
 RETURNING tenant_id;
 
 -- name: rewrite_terms$
--- Only what is still as it was when it was read, and what nobody else holds: so no request waits for a batch in a circle.
+-- Only rows that have not changed since they were read and that no other transaction locks, so no deadlock can arise.
 WITH made AS (
     SELECT * FROM unnest(:ids::uuid[], :updated_ats::timestamptz[], :terms::text[]) AS t(id, updated_at, terms)
 ), there AS MATERIALIZED (
