@@ -40,6 +40,13 @@ async def of_a_release_before(service: Service, tenant_id: str = "acme") -> None
     await execute(service, alike(tenant_id, "user-7@example.org has apples", COUNT))
 
 
+async def requested_of_a_release_before(service: Service) -> None:
+    """Store messages of a release before, and request their re-analysis."""
+    await of_a_release_before(service)
+    await service.reanalyses.adopt_policy()
+    await service.reanalyses.request_unanalyzed()
+
+
 async def unanalyzed(service: Service) -> int:
     async with service.database.connection() as connection:
         return int(await connection.fetchval("SELECT count(*) FROM messages WHERE analysis IS NULL"))
@@ -82,17 +89,13 @@ async def test_all_are_analysed_anew_when_the_settings_change_but_not_by_those_b
 
 
 async def test_a_pass_waits_until_all_replicas_know(service: Service) -> None:
-    await of_a_release_before(service)
-    await service.reanalyses.adopt_policy()
-    await service.reanalyses.request_unanalyzed()
+    await requested_of_a_release_before(service)
 
     assert await Reanalyzer(service.reanalyses, settling_seconds=3_600).reanalyze_next() is None
 
 
 async def test_a_claim_that_ran_out_is_taken_up_behind_its_last_batch(service: Service) -> None:
-    await of_a_release_before(service)
-    await service.reanalyses.adopt_policy()
-    await service.reanalyses.request_unanalyzed()
+    await requested_of_a_release_before(service)
     dead = await service.reanalyses.claim(uuid4(), LEASE_SECONDS, 0)
     assert dead is not None
     batch = await service.reanalyses.next_batch(dead)
@@ -109,9 +112,7 @@ async def test_a_claim_that_ran_out_is_taken_up_behind_its_last_batch(service: S
 
 
 async def test_what_changes_meanwhile_is_left_to_another_pass(service: Service) -> None:
-    await of_a_release_before(service)
-    await service.reanalyses.adopt_policy()
-    await service.reanalyses.request_unanalyzed()
+    await requested_of_a_release_before(service)
     claim = await service.reanalyses.claim(uuid4(), LEASE_SECONDS, 0)
     assert claim is not None
     batch = await service.reanalyses.next_batch(claim)
@@ -127,9 +128,7 @@ async def test_what_changes_meanwhile_is_left_to_another_pass(service: Service) 
 
 
 async def test_a_language_that_changes_again_begins_anew(service: Service) -> None:
-    await of_a_release_before(service)
-    await service.reanalyses.adopt_policy()
-    await service.reanalyses.request_unanalyzed()
+    await requested_of_a_release_before(service)
     claim = await service.reanalyses.claim(uuid4(), LEASE_SECONDS, 0)
     assert claim is not None
     batch = await service.reanalyses.next_batch(claim)
