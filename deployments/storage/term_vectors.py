@@ -1,6 +1,7 @@
 """Terms as a tsvector, the type that Postgres' GIN index and ts_rank work on. Its own parser is never asked."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from deployments.search.analysis.terms import Terms
 
@@ -10,6 +11,8 @@ MOST_POSITIONS = 255
 MOST_BYTES = 2**20 - 1
 # The number of positions, and a byte of padding before it; then each position.
 _POSITIONS_BYTES, _POSITION_BYTES = 3, 2
+# Most terms occur a few times: their positions are written once.
+REMEMBERED_COUNTS = 1_024
 _ESCAPED = str.maketrans({"'": "''", "\\": "\\\\"})
 
 
@@ -20,26 +23,29 @@ def term_vector(terms: Terms) -> str:
     weight D, those of forms C, so that `term_count` counts words alone. A word that occurs once has no position.
     Of terms that are too many for a tsvector the first are kept, forms only where words leave room.
     """
-    return " ".join(_lexemes(terms))
+    literal = " ".join(_lexeme(*counted) for counted in _counted(terms))
+    # With the space that the last lexeme lacks, a literal takes at least as many bytes as the tsvector made of it.
+    return literal if len(literal.encode()) < MOST_BYTES else " ".join(_fitting(terms))
 
 
-def _lexemes(terms: Terms) -> Iterator[str]:
-    room = MOST_BYTES
+def _counted(terms: Terms) -> Iterator[tuple[str, int, int]]:
+    """Yield each term with how often it is stored as a word and as a form, words first."""
     for term, times in terms.words.items():
         words = min(times, MOST_POSITIONS)
-        forms = min(terms.forms.get(term, 0), MOST_POSITIONS - words)
-        room -= _size(term, words, forms)
-        if room < 0:
-            return
-        yield _lexeme(term, words, forms)
+        yield term, words, min(terms.forms.get(term, 0), MOST_POSITIONS - words)
     for term, times in terms.forms.items():
-        if term in terms.words:
-            continue
-        forms = min(times, MOST_POSITIONS)
-        room -= _size(term, 0, forms)
+        if term not in terms.words:
+            yield term, 0, min(times, MOST_POSITIONS)
+
+
+def _fitting(terms: Terms) -> Iterator[str]:
+    """Yield the first lexemes that fit into a tsvector."""
+    room = MOST_BYTES
+    for counted in _counted(terms):
+        room -= _size(*counted)
         if room < 0:
             return
-        yield _lexeme(term, 0, forms)
+        yield _lexeme(*counted)
 
 
 def _size(term: str, words: int, forms: int) -> int:
@@ -49,8 +55,12 @@ def _size(term: str, words: int, forms: int) -> int:
 
 
 def _lexeme(term: str, words: int, forms: int) -> str:
-    quoted = f"'{term.translate(_ESCAPED)}'"
+    quoted = term if term.isalnum() else term.translate(_ESCAPED)
+    return f"'{quoted}'{_positions(words, forms)}"
+
+
+@lru_cache(REMEMBERED_COUNTS)
+def _positions(words: int, forms: int) -> str:
     if (words, forms) == (1, 0):
-        return quoted
-    positions = [*map(str, range(1, words + 1)), *(f"{place}C" for place in range(words + 1, words + forms + 1))]
-    return f"{quoted}:{','.join(positions)}"
+        return ""
+    return f":{','.join([*map(str, range(1, words + 1)), *(f'{n}C' for n in range(words + 1, words + forms + 1))])}"
