@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
-from deployments.search.analysis.languages import LANGUAGES
+from deployments.search.analysis.languages import LANGUAGES, known_language
 from deployments.tenancy import bound_tenant, named, tenant_if_any, the_tenant
 
 MAX_CONTENT_CHARACTERS = 100_000
@@ -135,12 +135,6 @@ def in_utc(when: datetime) -> datetime:
         raise ValueError("must be between the years 1 and 9999 in UTC") from None
 
 
-def _known_language(code: str) -> str:
-    if code not in LANGUAGES:
-        raise ValueError("must be a language's ISO 639-1 code, such as en, or simple")
-    return code
-
-
 def _is_shallow(value: Any, depth: int = MAX_METADATA_DEPTH) -> bool:
     if not isinstance(value, dict | list):
         return True
@@ -211,7 +205,7 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator
 PastTime = Annotated[AwareDatetime, BeforeValidator(not_number), AfterValidator(_plausible_time)]
 Time = Annotated[AwareDatetime, BeforeValidator(not_number), AfterValidator(in_utc)]
 Flag = Annotated[bool, BeforeValidator(not_number)]
-LanguageCode = Annotated[str, Field(json_schema_extra={"enum": list(LANGUAGES)}), AfterValidator(_known_language)]
+LanguageCode = Annotated[str, Field(json_schema_extra={"enum": list(LANGUAGES)}), AfterValidator(known_language)]
 
 
 class Value(BaseModel):

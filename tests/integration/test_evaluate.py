@@ -15,11 +15,12 @@ from typing import Any
 import asyncpg
 import pytest
 
-from jobs.evaluate import FAILED, INTERRUPTED, OK, main
+from jobs.evaluate import main
 from jobs.evaluation.configurations import Configuration
 from jobs.evaluation.formats.recognition import read_dataset
 from jobs.evaluation.memory.over_http import memories_over_http
 from jobs.progress import ProgressLines
+from jobs.terminal import FAILED, INTERRUPTED, OK
 from tests.integration.postgres import PostgresServer, fast_directory
 from tests.integration.service import Service
 from tests.paths import ROOT

@@ -41,7 +41,11 @@ _CODE_LENGTH = 2
 
 def language_code(name: str) -> Language:
     """Return the code of a language by its code or by Snowball's name. Raises `ValueError` for any other text."""
-    code = _CODES.get(name, name)
+    return known_language(_CODES.get(name, name))
+
+
+def known_language(code: Language) -> Language:
+    """Return a language's code as it is. Raises `ValueError` for one that ISO 639-1 does not have."""
     if code not in LANGUAGES:
         raise ValueError("must be a language's ISO 639-1 code, such as en, or simple")
     return code

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.evaluate import MISUSED, main
+from jobs.evaluate import main
+from jobs.terminal import MISUSED
 from tests.unit.evaluation.samples import message, question, write_lines
 
 
