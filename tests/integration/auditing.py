@@ -1,7 +1,6 @@
 """Searches that are audited, over indexes that are whole or have really lost something."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -118,10 +117,3 @@ class Audited:
         """The sum of what audits found."""
         labels = {"tenant_size": tenant_size, "reference": reference}
         return self.registry.get_sample_value("memory_search_recall_at_10_sum", labels)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait, for as long as a slow machine may take."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.01)

@@ -1,10 +1,11 @@
 """Tables that cannot be read or written for a while: they are locked, or lack a column."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import asyncpg
+
+from tests.integration.polling import until_answered
 
 
 @asynccontextmanager
@@ -43,6 +44,8 @@ async def waiting(connection: asyncpg.Connection) -> int:
 
 async def until(true: Callable[[int], bool], connection: asyncpg.Connection) -> None:
     """Poll until the number of waiting statements is such."""
-    async with asyncio.timeout(5):
-        while not true(await waiting(connection)):  # noqa: ASYNC110 - Postgres tells nobody
-            await asyncio.sleep(0.01)
+
+    async def so() -> bool:
+        return true(await waiting(connection))
+
+    await until_answered(so)

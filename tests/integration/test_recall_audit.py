@@ -32,9 +32,9 @@ from tests.integration.auditing import (
     out_of_order,
     plan_as_if_large,
     store,
-    until,
 )
 from tests.integration.calls import analyzed
+from tests.integration.polling import until
 from tests.paths import ROOT
 
 

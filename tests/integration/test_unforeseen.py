@@ -26,6 +26,7 @@ from deployments.storage.standing import StandingRepository
 from jobs.reembedding import running as reembedding
 from tests.integration.calls import get, store
 from tests.integration.failing import Slow
+from tests.integration.polling import until
 from tests.integration.postgres import SPACE
 from tests.integration.service import Service, capacity, score
 from tests.integration.tables import missing
@@ -50,12 +51,6 @@ async def going_on(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     finally:
         running.cancel()
         await asyncio.wait([running])
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110 - it tells nobody
-            await asyncio.sleep(0.01)
 
 
 async def embedded(service: Service, message_id: str) -> None:
