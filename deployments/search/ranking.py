@@ -1,4 +1,4 @@
-"""Order candidates and cut them to the hits. Pure: the clock is passed in."""
+"""Order scored messages and cut them to the hits. Pure: the clock is passed in."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,21 +7,24 @@ from typing import NamedTuple
 from uuid import UUID
 
 import numpy as np
+import numpy.typing as npt
 
-from deployments.search.bm25 import Bm25, Floats
-from deployments.search.parts import Parts, Question, scored_parts, term_ranks
+from deployments.search.analysis.query import AnalyzedQuery
+from deployments.search.bm25 import Bm25, Places
+from deployments.search.messages import QueryTermsHeld, messages_of, terms_of
+from deployments.search.parts import Parts, Question, Scored, scored
 from deployments.search.versions import Versions
 from deployments.search_schemas import Weights
-from deployments.storage.candidates import Candidate, Candidates
+from deployments.storage.candidates import Candidates, Hit
 
 # Behind the first `top_k`, so many more are looked at for a newer version of what is among them.
 LOOKED_BEYOND = 10
 
 
 class Ranked(NamedTuple):
-    """A candidate, its score, and the parts that add up to it."""
+    """A hit, its score, and the parts that add up to it."""
 
-    candidate: Candidate
+    candidate: Hit
     score: float
     parts: Parts
 
@@ -36,6 +39,16 @@ class Floors(NamedTuple):
 NO_FLOORS = Floors()
 
 
+class Best(NamedTuple):
+    """Of the best messages, best first: the parts of each score, and the query's words that each holds.
+
+    parts: shape (messages, len(SCORED)). subjects: a bit for each term, stop words aside.
+    """
+
+    parts: npt.NDArray[np.float64]
+    subjects: Sequence[int]
+
+
 def rank(
     found: Candidates, question: Question, weights: Weights, bm25: Bm25, top_k: int, floors: Floors = NO_FLOORS
 ) -> list[Ranked]:
@@ -46,48 +59,64 @@ def rank(
     """
     if not found.found:
         return []
-    ranks = term_ranks(found)
-    parts = scored_parts(found, ranks, question, weights, bm25)
+    messages, terms = messages_of(found.found), terms_of(found)
+    scores = scored(messages, terms, question, weights, bm25)
+    keys = [(score, each.created_at, each.id) for score, each in zip(scores.scores.tolist(), found.found, strict=True)]
     near = [c.similarity is None or not c.similarity < floors.similarity for c in found.found]
-    versions = _versions(found, parts, _subjects(found, ranks, question), top_k, near)
-    ranked = [
-        _ranked(found.found[place], parts[place], weights, version_score=score, repeats=repeats)
-        for place, score, repeats in versions.placed()
-    ]
-    return sorted((each for each in ranked if each.score >= floors.score), key=_order, reverse=True)[:top_k]
+    places = sorted(compress(range(len(keys)), near), key=keys.__getitem__, reverse=True)
+    best = best_of(np.array(places, dtype=np.intp), scores, terms, question.query)
+    hits = [found.found[place] for place in places]
+    return ordered(best, hits, versions_of(best, hits, top_k), weights, top_k, floors)
 
 
-def _versions(
-    found: Candidates, parts: Floats, subjects: Sequence[bytes], top_k: int, near: Sequence[bool]
-) -> Versions:
-    """Group the best candidates by what they say, until there are enough that repeat none of the others."""
-    scores = parts.sum(axis=1).tolist()
-    keys = [(score, each.created_at, each.id) for score, each in zip(scores, found.found, strict=True)]
+def best_of(places: Places, scores: Scored, terms: QueryTermsHeld, query: AnalyzedQuery) -> Best:
+    """Return what ordering needs of the messages at these places, which are best first."""
+    return Best(scores.parts(places), _subjects(places, terms, query))
+
+
+def versions_of(best: Best, hits: Sequence[Hit], top_k: int) -> Versions:
+    """Group the best by what they say, until there are enough that repeat none of the others."""
     versions = Versions()
-    for place in sorted(compress(range(len(keys)), near), key=keys.__getitem__, reverse=True):
-        versions.add(place, found.found[place], scores[place], subjects[place])
+    scores = best.parts.sum(axis=1).tolist()
+    for place, (hit, score, subject) in enumerate(zip(hits, scores, best.subjects, strict=True)):
+        versions.add(place, hit, score, subject)
         if versions.distinct == top_k + LOOKED_BEYOND:
             break
     return versions
 
 
-def _subjects(found: Candidates, ranks: Floats, question: Question) -> Sequence[bytes]:
-    """Return the set of the query's terms, stop words aside, that each candidate itself holds, as packed booleans."""
-    full = np.array([question.query.weight_of[term] == 1.0 for term in found.corpus.terms], dtype=bool)
-    return [row.tobytes() for row in (ranks > 0) & full]
+def ordered(
+    best: Best, hits: Sequence[Hit], versions: Versions, weights: Weights, top_k: int, floors: Floors
+) -> list[Ranked]:
+    """Return the first `top_k` with versions of one statement in the order of age. `hits`: those of `best`."""
+    ranked = [
+        _ranked(hits[place], best.parts[place], weights, version_score=score, repeats=repeats)
+        for place, score, repeats in versions.placed()
+    ]
+    return sorted((each for each in ranked if each.score >= floors.score), key=_order, reverse=True)[:top_k]
 
 
-def _ranked(candidate: Candidate, parts: Floats, weights: Weights, *, version_score: float, repeats: bool) -> Ranked:
-    """Return the candidate with its final score.
+def _subjects(places: Places, terms: QueryTermsHeld, query: AnalyzedQuery) -> list[int]:
+    """Return the set of the query's terms, stop words aside, that each message itself holds, a bit for each."""
+    subjects = [0] * len(places)
+    full = (posting for term, posting in zip(terms.terms, terms.postings, strict=True) if query.weight_of[term] == 1.0)
+    for bit, posting in enumerate(full):
+        for place in np.flatnonzero(np.isin(places, posting.places)).tolist():
+            subjects[place] |= 1 << bit
+    return subjects
+
+
+def _ranked(
+    hit: Hit, parts: npt.NDArray[np.float64], weights: Weights, *, version_score: float, repeats: bool
+) -> Ranked:
+    """Return the hit with its final score.
 
     `version_score`: its score once its versions are ordered by age. `repeats`: a newer hit has the same text.
     """
     own = float(parts.sum())
     newer = min(weights.newer, 1.0) * (version_score - own)
     repetition = -min(weights.diversity, 1.0) * (own + newer) if repeats else 0.0
-    return Ranked(
-        candidate, min(max(own + newer + repetition, 0.0), 1.0), Parts._make([*parts.tolist(), newer, repetition])
-    )
+    return Ranked(hit, min(max(own + newer + repetition, 0.0), 1.0), Parts._make([*parts.tolist(), newer, repetition]))
 
 
 def _order(ranked: Ranked) -> tuple[float, datetime, UUID]:

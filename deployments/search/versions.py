@@ -1,7 +1,7 @@
 """Group hits that are versions of one statement, and order each group by age. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from deployments.search.analysis.normalization import stream_safe
 from deployments.search.analysis.words import plain_words
-from deployments.storage.candidates import Candidate
+from deployments.storage.candidates import Hit
 
 # Two texts are versions of one statement when they share at least half of their words (Dice, "Measures of the amount of
 # ecologic association between species", 1945): "I live in Porto." and "I live in Braga." share three of four. Long
@@ -26,12 +26,12 @@ READ_CHARACTERS = 1_000
 
 Saying: TypeAlias = tuple[str, str]
 # Who speaks, which of the query's words are held, and whether it is a question.
-_About: TypeAlias = tuple[str, bytes, bool]
+_About: TypeAlias = tuple[str, Hashable, bool]
 QUESTION_MARKS = ("?", "\uff1f", "\u061f")
 
 
 class Placed(NamedTuple):
-    """A candidate's place, its score once its versions are ordered by age, and whether a newer one has its text."""
+    """A hit's place, its score once its versions are ordered by age, and whether a newer one has its text."""
 
     place: int
     score: float
@@ -81,13 +81,11 @@ class Versions:
         """Return how many different texts the hits have, by speaker."""
         return len(self._said)
 
-    def add(self, place: int, candidate: Candidate, score: float, subject: bytes) -> None:
-        """Add a hit to its group. `subject`: the set of the query's words that it holds, packed."""
-        said = saying(candidate.name or candidate.role, candidate.content)
-        group = self._said.get(said) or self._group(
-            candidate.content, score, (said[0], subject, _asks(candidate.content))
-        )
-        group.members.append(_Member(candidate.created_at, candidate.id, place, score, said))
+    def add(self, place: int, hit: Hit, score: float, subject: Hashable) -> None:
+        """Add a hit to its group. `subject`: the set of the query's words that it holds."""
+        said = saying(hit.name or hit.role, hit.content)
+        group = self._said.get(said) or self._group(hit.content, score, (said[0], subject, _asks(hit.content)))
+        group.members.append(_Member(hit.created_at, hit.id, place, score, said))
         self._said.setdefault(said, group)
 
     def placed(self) -> Iterator[Placed]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import orjson
@@ -24,6 +24,31 @@ SCAN_LIMIT = 2_000
 TERM_LIMIT = 32
 # The mean of a tenant's vectors counts in full once they are many more than this.
 MEAN_PRIOR = 10.0
+
+
+class Hit(Protocol):
+    """What is answered of a message. `metadata`: JSON. `utc_offset`: of the sender's zone, in minutes."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def conversation_id(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def content(self) -> str: ...
+    @property
+    def metadata(self) -> str: ...
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def utc_offset(self) -> int: ...
+    @property
+    def importance(self) -> float | None: ...
+    @property
+    def similarity(self) -> float | None: ...
 
 
 class Candidate(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from deployments.search.bm25 import Bm25, Floats, Indices, frequencies, rarities
+from deployments.search.bm25 import Bm25, Floats, Places, Posting, frequencies, rarities
 
 MOST = 255
 
@@ -59,15 +59,30 @@ def counts(messages: Sequence[Sequence[str]], query: Sequence[str]) -> Floats:
     )
 
 
-def pairs(*places: tuple[int, int]) -> Indices:
-    return np.array(places, dtype=np.intp).reshape(-1, 2).T
+Turns = tuple[Places, Places]
 
 
-def bm25_of(bm25: Bm25, messages: Sequence[Sequence[str]], query: Sequence[str], beside: Indices) -> list[float]:
+def pairs(*places: tuple[int, int], messages: int) -> Turns:
+    """The turn before and after each message, from which follows which."""
+    previous, following = (np.full(messages, -1, dtype=np.intp) for _ in range(2))
+    for before, after in places:
+        previous[after], following[before] = before, after
+    return previous, following
+
+
+def in_a_row(messages: int) -> Turns:
+    return pairs(*((place, place + 1) for place in range(messages - 1)), messages=messages)
+
+
+def postings(held: Floats) -> list[Posting]:
+    return [Posting(np.flatnonzero(column), column[column > 0]) for column in held.T]
+
+
+def bm25_of(bm25: Bm25, messages: Sequence[Sequence[str]], query: Sequence[str], turns: Turns) -> list[float]:
     held = counts(messages, query)
     lengths = np.array([len(message) for message in messages], dtype=np.float64)
     rare = rarities((held > 0).sum(axis=0).astype(np.float64), len(messages))
-    scores: list[float] = bm25.scores(held, lengths, rare, lengths.mean(), beside).tolist()
+    scores: list[float] = bm25.scores(postings(held), rare, lengths, lengths.mean(), *turns).tolist()
     return scores
 
 
@@ -92,7 +107,7 @@ def ts_rank(frequency: int) -> float:
 @pytest.mark.parametrize(("k1", "b"), [(1.2, 0.75), (0.0, 0.75), (1.2, 0.0), (1.2, 1.0), (0.0, 0.0), (10.0, 1.0)])
 def test_without_neighbors_it_is_the_textbooks(k1: float, b: float, seed: int) -> None:
     messages, query = conversation(seed)
-    adjacent = pairs(*((place, place + 1) for place in range(len(messages) - 1)))
+    adjacent = in_a_row(len(messages))
 
     assert bm25_of(Bm25(k1, b, 0.0), messages, query, adjacent) == pytest.approx(textbook(messages, query, k1, b))
 
@@ -102,7 +117,7 @@ def test_without_neighbors_it_is_the_textbooks(k1: float, b: float, seed: int) -
 @pytest.mark.parametrize(("k1", "b"), [(1.2, 0.75), (0.0, 0.75), (1.2, 0.0), (1.2, 1.0)])
 def test_with_neighbors_it_is_the_textbooks_over_windows(k1: float, b: float, share: float, seed: int) -> None:
     messages, query = conversation(seed)
-    adjacent = pairs(*((place, place + 1) for place in range(len(messages) - 1)))
+    adjacent = in_a_row(len(messages))
 
     expected = over_windows(messages, query, k1, b, share)
     assert bm25_of(Bm25(k1, b, share), messages, query, adjacent) == pytest.approx(expected)
@@ -111,14 +126,14 @@ def test_with_neighbors_it_is_the_textbooks_over_windows(k1: float, b: float, sh
 def test_messages_that_are_not_beside_each_other_share_nothing() -> None:
     messages = [["a"], ["b"], ["b"]]
 
-    assert bm25_of(Bm25(1.2, 0.75, 0.5), messages, ["a"], pairs((1, 2)))[1:] == [0, 0]
+    assert bm25_of(Bm25(1.2, 0.75, 0.5), messages, ["a"], pairs((1, 2), messages=3))[1:] == [0, 0]
 
 
 def test_a_neighbor_counts_for_its_share_and_once_on_each_side() -> None:
     bm25 = Bm25(1.2, 0.0, 0.5)
     held = np.array([[0.0], [1.0], [0.0]])
 
-    before, itself, after = bm25.scores(held, np.ones(3), np.ones(1), 1.0, pairs((0, 1), (1, 2))).tolist()
+    before, itself, after = bm25.scores(postings(held), np.ones(1), np.ones(3), 1.0, *in_a_row(3)).tolist()
 
     assert before == after == pytest.approx(0.5 * 2.2 / (0.5 + 1.2))
     assert itself == pytest.approx(1.0)
@@ -126,7 +141,7 @@ def test_a_neighbor_counts_for_its_share_and_once_on_each_side() -> None:
 
 def test_a_term_said_three_times_in_a_row_does_not_outweigh_three_terms() -> None:
     messages = [["a"], ["a"], ["a"], *[["x"]] * 5, ["a", "b", "c"], *[["x"]] * 5]
-    adjacent = pairs(*((place, place + 1) for place in range(len(messages) - 1)))
+    adjacent = in_a_row(len(messages))
 
     scores = bm25_of(Bm25(1.2, 0.75, 0.5), messages, ["a", "b", "c"], adjacent)
 
@@ -137,12 +152,12 @@ def test_a_term_said_three_times_in_a_row_does_not_outweigh_three_terms() -> Non
 @pytest.mark.parametrize("k1", [0.0, 1.2])
 @pytest.mark.parametrize("b", [0.0, 1.0])
 def test_what_nobody_says_is_worth_nothing(b: float, k1: float, share: float) -> None:
-    assert bm25_of(Bm25(k1, b, share), [["a"], ["b", "c"]], ["x"], pairs((0, 1))) == [0, 0]
+    assert bm25_of(Bm25(k1, b, share), [["a"], ["b", "c"]], ["x"], in_a_row(2)) == [0, 0]
 
 
 @pytest.mark.parametrize("messages", [1, 3])
 def test_a_query_without_terms_finds_nothing(messages: int) -> None:
-    adjacent = pairs(*((place, place + 1) for place in range(messages - 1)))
+    adjacent = in_a_row(messages)
 
     assert bm25_of(Bm25(1.2, 0.75, 0.5), [["a"]] * messages, [], adjacent) == [0] * messages
 
@@ -150,12 +165,15 @@ def test_a_query_without_terms_finds_nothing(messages: int) -> None:
 def test_a_term_beside_one_that_nobody_holds_counts_as_ever() -> None:
     bm25 = Bm25(1.2, 0.75, 0.5)
     messages = [["a"], ["b", "c"], ["a", "a"]]
+    alone = pairs(messages=3)
 
-    assert bm25_of(bm25, messages, ["a", "x"], pairs()) == pytest.approx(bm25_of(bm25, messages, ["a"], pairs()))
+    assert bm25_of(bm25, messages, ["a", "x"], alone) == pytest.approx(bm25_of(bm25, messages, ["a"], alone))
 
 
 def test_one_message_alone_is_of_average_length() -> None:
-    assert bm25_of(Bm25(1.2, 0.75, 0.0), [["a", "b"]], ["a"], pairs()) == pytest.approx([math.log(1 + 0.5 / 1.5)])
+    assert bm25_of(Bm25(1.2, 0.75, 0.0), [["a", "b"]], ["a"], pairs(messages=1)) == pytest.approx(
+        [math.log(1 + 0.5 / 1.5)]
+    )
 
 
 @pytest.mark.parametrize("b", [0.0, 0.75, 1.0])
@@ -163,23 +181,24 @@ def test_one_message_alone_is_of_average_length() -> None:
 def test_where_no_length_is_counted_yet_none_is_held_back_for_it(k1: float, b: float) -> None:
     held = np.array([[2.0], [0.0]])
 
-    scores = Bm25(k1, b, 0.5).scores(held, np.array([3.0, 9.0]), np.ones(1), 0.0, pairs())
+    scores = Bm25(k1, b, 0.5).scores(postings(held), np.ones(1), np.array([3.0, 9.0]), 0.0, *pairs(messages=2))
 
     assert scores.tolist() == pytest.approx([2 * (k1 + 1) / (2 + k1), 0])
 
 
 def test_a_message_without_length_divides_nothing_by_zero() -> None:
-    scores = Bm25(1.2, 1.0, 0.0).scores(np.zeros((1, 1)), np.zeros(1), np.ones(1), 5.0, pairs())
+    scores = Bm25(1.2, 1.0, 0.0).scores(postings(np.ones((1, 1))), np.ones(1), np.zeros(1), 5.0, *pairs(messages=1))
 
-    assert scores.tolist() == [0]
+    assert scores.tolist() == pytest.approx([2.2])
 
 
 def test_what_goes_in_stays_as_it_is() -> None:
-    held, lengths, rare = np.array([[1.0], [0.0]]), np.array([1.0, 2.0]), np.ones(1)
+    lengths, rare = np.array([1.0, 2.0]), np.ones(1)
+    (held,) = postings(np.array([[1.0], [0.0]]))
 
-    Bm25(1.2, 0.75, 0.5).scores(held, lengths, rare, 1.5, pairs((0, 1)))
+    Bm25(1.2, 0.75, 0.5).scores([held], rare, lengths, 1.5, *in_a_row(2))
 
-    assert held.tolist() == [[1], [0]]
+    assert (held.places.tolist(), held.frequencies.tolist()) == ([0], [1])
     assert lengths.tolist() == [1, 2]
     assert rare.tolist() == [1]
 
@@ -187,9 +206,9 @@ def test_what_goes_in_stays_as_it_is() -> None:
 def test_a_longer_message_scores_less_with_b_alone() -> None:
     messages = [["a"], ["a", "b", "c", "d"]]
 
-    short, long = bm25_of(Bm25(1.2, 0.75, 0.0), messages, ["a"], pairs())
+    short, long = bm25_of(Bm25(1.2, 0.75, 0.0), messages, ["a"], pairs(messages=2))
     assert short > long
-    short, long = bm25_of(Bm25(1.2, 0.0, 0.0), messages, ["a"], pairs())
+    short, long = bm25_of(Bm25(1.2, 0.0, 0.0), messages, ["a"], pairs(messages=2))
     assert short == long
 
 

@@ -3,10 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import numpy as np
 import pytest
 
 from deployments.search.bm25 import Bm25
-from deployments.search.parts import TELLING_CHARACTERS, recency
+from deployments.search.messages import TELLING_CHARACTERS, micros
+from deployments.search.parts import recency
 from tests.unit.search.ranked import (
     DAY,
     NAN,
@@ -266,15 +268,20 @@ def test_a_long_message_tells_when_only_near_its_beginning() -> None:
     assert found[1].time > 0 == found[2].time
 
 
+def since(created_at: datetime) -> float:
+    (value,) = recency(np.array([micros(created_at)]), NOW).tolist()
+    return float(value)
+
+
 @pytest.mark.parametrize("days", [0, 1, 30, 60, 300])
 def test_recency_halves_every_thirty_days(days: float) -> None:
-    assert recency(NOW - days * DAY, NOW) == pytest.approx(0.5 ** (days / 30))
+    assert since(NOW - days * DAY) == pytest.approx(0.5 ** (days / 30))
 
 
 @pytest.mark.parametrize("days", [-1e-6, -3_000])
 def test_the_future_is_as_recent_as_now(days: float) -> None:
-    assert recency(NOW - days * DAY, NOW) == 1
+    assert since(NOW - days * DAY) == 1
 
 
 def test_what_is_ages_old_is_still_a_little_recent_or_not_at_all() -> None:
-    assert 0 <= recency(datetime.min.replace(tzinfo=UTC), NOW) < 1e-9
+    assert 0 <= since(datetime.min.replace(tzinfo=UTC)) < 1e-9
