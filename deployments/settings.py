@@ -227,13 +227,16 @@ class OpenAISettings(BaseSettings):
 class SearchSettings(BaseSettings):
     """How candidates are found and ranked, and how often that is audited.
 
-    `language`, `detect_language`: where a tenant has no language of its own.
+    `index_bytes`: what the indexes of one replica may take together; 0: every search goes by SQL. `index_messages`: the
+    most that one index may hold. `language`, `detect_language`: where a tenant has no language of its own.
 
     `recall_audits_per_minute`: at most, of each replica; 0: never. `recall_audit_timeout_seconds`: of each statement.
     """
 
     model_config = _group("MEMORY_SEARCH_")
 
+    index_bytes: int = Field(default=512 * 1024 * 1024, ge=0)
+    index_messages: int = Field(default=100_000, ge=0)
     candidates: int = Field(default=40, ge=10, le=1000)
     exact_limit: int = Field(default=10_000, ge=0)
     language: Annotated[str, AfterValidator(language_code)] = "en"

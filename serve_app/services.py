@@ -12,7 +12,7 @@ from deployments.errors import MemoryLayerError
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.schemas import Message
 from deployments.search.context_assembler import Context
-from deployments.search.engine import Search
+from deployments.search.ways import Search
 from deployments.search_schemas import SearchAnswer
 from deployments.settings import HttpSettings, Settings
 from deployments.storage.api_keys import ApiKeyRepository

@@ -12,9 +12,9 @@ from deployments.context_schemas import ContextAnswer, ContextRequest, Scope
 from deployments.errors import MemoryLayerError
 from deployments.schemas import Role
 from deployments.search.context import assemble
-from deployments.search.engine import Search
 from deployments.search.measures import SearchMeasures
 from deployments.search.side_by_side import side_by_side
+from deployments.search.ways import Search
 from deployments.search_schemas import MAX_TOP_K, Criteria, SearchAnswer, SearchRequest
 from deployments.storage.recent_turns import RecentTurnRepository, Turn
 

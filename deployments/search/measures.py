@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Protocol, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 RECALL_BUCKETS = tuple(tenths / 10 for tenths in range(11))
@@ -69,13 +69,14 @@ class SearchMeasures:
         self.contexts = Outcomes("memory_contexts", "Contexts: as searches, by what was searched for them", registry)
         stages = Histogram(
             "memory_search_stage_duration_seconds",
-            "Time that a search spends: its query's embedding, the database, the ranking, the reranker",
+            "Time that a search spends: its query's embedding, its index being brought up to date, SQL in place of an "
+            "index, the ranking, the reranker",
             ("stage",),
             registry=registry,
             buckets=STAGE_BUCKETS,
         )
         self.embed, self.sql, self.rank = (stages.labels(stage) for stage in ("embed", "sql", "rank"))
-        self.rerank = stages.labels("rerank")
+        self.index, self.rerank = stages.labels("index"), stages.labels("rerank")
         self.rerankings = Counter(
             "memory_rerankings",
             "Searches with a reranker: reranked, or in the order before it for the reason that the outcome names",
@@ -104,3 +105,23 @@ class SearchMeasures:
         """An audit has found so much of what is nearest: 0 to 1."""
         self._recall.labels(tenant_size, reference).observe(recall)
         self.audited(tenant_size, COMPARED)
+
+
+class IndexMeasures:
+    """The instruments of one search replica's indexes in memory. Without a registry nobody is told."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.bytes = Gauge("memory_index_bytes", "What the indexes in memory take, in bytes", registry=registry)
+        self.tenants = Gauge("memory_index_tenants", "Tenants whose index is in memory", registry=registry)
+        self.evictions = Counter(
+            "memory_index_evictions", "Indexes that left memory for others that were asked for", registry=registry
+        )
+        self.loads = Counter(
+            "memory_index_loads", "Tenants that were read whole: loaded, too_large", ("outcome",), registry=registry
+        )
+        self.load_seconds = Histogram(
+            "memory_index_load_duration_seconds",
+            "Time that it takes to read a tenant whole",
+            registry=registry,
+            buckets=STAGE_BUCKETS,
+        )

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Bm25, Floats, Places, rarities
@@ -99,6 +100,24 @@ def scored(messages: Messages, terms: QueryTermsHeld, question: Question, weight
     return Scored(np.sum(list(shares.values()), axis=0), shares)
 
 
+def related(messages: Messages, terms: QueryTermsHeld, question: Question) -> npt.NDArray[np.bool_]:
+    """Return which messages can be hits, shape (messages,).
+
+    Those whose embedding can be compared, those that hold a word of the query and the turns beside them, and those of
+    the time that it names. Stop words make no hit where another of the query's words is known.
+    """
+    hits = ~np.isnan(messages.closeness)
+    weighs = [question.query.weight_of[term] == 1.0 for term in terms.terms]
+    in_full = any(full and bool(held) for full, held in zip(weighs, terms.holders.tolist(), strict=True))
+    for posting, full in zip(terms.postings, weighs, strict=True):
+        if full or not in_full:
+            for beside in (posting.places, messages.previous[posting.places], messages.following[posting.places]):
+                hits[beside[beside >= 0]] = True
+    if question.query.span is not None:
+        hits |= _during(question.query.span, messages)
+    return hits
+
+
 def _content(
     messages: Messages, terms: QueryTermsHeld, question: Question, weights: Weights, bm25: Bm25
 ) -> dict[str, _Part]:
@@ -167,8 +186,11 @@ def _weight_of_words(query: AnalyzedQuery, weighed: dict[str, float], present: S
 
 def _said_in(span: Span, messages: Messages, query: AnalyzedQuery, weights: Weights) -> _Part:
     share = 1.0 if query.said_then else DATED
-    then = (messages.created >= micros(span.start)) & (messages.created < micros(span.end))
-    return _Part(weights.time, np.where(then, share, 0.0), most=share)
+    return _Part(weights.time, np.where(_during(span, messages), share, 0.0), most=share)
+
+
+def _during(span: Span, messages: Messages) -> npt.NDArray[np.bool_]:
+    return (messages.created >= micros(span.start)) & (messages.created < micros(span.end))
 
 
 def _speaker(messages: Messages, question: Question, weights: Weights) -> _Part:

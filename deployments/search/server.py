@@ -1,5 +1,6 @@
 """The search deployment."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,23 +10,23 @@ from ray.serve.handle import DeploymentHandle
 from deployments.batching import MicroBatcher
 from deployments.capacity import SearchCapacity
 from deployments.context_schemas import ContextAnswer
+from deployments.embedding.local_queries import create_local_queries
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.errors import EmbeddingUnavailableError, MemoryLayerError
 from deployments.handles import RemoteMethod
 from deployments.replica import Replica
 from deployments.search.context_assembler import Context, ContextAssembler
-from deployments.search.engine import Search, SearchEngine
-from deployments.search.measures import SearchMeasures
+from deployments.search.create import create_engine
+from deployments.search.measures import IndexMeasures, SearchMeasures
 from deployments.search.recall_audit import RecallAudit
 from deployments.search.recall_samples import RecallSamples
 from deployments.search.reranking.stage import create_stage
+from deployments.search.ways import Search
 from deployments.search_schemas import SearchAnswer
 from deployments.settings import Settings
-from deployments.storage.candidates import CandidateRepository
 from deployments.storage.health import pool_problem
 from deployments.storage.opening import open_database
 from deployments.storage.recent_turns import RecentTurnRepository
-from deployments.storage.tenant_languages import TenantLanguages, default_languages
 from deployments.tracing.spans import current_trace, span
 
 Query = tuple[str, str | None, EmbeddingSpace | None, SpanContext | None]
@@ -51,15 +52,20 @@ class SearchServer(Replica):
             slots=capacity.embed.slots,
             max_waiting=capacity.embed.waiting,
         )
-        candidates = CandidateRepository(self._database, settings.search)
-        languages = TenantLanguages(self._database, default_languages(settings.search))
+        self._local = await asyncio.to_thread(create_local_queries, settings)
         self._metrics.watch_pool(self._database)
         self._metrics.watch_queue("embed", self._queries.waiting)
         measures, samples = SearchMeasures(self._metrics.registry), RecallSamples()
         sampled = samples if settings.search.recall_audits_per_minute else None
         self._reranking = create_stage(settings.rerank, measures)
-        self._engine = SearchEngine(
-            candidates, self._embed, settings.search, measures, sampled, languages, self._reranking
+        self._engine = create_engine(
+            self._database,
+            settings.search,
+            self._embed,
+            measures,
+            IndexMeasures(self._metrics.registry),
+            sampled,
+            self._reranking,
         )
         self._audit = RecallAudit(self._database, settings.search, measures, samples)
         self._contexts = ContextAssembler(RecentTurnRepository(self._database), self._engine.search, measures)
@@ -80,6 +86,9 @@ class SearchServer(Replica):
         return self.vitals.problem() or await pool_problem(self._database)
 
     async def _embed(self, text: str, request_id: str | None, space: EmbeddingSpace | None) -> QueryVector:
+        if self._local is not None and self._local.serves(space):
+            with span("embed"):
+                return await self._local.embed(text)
         with span("embed", SpanKind.CLIENT):
             return await self._queries.submit((text, request_id, space, current_trace()))
 
@@ -87,5 +96,7 @@ class SearchServer(Replica):
         self._audit.stop()
         if self._reranking is not None:
             await self._reranking.close()
+        if self._local is not None:
+            await self._local.close()
         await self._database.close()
         await self._end()

@@ -36,6 +36,8 @@ INDEXES = frozenset(
         "idempotency_keys_created_at",
         "idempotency_keys_message",
         "idempotency_keys_pkey",
+        "message_change_marks_pkey",
+        "message_changes_of_tenant",
         "messages_archived",
         "messages_archived_at",
         "messages_archived_by",

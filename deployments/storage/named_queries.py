@@ -1,7 +1,7 @@
 """The named queries of `queries/*.sql`."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, asynccontextmanager
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -48,6 +48,12 @@ class _TracedAdapter:
             asked.set_attribute("db.response.returned_rows", len(rows))
         for row in rows:
             yield row
+
+    @asynccontextmanager
+    async def select_cursor(self, conn: Any, query_name: str, *rest: Any) -> AsyncIterator[Any]:
+        with _query(query_name):
+            async with self._plain.select_cursor(conn, query_name, *rest) as cursor:
+                yield cursor
 
     async def select_one(self, conn: Any, query_name: str, *rest: Any) -> Any:
         with _query(query_name):

@@ -6,7 +6,7 @@ from statistics import fmean
 from uuid import UUID
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
-from deployments.search.engine import EMBEDDED_CHARACTERS
+from deployments.search.query_embedding import EMBEDDED_CHARACTERS
 from deployments.storage.reembedding import ReembeddingRepository
 from jobs.progress import Advance
 

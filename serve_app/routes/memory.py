@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from deployments.context_schemas import ContextAnswer, ContextRequest
 from deployments.search.context_assembler import Context
-from deployments.search.engine import Search
+from deployments.search.ways import Search
 from deployments.search_schemas import SearchAnswer, SearchParameters, SearchRequest
 from serve_app.auth import Reads
 from serve_app.http_errors import error_responses

@@ -11,13 +11,13 @@ from prometheus_client import CollectorRegistry
 
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.errors import EmbeddingUnavailableError
-from deployments.search.engine import Search, SearchEngine
+from deployments.search.create import create_engine
 from deployments.search.measures import SearchMeasures
 from deployments.search.recall_audit import RecallAudit
 from deployments.search.recall_samples import RecallSamples
+from deployments.search.ways import Search
 from deployments.search_schemas import SearchRequest
 from deployments.settings import Settings
-from deployments.storage.candidates import CandidateRepository
 from deployments.storage.database import Database
 from tests.integration.postgres import SPACE
 
@@ -83,13 +83,13 @@ class Audited:
     """Searches with one vector, and the audit of them."""
 
     def __init__(self, database: Database, settings: Settings, **search: Any) -> None:
-        self.settings = settings.search.model_copy(update=search)
+        # By SQL, whose searches alone are audited.
+        self.settings = settings.search.model_copy(update={"index_bytes": 0} | search)
         self.registry = CollectorRegistry()
         self.samples = RecallSamples()
         self.measures = measures = SearchMeasures(self.registry)
         self.away = False
-        repository = CandidateRepository(database, self.settings)
-        self._engine = SearchEngine(repository, self._embed, self.settings, measures, self.samples)
+        self._engine = create_engine(database, self.settings, self._embed, measures, samples=self.samples)
         self.audit = RecallAudit(database, self.settings, measures, self.samples)
 
     async def search(self, **parameters: Any) -> int:

@@ -26,12 +26,11 @@ from deployments.rate_limits.memory_storage import BoundedMemoryStorage
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
 from deployments.search.context_assembler import ContextAssembler
-from deployments.search.engine import SearchEngine
-from deployments.search.measures import SearchMeasures
+from deployments.search.create import create_engine
+from deployments.search.measures import IndexMeasures, SearchMeasures
 from deployments.search.reranking.stage import RerankStage, create_stage
 from deployments.settings import Settings
 from deployments.storage.api_keys import ApiKeyRepository
-from deployments.storage.candidates import CandidateRepository
 from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
@@ -39,7 +38,7 @@ from deployments.storage.erasure import ErasureRepository
 from deployments.storage.health import pool_problem
 from deployments.storage.reanalyses import ReanalysisRepository
 from deployments.storage.recent_turns import RecentTurnRepository
-from deployments.storage.tenant_languages import TenantLanguages, default_languages
+from deployments.storage.tenant_languages import default_languages
 from deployments.vitals import Vitals
 from serve_app.api import create_app
 from serve_app.health import Probes
@@ -132,10 +131,9 @@ def create_service(
 
     searching = SearchMeasures(replica.registry)
     default = default_languages(settings.search)
-    languages = TenantLanguages(database, default)
-    candidates = CandidateRepository(database, settings.search)
     reranking = create_stage(settings.rerank, searching)
-    engine = SearchEngine(candidates, embed, settings.search, searching, languages=languages, reranking=reranking)
+    indexes = IndexMeasures(replica.registry)
+    engine = create_engine(database, settings.search, embed, searching, indexes, reranking=reranking)
     contexts = ContextAssembler(RecentTurnRepository(database), engine.search, searching)
     jobs = EmbeddingJobRepository(database)
     worker = EmbeddingWorker(

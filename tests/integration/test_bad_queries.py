@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote_plus
@@ -10,7 +11,8 @@ from urllib.parse import quote_plus
 import httpx
 import pytest
 
-from deployments.search.engine import SearchEngine
+from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.search.from_sql import FromSql
 from deployments.search_schemas import Weights
 from deployments.settings import Settings
 from tests.integration import many_messages
@@ -339,29 +341,31 @@ async def test_a_rare_word_is_found_beside_one_that_thousands_hold(
     await store(service, "apple xylophone")
     await execute(service, "UPDATE messages SET embedding_status = $1 WHERE content = 'apple xylophone'", status)
     await execute(service, "UPDATE tenant_statistics SET embedded = 1")
-    limits = replace(settings, search=settings.search.model_copy(update={"exact_limit": exact_limit}))
+    limits = replace(settings, search=settings.search.model_copy(update={"exact_limit": exact_limit, "index_bytes": 0}))
     async with create_service(limits, Away()) as limited:
         for _ in range(2):
             assert (await found(limited, "apple xylophone"))[0] == "apple xylophone"
 
 
 @pytest.fixture
-async def large(service: Service, database_url: str) -> Service:
-    """A tenant of 25,000 messages, beyond what is read exactly."""
+async def large(settings: Settings, provider: EmbeddingProvider, database_url: str) -> AsyncIterator[Service]:
+    """A tenant of 25,000 messages, beyond what is held in memory and what is read exactly."""
     await many_messages.fill(database_url, large=25_000)
-    return service
+    limits = settings.search.model_copy(update={"index_messages": 20_000})
+    async with create_service(replace(settings, search=limits), provider) as service:
+        yield service
 
 
 async def test_a_large_tenant_answers(large: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """By way of the indexes from the second search on: the first one tells how large it is."""
     ways = []
-    find = SearchEngine._find
+    find = FromSql._find
 
-    async def watched(self: SearchEngine, *arguments: Any) -> Any:
+    async def watched(self: FromSql, *arguments: Any) -> Any:
         ways.append(self._sizes.get("large", 0) > large.settings.search.exact_limit)
         return await find(self, *arguments)
 
-    monkeypatch.setattr(SearchEngine, "_find", watched)
+    monkeypatch.setattr(FromSql, "_find", watched)
     await store(large, "The password is xylophone", tenant_id="large", conversation_id="c1")
     await large.embed_all()
     asked = {"tenant_id": "large", "top_k": 20}

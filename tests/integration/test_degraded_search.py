@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
-from deployments.search import engine
+from deployments.search import query_embedding
 from deployments.settings import Settings
 from tests.integration.calls import found, search, store
 from tests.integration.failing import Away, Silent
@@ -26,7 +26,7 @@ def away(provider: EmbeddingProvider) -> Away:
 
 
 def pause(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    monkeypatch.setattr(engine, "EMBEDDING_PAUSE_SECONDS", seconds)
+    monkeypatch.setattr(query_embedding, "PAUSE_SECONDS", seconds)
 
 
 async def test_words_are_found_and_the_answer_is_marked(service: Service) -> None:

@@ -69,7 +69,7 @@ async def test_searches_are_counted_and_timed_stage_by_stage(service: Service) -
     found = await measured(service)
 
     assert found[sample("memory_searches_total", outcome="whole")] == 2
-    for stage in ("embed", "sql", "rank"):
+    for stage in ("index", "embed", "rank"):
         assert found[sample("memory_search_stage_duration_seconds_count", stage=stage)] == 2
     assert found[sample("embedding_cache_queries_total", outcome="miss")] == 1
     assert found[sample("embedding_cache_queries_total", outcome="hit")] == 1

@@ -109,10 +109,10 @@ async def test_a_search_is_one_trace_from_the_request_to_the_database(
     waiting, served = named(spans, "search"), named(spans, "Search.search")
     assert (waiting.parent, waiting.kind) == (request.span, "CLIENT")
     assert (served.parent, served.kind) == (waiting.span, "SERVER")
-    statement = named(spans, "find_candidates")
-    assert (statement.parent, statement.kind) == (served.span, "CLIENT")
+    index, statement = named(spans, "index"), named(spans, "tenant_messages")
+    assert (index.parent, statement.parent, statement.kind) == (served.span, index.span, "CLIENT")
     assert statement.attributes["db.system.name"] == "postgresql"
-    assert statement.attributes["db.query.summary"] == "find_candidates"
+    assert statement.attributes["db.query.summary"] == "tenant_messages"
     assert named(spans, "embeddings").attributes["gen_ai.request.model"] == "wordllama/l2_supercat"
     assert named(spans, "embeddings").attributes["memory_layer.purpose"] == "queries"
     assert named(spans, "rank").parent == served.span
@@ -177,7 +177,7 @@ async def test_nothing_of_the_content_is_in_a_span(traced: Service, tracing: Tra
     await ended(tracing, receiver)
 
     sent = b"".join(receiver.bodies)
-    assert b"find_candidates" in sent
+    assert b"tenant_messages" in sent
     for secret in SECRETS:
         assert secret.encode() not in sent
 
@@ -248,7 +248,7 @@ async def test_a_request_that_the_database_fails_is_marked(
     assert answer.status_code == 503
     spans = await ended(tracing, receiver)
 
-    assert named(spans, "find_candidates").attributes["db.response.status_code"] == "42P01"
+    assert named(spans, "hold_columns").attributes["db.response.status_code"] == "42P01"
     request = named(spans, "GET /v1/memory/search")
     assert request.failed
     assert request.attributes["memory_layer.error_code"] == "database_unavailable"

@@ -129,7 +129,7 @@ async def reference(service: Service, tenant_id: str = "acme") -> Reference:
         when: datetime = row["created_at"]
         said = f"{when.day} {when:%B} {when.year} {row['name'] or ''} {row['content']}"
         terms = document_terms(said, in_languages(row["language"]))
-        texts[str(row["id"])] = Text(row["conversation_id"], row["embedding_status"] != "pending", terms)
+        texts[str(row["id"])] = Text(row["conversation_id"], True, terms)
     return Reference(service, texts)
 
 
@@ -256,7 +256,7 @@ async def test_archived_messages_neither_count_nor_lend_their_words(service: Ser
     await assert_as_the_reference(service, "apple plum", "ERR-4012 apple")
 
 
-async def test_what_waits_for_its_embedding_is_weighed_and_not_counted(service: Service) -> None:
+async def test_what_waits_for_its_embedding_is_weighed_and_counted(service: Service) -> None:
     await fill(service)
     await store_many(service, [message(f"zebra apple {n}", conversation_id=f"c{n}") for n in range(6)])
 

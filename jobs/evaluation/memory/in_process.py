@@ -15,10 +15,11 @@ from deployments.errors import InvalidRequestError, MemoryLayerError
 from deployments.schemas import MAX_BATCH
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
-from deployments.search.engine import EMBEDDING_PAUSE_SECONDS, Search, SearchEngine
+from deployments.search.create import create_engine
+from deployments.search.query_embedding import PAUSE_SECONDS
+from deployments.search.ways import Search
 from deployments.search_schemas import SearchRequest
 from deployments.settings import Settings
-from deployments.storage.candidates import CandidateRepository
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.message_analysis import message_analyzer
@@ -98,8 +99,7 @@ class InProcessMemory:
         self._store = store
         self._weights = configuration.weights
         self._space = embedding_space(settings)
-        candidates = CandidateRepository(store.database, settings.search)
-        self._engine = SearchEngine(candidates, self._embed, settings.search)
+        self._engine = create_engine(store.database, settings.search, self._embed)
 
     async def ask(self, tenant: int, question: str, top_k: int) -> list[str]:
         """The ids of the hits, best first. Raises `EvaluationFailedError`."""
@@ -110,7 +110,7 @@ class InProcessMemory:
                 raise EvaluationFailedError(f"A search failed: {answer.message} ({question[:80]!r})")
             if not answer.degraded:
                 return [self._store.ids[hit.message_id] for hit in answer.items]
-            await asyncio.sleep(EMBEDDING_PAUSE_SECONDS)
+            await asyncio.sleep(PAUSE_SECONDS)
         raise EvaluationFailedError(f"A question could not be embedded in {ATTEMPTS} attempts: {question[:80]!r}")
 
     async def _embed(self, text: str, _request_id: str | None, _space: EmbeddingSpace | None) -> QueryVector:

@@ -1,0 +1,39 @@
+"""Puts the parts of a search together."""
+
+from deployments.search.engine import SearchEngine
+from deployments.search.from_memory import FromMemory
+from deployments.search.from_sql import FromSql
+from deployments.search.index.resident import Indexes, Limits
+from deployments.search.measures import IndexMeasures, SearchMeasures
+from deployments.search.query_embedding import Embed, QueryEmbedding
+from deployments.search.recall_samples import RecallSamples
+from deployments.search.reranking.stage import RerankStage
+from deployments.search.ways import Way
+from deployments.settings import SearchSettings
+from deployments.storage.candidates import CandidateRepository
+from deployments.storage.database import Database
+from deployments.storage.hit_contents import HitContents
+from deployments.storage.message_changes import MessageChangeRepository
+from deployments.storage.tenant_languages import TenantLanguages, default_languages
+
+
+def create_engine(
+    database: Database,
+    settings: SearchSettings,
+    embed: Embed,
+    measures: SearchMeasures | None = None,
+    index_measures: IndexMeasures | None = None,
+    samples: RecallSamples | None = None,
+    reranking: RerankStage | None = None,
+) -> SearchEngine:
+    """Return what answers searches. `samples`: takes searches by SQL, to be audited."""
+    measures = measures or SearchMeasures()
+    embedding = QueryEmbedding(embed, settings.embedding_timeout_seconds, measures)
+    candidates = CandidateRepository(database, settings)
+    ways: list[Way] = [FromSql(candidates, embedding, settings, measures, samples)]
+    if settings.index_bytes:
+        limits = Limits(settings.index_bytes, settings.index_messages)
+        indexes = Indexes(MessageChangeRepository(database), limits, index_measures)
+        ways.insert(0, FromMemory(indexes, HitContents(database), embedding, settings, measures))
+    languages = TenantLanguages(database, default_languages(settings))
+    return SearchEngine(ways, candidates, languages, measures, reranking)

@@ -1,0 +1,131 @@
+"""Searches a tenant's index in memory, which is as new as the search: all of its messages are scored."""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+from deployments.embedding.providers.protocol import QueryVector, Vector
+from deployments.search.bm25 import Bm25
+from deployments.search.index.resident import Indexes, Resident
+from deployments.search.index.tenant_index import TenantIndex
+from deployments.search.index.view import IndexedHit, view
+from deployments.search.measures import SearchMeasures
+from deployments.search.parts import Question, related, scored
+from deployments.search.query_embedding import QueryEmbedding
+from deployments.search.ranking import LOOKED_BEYOND, Best, Floors, best_of, ordered, versions_of
+from deployments.search.ways import Ranking, Search
+from deployments.search_schemas import SearchRequest
+from deployments.settings import SearchSettings
+from deployments.storage.hit_contents import HitContents
+from deployments.tracing.spans import span
+
+# How often a query is embedded in the space that has become active before words alone decide: spaces change places once
+# in a long time.
+SPACE_CHANGES = 3
+# Scoring so many messages takes 4 ms: beyond, a thread does it, and other searches go on.
+DIRECT_MESSAGES = 20_000
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is looked for in an index. `passing`: what passes the filters that it does not know, None without any."""
+
+    request: SearchRequest
+    question: Question
+    vector: Vector | None
+    passing: Collection[UUID] | None
+
+
+class _Seen(NamedTuple):
+    """The best messages of an index, best first, of how many that were scored."""
+
+    best: Best
+    hits: list[IndexedHit]
+    scored: int
+
+
+class FromMemory:
+    """The way for tenants whose index has room in memory."""
+
+    def __init__(
+        self,
+        indexes: Indexes,
+        contents: HitContents,
+        embedding: QueryEmbedding,
+        settings: SearchSettings,
+        measures: SearchMeasures,
+    ) -> None:
+        self._indexes = indexes
+        self._contents = contents
+        self._embedding = embedding
+        self._settings = settings
+        self._bm25 = Bm25(settings.bm25_k1, settings.bm25_b, settings.neighbor_share)
+        self._measures = measures
+
+    async def ranking(self, search: Search, question: Question, depth: int) -> Ranking | None:
+        """Return the first `depth` messages. None: the tenant is too large for memory."""
+        request = search.request
+        with self._measures.index.time(), span("index"):
+            resident = await self._indexes.fresh(request.tenant_id, archived=request.include_archived)
+        if resident is None:
+            return None
+        passing = None if request.metadata is None else await self._contents.with_metadata(request)
+        vector = await self._vector(search, resident)
+        count = depth + LOOKED_BEYOND
+        while (index := resident.index) is not None:
+            usable = vector.values if vector is not None and vector.space == index.space else None
+            asked = _Asked(request, question, usable, passing)
+            seen = await self._whole(request, await self._seen(resident, index, asked, count))
+            versions = versions_of(seen.best, seen.hits, depth)
+            if seen.scored <= count or versions.distinct >= depth + LOOKED_BEYOND:
+                floors = Floors(request.min_score, request.min_similarity)
+                ranked = ordered(seen.best, seen.hits, versions, request.weights, depth, floors)
+                return Ranking(ranked, seen.scored, degraded=usable is None)
+            count *= 2
+        return None
+
+    async def _vector(self, search: Search, resident: Resident) -> QueryVector | None:
+        """Return the query's vector, in the space of the index if it can be had. The space may change meanwhile."""
+        for _ in range(SPACE_CHANGES):
+            if resident.index is not None:
+                self._embedding.follow(resident.index.space)
+            vector = await self._embedding.vector(search.request.query, search.request_id)
+            if vector is None or resident.index is None or vector.space == resident.index.space:
+                break
+        return vector
+
+    async def _seen(self, resident: Resident, index: TenantIndex, asked: _Asked, count: int) -> _Seen:
+        with self._measures.rank.time(), span("rank"):
+            if len(index) <= DIRECT_MESSAGES:
+                return self._look(index, asked, count)
+            async with resident.applying:
+                return await asyncio.to_thread(self._look, index, asked, count)
+
+    def _look(self, index: TenantIndex, asked: _Asked, count: int) -> _Seen:
+        request, question = asked.request, asked.question
+        seen = view(
+            index,
+            request,
+            question.query,
+            asked.vector,
+            subtract_mean=self._settings.subtract_mean,
+            allowed=asked.passing,
+        )
+        scores = scored(seen.messages, seen.terms, question, request.weights, self._bm25)
+        places = seen.best(scores.scores, related(seen.messages, seen.terms, question), request.min_similarity, count)
+        return _Seen(best_of(places, scores, seen.terms, question.query), seen.hits(places), len(seen.messages))
+
+    async def _whole(self, request: SearchRequest, seen: _Seen) -> _Seen:
+        """Read the contents that are too long for the index. What is gone since is left out."""
+        missing = [hit.id for hit in seen.hits if not hit.has_content]
+        if not missing:
+            return seen
+        contents = await self._contents.read(request.tenant_id, missing)
+        kept = [place for place, hit in enumerate(seen.hits) if hit.has_content or hit.id in contents]
+        hits = [
+            hit if hit.has_content else hit._replace(content=contents[hit.id])
+            for hit in (seen.hits[place] for place in kept)
+        ]
+        return _Seen(Best(seen.best.parts[kept], [seen.best.subjects[place] for place in kept]), hits, seen.scored)

@@ -1,0 +1,77 @@
+"""Searches by candidates that SQL finds: for tenants that are too large for memory."""
+
+from cachetools import LRUCache
+
+from deployments.embedding.providers.protocol import QueryVector
+from deployments.search.bm25 import Bm25
+from deployments.search.measures import SearchMeasures
+from deployments.search.parts import Question
+from deployments.search.query_embedding import QueryEmbedding
+from deployments.search.ranking import Floors, rank
+from deployments.search.recall_samples import RecallSamples
+from deployments.search.ways import Ranking, Search
+from deployments.settings import SearchSettings
+from deployments.storage.candidates import CandidateRepository, Candidates
+from deployments.storage.finding import find
+from deployments.tracing.spans import span
+
+# How often a search asks for its query in another space before it goes on with words alone: they change places once in
+# a long time.
+SPACE_CHANGES = 2
+REMEMBERED_TENANTS = 100_000
+
+
+class FromSql:
+    """The way for every tenant, whatever its size. Some of its searches are audited."""
+
+    def __init__(
+        self,
+        candidates: CandidateRepository,
+        embedding: QueryEmbedding,
+        settings: SearchSettings,
+        measures: SearchMeasures,
+        samples: RecallSamples | None = None,
+    ) -> None:
+        """`samples`: takes a sample of the searches, to be audited."""
+        self._candidates = candidates
+        self._embedding = embedding
+        self._settings = settings
+        self._bm25 = Bm25(settings.bm25_k1, settings.bm25_b, settings.neighbor_share)
+        self._measures = measures
+        self._samples = samples
+        self._sizes: LRUCache[str, int] = LRUCache(REMEMBERED_TENANTS)
+
+    async def ranking(self, search: Search, question: Question, depth: int) -> Ranking:
+        """Return the first `depth` of what both sides find."""
+        request = search.request
+        candidates, degraded = await self._find_in_the_active_space(search, question)
+        with self._measures.rank.time(), span("rank"):
+            floors = Floors(request.min_score, request.min_similarity)
+            ranked = rank(candidates, question, request.weights, self._bm25, depth, floors)
+        return Ranking(ranked, len(candidates.found), degraded)
+
+    async def _find_in_the_active_space(self, search: Search, question: Question) -> tuple[Candidates, bool]:
+        """What was found, and whether it was by words alone. The space that was active last is taken to be still so."""
+        embedding = await self._embedding.vector(search.request.query, search.request_id)
+        candidates = await self._find(search, question, embedding)
+        for _ in range(SPACE_CHANGES):
+            if embedding is None or embedding.space == candidates.corpus.space:
+                break
+            embedding = await self._embedding.vector(search.request.query, search.request_id)
+            if embedding is not None:
+                candidates = await self._find(search, question, embedding)
+        return candidates, embedding is None or embedding.space != candidates.corpus.space
+
+    async def _find(self, search: Search, question: Question, embedding: QueryVector | None) -> Candidates:
+        """What there is in the active space, which is remembered."""
+        request = search.request
+        size = self._sizes.get(request.tenant_id, 0)
+        with self._measures.sql.time():
+            candidates, _ = await find(self._candidates, request, question.query, embedding, self._settings, size)
+        space = candidates.corpus.space
+        self._embedding.follow(space)
+        if candidates.found:
+            self._sizes[request.tenant_id] = candidates.corpus.embedded
+        if self._samples is not None and embedding is not None and embedding.space == space:
+            self._samples.offer(request, embedding, size, candidates.corpus.embedded, search.request_id)
+        return candidates

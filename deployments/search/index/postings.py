@@ -1,0 +1,133 @@
+"""Which messages hold which terms, as sorted arrays."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Keys: TypeAlias = npt.NDArray[np.int64]
+Slots: TypeAlias = npt.NDArray[np.int32]
+Frequencies: TypeAlias = npt.NDArray[np.uint8]
+
+# A tsvector as text: 'term' or 'term':1,2,3C, with quotes and backslashes doubled.
+_LEXEME = re.compile(r"'((?:[^']|'')*)'(?::(\S+))?")
+# A segment is merged with the one before it unless that one is more than twice as large: there are then no more of them
+# than the logarithm of all postings, and each posting is copied as often.
+_GROWTH = 2
+
+
+class TermCounts(NamedTuple):
+    """Hashes of the terms of one message, and how often it holds each, 255 at most."""
+
+    keys: list[int]
+    frequencies: list[int]
+
+
+def term_counts(literal: str) -> TermCounts:
+    """Return the terms of a tsvector's text. What has no position occurs once."""
+    keys, frequencies = [], []
+    for term, positions in _LEXEME.findall(literal):
+        keys.append(hash(_unquoted(term)))
+        frequencies.append(min(positions.count(",") + 1, 255) if positions else 1)
+    return TermCounts(keys, frequencies)
+
+
+def _unquoted(term: str) -> str:
+    return term.replace("''", "'").replace("\\\\", "\\") if "'" in term or "\\" in term else term
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """Postings in the order of their terms: those of `keys[n]` are at `starts[n]` up to `starts[n + 1]`."""
+
+    keys: Keys
+    starts: npt.NDArray[np.int32]
+    slots: Slots
+    frequencies: Frequencies
+
+    @classmethod
+    def of(cls, keys: Keys, slots: Slots, frequencies: Frequencies) -> "_Segment":
+        """Sort postings: three arrays of the same shape."""
+        order = np.argsort(keys, kind="stable")
+        sorted_keys = keys[order]
+        distinct, starts = np.unique(sorted_keys, return_index=True)
+        return cls(distinct, np.append(starts, len(keys)).astype(np.int32), slots[order], frequencies[order])
+
+    @property
+    def nbytes(self) -> int:
+        return self.keys.nbytes + self.starts.nbytes + self.slots.nbytes + self.frequencies.nbytes
+
+    def unsorted(self) -> tuple[Keys, Slots, Frequencies]:
+        """Return the three arrays that it was made of, in another order."""
+        return np.repeat(self.keys, np.diff(self.starts)), self.slots, self.frequencies
+
+    def find(self, keys: Keys) -> list[slice]:
+        """Return where the postings of each key are."""
+        if not len(self.keys):
+            return [slice(0, 0)] * len(keys)
+        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        there = self.keys[places] == keys
+        starts, ends = self.starts[places], np.where(there, self.starts[places + 1], self.starts[places])
+        return [slice(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+
+
+class Postings:
+    """Grows by segments, as a log-structured merge tree does (O'Neil et al., 1996)."""
+
+    def __init__(self) -> None:
+        self._segments: list[_Segment] = []
+
+    @property
+    def nbytes(self) -> int:
+        """Return what the arrays take, in bytes."""
+        return sum(segment.nbytes for segment in self._segments)
+
+    def add(self, slots: Sequence[int], terms: Sequence[TermCounts]) -> None:
+        """Add messages that are not there yet, each with its terms."""
+        segment = _Segment.of(
+            np.array([key for each in terms for key in each.keys], dtype=np.int64),
+            np.repeat(np.array(slots, dtype=np.int32), [len(each.keys) for each in terms]),
+            np.array([times for each in terms for times in each.frequencies], dtype=np.uint8),
+        )
+        while self._segments and len(self._segments[-1].slots) <= _GROWTH * len(segment.slots):
+            segment = _merged(self._segments.pop(), segment)
+        self._segments.append(segment)
+
+    def find(self, terms: Sequence[str]) -> list[tuple[Slots, Frequencies]]:
+        """Return the slots of the messages that hold each term, and how often they do."""
+        keys = np.array([hash(term) for term in terms], dtype=np.int64)
+        found = [segment.find(keys) for segment in self._segments]
+        return [
+            (
+                np.concatenate(
+                    [_NO_SLOTS, *(each.slots[at[n]] for each, at in zip(self._segments, found, strict=True))]
+                ),
+                np.concatenate(
+                    [_NO_TIMES, *(each.frequencies[at[n]] for each, at in zip(self._segments, found, strict=True))]
+                ),
+            )
+            for n in range(len(terms))
+        ]
+
+    def renumber(self, new_slots: Slots) -> None:
+        """Give each slot a new number, shape (slots,); what is -1 is left out."""
+        if self._segments:
+            merged = self._segments.pop()
+            while self._segments:
+                merged = _merged(self._segments.pop(), merged)
+            keys, slots, frequencies = merged.unsorted()
+            kept = new_slots[slots] >= 0
+            self._segments = [_Segment.of(keys[kept], new_slots[slots[kept]], frequencies[kept])]
+
+
+_NO_SLOTS, _NO_TIMES = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.uint8)
+
+
+def _merged(one: _Segment, other: _Segment) -> _Segment:
+    (keys, slots, times), (more_keys, more_slots, more_times) = one.unsorted(), other.unsorted()
+    return _Segment.of(
+        np.concatenate((keys, more_keys)), np.concatenate((slots, more_slots)), np.concatenate((times, more_times))
+    )

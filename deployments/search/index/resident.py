@@ -1,0 +1,188 @@
+"""The indexes that a replica holds in memory, each as new as the search that asks for it."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from time import monotonic, perf_counter
+from typing import NamedTuple
+from uuid import UUID
+
+from deployments.batching import MicroBatcher
+from deployments.search.index.tenant_index import TenantIndex
+from deployments.search.measures import IndexMeasures
+from deployments.storage.message_changes import Changes, MessageChangeRepository, MessageRow, Position, TenantLoad
+
+# More changes than this, and than a fifth of the index, are read as part of all messages: that is no slower.
+CAUGHT_UP_AT_MOST = 1_000
+CAUGHT_UP_SHARE = 5
+# Applied at once: 200 rows take 3 ms, for which other searches wait.
+APPLIED_AT_ONCE = 200
+# How long a tenant that was found to be too large is taken for it before it is measured again.
+TOO_LARGE_SECONDS = 60.0
+# What a message takes besides its vector, names and contents aside.
+BYTES_BESIDE_VECTOR = 300
+BYTES_OF_NUMBER = 4
+
+# Tenants whose changes are asked for in one round trip, and round trips at once.
+ASKED_TOGETHER = 64
+ASKED_AT_ONCE = 2
+ASKING_AT_MOST = 10_000
+# What a tenant takes of which nothing is held.
+BYTES_OF_RESIDENT = 8_192
+
+
+class Key(NamedTuple):
+    """Which messages an index holds: those of a tenant, without or with the archived ones."""
+
+    tenant_id: str
+    archived: bool
+
+
+class Limits(NamedTuple):
+    """How many bytes all indexes of a replica may take, and how many messages one of them may hold.
+
+    No index may take more than half of the bytes: otherwise two large tenants in turn would be loaded each time.
+    """
+
+    total_bytes: int
+    messages: int
+
+    def allow(self, messages: int, dimensions: int) -> bool:
+        """Return whether a tenant of so many messages may be held, before anything of it is read."""
+        expected = messages * (BYTES_OF_NUMBER * dimensions + BYTES_BESIDE_VECTOR)
+        return messages <= self.messages and self.allow_bytes(expected)
+
+    def allow_bytes(self, nbytes: int) -> bool:
+        """Return whether one index may take so many bytes."""
+        return nbytes <= self.total_bytes // 2
+
+
+class Resident:
+    """An index in memory, and up to where it is read.
+
+    `index` is replaced when all is read anew, so it is to be looked up when it is used. `applying`: held while it
+    changes, and to be held while another thread reads it.
+    """
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.index: TenantIndex | None = None
+        self.applying = asyncio.Lock()
+        self.snapshot = ""
+        self.read_from = 0.0
+        self.too_large_until = 0.0
+        self.counted_bytes = BYTES_OF_RESIDENT
+        self.reading: asyncio.Task[None] | None = None
+
+
+class Indexes:
+    """Holds the indexes of the tenants that are asked for. The least recently used leave when they are too many."""
+
+    def __init__(self, changes: MessageChangeRepository, limits: Limits, measures: IndexMeasures | None = None) -> None:
+        self._changes = changes
+        self._positions: MicroBatcher[Position, Changes] = MicroBatcher(
+            changes.since, max_batch=ASKED_TOGETHER, slots=ASKED_AT_ONCE, max_waiting=ASKING_AT_MOST
+        )
+        self._limits = limits
+        self._measures = measures or IndexMeasures()
+        self._residents: OrderedDict[Key, Resident] = OrderedDict()
+        self._bytes = 0
+
+    async def fresh(self, tenant_id: str, *, archived: bool) -> Resident | None:
+        """Return the index of a tenant with all that was committed before the call. None: it is too large for memory.
+
+        What is read is read once for all who wait, and goes on when one of them leaves.
+        Raises `DatabaseUnavailableError`, `OverloadedError`.
+        """
+        arrived = monotonic()
+        resident = self._resident(Key(tenant_id, archived))
+        while resident.read_from < arrived:
+            if resident.too_large_until > arrived:
+                return None
+            if resident.reading is None or resident.reading.done():
+                resident.reading = asyncio.create_task(self._read(resident))
+            await asyncio.shield(resident.reading)
+        return None if resident.index is None else resident
+
+    def _resident(self, key: Key) -> Resident:
+        resident = self._residents.get(key)
+        if resident is None:
+            resident = self._residents[key] = Resident(key)
+            self._bytes += resident.counted_bytes
+        self._residents.move_to_end(key)
+        return resident
+
+    async def _read(self, resident: Resident) -> None:
+        began = monotonic()
+        if resident.index is None or not await self._caught_up(resident, resident.index):
+            await self._load(resident)
+        resident.read_from = began
+        self._count(resident)
+
+    async def _caught_up(self, resident: Resident, index: TenantIndex) -> bool:
+        """Bring an index up to date. False: all has to be read anew."""
+        tenant_id, archived = resident.key
+        changes = await self._positions.submit(Position(tenant_id, resident.snapshot))
+        many = len(changes.ids) > max(CAUGHT_UP_AT_MOST, len(index) // CAUGHT_UP_SHARE)
+        if changes.gap or many or changes.space != index.space:
+            return False
+        if changes.ids:
+            rows = await self._changes.read(tenant_id, changes.ids, index.space, include_archived=archived)
+            if rows is None:
+                return False
+            await self._apply(resident, index, changes.ids, rows)
+        resident.snapshot = changes.snapshot
+        return True
+
+    async def _apply(
+        self, resident: Resident, index: TenantIndex, ids: Sequence[UUID], rows: Sequence[MessageRow]
+    ) -> None:
+        there = {row.id for row in rows}
+        async with resident.applying:
+            index.remove([each for each in ids if each not in there])
+            for some in _split(rows):
+                index.put(some)
+                await asyncio.sleep(0)
+
+    async def _load(self, resident: Resident) -> None:
+        started = perf_counter()
+        tenant_id, archived = resident.key
+        async with self._changes.load(tenant_id, include_archived=archived) as load:
+            index = await self._filled(load)
+            resident.index, resident.snapshot = index, load.snapshot
+        if index is None:
+            resident.too_large_until = monotonic() + TOO_LARGE_SECONDS
+        self._measures.loads.labels("too_large" if index is None else "loaded").inc()
+        self._measures.load_seconds.observe(perf_counter() - started)
+
+    async def _filled(self, load: TenantLoad) -> TenantIndex | None:
+        """Return an index of what is loaded, None where that is too much."""
+        if not self._limits.allow(load.messages, load.space.dimensions):
+            return None
+        index = TenantIndex(load.space)
+        async for rows in load.batches:
+            # In a thread: other tenants are searched meanwhile.
+            await asyncio.to_thread(index.put, rows)
+            if len(index) > self._limits.messages or not self._limits.allow_bytes(index.nbytes):
+                return None
+        return index
+
+    def _count(self, resident: Resident) -> None:
+        """Note what an index takes now, and have others leave until all have room."""
+        if self._residents.get(resident.key) is not resident:
+            return
+        if resident.index is not None and not self._limits.allow_bytes(resident.index.nbytes):
+            resident.index, resident.too_large_until = None, monotonic() + TOO_LARGE_SECONDS
+        taken = BYTES_OF_RESIDENT + (0 if resident.index is None else resident.index.nbytes)
+        self._bytes += taken - resident.counted_bytes
+        resident.counted_bytes = taken
+        while self._bytes > self._limits.total_bytes:
+            _, left = self._residents.popitem(last=False)
+            self._bytes -= left.counted_bytes
+            self._measures.evictions.inc()
+        self._measures.bytes.set(self._bytes)
+        self._measures.tenants.set(len(self._residents))
+
+
+def _split(rows: Sequence[MessageRow]) -> Iterator[Sequence[MessageRow]]:
+    return (rows[start : start + APPLIED_AT_ONCE] for start in range(0, len(rows), APPLIED_AT_ONCE))

@@ -1,0 +1,224 @@
+"""One tenant's messages in memory, as arrays that scoring reads."""
+
+import sys
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, TypeAlias
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from deployments.embedding.providers.protocol import EmbeddingSpace
+from deployments.search.index.columns import Columns
+from deployments.search.index.postings import Postings, term_counts
+from deployments.search.index.turns import link
+from deployments.search.messages import Speaker, micros, says_when
+from deployments.storage.message_changes import MessageRow
+
+Slots: TypeAlias = npt.NDArray[np.intp]
+
+# What `halfvec_send` puts before the numbers: how many they are, and two bytes that mean nothing yet.
+_HEADER_BYTES = 4
+_HALF = np.dtype(">f2")
+_LOW = 2**64 - 1
+# Contents of more characters are read from the database when they are answered.
+KEPT_CHARACTERS = 4_096
+# Slots of messages that are gone are given back when they are more than a quarter of all, and worth it.
+_GONE_SHARE = 0.25
+_GONE_LEAST = 64
+# What a name in a dictionary takes besides its characters.
+_NAME_BYTES = 150
+
+
+class Text(NamedTuple):
+    """What is answered as it is. `content`: None where it is too long to be kept. `metadata`: JSON."""
+
+    content: str | None
+    metadata: str
+
+
+_EMPTY = "{}"
+_NOTHING = Text(None, _EMPTY)
+
+
+class TenantIndex:
+    """Messages by slot. A slot keeps its number until `put` or `remove` compacts the index."""
+
+    def __init__(self, space: EmbeddingSpace) -> None:
+        self.space = space
+        self.columns = Columns(space.dimensions)
+        self.postings = Postings()
+        self.conversations: dict[str, int] = {}
+        self.conversation_names: list[str] = []
+        self.speakers: dict[Speaker, int] = {}
+        self.texts: list[Text] = []
+        self.vector_sum = np.zeros(space.dimensions)
+        self.embedded = 0
+        self.term_count = 0
+        self._gone = 0
+        self._text_bytes = 0
+
+    def __len__(self) -> int:
+        return self.slots - self._gone
+
+    @property
+    def slots(self) -> int:
+        """Return how many slots there are, those of messages that are gone included."""
+        return len(self.texts)
+
+    @property
+    def nbytes(self) -> int:
+        """Return what the index takes, in bytes, its contents included."""
+        names = _NAME_BYTES * (len(self.conversations) + len(self.speakers))
+        return self.columns.nbytes + self.postings.nbytes + self._text_bytes + names
+
+    @property
+    def live(self) -> npt.NDArray[np.bool_]:
+        """Return which slots hold a message, shape (slots,)."""
+        return self.columns.live[: self.slots]
+
+    def put(self, rows: Sequence[MessageRow]) -> None:
+        """Add messages, or replace them by what they are now."""
+        known = self._slots_of([row.id for row in rows])
+        fingerprints = [_fingerprint(row) for row in rows]
+        slots = [
+            slot if (slot := known.get(row.id, -1)) >= 0 and self.columns.fingerprints[slot] == fingerprint else -1
+            for row, fingerprint in zip(rows, fingerprints, strict=True)
+        ]
+        new = [place for place, slot in enumerate(slots) if slot < 0]
+        touched = self._take_away([known[rows[place].id] for place in new if rows[place].id in known])
+        for place, slot in zip(new, self._append([rows[place] for place in new]), strict=True):
+            slots[place] = slot
+            self.columns.fingerprints[slot] = fingerprints[place]
+        self._update(slots, rows)
+        self._settle(touched | {int(self.columns.conversations[slots[place]]) for place in new})
+
+    def remove(self, ids: Collection[UUID]) -> None:
+        """Take messages away. Those that are not there do not matter."""
+        self._settle(self._take_away(list(self._slots_of(ids).values())))
+
+    def id_of(self, slot: int) -> UUID:
+        """Return the id of the message in a slot."""
+        return UUID(int=(int(self.columns.high[slot]) << 64) | int(self.columns.low[slot]))
+
+    def slots_of(self, ids: Collection[UUID]) -> Slots:
+        """Return the slots of those of the messages that are there, in no order."""
+        return np.array(sorted(self._slots_of(ids).values()), dtype=np.intp)
+
+    def _slots_of(self, ids: Collection[UUID]) -> dict[UUID, int]:
+        if not ids or not self.slots:
+            return {}
+        wanted, low = (
+            np.array(sorted({each.int & _LOW for each in ids}), dtype=np.uint64),
+            self.columns.low[: self.slots],
+        )
+        places = np.minimum(np.searchsorted(wanted, low), len(wanted) - 1)
+        near = np.flatnonzero((wanted[places] == low) & self.live)
+        # Half of an id is the same by chance once in a while, or on purpose.
+        return {found: slot for slot in near.tolist() if (found := self.id_of(slot)) in set(ids)}
+
+    def _append(self, rows: Sequence[MessageRow]) -> range:
+        """Add what does not change of messages when they are embedded or scored."""
+        slots = range(self.slots, self.slots + len(rows))
+        self.columns.reserve(slots.stop)
+        columns, at = self.columns, slice(slots.start, slots.stop)
+        columns.high[at] = np.array([row.id.int >> 64 for row in rows], dtype=np.uint64)
+        columns.low[at] = np.array([row.id.int & _LOW for row in rows], dtype=np.uint64)
+        columns.created[at] = [micros(row.created_at) for row in rows]
+        columns.offsets[at] = [row.utc_offset for row in rows]
+        columns.lengths[at] = [row.term_count for row in rows]
+        columns.conversations[at] = [self._conversation(row.conversation_id) for row in rows]
+        columns.who[at] = [self.speakers.setdefault(Speaker(row.role, row.name), len(self.speakers)) for row in rows]
+        columns.telling[at] = [says_when(row.content) for row in rows]
+        columns.norms[at], columns.vectors[at], columns.live[at] = np.nan, 0.0, True
+        self.postings.add(slots, [term_counts(row.terms) for row in rows])
+        self.texts += [_NOTHING] * len(rows)
+        self.term_count += sum(row.term_count for row in rows)
+        return slots
+
+    def _conversation(self, name: str) -> int:
+        number = self.conversations.setdefault(name, len(self.conversation_names))
+        if number == len(self.conversation_names):
+            self.conversation_names.append(name)
+        return number
+
+    def _update(self, slots: Sequence[int], rows: Sequence[MessageRow]) -> None:
+        """Set what changes of messages when they are embedded or scored."""
+        self._forget_vectors(slots)
+        self.columns.importances[slots] = [np.nan if row.importance is None else row.importance for row in rows]
+        for slot, row in zip(slots, rows, strict=True):
+            self._text_bytes -= _size(self.texts[slot])
+            self.texts[slot] = _text(row)
+            self._text_bytes += _size(self.texts[slot])
+        embedded = [(slot, row.embedding) for slot, row in zip(slots, rows, strict=True) if row.embedding is not None]
+        if embedded:
+            at = [slot for slot, _ in embedded]
+            halves = b"".join(embedding[_HEADER_BYTES:] for _, embedding in embedded)
+            vectors = np.frombuffer(halves, dtype=_HALF).reshape(len(at), -1).astype(np.float32)
+            self.columns.vectors[at] = vectors
+            self.columns.norms[at] = np.einsum("ij,ij->i", vectors, vectors)
+            self.vector_sum += vectors.sum(axis=0, dtype=np.float64)
+            self.embedded += len(at)
+
+    def _take_away(self, slots: Sequence[int]) -> set[int]:
+        """Have slots hold no message any more. Returns the conversations that they belonged to."""
+        self._forget_vectors(slots)
+        self.columns.live[slots] = False
+        self.term_count -= int(self.columns.lengths[slots].sum())
+        for slot in slots:
+            self._text_bytes -= _size(self.texts[slot])
+            self.texts[slot] = _NOTHING
+        self._gone += len(slots)
+        return set(self.columns.conversations[slots].tolist())
+
+    def _forget_vectors(self, slots: Sequence[int]) -> None:
+        at = np.array(slots, dtype=np.intp)
+        with_one = at[~np.isnan(self.columns.norms[at])]
+        self.vector_sum -= self.columns.vectors[with_one].sum(axis=0, dtype=np.float64)
+        self.embedded -= len(with_one)
+        self.columns.vectors[with_one], self.columns.norms[with_one] = 0.0, np.nan
+
+    def _settle(self, conversations: Collection[int]) -> None:
+        """Link the turns of conversations that have changed, and give slots back if there are many to give."""
+        link(self.columns, self.slots, conversations)
+        if self._gone > max(_GONE_LEAST, _GONE_SHARE * self.slots):
+            self._compact()
+
+    def _compact(self) -> None:
+        kept = np.flatnonzero(self.live)
+        numbers = np.full(self.slots, -1, dtype=np.int32)
+        numbers[kept] = np.arange(len(kept), dtype=np.int32)
+        self.postings.renumber(numbers)
+        self.columns.keep(kept)
+        self.texts = [self.texts[slot] for slot in kept.tolist()]
+        self._gone = 0
+        self._number_conversations_anew()
+        # What was added and taken away in turn leaves a rest of roundings.
+        self.vector_sum = self.columns.vectors.sum(axis=0, dtype=np.float64)
+        link(self.columns, self.slots, range(len(self.conversations)))
+
+    def _number_conversations_anew(self) -> None:
+        """Forget the names of conversations without messages."""
+        used, numbers = np.unique(self.columns.conversations, return_inverse=True)
+        self.columns.conversations = numbers.astype(np.int32)
+        self.conversation_names = [self.conversation_names[number] for number in used.tolist()]
+        self.conversations = {name: number for number, name in enumerate(self.conversation_names)}
+
+
+def _text(row: MessageRow) -> Text:
+    content = row.content if len(row.content) <= KEPT_CHARACTERS else None
+    # Most messages have no metadata: one text for all of them.
+    return Text(content, _EMPTY if row.metadata == _EMPTY else row.metadata)
+
+
+def _fingerprint(row: MessageRow) -> int:
+    return hash((row.conversation_id, row.role, row.name, row.content, row.created_at, row.utc_offset, row.terms))
+
+
+def _size(text: Text) -> int:
+    """Return what a text takes, in bytes."""
+    return (
+        0
+        if text is _NOTHING
+        else sys.getsizeof(text) + sum(sys.getsizeof(each) for each in text if each and each is not _EMPTY)
+    )

@@ -1,0 +1,38 @@
+"""The ways to the ranked messages of a search."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from opentelemetry.trace import SpanContext
+
+from deployments.search.parts import Question
+from deployments.search.ranking import Ranked
+from deployments.search_schemas import SearchRequest
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search, and the HTTP request and the span that wait for it."""
+
+    request: SearchRequest
+    request_id: str | None
+    trace: SpanContext | None = None
+
+
+class Ranking(NamedTuple):
+    """The first messages, of how many that were scored, and whether words alone decided."""
+
+    ranked: list[Ranked]
+    scored: int
+    degraded: bool
+
+
+class Way(Protocol):
+    """Scores messages of a tenant and ranks them."""
+
+    async def ranking(self, search: Search, question: Question, depth: int) -> Ranking | None:
+        """Return the first `depth` messages. None: this tenant cannot be searched this way.
+
+        Raises `DatabaseUnavailableError`, `OverloadedError`.
+        """
+        ...

@@ -1,0 +1,67 @@
+-- name: read_changes^
+-- What is new in each tenant since the snapshot that it was last read with: pairs of a place in :tenant_ids and a message.
+-- `gaps`: the places whose snapshot is older than the changes that are kept. `position`: the snapshot of this statement.
+--
+-- A restored dump holds the numbers of another server's transactions, which may be ahead of this one's: no committed
+-- transaction is, so they are left out.
+WITH asked AS MATERIALIZED (
+    SELECT place, hashtextextended(tenant_id, 0) AS tenant_key, position::pg_snapshot AS position
+    FROM unnest(:tenant_ids::text[], :positions::text[]) WITH ORDINALITY AS a (tenant_id, position, place)
+), changed AS MATERIALIZED (
+    SELECT a.place, id
+    FROM asked a
+    JOIN message_changes c ON c.tenant_key = a.tenant_key AND c.xid >= pg_snapshot_xmin(a.position)
+        AND c.xid < pg_snapshot_xmax(pg_current_snapshot()) AND NOT pg_visible_in_snapshot(c.xid, a.position)
+    CROSS JOIN unnest(c.message_ids) AS id
+)
+SELECT pg_current_snapshot()::text AS position, s.model, s.dimensions,
+       ARRAY(SELECT place FROM changed) AS places, ARRAY(SELECT id FROM changed) AS ids,
+       ARRAY(SELECT place FROM asked
+             WHERE pg_snapshot_xmin(asked.position) < (SELECT min(all_before) FROM message_change_marks
+                                                 WHERE all_before <= pg_snapshot_xmin(pg_current_snapshot()))) AS gaps
+FROM embedding_space s;
+
+-- name: read_messages
+-- Those of :ids that an index holds; the others are gone from it, or never belonged to it.
+SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.created_at, m.utc_offset,
+       coalesce(m.importance_override, m.importance) AS importance, halfvec_send(m.embedding) AS embedding,
+       m.terms::text AS terms, m.term_count, s.model, s.dimensions
+FROM messages m CROSS JOIN embedding_space s
+WHERE m.tenant_id = :tenant_id AND m.id = ANY(:ids::uuid[]) AND (:include_archived OR NOT m.archived);
+
+-- name: hold_columns!
+-- Before the snapshot of a load is taken: a re-embedding changes which column holds the active space's vectors.
+LOCK TABLE messages IN ACCESS SHARE MODE;
+
+-- name: start_of_load^
+-- `messages`: what was counted of the tenant, to know of a large one before it is read.
+SELECT pg_current_snapshot()::text AS position, s.model, s.dimensions,
+       coalesce((SELECT messages FROM tenant_usage WHERE tenant_id = :tenant_id), 0) AS messages
+FROM embedding_space s;
+
+-- name: tenant_messages
+-- The columns of read_messages.
+SELECT id, conversation_id, role, name, content, metadata, created_at, utc_offset,
+       coalesce(importance_override, importance) AS importance, halfvec_send(embedding) AS embedding,
+       terms::text AS terms, term_count
+FROM messages
+WHERE tenant_id = :tenant_id AND (:include_archived OR NOT archived);
+
+-- name: mark_position!
+INSERT INTO message_change_marks (all_before)
+SELECT pg_snapshot_xmin(pg_current_snapshot()) WHERE EXISTS (SELECT FROM message_changes)
+ON CONFLICT DO NOTHING;
+
+-- name: prune_changes$
+-- Changes of before the newest mark that is older than :kept_seconds, and those that came with a dump.
+WITH oldest AS MATERIALIZED (
+    SELECT max(all_before) AS mark FROM message_change_marks
+    WHERE marked_at < now() - make_interval(secs => :kept_seconds)
+), marks AS (
+    DELETE FROM message_change_marks WHERE all_before < (SELECT mark FROM oldest)
+), pruned AS (
+    DELETE FROM message_changes
+    WHERE xid < (SELECT mark FROM oldest) OR xid >= pg_snapshot_xmax(pg_current_snapshot())
+    RETURNING 1
+)
+SELECT count(*) FROM pruned;
