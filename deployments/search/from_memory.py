@@ -128,4 +128,4 @@ class FromMemory:
             hit if hit.has_content else hit._replace(content=contents[hit.id])
             for hit in (seen.hits[place] for place in kept)
         ]
-        return _Seen(Best(seen.best.parts[kept], [seen.best.subjects[place] for place in kept]), hits, seen.scored)
+        return _Seen(seen.best.at(kept), hits, seen.scored)

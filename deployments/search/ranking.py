@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import compress
+from itertools import compress, islice
 from typing import NamedTuple
 from uuid import UUID
 
 import numpy as np
-import numpy.typing as npt
 
 from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Bm25, Places
@@ -19,6 +18,7 @@ from deployments.storage.candidates import Candidates, Hit
 
 # Behind the first `top_k`, so many more are looked at for a newer version of what is among them.
 LOOKED_BEYOND = 10
+_BITS = 64
 
 
 class Ranked(NamedTuple):
@@ -40,13 +40,22 @@ NO_FLOORS = Floors()
 
 
 class Best(NamedTuple):
-    """Of the best messages, best first: the parts of each score, and the query's words that each holds.
+    """Of the best messages, best first: the score of each, its parts, and the query's words that it holds.
 
-    parts: shape (messages, len(SCORED)). subjects: a bit for each term, stop words aside.
+    parts: in the order of SCORED. subjects: a bit for each term, stop words aside.
     """
 
-    parts: npt.NDArray[np.float64]
+    scores: Sequence[float]
+    parts: Sequence[Sequence[float]]
     subjects: Sequence[int]
+
+    def at(self, places: Sequence[int]) -> "Best":
+        """Return the same of these messages alone."""
+        return Best(
+            [self.scores[place] for place in places],
+            [self.parts[place] for place in places],
+            [self.subjects[place] for place in places],
+        )
 
 
 def rank(
@@ -71,14 +80,14 @@ def rank(
 
 def best_of(places: Places, scores: Scored, terms: QueryTermsHeld, query: AnalyzedQuery) -> Best:
     """Return what ordering needs of the messages at these places, which are best first."""
-    return Best(scores.parts(places), _subjects(places, terms, query))
+    parts = scores.parts(places)
+    return Best(parts.sum(axis=1).tolist(), parts.tolist(), _subjects(places, len(scores.scores), terms, query))
 
 
 def versions_of(best: Best, hits: Sequence[Hit], top_k: int) -> Versions:
     """Group the best by what they say, until there are enough that repeat none of the others."""
     versions = Versions()
-    scores = best.parts.sum(axis=1).tolist()
-    for place, (hit, score, subject) in enumerate(zip(hits, scores, best.subjects, strict=True)):
+    for place, (hit, score, subject) in enumerate(zip(hits, best.scores, best.subjects, strict=True)):
         versions.add(place, hit, score, subject)
         if versions.distinct == top_k + LOOKED_BEYOND:
             break
@@ -90,33 +99,36 @@ def ordered(
 ) -> list[Ranked]:
     """Return the first `top_k` with versions of one statement in the order of age. `hits`: those of `best`."""
     ranked = [
-        _ranked(hits[place], best.parts[place], weights, version_score=score, repeats=repeats)
+        _ranked(hits[place], best.parts[place], best.scores[place], weights, version_score=score, repeats=repeats)
         for place, score, repeats in versions.placed()
     ]
     return sorted((each for each in ranked if each.score >= floors.score), key=_order, reverse=True)[:top_k]
 
 
-def _subjects(places: Places, terms: QueryTermsHeld, query: AnalyzedQuery) -> list[int]:
-    """Return the set of the query's terms, stop words aside, that each message itself holds, a bit for each."""
-    subjects = [0] * len(places)
+def _subjects(places: Places, messages: int, terms: QueryTermsHeld, query: AnalyzedQuery) -> list[int]:
+    """Return the set of the query's terms, stop words aside, that each message itself holds, a bit for each.
+
+    `messages`: how many places there are. Terms beyond the 64th set no bit: a query has 32 that are held.
+    """
+    subjects = np.zeros(messages, dtype=np.uint64)
     full = (posting for term, posting in zip(terms.terms, terms.postings, strict=True) if query.weight_of[term] == 1.0)
-    for bit, posting in enumerate(full):
-        for place in np.flatnonzero(np.isin(places, posting.places)).tolist():
-            subjects[place] |= 1 << bit
-    return subjects
+    for bit, posting in enumerate(islice(full, _BITS)):
+        subjects[posting.places] |= np.uint64(1 << bit)
+    held: list[int] = subjects[places].tolist()
+    return held
 
 
 def _ranked(
-    hit: Hit, parts: npt.NDArray[np.float64], weights: Weights, *, version_score: float, repeats: bool
+    hit: Hit, parts: Sequence[float], own: float, weights: Weights, *, version_score: float, repeats: bool
 ) -> Ranked:
     """Return the hit with its final score.
 
-    `version_score`: its score once its versions are ordered by age. `repeats`: a newer hit has the same text.
+    `own`: the sum of its parts. `version_score`: its score once its versions are ordered by age. `repeats`: a newer hit
+    has the same text.
     """
-    own = float(parts.sum())
     newer = min(weights.newer, 1.0) * (version_score - own)
     repetition = -min(weights.diversity, 1.0) * (own + newer) if repeats else 0.0
-    return Ranked(hit, min(max(own + newer + repetition, 0.0), 1.0), Parts._make([*parts.tolist(), newer, repetition]))
+    return Ranked(hit, min(max(own + newer + repetition, 0.0), 1.0), Parts._make([*parts, newer, repetition]))
 
 
 def _order(ranked: Ranked) -> tuple[float, datetime, UUID]:

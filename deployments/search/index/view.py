@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import isnan
 from typing import NamedTuple
 from uuid import UUID
 
@@ -65,26 +66,41 @@ class View:
 
     def hits(self, places: Places) -> list[IndexedHit]:
         """Return what is answered of the messages at these places."""
-        return [
-            self._hit(place, slot) for place, slot in zip(places.tolist(), self.slots[places].tolist(), strict=True)
-        ]
+        slots = self.slots[places]
+        columns = (getattr(self.index.columns, name)[slots].tolist() for name in _Answered._fields[1:-1])
+        rows = zip(slots.tolist(), *columns, self.similarities[places].tolist(), strict=True)
+        return [self._hit(_Answered(*row)) for row in rows]
 
-    def _hit(self, place: int, slot: int) -> IndexedHit:
-        index, columns = self.index, self.index.columns
-        text, speaker = index.texts[slot], self.messages.speakers[int(columns.who[slot])]
+    def _hit(self, row: "_Answered") -> IndexedHit:
+        content, metadata = self.index.texts[row.slot]
+        role, name = self.messages.speakers[row.who]
         return IndexedHit(
-            id=index.id_of(slot),
-            conversation_id=index.conversation_names[int(columns.conversations[slot])],
-            role=speaker.role,
-            name=speaker.name,
-            content=text.content or "",
-            metadata=text.metadata,
-            created_at=_EPOCH + timedelta(microseconds=int(columns.created[slot])),
-            utc_offset=int(columns.offsets[slot]),
-            importance=_or_none(columns.importances[slot]),
-            similarity=_or_none(self.similarities[place]),
-            has_content=text.content is not None,
+            UUID(int=row.high << 64 | row.low),
+            self.index.conversation_names[row.conversations],
+            role,
+            name,
+            content or "",
+            metadata,
+            _EPOCH + timedelta(microseconds=row.created),
+            row.offsets,
+            None if isnan(row.importances) else row.importances,
+            None if isnan(row.similarity) else row.similarity,
+            content is not None,
         )
+
+
+class _Answered(NamedTuple):
+    """What is answered of a slot, by the names of the index's columns."""
+
+    slot: int
+    high: int
+    low: int
+    conversations: int
+    who: int
+    created: int
+    offsets: int
+    importances: float
+    similarity: float
 
 
 def view(
@@ -182,7 +198,3 @@ def _held(index: TenantIndex, query: AnalyzedQuery, places: Places) -> QueryTerm
 def _posting(places: Places, times: npt.NDArray[np.uint8]) -> Posting:
     there = places >= 0
     return Posting(places[there], times[there].astype(np.float64))
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
