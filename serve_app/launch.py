@@ -297,9 +297,7 @@ Ctrl-C stops all of it. What the replicas log follows.
 
 
 def _wait(cluster: ModuleType) -> int:
-    while not (lost := cluster.lost_processes()):
-        time.sleep(1)
-    _complain(f"Ray's {' and '.join(lost)} ended unexpectedly: stopping")
+    _complain(f"Ray's {' and '.join(cluster.wait_until_lost())} ended unexpectedly: stopping")
     return 1
 
 

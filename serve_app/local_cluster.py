@@ -8,6 +8,7 @@ them running. Importing this module imports Ray, which reads its environment the
 import contextlib
 import logging
 import os
+import select
 import shutil
 import sys
 import threading
@@ -30,6 +31,7 @@ from deployments.errors import MemoryLayerError
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024
 _SESSIONS_KEPT = 2
 _SERVE_STOP_SECONDS = 10.0
+_CENTRAL = frozenset({"gcs_server", "raylet"})
 _SETTLED = frozenset({"HEALTHY"})
 _FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
 
@@ -111,8 +113,23 @@ def answers(url: str) -> bool:
 
 def lost_processes() -> list[str]:
     """Return the names of Ray's central processes that are gone."""
-    names = {process.name() for process in psutil.Process().children() if _alive(process)}
-    return sorted({"gcs_server", "raylet"} - names)
+    return sorted(_CENTRAL - {process.name() for process in psutil.Process().children() if _alive(process)})
+
+
+def wait_until_lost() -> list[str]:
+    """Block until one of Ray's central processes ends, without polling. Return the names of those that are gone."""
+    ends = select.poll()
+    with contextlib.ExitStack() as opened:
+        for process in psutil.Process().children():
+            # One that is gone by now is found lost below.
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                if process.name() in _CENTRAL:
+                    descriptor = os.pidfd_open(process.pid)
+                    opened.callback(os.close, descriptor)
+                    ends.register(descriptor, select.POLLIN)
+        while not (lost := lost_processes()):
+            ends.poll()
+    return lost
 
 
 def stop(hurry: threading.Event, say: Callable[[str], None]) -> None:
