@@ -22,7 +22,7 @@ from deployments.errors import ConfigurationError, MemoryLayerError
 from deployments.serve_config import read_serve_config
 from deployments.settings import Environment, Settings
 from deployments.settings_inspection import unknown_names
-from deployments.storage import embedded
+from deployments.storage import embedded, schema
 from deployments.tracing.variables import wants_tracing
 from serve_app import cluster_environment, run_processes
 from serve_app.keyring import NO_KEYS
@@ -189,8 +189,6 @@ def _is_free(port: int) -> bool:
 
 
 def _prepare_database(plan: _Plan) -> None:
-    from deployments.storage import schema  # noqa: PLC0415 - Alembic is slow to import
-
     if plan.settings.database.url is None:
         with _step("starting the embedded Postgres"):
             embedded.ensure_running(plan.settings.runtime.data_dir)
