@@ -29,13 +29,13 @@ PORT_VARIABLES = {
     "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": "Serve's fallback proxy",
 }
 # How often Ray looks for work, changed where that saves processor time at rest (docs/decisions/0033-idle.md). Each
-# figure is the share of one core that the change saves for the whole service.
+# figure is the share of one core that the change saves, by the processes that it concerns.
 IDLE_INTERVALS = {
     # 4.2 %: the controller's loop, each turn of which asks the GCS three times. Was 0.1 s.
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "1",
-    # 1.8 %: each replica and each handle hands its counts to Ray's exporter, which exports every 10 s. Was 100 ms.
+    # 1.2 %: each replica and each handle hands its counts to Ray's exporter, which exports every 10 s. Was 100 ms.
     "RAY_SERVE_METRICS_EXPORT_INTERVAL_MS": "5000",
-    # 1.3 %: statistics of each event handler, for Ray's own debug_state files. Each worker handles 100 timers a second.
+    # 1.0 %: statistics of each event handler, for Ray's own debug_state files. Each worker handles 100 timers a second.
     "RAY_event_stats": "0",
     # 0.7 %: the log monitor lists the log directory every 5 s. It did with each look, 10 times a second, unless there
     # are more files than the threshold.

@@ -32,6 +32,7 @@ _DEFAULT_HTTP_PORT = 8000
 _START_LIMIT_SECONDS = 600.0
 _POLL_SECONDS = 0.5
 _REPEAT_SECONDS = 5.0
+_SIGNAL_GRACE_SECONDS = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -295,7 +296,10 @@ Ctrl-C stops all of it. What the replicas log follows.
 
 
 def _wait(cluster: ModuleType) -> int:
-    _complain(f"Ray's {' and '.join(cluster.wait_until_lost())} ended unexpectedly: stopping")
+    lost = cluster.wait_until_lost()
+    # Ctrl-C ends Ray's processes too, and may reach them before it reaches this one.
+    time.sleep(_SIGNAL_GRACE_SECONDS)
+    _complain(f"Ray's {' and '.join(lost)} ended unexpectedly: stopping")
     return 1
 
 

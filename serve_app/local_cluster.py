@@ -32,6 +32,7 @@ _OBJECT_STORE_BYTES = 256 * 1024 * 1024
 _SESSIONS_KEPT = 2
 _SERVE_STOP_SECONDS = 10.0
 _CENTRAL = frozenset({"gcs_server", "raylet"})
+_SIGNAL_MILLISECONDS = 500
 _SETTLED = frozenset({"HEALTHY"})
 _FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
 
@@ -117,19 +118,18 @@ def lost_processes() -> list[str]:
 
 
 def wait_until_lost() -> list[str]:
-    """Block until one of Ray's central processes ends, without polling. Return the names of those that are gone."""
+    """Block until one of Ray's central processes ends. Return the names of those that are gone."""
+    central = [process for process in psutil.Process().children() if process.name() in _CENTRAL]
     ends = select.poll()
     with contextlib.ExitStack() as opened:
-        for process in psutil.Process().children():
-            # One that is gone by now is found lost below.
-            with contextlib.suppress(psutil.Error, ProcessLookupError):
-                if process.name() in _CENTRAL:
-                    descriptor = os.pidfd_open(process.pid)
-                    opened.callback(os.close, descriptor)
-                    ends.register(descriptor, select.POLLIN)
-        while not (lost := lost_processes()):
-            ends.poll()
-    return lost
+        for process in central:
+            descriptor = os.pidfd_open(process.pid)
+            opened.callback(os.close, descriptor)
+            ends.register(descriptor, select.POLLIN)
+        # Not for ever: a signal that another thread receives does not end the call, and is handled after it.
+        while len(central) == len(_CENTRAL) and not ends.poll(_SIGNAL_MILLISECONDS):
+            pass
+    return lost_processes()
 
 
 def stop(hurry: threading.Event, say: Callable[[str], None]) -> None:
