@@ -1,6 +1,7 @@
 """The keys that hold, in the memory of each ingress replica.
 
-A request costs no round trip: the replica polls for what changed. A key that it does not know is looked for in the
+A request costs no round trip: while requests come, the replica polls for what changed. The first request after a rest
+waits for one read. A key that it does not know is looked for in the
 database, all such requests together, so that guessing costs the database a few small reads a second and no more.
 """
 
@@ -26,6 +27,10 @@ from deployments.storage.api_keys import KeyChanges, StoredKey
 logger = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.4
+# Without a request for so long, nothing is read until one comes.
+REST_AFTER_SECONDS = 10.0
+# Where the database does not answer the first request after a rest, the keys that are known hold on.
+WAKE_TIMEOUT_SECONDS = 1.0
 # A change is seen when it is committed, which may be later than the time it bears.
 READ_AGAIN = timedelta(seconds=60)
 READ_TIMEOUT_SECONDS = 5.0
@@ -98,6 +103,9 @@ class Keyring:
         self._searching = asyncio.Lock()
         self._searched = 0.0
         self._search_failed = False
+        self._asked_at = monotonic()
+        self._rests = False
+        self._waking = asyncio.Lock()
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -130,6 +138,9 @@ class Keyring:
         Raises `UnauthorizedError`, or `DatabaseUnavailableError` where the key is not known here and cannot be
         looked for.
         """
+        self._asked_at = monotonic()
+        if self._rests:
+            await self._wake()
         if not self._required and self._read_until is None:
             await self._search()
         if not self._required:
@@ -232,11 +243,25 @@ class Keyring:
         if held is None or held.caller != caller:
             self._held[key.prefix] = _HeldKey(key.id, key.digest, caller)
 
+    async def _wake(self) -> None:
+        """End a rest with one read, for which all who come meanwhile wait."""
+        async with self._waking:
+            if not self._rests:
+                return
+            try:
+                async with asyncio.timeout(WAKE_TIMEOUT_SECONDS):
+                    await self.refresh()
+            except (MemoryLayerError, TimeoutError) as error:
+                logger.debug("keys_not_read", reason=str(error))
+            self._rests = False
+
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                await self.refresh()
+                self._rests |= monotonic() - self._asked_at >= REST_AFTER_SECONDS
+                if not self._rests:
+                    await self.refresh()
                 await self._note_uses_in_time()
             except MemoryLayerError as error:
                 logger.debug("keys_not_read", reason=error.message)

@@ -22,7 +22,7 @@ from deployments.errors import ConfigurationError, MemoryLayerError
 from deployments.serve_config import read_serve_config
 from deployments.settings import Environment, Settings
 from deployments.settings_inspection import unknown_names
-from deployments.storage import embedded
+from deployments.storage import embedded, schema
 from deployments.tracing.variables import wants_tracing
 from serve_app import cluster_environment, run_processes
 from serve_app.keyring import NO_KEYS
@@ -32,6 +32,7 @@ _DEFAULT_HTTP_PORT = 8000
 _START_LIMIT_SECONDS = 600.0
 _POLL_SECONDS = 0.5
 _REPEAT_SECONDS = 5.0
+_SIGNAL_GRACE_SECONDS = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -189,8 +190,6 @@ def _is_free(port: int) -> bool:
 
 
 def _prepare_database(plan: _Plan) -> None:
-    from deployments.storage import schema  # noqa: PLC0415 - Alembic is slow to import
-
     if plan.settings.database.url is None:
         with _step("starting the embedded Postgres"):
             embedded.ensure_running(plan.settings.runtime.data_dir)
@@ -297,8 +296,9 @@ Ctrl-C stops all of it. What the replicas log follows.
 
 
 def _wait(cluster: ModuleType) -> int:
-    while not (lost := cluster.lost_processes()):
-        time.sleep(1)
+    lost = cluster.wait_until_lost()
+    # Ctrl-C ends Ray's processes too, and may reach them before it reaches this one.
+    time.sleep(_SIGNAL_GRACE_SECONDS)
     _complain(f"Ray's {' and '.join(lost)} ended unexpectedly: stopping")
     return 1
 

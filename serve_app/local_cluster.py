@@ -8,6 +8,7 @@ them running. Importing this module imports Ray, which reads its environment the
 import contextlib
 import logging
 import os
+import select
 import shutil
 import sys
 import threading
@@ -30,6 +31,8 @@ from deployments.errors import MemoryLayerError
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024
 _SESSIONS_KEPT = 2
 _SERVE_STOP_SECONDS = 10.0
+_CENTRAL = frozenset({"gcs_server", "raylet"})
+_SIGNAL_MILLISECONDS = 500
 _SETTLED = frozenset({"HEALTHY"})
 _FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
 
@@ -111,8 +114,22 @@ def answers(url: str) -> bool:
 
 def lost_processes() -> list[str]:
     """Return the names of Ray's central processes that are gone."""
-    names = {process.name() for process in psutil.Process().children() if _alive(process)}
-    return sorted({"gcs_server", "raylet"} - names)
+    return sorted(_CENTRAL - {process.name() for process in psutil.Process().children() if _alive(process)})
+
+
+def wait_until_lost() -> list[str]:
+    """Block until one of Ray's central processes ends. Return the names of those that are gone."""
+    central = [process for process in psutil.Process().children() if process.name() in _CENTRAL]
+    ends = select.poll()
+    with contextlib.ExitStack() as opened:
+        for process in central:
+            descriptor = os.pidfd_open(process.pid)
+            opened.callback(os.close, descriptor)
+            ends.register(descriptor, select.POLLIN)
+        # Not for ever: a signal that another thread receives does not end the call, and is handled after it.
+        while len(central) == len(_CENTRAL) and not ends.poll(_SIGNAL_MILLISECONDS):
+            pass
+    return lost_processes()
 
 
 def stop(hurry: threading.Event, say: Callable[[str], None]) -> None:

@@ -5,7 +5,6 @@ from uuid import UUID
 
 import ray
 import structlog
-from ray.job_submission import JobSubmissionClient
 
 from deployments.errors import UnavailableError
 
@@ -38,6 +37,8 @@ async def _submitted(run_id: UUID) -> str:
 
 
 def _submit(run_id: UUID) -> str:
+    from ray.job_submission import JobSubmissionClient  # noqa: PLC0415 - 10 MB, which few replicas ever need
+
     """By the cluster's own address, which leads to its dashboard wherever that is."""
     client = JobSubmissionClient(ray.get_runtime_context().gcs_address)
     return client.submit_job(entrypoint=f"python -m jobs.retention --resume {run_id}")

@@ -33,8 +33,10 @@ logger = structlog.get_logger(__name__)
 
 Score = Callable[[Sequence[Scorable], Sequence[str]], Awaitable[Sequence[float]]]
 
-# What a lost notification, a lease that ran out or a retry that came due waits for at most.
-POLL_SECONDS = 1.0
+# A lost notification, or a claim that another replica held and left, is found after so long at most.
+POLL_SECONDS = 10.0
+# So long the database is left alone where it did not answer, or where others are claiming what is due.
+PAUSE_SECONDS = 1.0
 
 
 class EmbeddingWorker:
@@ -83,7 +85,7 @@ class EmbeddingWorker:
 
     @contextmanager
     def _in_a_trace(self, count: int, began: int) -> Iterator[None]:
-        """A trace for each claim that found something: those that look and find nothing come with each second."""
+        """A trace for each claim that found something: those that look and find nothing are many."""
         claimed = time_ns()
         with root("embed_messages", Context(), SpanKind.CONSUMER, {BATCH_SIZE: count}, began):
             record("claim", began, claimed, {BATCH_SIZE: count})
@@ -110,8 +112,19 @@ class EmbeddingWorker:
                 logger.exception("draining_broke")
                 worked = 0
             if not worked:
+                idle = await self._idle_seconds()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), POLL_SECONDS)
+                    await asyncio.wait_for(self._news.wait(), idle)
+
+    async def _idle_seconds(self) -> float:
+        """Return how long nothing can be due, unless a message comes, of which a notification tells."""
+        try:
+            due = await self._jobs.seconds_until_due()
+        except Exception:  # noqa: BLE001 - the next claim meets the same and says so
+            return PAUSE_SECONDS
+        if due is None:
+            return POLL_SECONDS
+        return min(due, POLL_SECONDS) if due > 0 else PAUSE_SECONDS
 
     async def _listen(self) -> None:
         while True:
@@ -120,9 +133,9 @@ class EmbeddingWorker:
             except MemoryLayerError as error:
                 logger.warning("notifications_lost", reason=error.message)
             except Exception:
-                # Those who drain look by themselves with each second, and this is tried again.
+                # Those who drain look by themselves now and then, and this is tried again.
                 logger.exception("listening_broke")
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(PAUSE_SECONDS)
 
     async def _listen_until_cut_off(self) -> None:
         connection = await self._jobs.listen()
@@ -130,6 +143,8 @@ class EmbeddingWorker:
         connection.add_termination_listener(lambda _: cut_off.set())
         try:
             await connection.add_listener(CHANNEL, lambda *_: self._news.set())
+            # What came while nobody listened.
+            self._news.set()
             await cut_off.wait()
         finally:
             connection.terminate()

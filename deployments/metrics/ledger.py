@@ -2,23 +2,24 @@
 
 import pickle  # nosec B403 - of what a ledger itself has packed
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import uuid4
 
 from deployments.errors import UnavailableError
-from deployments.metrics.snapshot import Series, Snapshot, lasting, total
+from deployments.metrics.snapshot import Series, Snapshot, lasting, settled, total
 
-# How often a replica pushes.
+# How often a replica pushes while something happens in it, and while nothing does.
 PUSH_SECONDS = 1.0
+HEARTBEAT_SECONDS = 5.0
 # How things stand in a replica that has been silent for so long is not known any more.
-STANDS_SECONDS = 10.0
-# No push for so long: it may be gone, and others keep checkpoints in its place.
-SILENT_SECONDS = 3 * PUSH_SECONDS
+STANDS_SECONDS = 3 * HEARTBEAT_SECONDS
+# A checkpoint that nobody has confirmed for so long is lost with those who were given it: another is cut.
+UNCONFIRMED_SECONDS = 3 * PUSH_SECONDS
 # A replica that has been silent for so long is gone for good: its counts go to those of all that are gone.
 GONE_SECONDS = 600.0
 # A ledger that has just begun hears all that live within this time, and does not tell half of a sum before.
-SETTLE_SECONDS = 5.0
+SETTLE_SECONDS = HEARTBEAT_SECONDS + 2 * PUSH_SECONDS
 # So many replicas keep what the ledger needs to go on where it died.
 KEEPERS = 3
 
@@ -53,10 +54,14 @@ class Push:
 
 @dataclass(frozen=True)
 class Receipt:
-    """`keep`: a checkpoint in the place of the one that the replica has. `asks`: send yours along with the push."""
+    """`keep`: a checkpoint in the place of the one that the replica has. `asks`: send yours along with the push.
+
+    `again`: push with the next second too, whether or not something happens until then.
+    """
 
     keep: Checkpoint | None = None
     asks: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,13 +83,14 @@ class _Cut:
     checkpoint: Checkpoint
     shown: Snapshot
     at: float
+    given_to: set[str] = field(default_factory=set)
 
 
 class Ledger:
     """Adds up what the replicas push, so that no counter ever goes down, also when this process dies.
 
-    What it knows is cut into a checkpoint with each second, and some replicas keep the newest. Shown is only what
-    another process keeps already: a new ledger, given that back, begins at no less.
+    What it knows is cut into a checkpoint, with each second in which something happens, and the replicas that push next
+    keep it. Shown is only what another process keeps already: a new ledger, given that back, begins at no less.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -98,6 +104,7 @@ class Ledger:
         self._settles_at: float | None = None
         self._settled = False
         self._cut: _Cut | None = None
+        self._changed = True
         self._shown: Snapshot | None = None
 
     def hear(self, push: Push) -> Receipt:
@@ -107,6 +114,7 @@ class Ledger:
             self._settles_at = now + SETTLE_SECONDS
         last = self._replicas.get(push.replica)
         if last is None or push.number >= last.number:
+            self._changed |= last is None or settled(last.snapshot) != settled(push.snapshot)
             self._replicas[push.replica] = _Heard(push.number, self._with_known_series(push.snapshot), now)
         if not self._settled and now < self._settles_at:
             return self._recover(push)
@@ -139,7 +147,9 @@ class Ledger:
             self._recovered = push.checkpoint
         kept = 0 if push.keeps is None else push.keeps.number
         return Receipt(
-            keep=self._recovered if kept < self._recovered_number else None, asks=kept > self._recovered_number
+            keep=self._recovered if kept < self._recovered_number else None,
+            asks=kept > self._recovered_number,
+            again=True,
         )
 
     @property
@@ -151,10 +161,7 @@ class Ledger:
         if self._recovered is None:
             return
         kept = _unpack(self._recovered)
-        # Known, but not heard: nothing is given to them to keep.
-        left = {
-            name: _Heard(number, snapshot, now - SILENT_SECONDS) for name, (number, snapshot) in kept.replicas.items()
-        }
+        left = {name: _Heard(number, snapshot, now) for name, (number, snapshot) in kept.replicas.items()}
         self._replicas = left | self._replicas
         self._gone = kept.gone
 
@@ -164,14 +171,20 @@ class Ledger:
             self._shown = self._cut.shown
 
     def _cut_if_due(self, now: float) -> None:
-        """Not before the last cut is kept by somebody, unless all who were to keep it seem gone."""
         last = self._cut
-        if last is not None and self._shown is not last.shown and now < last.at + SILENT_SECONDS:
+        if last is not None and not self._is_outdated(last, now):
             return
         self._bury(now)
+        self._changed = False
         number = 1 + (self._recovered_number if last is None else last.checkpoint.version.number)
         kept = _Kept(self._gone, {name: (h.number, lasting(h.snapshot)) for name, h in self._replicas.items()})
         self._cut = _Cut(Checkpoint(Version(number, self._name), pickle.dumps(kept)), self._sums(now), now)
+
+    def _is_outdated(self, cut: _Cut, now: float) -> bool:
+        """Never before it is kept by somebody, unless all who were given it seem gone."""
+        if self._shown is not cut.shown:
+            return now >= cut.at + UNCONFIRMED_SECONDS
+        return self._changed or now >= cut.at + HEARTBEAT_SECONDS
 
     def _bury(self, now: float) -> None:
         gone = [name for name, heard in self._replicas.items() if now >= heard.at + GONE_SECONDS]
@@ -186,14 +199,14 @@ class Ledger:
         return total([self._gone, *each])
 
     def _receipt(self, push: Push) -> Receipt:
+        """Those who push first after a cut keep it: they live, and where something happens they come each second."""
         cut = self._cut
-        if cut is None or push.keeps == cut.checkpoint.version or push.replica not in self._keepers():
+        if cut is None or push.keeps == cut.checkpoint.version:
             return Receipt()
-        return Receipt(keep=cut.checkpoint)
-
-    def _keepers(self) -> list[str]:
-        now = self._clock()
-        return sorted(name for name, heard in self._replicas.items() if now < heard.at + SILENT_SECONDS)[:KEEPERS]
+        if push.replica not in cut.given_to and len(cut.given_to) >= KEEPERS:
+            return Receipt()
+        cut.given_to.add(push.replica)
+        return Receipt(keep=cut.checkpoint, again=True)
 
 
 def _unpack(checkpoint: Checkpoint) -> _Kept:

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable, Iterator
 
 import psutil
+from cachetools import TTLCache, cached
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from deployments.metrics.ledger import HEARTBEAT_SECONDS
 from deployments.metrics.reporter import MetricsReporter, SendPush
 from deployments.storage.database import Database
 
@@ -55,17 +57,23 @@ class _Process(Collector):
     def __init__(self, deployment: str) -> None:
         self._deployment = deployment
         self._process = psutil.Process()
+        # Reading /proc costs more than all else that an idle replica measures, with each second.
+        self._read = cached(TTLCache(1, HEARTBEAT_SECONDS))(self._read_anew)
+
+    def _read_anew(self) -> tuple[int, float]:
+        with self._process.oneshot():
+            times = self._process.cpu_times()
+            return self._process.memory_info().rss, times.user + times.system
 
     def collect(self) -> Iterator[Metric]:
-        with self._process.oneshot():
-            memory, times = self._process.memory_info().rss, self._process.cpu_times()
+        memory, seconds = self._read()
         labels = ["deployment"]
         replicas = GaugeMetricFamily("replicas", "Replicas that report", labels=labels)
         replicas.add_metric([self._deployment], 1)
         resident = GaugeMetricFamily("replica_resident_memory_bytes", "Memory of all replicas", labels=labels)
         resident.add_metric([self._deployment], memory)
         spent = CounterMetricFamily("replica_cpu_seconds", "Processor time of all replicas", labels=labels)
-        spent.add_metric([self._deployment], times.user + times.system)
+        spent.add_metric([self._deployment], seconds)
         yield from (replicas, resident, spent)
 
 

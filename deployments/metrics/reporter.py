@@ -10,8 +10,8 @@ import structlog
 from prometheus_client.registry import Collector
 
 from deployments.errors import UnavailableError
-from deployments.metrics.ledger import GONE_SECONDS, PUSH_SECONDS, Checkpoint, Push, Receipt
-from deployments.metrics.snapshot import Snapshot, since, take
+from deployments.metrics.ledger import GONE_SECONDS, HEARTBEAT_SECONDS, PUSH_SECONDS, Checkpoint, Push, Receipt
+from deployments.metrics.snapshot import Snapshot, settled, since, take
 
 logger = structlog.get_logger(__name__)
 
@@ -25,7 +25,10 @@ SendPush = Callable[[Push], Awaitable[Receipt]]
 
 
 class MetricsReporter:
-    """Pushes a registry with each second, and keeps a checkpoint for the ledger. A lost push is in the next one."""
+    """Pushes a registry with each second in which something happens, and keeps a checkpoint for the ledger.
+
+    A lost push is in the next one.
+    """
 
     def __init__(self, registry: Collector, push: SendPush, clock: Callable[[], float] = time.monotonic) -> None:
         self._registry = registry
@@ -38,6 +41,7 @@ class MetricsReporter:
         self._received: Snapshot = {}
         self._received_at = clock()
         self._keeps: Checkpoint | None = None
+        self._again = False
         self._away = False
 
     async def run(self) -> None:
@@ -47,17 +51,26 @@ class MetricsReporter:
             await asyncio.sleep(PUSH_SECONDS)
 
     async def push_or_go_on(self) -> None:
-        """Push what is measured by now. Raises nothing."""
+        """Push what is measured by now, if that says anything new. Raises nothing."""
         try:
-            await self.push_once()
+            await self.push_if_due()
         except Exception:
             # A fault of ours is no reason to measure for nobody from now on, nor to end without what else is to end.
             logger.exception("metrics_push_broke")
 
-    async def push_once(self) -> None:
-        """Push what is measured by now."""
+    async def push_if_due(self) -> None:
+        """Push what is measured by now, if that says anything new, or the last push is some seconds ago."""
         # In a thread: with many series it takes longer than a request should wait.
         measured = await asyncio.to_thread(take, self._registry)
+        if self._is_due(measured):
+            await self._push_measured(measured)
+
+    def _is_due(self, measured: Snapshot) -> bool:
+        """Whether something has happened, the ledger waits for the next push, or a heartbeat is due."""
+        due_at = self._received_at + HEARTBEAT_SECONDS
+        return self._again or settled(measured) != settled(self._received) or self._clock() >= due_at
+
+    async def _push_measured(self, measured: Snapshot) -> None:
         try:
             await self._send(self._next(measured))
         except UnavailableError as error:
@@ -78,6 +91,7 @@ class MetricsReporter:
         receipt = await self._push(push)
         if receipt.asks:
             receipt = await self._push(replace(push, checkpoint=self._keeps))
+        self._again = receipt.again
         if receipt.keep is not None:
             self._keeps = receipt.keep
 

@@ -15,6 +15,8 @@ GAUGE = "gauge"
 # About a microsecond. What happened is told in whole multiples of it, of which up to 8e9 add up exactly: sums of other
 # fractions depend on their order, and one that falls by its last bit is a reset to Prometheus.
 STEP = 2.0**-20
+# Families that differ at each look, also where nothing has happened.
+DRIFTING = frozenset({"replica_resident_memory_bytes", "replica_cpu_seconds"})
 # When a series began tells nothing of a sum over replicas that came and went.
 _BIRTH = "_created"
 
@@ -60,6 +62,11 @@ def total(snapshots: Iterable[Snapshot]) -> Snapshot:
 def lasting(snapshot: Snapshot) -> Snapshot:
     """What stays true when its replica is gone: what happened, and not how things stand."""
     return {name: family for name, family in snapshot.items() if family.kind != GAUGE}
+
+
+def settled(snapshot: Snapshot) -> Snapshot:
+    """Return what differs only where something has happened."""
+    return {name: family for name, family in snapshot.items() if name not in DRIFTING}
 
 
 def since(snapshot: Snapshot, before: Snapshot) -> Snapshot:

@@ -109,6 +109,12 @@ class EmbeddingJobRepository:
             jobs += taken
         return jobs
 
+    async def seconds_until_due(self) -> float | None:
+        """Return when the next message can be claimed, a retry or one whose lease runs out; None where none waits."""
+        async with self._database.connection() as connection:
+            due: float | None = await self._queries.seconds_until_due(connection)
+        return due
+
     async def extend(self, claim_id: UUID, message_ids: Sequence[UUID], lease_seconds: float) -> None:
         """Hold a claim for `lease_seconds` from now."""
         async with self._database.connection() as connection:

@@ -4,12 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import cache, partial
 from importlib.resources import files
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 
 from deployments.embedding.providers.registry import SpaceSource, space_source
 from deployments.errors import ConfigurationError
@@ -17,6 +14,9 @@ from deployments.settings import Settings
 from deployments.storage.database import Connection, Database, OwnConnection, PoolSize
 from deployments.storage.embedded import ensure_running
 from deployments.storage.named_queries import load_queries
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 T = TypeVar("T")
 AnyConnection: TypeAlias = Connection | OwnConnection
@@ -44,29 +44,39 @@ def database_url(settings: Settings) -> str:
 
 def upgrade(url: str) -> None:
     """Run the migrations that are missing. Whoever calls this at the same time waits."""
+    from alembic import command  # noqa: PLC0415 - with SQLAlchemy 20 MB and 0.3 s, which replicas do not need
+
     config = migrations()
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     command.upgrade(config, "head")
 
 
-def migrations() -> Config:
+def migrations() -> "Config":
     """Alembic's configuration, wherever the package is installed."""
+    from alembic.config import Config  # noqa: PLC0415 - as above
+
     config = Config()
     config.set_main_option("script_location", str(files("migrations")).replace("%", "%%"))
     return config
 
 
 @cache
-def expected_revision() -> str | None:
+def known_revisions() -> list[str]:
+    """Return the revisions that this code knows, the newest last: each migration's file begins with its own."""
+    names = (each.name for each in files("migrations.versions").iterdir())
+    return sorted(name.partition("_")[0] for name in names if name[0].isdigit())
+
+
+def expected_revision() -> str:
     """The newest revision that this code knows."""
-    return ScriptDirectory.from_config(migrations()).get_current_head()
+    return known_revisions()[-1]
 
 
 def revision_problem(revision: str | None) -> str | None:
     """What is wrong with a database at this revision, and what to do; None: nothing."""
     if revision == expected_revision():
         return None
-    if revision is not None and not _is_known(revision):
+    if revision is not None and revision not in known_revisions():
         return (
             f"The database's schema is at revision {revision}, which this version does not know (its newest is "
             f"{expected_revision()}): a newer version has migrated it, so run that one, or downgrade with it first"
@@ -75,11 +85,6 @@ def revision_problem(revision: str | None) -> str | None:
         f"The database's schema is at revision {revision or 'none'}, but this version needs "
         f"{expected_revision()}: run `alembic upgrade head` with MEMORY_DATABASE_URL set"
     )
-
-
-@cache
-def _is_known(revision: str) -> bool:
-    return any(each.revision == revision for each in ScriptDirectory.from_config(migrations()).walk_revisions())
 
 
 async def check(connection: AnyConnection, source: SpaceSource) -> None:

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.paths import ROOT
 
 
@@ -10,5 +12,14 @@ def test_what_runs_before_ray_is_set_up_does_not_import_it() -> None:
     """Ray reads its environment when it is imported, and the launcher has to set that first."""
     early = "serve_app.launch, deployments.connections, deployments.storage.schema, deployments.capacity"
     code = f"import sys, {early}; sys.exit('ray' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("package", ["alembic", "sqlalchemy", "ray.job_submission"])
+def test_a_replica_does_not_hold_what_it_seldom_needs(package: str) -> None:
+    """Alembic with SQLAlchemy takes 20 MB in each replica, the client of Ray's jobs 10 MB."""
+    servers = "serve_app.ingress, deployments.search.server, deployments.embedding.server, deployments.metrics.server"
+    code = f"import sys, {servers}; sys.exit('{package}' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

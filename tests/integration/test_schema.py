@@ -11,11 +11,12 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from deployments.embedding.providers.protocol import EmbeddingSpace
 from deployments.errors import ConfigurationError
 from deployments.settings import Settings
-from deployments.storage.schema import check, expected_revision, migrations, prepare, upgrade
+from deployments.storage.schema import check, expected_revision, known_revisions, migrations, prepare, upgrade
 from tests.integration.calls import error_of, message
 from tests.integration.failing import Scripted
 from tests.integration.postgres import SOURCE, SPACE, PostgresServer
@@ -57,6 +58,12 @@ def fetch(url: str, query: str) -> list[Any]:
             await connection.close()
 
     return asyncio.run(ask())
+
+
+def test_the_files_of_the_migrations_tell_their_order() -> None:
+    revisions = ScriptDirectory.from_config(migrations()).walk_revisions()
+
+    assert known_revisions() == [each.revision for each in revisions][::-1]
 
 
 def config_for(url: str) -> Config:

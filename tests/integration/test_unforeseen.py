@@ -37,6 +37,7 @@ from tests.integration.two_spaces import SMALL, TO_SMALL, replica, run
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """They look again at once."""
     monkeypatch.setattr(working, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(working, "PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(following, "REFRESH_SECONDS", 0.01)
     monkeypatch.setattr(reading, "READ_SECONDS", 0.01)
 

@@ -304,6 +304,39 @@ async def test_a_ring_follows_what_changes(
     await ring.stop()
 
 
+async def test_a_ring_rests_while_nobody_asks_and_the_first_who_does_meets_what_changed(
+    source: Source, make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring, "POLL_SECONDS", 0)
+    monkeypatch.setattr(keyring, "REST_AFTER_SECONDS", 0)
+    key, ring = source.add(), make_ring()
+    await ring.start()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    source.change(key, revoked=True)
+
+    assert source.reads == 1
+    assert all(await asyncio.gather(refused(ring, key), refused(ring, None)))
+    await ring.stop()
+
+
+@pytest.mark.parametrize("trouble", ["away", "hangs"])
+async def test_a_known_key_holds_after_a_rest_while_the_database_does_not_answer(
+    trouble: str, source: Source, make_ring: MakeRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring, "POLL_SECONDS", 0)
+    monkeypatch.setattr(keyring, "REST_AFTER_SECONDS", 0)
+    monkeypatch.setattr(keyring, "WAKE_TIMEOUT_SECONDS", 0.01)
+    key, ring = source.add(), make_ring()
+    await ring.start()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    setattr(source, trouble, True)
+
+    assert (await ring.caller(key)).rights == READ
+    await ring.stop()
+
+
 async def test_uses_are_noted_together_and_kept_while_the_database_is_away(source: Source, make_ring: MakeRing) -> None:
     first, second, ring = source.add(), source.add(), make_ring()
     for key in (first, second, first):

@@ -41,6 +41,10 @@ GROUP BY tenant_id
 ORDER BY min(visited) NULLS LAST
 LIMIT :limit;
 
+-- name: seconds_until_due$
+-- NULL: nothing waits. The time of a claim counts too: that is when its lease runs out.
+SELECT extract(epoch FROM min(available_at) - now())::float8 FROM embedding_jobs WHERE NOT failed;
+
 -- name: claim_jobs
 -- The oldest messages of each tenant, at most :share of each. A claim is a lease: if its worker dies, it runs out and
 -- another worker takes the messages. The tenant is compared and ordered by together with the time: only the index that

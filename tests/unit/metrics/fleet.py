@@ -3,7 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from deployments.errors import UnavailableError
-from deployments.metrics.ledger import PUSH_SECONDS, SETTLE_SECONDS, Ledger, Push, Receipt
+from deployments.metrics.ledger import HEARTBEAT_SECONDS, PUSH_SECONDS, SETTLE_SECONDS, Ledger, Push, Receipt
 from deployments.metrics.reporter import MetricsReporter
 from deployments.metrics.snapshot import Snapshot
 
@@ -18,6 +18,7 @@ class Replica:
         registry = CollectorRegistry()
         self.done = Counter("done", "What was done", registry=registry)
         self.busy = Gauge("busy", "What is being done", registry=registry)
+        self.spent = Counter("replica_cpu_seconds", "What goes on for as long as it lives", registry=registry)
         self.reporter = MetricsReporter(registry, fleet.push, clock=fleet.clock)
 
 
@@ -28,6 +29,7 @@ class Fleet:
         self.now = 0.0
         self.ledger: Ledger | None = Ledger(self.clock)
         self.replicas = [Replica(self) for _ in range(size)]
+        self.pushes = 0
 
     def clock(self) -> float:
         return self.now
@@ -35,17 +37,18 @@ class Fleet:
     async def push(self, push: Push) -> Receipt:
         if self.ledger is None:
             raise UnavailableError("It is away.")
+        self.pushes += 1
         return self.ledger.hear(push)
 
     def replace_ledger(self) -> None:
         """It dies, and another begins with nothing."""
         self.ledger = Ledger(self.clock)
 
-    async def live(self, seconds: float = SETTLE_SECONDS + 4 * PUSH_SECONDS) -> None:
-        """Let time pass, in which each replica pushes with every second."""
+    async def live(self, seconds: float = HEARTBEAT_SECONDS + SETTLE_SECONDS + 4 * PUSH_SECONDS) -> None:
+        """Let time pass, in which each replica pushes with every second, if it has a reason to."""
         for _ in range(int(seconds / PUSH_SECONDS)):
             for replica in list(self.replicas):
-                await replica.reporter.push_once()
+                await replica.reporter.push_if_due()
                 self.now += PUSH_SECONDS / len(self.replicas)
 
     def shown(self) -> Snapshot:

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from deployments.errors import UnavailableError
-from deployments.metrics.ledger import GONE_SECONDS, PUSH_SECONDS, SETTLE_SECONDS, STANDS_SECONDS
+from deployments.metrics.ledger import GONE_SECONDS, HEARTBEAT_SECONDS, PUSH_SECONDS, SETTLE_SECONDS, STANDS_SECONDS
 from tests.unit.metrics.fleet import Fleet, Replica
 
 
@@ -112,7 +112,7 @@ async def test_no_scrape_ever_shows_less_than_one_before(dead: int) -> None:
     for step in range(8):
         for replica in fleet.replicas:
             replica.done.inc()
-            await replica.reporter.push_once()
+            await replica.reporter.push_if_due()
             fleet.now += 0.2 - 0.01 * step
             scrapes.append(fleet.done)
     fleet.replicas.pop(dead)
@@ -169,3 +169,27 @@ async def test_a_ledger_that_dies_before_it_is_whole_has_handed_on_what_it_was_g
     await fleet.live()
 
     assert fleet.done == 111
+
+
+async def test_what_happens_after_a_long_rest_is_told_two_seconds_later() -> None:
+    fleet = await working_fleet()
+    await fleet.live(GONE_SECONDS)
+    fleet.replicas[1].done.inc()
+    await fleet.live(3 * PUSH_SECONDS)
+
+    assert fleet.done == 112
+
+
+@pytest.mark.parametrize("place", range(5))
+async def test_what_one_busy_replica_did_is_soon_kept_by_idle_ones_too(place: int) -> None:
+    fleet = await working_fleet(5)
+    busy = fleet.replicas[place]
+    for _ in range(int(HEARTBEAT_SECONDS) + 4):
+        busy.done.inc()
+        await fleet.live(PUSH_SECONDS)
+    shown = fleet.done
+    fleet.replicas.remove(busy)
+    fleet.replace_ledger()
+    await fleet.live()
+
+    assert fleet.done >= shown

@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from deployments.metrics.ledger import GONE_SECONDS
+from deployments.metrics.ledger import GONE_SECONDS, HEARTBEAT_SECONDS
 from tests.unit.metrics.fleet import Fleet
 
 
@@ -49,3 +49,27 @@ async def test_a_replica_that_was_away_for_long_is_not_counted_twice_either() ->
     fleet.replicas.append(frozen)
     await fleet.live(GONE_SECONDS)
     assert fleet.done == 23
+
+
+async def test_where_nothing_happens_little_is_pushed() -> None:
+    """Three heartbeats, each of which is confirmed by those who keep the checkpoint that comes of it."""
+    fleet = Fleet(6)
+    await fleet.live()
+    fleet.pushes = 0
+    for _ in range(int(HEARTBEAT_SECONDS)):
+        for replica in fleet.replicas:
+            replica.spent.inc()
+        await fleet.live(3)
+
+    assert fleet.pushes <= 3 * (6 + 3)
+
+
+async def test_each_second_in_which_something_happens_is_pushed() -> None:
+    fleet = Fleet(1)
+    await fleet.live()
+    fleet.pushes = 0
+    for _ in range(20):
+        fleet.replicas[0].done.inc()
+        await fleet.live(1)
+
+    assert fleet.pushes == 20

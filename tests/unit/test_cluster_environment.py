@@ -1,0 +1,40 @@
+"""The variables that the cluster runs under: Ray ignores a name that it does not know."""
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from serve_app.cluster_environment import IDLE_INTERVALS, cluster_environment
+
+
+@cache
+def ray_package() -> Path:
+    package = importlib.util.find_spec("ray")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent
+
+
+@cache
+def read_by_python() -> str:
+    return "".join(path.read_text(errors="replace") for path in ray_package().rglob("*.py"))
+
+
+@cache
+def read_by_raylet() -> bytes:
+    return (ray_package() / "core" / "src" / "ray" / "raylet" / "raylet").read_bytes()
+
+
+@pytest.mark.parametrize("name", IDLE_INTERVALS)
+def test_the_installed_ray_reads_each_interval(name: str) -> None:
+    setting = name.removeprefix("RAY_")
+    if setting.islower():
+        assert b"\0" + setting.encode() + b"\0" in read_by_raylet()
+    else:
+        assert f'"{name}"' in read_by_python()
+
+
+def test_a_cluster_has_the_intervals() -> None:
+    assert cluster_environment(Path("/run/memory")).items() >= IDLE_INTERVALS.items()
