@@ -80,7 +80,7 @@ class Weights(Value):
     time: Weight = Field(default=1.5, description="The query names a time, and it was said then.")
     importance: Weight = Field(default=0.3, description="How much it says, whatever the query.")
     recency: Weight = Field(default=0.0, description="How new it is: half as much with every 30 days.")
-    session: Weight = Field(default=0.5, description="The best score of a message of its conversation.")
+    session: Weight = Field(default=0.55, description="The best score of a message of its conversation.")
     newer: Weight = Field(
         default=1.0, description="Of hits that say nearly the same, the newer first; 0: as they score."
     )

@@ -243,7 +243,7 @@ class SearchSettings(BaseSettings):
     detect_language: bool = False
     bm25_k1: float = Field(default=1.2, ge=0, le=10, allow_inf_nan=False)
     bm25_b: float = Field(default=0.75, ge=0, le=1)
-    neighbor_share: float = Field(default=0.75, ge=0, le=1)
+    neighbor_share: float = Field(default=0.85, ge=0, le=1)
     subtract_mean: bool = True
     embedding_timeout_seconds: float = Field(default=2.0, gt=0)
     recall_audits_per_minute: float = Field(default=6.0, ge=0, le=600)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple, TypeAlias
 from unicodedata import normalize
 from uuid import UUID
@@ -23,6 +23,7 @@ LONG_ALIKE = 0.8
 NEARLY_AS_GOOD = 0.8
 # Only the beginnings of texts are cut into words to be compared: a text of 100,000 characters takes 10 ms and more.
 READ_CHARACTERS = 1_000
+REMEMBERED_TEXTS = 4_096
 
 Saying: TypeAlias = tuple[str, str]
 # Who speaks, which of the query's words are held, and whether it is a question.
@@ -111,7 +112,11 @@ def saying(speaker: str, content: str) -> Saying:
 
     The speaker counts: two people may say the same of themselves.
     """
-    return speaker, " ".join(normalize("NFKC", stream_safe(content)).casefold().split())
+    return speaker, _folded(content) if len(content) > READ_CHARACTERS else _remembered_folded(content)
+
+
+def _folded(content: str) -> str:
+    return " ".join(normalize("NFKC", stream_safe(content)).casefold().split())
 
 
 def _asks(content: str) -> bool:
@@ -120,7 +125,17 @@ def _asks(content: str) -> bool:
 
 
 def _words(content: str) -> frozenset[str]:
-    return frozenset(plain_words(content[:READ_CHARACTERS]))
+    return _remembered_words(content[:READ_CHARACTERS])
+
+
+# The best messages of one search are often among the best of the next: to fold and cut 20 of them takes 0.4 ms, a third
+# of a search. Some 2 KB each.
+_remembered_folded = lru_cache(REMEMBERED_TEXTS)(_folded)
+
+
+@lru_cache(REMEMBERED_TEXTS)
+def _remembered_words(content: str) -> frozenset[str]:
+    return frozenset(plain_words(content))
 
 
 def _are_alike(words: frozenset[str], others: frozenset[str]) -> bool:
