@@ -64,8 +64,9 @@ def create_app(services: Services, *, answers_request_id: bool = True, behind_ha
     add_documentation(app)
     if services.metrics is not None:
         app.include_router(metrics.router)
+    app.include_router(messages.hot_router)
     # The erasures come last: their path of a tenant would take in others below it.
-    for resource in (messages, memory, conversations, admin, keys, languages, retention, erasures):
+    for resource in (memory, messages, conversations, admin, keys, languages, retention, erasures):
         app.include_router(resource.router)
     return app
 
