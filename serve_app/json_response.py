@@ -1,12 +1,13 @@
-"""Answers as JSON, serialized once."""
+"""Answers as JSON, serialized once, wherever they are made."""
 
 from fastapi import Response
 from pydantic import BaseModel
 
 
-def json_response(answer: BaseModel, status: int = 200) -> Response:
-    """Return a model as a response.
+def json_response(answer: BaseModel | bytes, status: int = 200) -> Response:
+    """Return a model, or its JSON, as a response.
 
-    FastAPI would validate it again before, which costs 10 us for a message and 0.3 ms for a batch of 100.
+    FastAPI would validate a model again before, which costs 10 us for a message and 0.3 ms for a batch of 100.
     """
-    return Response(answer.__pydantic_serializer__.to_json(answer), status, media_type="application/json")
+    json = answer if isinstance(answer, bytes) else answer.__pydantic_serializer__.to_json(answer)
+    return Response(json, status, media_type="application/json")

@@ -8,7 +8,6 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.batching import MicroBatcher
 from deployments.capacity import SearchCapacity
-from deployments.context_schemas import ContextAnswer
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.errors import EmbeddingUnavailableError, MemoryLayerError
 from deployments.handles import RemoteMethod
@@ -19,7 +18,7 @@ from deployments.search.measures import SearchMeasures
 from deployments.search.recall_audit import RecallAudit
 from deployments.search.recall_samples import RecallSamples
 from deployments.search.reranking.stage import create_stage
-from deployments.search_schemas import SearchAnswer
+from deployments.search.side_by_side import to_json
 from deployments.settings import Settings
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.health import pool_problem
@@ -67,13 +66,13 @@ class SearchServer(Replica):
         self.vitals.watch("auditing its searches", self._audit.running)
         self._report_to(metrics)
 
-    async def search_many(self, searches: Sequence[Search]) -> list[SearchAnswer | MemoryLayerError]:
-        """An answer or an error for each search, in order."""
-        return await self._engine.search_many(searches)
+    async def search_many(self, searches: Sequence[Search]) -> list[bytes | MemoryLayerError]:
+        """Return the JSON of a `SearchAnswer`, or an error, for each search, in order."""
+        return to_json(await self._engine.search_many(searches))
 
-    async def assemble_many(self, contexts: Sequence[Context]) -> list[ContextAnswer | MemoryLayerError]:
-        """A context or an error for each that is asked for, in order."""
-        return await self._contexts.assemble_many(contexts)
+    async def assemble_many(self, contexts: Sequence[Context]) -> list[bytes | MemoryLayerError]:
+        """Return the JSON of a `ContextAnswer`, or an error, for each that is asked for, in order."""
+        return to_json(await self._contexts.assemble_many(contexts))
 
     async def probe(self) -> str | None:
         """Why searches fail here, or None: asks the database that they read, over the pool that they use."""
