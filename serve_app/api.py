@@ -64,9 +64,10 @@ def create_app(services: Services, *, answers_request_id: bool = True, behind_ha
     add_documentation(app)
     if services.metrics is not None:
         app.include_router(metrics.router)
-    app.include_router(messages.hot_router)
+    # Ahead of all others, and not inside of routers: FastAPI takes 30 us to find a route in the second one.
+    app.router.routes[:0] = [*messages.hot_router.routes, *memory.router.routes]
     # The erasures come last: their path of a tenant would take in others below it.
-    for resource in (memory, messages, conversations, admin, keys, languages, retention, erasures):
+    for resource in (messages, conversations, admin, keys, languages, retention, erasures):
         app.include_router(resource.router)
     return app
 

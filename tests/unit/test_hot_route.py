@@ -13,12 +13,14 @@ from deployments.errors import ForbiddenError
 from deployments.schemas import NewMessage
 from deployments.search_schemas import SearchParameters, SearchRequest
 from deployments.tenancy import bound_to
+from serve_app.api import create_app
 from serve_app.auth import Reads
 from serve_app.hot_route import HotRoute
 from serve_app.http_errors import add_error_handlers
 from serve_app.json_response import json_response
 from serve_app.keyring import ANYONE
 from serve_app.routes.dependencies import RequestId, TenantId
+from tests.bare_services import bare_services
 
 JSON = "application/json"
 MESSAGE = {"tenant_id": "acme", "conversation_id": "c1", "role": "user", "content": "x"}
@@ -50,7 +52,7 @@ def app(route_class: type[APIRoute]) -> FastAPI:
 
     made = FastAPI()
     add_error_handlers(made)
-    made.include_router(router)
+    made.router.routes[:0] = router.routes
     return made
 
 
@@ -211,19 +213,16 @@ async def test_a_dependency_refuses_before_the_body_is_judged() -> None:
         rights = Nothing()
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": message()}
+        return {"type": "http.request", "body": b"{"}
+
+    async def send(_: Message) -> None:
+        raise AssertionError
 
     headers = [(b"content-type", b"application/json")]
     scope = {"type": "http", "method": "POST", "path": "/messages", "headers": headers, "caller": Powerless()}
-    (route,) = (each for each in routes(HotRoute) if each.path == "/messages")
+    (route,) = (each for each in APPS[1].routes if getattr(each, "path", "") == "/messages")
     with pytest.raises(ForbiddenError):
-        await route.get_route_handler()(Request(scope, receive))
-
-
-def routes(route_class: type[APIRoute]) -> list[APIRoute]:
-    router: Any = next(each for each in app(route_class).routes if hasattr(each, "original_router"))
-    found: list[APIRoute] = router.original_router.routes
-    return found
+        await route.handle(scope, receive, send)
 
 
 async def test_a_client_that_leaves_before_its_body_is_whole_is_no_fault_of_ours() -> None:
@@ -251,3 +250,19 @@ def test_a_dependency_that_takes_more_than_the_request_is_refused_when_the_route
 
     with pytest.raises(TypeError, match="takes more than the request"):
         router.post("/search")(search)
+
+
+HOT = {
+    ("POST", "/v1/messages"),
+    ("POST", "/v1/messages/batch"),
+    ("GET", "/v1/memory/search"),
+    ("POST", "/v1/memory/search"),
+    ("POST", "/v1/memory/context"),
+}
+
+
+def test_the_routes_that_carry_the_traffic_are_hot_and_of_the_application_itself() -> None:
+    found = [route for route in create_app(bare_services()).routes if isinstance(route, HotRoute)]
+
+    assert {(method, route.path) for route in found for method in route.methods or ()} == HOT
+    assert all(route.app == route._answer for route in found)
