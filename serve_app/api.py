@@ -92,7 +92,7 @@ def _add_middleware(app: FastAPI, services: Services, *, answers_request_id: boo
     if services.limiter.limits_addresses:
         app.add_middleware(AddressLimits, limiter=services.limiter)
     app.add_middleware(RequestTimeout, seconds=http.request_timeout_seconds)
-    app.add_middleware(RequestContext, answers_id=answers_request_id)
+    app.add_middleware(RequestContext, answers_id=answers_request_id, slow_seconds=http.slow_request_seconds)
     if services.metrics is not None:
         app.add_middleware(RequestMetrics, measures=services.metrics.measures)
     if is_tracing():
