@@ -98,7 +98,7 @@ def _model_of(field: Any) -> type[BaseModel]:
 def _of_request(dependency: Dependant) -> Solve:
     """Return a dependency as a call with the request alone.
 
-    The security schemes below it stand there for OpenAPI, and get None: `Authentication` has read the key.
+    The security schemes below it stand there for OpenAPI, and get None: the `Gate` has read the key.
     Raises `TypeError` for a dependency that takes anything else.
     """
     schemes = {str(each.name): None for each in dependency.dependencies if isinstance(each.call, SecurityBase)}
