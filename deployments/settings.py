@@ -89,8 +89,9 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*]+")
 
 
 class HttpSettings(BaseSettings):
-    """What the front door lets in, and for how long.
+    """What the front door lets in, for how long, and what it logs of it.
 
+    `slow_request_seconds`: a search, context or store that succeeds is logged from this duration on; 0: each one.
     `allowed_origins`: web pages of which origins a browser lets read the answers; empty: none but our own.
     `trusted_proxies`: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
     """
@@ -99,6 +100,7 @@ class HttpSettings(BaseSettings):
 
     request_max_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     request_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    slow_request_seconds: float = Field(default=0.5, ge=0, allow_inf_nan=False)
     allowed_origins: CommaSeparated = ()
     trusted_proxies: CommaSeparated = ()
 

@@ -1,7 +1,7 @@
 """Who asks, and whether their key allows it.
 
-The middleware lets nothing pass without a key that holds, save for what is named in `OPEN_PATHS`, and binds the
-request to the key's tenant. What a route needs besides, it says itself, with one of `Reads`, `Writes`, `Administers`.
+The `Gate` lets nothing pass without a key that holds, save for what is named in `OPEN_PATHS`, and binds the request to
+the key's tenant. What a route needs besides, it says itself, with one of `Reads`, `Writes`, `Administers`.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -10,14 +10,11 @@ from typing import Annotated
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.errors import ForbiddenError, MemoryLayerError, UnauthorizedError
+from deployments.errors import ForbiddenError, UnauthorizedError
 from deployments.key_schemas import KeyScope
-from deployments.tenancy import bound_to
 from serve_app.documentation import ASSETS
-from serve_app.http_errors import answer_to
-from serve_app.keyring import Caller, Keyring
+from serve_app.keyring import Caller
 
 # None of them tells anything of any tenant, and those who ask have no key: load balancers, monitors, a new reader.
 OPEN_PATHS = frozenset(
@@ -38,28 +35,8 @@ _header = APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False)
 _bearer = HTTPBearer(scheme_name="Bearer", auto_error=False)
 
 
-class Authentication:
-    """Refuses requests without a key that holds, before anything else is read of them."""
-
-    def __init__(self, app: ASGIApp, keyring: Keyring) -> None:
-        self._app = app
-        self._keyring = keyring
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _is_open(scope["path"]):
-            await self._app(scope, receive, send)
-            return
-        try:
-            caller = await self._keyring.caller(presented_key(scope["headers"]))
-        except MemoryLayerError as error:
-            await answer_to(error, scope.get("request_id"))(scope, receive, send)
-            return
-        scope["caller"] = caller
-        with bound_to(caller.rights.tenant_id):
-            await self._app(scope, receive, send)
-
-
-def _is_open(path: str) -> bool:
+def is_open(path: str) -> bool:
+    """Return whether a path is answered without a key."""
     return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
 
 

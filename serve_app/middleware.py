@@ -7,6 +7,7 @@ from uuid import uuid4
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve_app.hot_route import HotRoute
 from serve_app.http_errors import error_answer, unexpected_error_answer
 
 logger = structlog.get_logger(__name__)
@@ -15,15 +16,24 @@ logger = structlog.get_logger(__name__)
 # `serve_app/haproxy` drops the others before Serve sees them.
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
 MAX_LENGTH_DIGITS = 18
+FIRST_ERROR = 400
 
 
 class RequestContext:
-    """Gives each request an id, has every log line carry it, and logs the request itself."""
+    """Gives each request an id, has every log line carry it, and logs the request itself.
 
-    def __init__(self, app: ASGIApp, *, answers_id: bool) -> None:
-        """`answers_id`: put the id into the answer. Not under Serve, which does so itself."""
+    Of hot routes it logs errors and slow requests alone: Ray's log monitor carries each line to the driver
+    (docs/decisions/0032-request-lines.md). The metrics count every request.
+    """
+
+    def __init__(self, app: ASGIApp, *, answers_id: bool, slow_seconds: float) -> None:
+        """`answers_id`: put the id into the answer. Not under Serve, which does so itself.
+
+        `slow_seconds`: from which duration on a request is slow; 0 has every request logged.
+        """
         self._app = app
         self._answers_id = answers_id
+        self._slow_seconds = slow_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,16 +60,22 @@ class RequestContext:
                 if status:
                     raise
                 await unexpected_error_answer(request_id)(scope, receive, send_with_id)
-            logger.info(
-                "request",
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                code=scope.get("error_code"),
-                duration_ms=round((perf_counter() - started) * 1e3, 2),
-                caller=getattr(scope.get("caller"), "name", None),
-                client=scope["client"][0] if scope.get("client") else None,
-            )
+            self._log(scope, status, perf_counter() - started)
+
+    def _log(self, scope: Scope, status: int, seconds: float) -> None:
+        succeeded = 0 < status < FIRST_ERROR
+        if succeeded and seconds < self._slow_seconds and isinstance(scope.get("route"), HotRoute):
+            return
+        logger.info(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            code=scope.get("error_code"),
+            duration_ms=round(seconds * 1e3, 2),
+            caller=getattr(scope.get("caller"), "name", None),
+            client=scope["client"][0] if scope.get("client") else None,
+        )
 
 
 class BodyLimit:

@@ -1,8 +1,8 @@
 """Rate limits at the front door: who is counted, and what an answer says of it.
 
-A client's address is counted before its key is looked at, so that it holds for those who guess too. A key, and the
-tenant that it is bound to, are counted as soon as they are known, before the body is read. A tenant that is named by
-whoever may name any is known when the request is valid: `TenantLimited` counts it then, for every route.
+The `Gate` counts a client's address before it looks at the key, so that the limit holds for those who guess too. It
+counts a key, and the tenant that the key is bound to, as soon as they are known, before the body is read. A tenant that
+is named by whoever may name any is known when the request is valid: `TenantLimited` counts it then, for every route.
 """
 
 import time
@@ -14,70 +14,24 @@ from math import ceil
 from typing import Any
 
 from fastapi.routing import APIRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Send
 
-from deployments.errors import MemoryLayerError
 from deployments.rate_limits.leases import Counted, Standing
 from deployments.rate_limits.limiter import Admission, RateLimiter
 from deployments.tenancy import named_tenants
-from serve_app.http_errors import answer_to
 from serve_app.keyring import Caller
 
 # Who asks these asks all the time, and must not be told that the service is away because of it.
 UNLIMITED_PATHS = frozenset({"/v1/admin/health", "/v1/admin/readiness", "/v1/admin/liveness", "/metrics"})
-UNKNOWN_ADDRESS = "unknown"
 
 _admission: ContextVar[Admission | None] = ContextVar("admission", default=None)
 
 
-class _RateLimits:
-    """Counts each request once for each of the limits that `_limits` names; None: nothing here concerns it."""
-
-    def __init__(self, app: ASGIApp, limiter: RateLimiter) -> None:
-        self._app = app
-        self._limiter = limiter
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limits = self._limits(scope) if scope["type"] == "http" and scope["path"] not in UNLIMITED_PATHS else None
-        if limits is None:
-            await self._app(scope, receive, send)
-            return
-        admission: Admission | None = scope.get("admission")
-        if admission is None:
-            scope["admission"] = admission = Admission(self._limiter)
-            send = _saying_how_it_stands(admission, send)
-        try:
-            await admission.admit(limits)
-        except MemoryLayerError as error:
-            await answer_to(error, scope.get("request_id"))(scope, receive, send)
-            return
-        with _admitting(admission):
-            await self._app(scope, receive, send)
-
-    def _limits(self, scope: Scope) -> tuple[Counted, ...] | None:
-        raise NotImplementedError
-
-
-class AddressLimits(_RateLimits):
-    """Counts requests of each client address."""
-
-    def _limits(self, scope: Scope) -> tuple[Counted, ...] | None:
-        client = scope.get("client")
-        return self._limiter.of_address(client[0] if client else UNKNOWN_ADDRESS)
-
-
-class CallerLimits(_RateLimits):
-    """Counts requests of each key that was made, and of the tenant that it is bound to."""
-
-    def _limits(self, scope: Scope) -> tuple[Counted, ...] | None:
-        caller: Caller | None = scope.get("caller")
-        if caller is None:
-            return None
-        limits = self._limiter.of_key(caller.name, caller.rate_limit) if caller.was_made else ()
-        if not self._limiter.limits_tenants:
-            return limits or None
-        tenant_id = caller.rights.tenant_id
-        return limits if tenant_id is None else (*limits, *self._limiter.of_tenant(tenant_id))
+def limits_of(limiter: RateLimiter, caller: Caller) -> tuple[Counted, ...]:
+    """Return the limits of a key that was made, and of the tenant that a key is bound to."""
+    limits = limiter.of_key(caller.name, caller.rate_limit) if caller.was_made else ()
+    tenant_id = caller.rights.tenant_id
+    return limits if tenant_id is None else (*limits, *limiter.of_tenant(tenant_id))
 
 
 class TenantLimited(APIRoute):
@@ -99,7 +53,8 @@ def _counting_tenants(endpoint: Callable[..., Awaitable[Any]]) -> Callable[..., 
 
 
 @contextmanager
-def _admitting(admission: Admission) -> Iterator[None]:
+def admitting(admission: Admission | None) -> Iterator[None]:
+    """Have the routes of the block count their tenants with what a request has taken; None: they are not limited."""
     token = _admission.set(admission)
     try:
         yield
@@ -107,7 +62,9 @@ def _admitting(admission: Admission) -> Iterator[None]:
         _admission.reset(token)
 
 
-def _saying_how_it_stands(admission: Admission, send: Send) -> Send:
+def saying_how_it_stands(admission: Admission, send: Send) -> Send:
+    """Return what sends an answer with the headers of the limit that has the least left."""
+
     async def send_with_limit(message: Message) -> None:
         if message["type"] == "http.response.start" and admission.tightest is not None:
             message["headers"] = [*message["headers"], *_headers(admission.tightest)]

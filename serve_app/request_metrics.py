@@ -1,5 +1,6 @@
 """Counts and times every request."""
 
+from functools import cache
 from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,7 +21,10 @@ class RequestMetrics:
 
     def __init__(self, app: ASGIApp, measures: IngressMeasures) -> None:
         self._app = app
-        self._measures = measures
+        self._in_flight = measures.in_flight
+        # To find a labelled child costs the client's library 3 us each time. Routes, methods and statuses are few.
+        self._requests = cache(measures.requests.labels)
+        self._durations = cache(measures.durations.labels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -34,15 +38,15 @@ class RequestMetrics:
                 status = str(message["status"])
             await send(message)
 
-        self._measures.in_flight.inc()
+        self._in_flight.inc()
         try:
             await self._app(scope, receive, send_noted)
         finally:
-            self._measures.in_flight.dec()
+            self._in_flight.dec()
             method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
             endpoint = endpoint_of(scope)
-            self._measures.requests.labels(method, endpoint, status).inc()
-            self._measures.durations.labels(method, endpoint).observe(perf_counter() - started)
+            self._requests(method, endpoint, status).inc()
+            self._durations(method, endpoint).observe(perf_counter() - started)
 
 
 def endpoint_of(scope: Scope) -> str:

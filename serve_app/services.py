@@ -6,14 +6,12 @@ from functools import partial
 
 from deployments.batching import Item, MicroBatcher, Result
 from deployments.capacity import Batches, IngressCapacity
-from deployments.context_schemas import ContextAnswer
 from deployments.embedding.providers.registry import space_source
 from deployments.errors import MemoryLayerError
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.schemas import Message
 from deployments.search.context_assembler import Context
 from deployments.search.ways import Search
-from deployments.search_schemas import SearchAnswer
 from deployments.settings import HttpSettings, Settings
 from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.conversations import ConversationRepository
@@ -34,13 +32,17 @@ from serve_app.keyring import Keyring
 from serve_app.measures import IngressMetrics
 from serve_app.retention import RetentionDesk, RetentionWatch, SubmitRun
 
-SearchMany = Callable[[Sequence[Search]], Awaitable[Sequence[SearchAnswer | MemoryLayerError]]]
-AssembleMany = Callable[[Sequence[Context]], Awaitable[Sequence[ContextAnswer | MemoryLayerError]]]
+SearchMany = Callable[[Sequence[Search]], Awaitable[Sequence[bytes | MemoryLayerError]]]
+AssembleMany = Callable[[Sequence[Context]], Awaitable[Sequence[bytes | MemoryLayerError]]]
 
 
 @dataclass(frozen=True)
 class Services:
-    """`store`, `search` and `assemble` gather what waits; the repositories do one call at a time."""
+    """What the routes call.
+
+    `store`, `search` and `assemble` gather what waits; the repositories do one call at a time. `search` and `assemble`
+    return the answer's JSON.
+    """
 
     http: HttpSettings
     messages: MessageRepository
@@ -50,8 +52,8 @@ class Services:
     health: HealthReporter
     vitals: Vitals
     store: Callable[[Draft], Awaitable[Message]]
-    search: Callable[[Search], Awaitable[SearchAnswer]]
-    assemble: Callable[[Context], Awaitable[ContextAnswer]]
+    search: Callable[[Search], Awaitable[bytes]]
+    assemble: Callable[[Context], Awaitable[bytes]]
     usage: UsageRepository
     limiter: RateLimiter
     retention: RetentionDesk

@@ -71,7 +71,7 @@ class EmbeddingServer(Replica):
                     note_error(result, each)
         request_ids = sorted({request_id for _, request_id, _, _ in queries if request_id})
         failed = sum(isinstance(result, EmbeddingError) for result in results)
-        logger.info("queries_embedded", count=len(results) - failed, failed=failed, request_ids=request_ids)
+        logger.debug("queries_embedded", count=len(results) - failed, failed=failed, request_ids=request_ids)
         return results
 
     async def probe(self) -> str | None:

@@ -55,16 +55,6 @@ class RateLimiter:
         )
         self._leases = Leases(batcher.submit)
 
-    @property
-    def limits_addresses(self) -> bool:
-        """Whether client addresses are limited."""
-        return self._settings.global_rate_limit is not None
-
-    @property
-    def limits_tenants(self) -> bool:
-        """Whether tenants are limited."""
-        return self._settings.tenant_rate_limit is not None
-
     def of_address(self, address: str) -> tuple[Counted, ...]:
         """The limits of a client address."""
         return _counted(Kind.GLOBAL, network_of(address), self._settings.global_rate_limit)

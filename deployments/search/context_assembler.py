@@ -64,7 +64,7 @@ class ContextAssembler:
             answer = await asyncio.to_thread(assemble, context.request, recent, found)
         else:
             answer = assemble(context.request, recent, found)
-        logger.info(
+        logger.debug(
             "context_assembled",
             items=len(answer.items),
             omitted=answer.omitted,

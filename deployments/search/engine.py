@@ -67,7 +67,7 @@ class SearchEngine:
             hits = await self._reranking.best(request, hits)
         if request.neighbors:
             hits = await self._with_neighbors(request, hits)
-        logger.info(
+        logger.debug(
             "searched",
             hits=len(hits),
             scored=ranking.scored,

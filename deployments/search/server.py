@@ -9,7 +9,6 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.batching import MicroBatcher
 from deployments.capacity import SearchCapacity
-from deployments.context_schemas import ContextAnswer
 from deployments.embedding.local_queries import create_local_queries
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.errors import EmbeddingUnavailableError, MemoryLayerError
@@ -21,8 +20,8 @@ from deployments.search.measures import IndexMeasures, SearchMeasures
 from deployments.search.recall_audit import RecallAudit
 from deployments.search.recall_samples import RecallSamples
 from deployments.search.reranking.stage import create_stage
+from deployments.search.side_by_side import to_json
 from deployments.search.ways import Search
-from deployments.search_schemas import SearchAnswer
 from deployments.settings import Settings
 from deployments.storage.health import pool_problem
 from deployments.storage.opening import open_database
@@ -73,13 +72,13 @@ class SearchServer(Replica):
         self.vitals.watch("auditing its searches", self._audit.running)
         self._report_to(metrics)
 
-    async def search_many(self, searches: Sequence[Search]) -> list[SearchAnswer | MemoryLayerError]:
-        """An answer or an error for each search, in order."""
-        return await self._engine.search_many(searches)
+    async def search_many(self, searches: Sequence[Search]) -> list[bytes | MemoryLayerError]:
+        """Return the JSON of a `SearchAnswer`, or an error, for each search, in order."""
+        return to_json(await self._engine.search_many(searches))
 
-    async def assemble_many(self, contexts: Sequence[Context]) -> list[ContextAnswer | MemoryLayerError]:
-        """A context or an error for each that is asked for, in order."""
-        return await self._contexts.assemble_many(contexts)
+    async def assemble_many(self, contexts: Sequence[Context]) -> list[bytes | MemoryLayerError]:
+        """Return the JSON of a `ContextAnswer`, or an error, for each that is asked for, in order."""
+        return to_json(await self._contexts.assemble_many(contexts))
 
     async def probe(self) -> str | None:
         """Why searches fail here, or None: asks the database that they read, over the pool that they use."""

@@ -9,11 +9,12 @@ from deployments.search.context_assembler import Context
 from deployments.search.ways import Search
 from deployments.search_schemas import SearchAnswer, SearchParameters, SearchRequest
 from serve_app.auth import Reads
+from serve_app.hot_route import HotRoute
 from serve_app.http_errors import error_responses
-from serve_app.rate_limits import TenantLimited
+from serve_app.json_response import json_response
 from serve_app.routes.dependencies import RequestId, ServicesOf
 
-router = APIRouter(prefix="/v1/memory", tags=["memory"], route_class=TenantLimited)
+router = APIRouter(prefix="/v1/memory", tags=["memory"], route_class=HotRoute)
 
 
 @router.get("/search", response_model=SearchAnswer, responses=error_responses(422), dependencies=[Reads])
@@ -21,22 +22,18 @@ async def search_memory(
     parameters: Annotated[SearchParameters, Query()], services: ServicesOf, request_id: RequestId
 ) -> Response:
     """The messages that matter most to a query, by meaning and by words."""
-    request = SearchRequest.model_validate(parameters.model_dump())
-    return _to_json(await services.search(Search(request, request_id)))
+    # What is valid as parameters is valid here, and what they lack has its default.
+    request = SearchRequest.model_construct(**dict(parameters))
+    return json_response(await services.search(Search(request, request_id)))
 
 
 @router.post("/search", response_model=SearchAnswer, responses=error_responses(400, 413, 422), dependencies=[Reads])
 async def search_memory_with_body(request: SearchRequest, services: ServicesOf, request_id: RequestId) -> Response:
     """The same, with metadata filters, weights, explanations and the turns around each hit."""
-    return _to_json(await services.search(Search(request, request_id)))
+    return json_response(await services.search(Search(request, request_id)))
 
 
 @router.post("/context", response_model=ContextAnswer, responses=error_responses(400, 413, 422), dependencies=[Reads])
 async def assemble_context(request: ContextRequest, services: ServicesOf, request_id: RequestId) -> Response:
     """The last turns of a conversation and the memories that matter to it, as a prompt takes them, within a budget."""
-    return _to_json(await services.assemble(Context(request, request_id)))
-
-
-def _to_json(answer: SearchAnswer | ContextAnswer) -> Response:
-    """Straight to bytes: what was made of the rows is not validated again on its way out."""
-    return Response(answer.__pydantic_serializer__.to_json(answer), media_type="application/json")
+    return json_response(await services.assemble(Context(request, request_id)))

@@ -21,10 +21,13 @@ from deployments.schemas import (
 from deployments.storage.messages import Position, draft
 from serve_app.auth import Reads, Writes
 from serve_app.cursors import decode_cursor, page_of
+from serve_app.hot_route import HotRoute
 from serve_app.http_errors import STATUS, ErrorBody, error_responses, validation_details
+from serve_app.json_response import json_response
 from serve_app.rate_limits import TenantLimited
 from serve_app.routes.dependencies import OnlyTenant, RequestId, ServicesOf, TenantId
 
+hot_router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=HotRoute)
 router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=TenantLimited)
 
 _new_message = TypeAdapter(NewMessage)
@@ -109,7 +112,7 @@ class BatchAnswer(BaseModel):
     items: list[Accepted | Rejected]
 
 
-@router.post(
+@hot_router.post(
     "",
     status_code=202,
     response_model=Message,
@@ -122,15 +125,15 @@ async def store_message(
     services: ServicesOf,
     request_id: RequestId,
     idempotency_key: IdempotencyKey = None,
-) -> Message:
+) -> Response:
     """Store a message. It is found by its words at once, and by its meaning a moment later."""
     drafted = draft(new, request_id, datetime.now(UTC))
-    if idempotency_key is not None:
-        return await services.messages.store_once(drafted, idempotency_key, await request.body())
-    return await services.store(drafted)
+    if idempotency_key is None:
+        return json_response(await services.store(drafted), 202)
+    return json_response(await services.messages.store_once(drafted, idempotency_key, await request.body()), 202)
 
 
-@router.post(
+@hot_router.post(
     "/batch",
     status_code=202,
     response_model=BatchAnswer,
@@ -144,9 +147,8 @@ async def store_batch(
     batch: Batch,
     services: ServicesOf,
     request_id: RequestId,
-    response: Response,
     idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=False)] = None,
-) -> BatchAnswer:
+) -> Response:
     """Store up to 1,000 messages. A bad one does not lose the others, but one of another tenant than the key's does.
 
     `Idempotency-Key` is for single messages.
@@ -159,8 +161,8 @@ async def store_batch(
     outcomes = [next(stored) if isinstance(each, NewMessage) else each for each in batch.messages]
     items = [_item(outcome, request_id) for outcome in outcomes]
     rejected = sum(isinstance(item, Rejected) for item in items)
-    response.status_code = 207 if rejected else 202
-    return BatchAnswer(accepted=len(items) - rejected, rejected=rejected, items=items)
+    answer = BatchAnswer.model_construct(accepted=len(items) - rejected, rejected=rejected, items=items)
+    return json_response(answer, 207 if rejected else 202)
 
 
 @router.get("", response_model=MessagePage, responses=error_responses(422), dependencies=[Reads])

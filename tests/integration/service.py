@@ -17,7 +17,7 @@ from deployments.embedding.providers.protocol import EmbeddingProvider, Embeddin
 from deployments.embedding.query_cache import QueryCache
 from deployments.embedding.spaces import OneSpace, SpaceProviders
 from deployments.embedding.worker import EmbeddingWorker
-from deployments.errors import EmbeddingError
+from deployments.errors import EmbeddingError, MemoryLayerError
 from deployments.metrics.replica import ReplicaMetrics
 from deployments.metrics.snapshot import exposition, take
 from deployments.rate_limits.counter import TakeMany, WindowCounter
@@ -25,10 +25,12 @@ from deployments.rate_limits.limiter import LimitCounts, RateLimiter
 from deployments.rate_limits.memory_storage import BoundedMemoryStorage
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
-from deployments.search.context_assembler import ContextAssembler
+from deployments.search.context_assembler import Context, ContextAssembler
 from deployments.search.create import create_engine
 from deployments.search.measures import IndexMeasures, SearchMeasures
 from deployments.search.reranking.stage import RerankStage, create_stage
+from deployments.search.side_by_side import to_json
+from deployments.search.ways import Search
 from deployments.settings import Settings
 from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.database import Database
@@ -135,6 +137,13 @@ def create_service(
     indexes = IndexMeasures(replica.registry)
     engine = create_engine(database, settings.search, embed, searching, indexes, reranking=reranking)
     contexts = ContextAssembler(RecentTurnRepository(database), engine.search, searching)
+
+    async def search_many(searches: Sequence[Search]) -> list[bytes | MemoryLayerError]:
+        return to_json(await engine.search_many(searches))
+
+    async def assemble_many(asked: Sequence[Context]) -> list[bytes | MemoryLayerError]:
+        return to_json(await contexts.assemble_many(asked))
+
     jobs = EmbeddingJobRepository(database)
     worker = EmbeddingWorker(
         jobs, spaces, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1, measures=embedding
@@ -153,8 +162,8 @@ def create_service(
         settings,
         sizes.ingress,
         database,
-        engine.search_many,
-        contexts.assemble_many,
+        search_many,
+        assemble_many,
         probes,
         limiter,
         retention.submit,

@@ -42,9 +42,12 @@ async def tracing(receiver: Receiver) -> AsyncIterator[Tracing]:
 
 
 @pytest.fixture
-async def traced(tracing: Tracing, settings: Settings, provider: EmbeddingProvider) -> AsyncIterator[Service]:
-    """The service, made after tracing was turned on."""
-    async with create_service(settings, provider) as service:
+async def traced(
+    tracing: Tracing, settings: Settings, provider: EmbeddingProvider, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Service]:
+    """The service, made after tracing was turned on, with a log line for every request."""
+    monkeypatch.setenv("MEMORY_SLOW_REQUEST_SECONDS", "0")
+    async with create_service(Settings.load(), provider) as service:
         yield service
 
 
@@ -296,4 +299,4 @@ async def test_without_the_variables_there_are_neither_spans_nor_trace_ids(log: 
     await asked(service, traceparent=SAMPLED)
 
     assert start_tracing("Ingress") == Tracing()
-    assert [line.get("trace_id") for line in lines(log) if line["event"] == "request"] == [None]
+    assert [line.get("trace_id") for line in lines(log) if line["event"] == "searched"] == [None]

@@ -21,6 +21,8 @@ def cluster() -> Iterator[LaunchedService]:
     with prepared(
         # A killed worker's claim runs out sooner than in production: the tests wait for it.
         MEMORY_EMBEDDING_LEASE_SECONDS="5",
+        # They look requests up in the log.
+        MEMORY_SLOW_REQUEST_SECONDS="0",
         # Due once, at the start: what the tests store is too young for it.
         MEMORY_RETENTION_SCHEDULE_SECONDS="3600",
     ) as service:

@@ -40,6 +40,7 @@ def traced(receiver: Receiver, provider: StandIn) -> Iterator[LaunchedService]:
         OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
         OTEL_BSP_SCHEDULE_DELAY="200",
         MEMORY_ENVIRONMENT="production",
+        MEMORY_SLOW_REQUEST_SECONDS="0",
         MEMORY_API_KEYS="root-key",
         MEMORY_EMBEDDING_PROVIDER="openai_compatible",
         MEMORY_EMBEDDING_DIMENSIONS="96",

@@ -33,6 +33,10 @@ class Conversations:
         raise RuntimeError(tenant_id)
 
 
+async def find_nothing(_: object) -> bytes:
+    return b'{"total": 0, "items": []}'
+
+
 async def ask(
     path: str,
     headers: Mapping[str, str] | None = None,
@@ -45,7 +49,8 @@ async def ask(
     behind_haproxy: bool = False,
 ) -> httpx.Response:
     """The answer of an application that has nothing behind it but what fails."""
-    services = bare_services(http, conversations=Conversations(), keyring=keyring or LetsAnyoneIn())
+    keyring = keyring or LetsAnyoneIn()
+    services = bare_services(http, conversations=Conversations(), search=find_nothing, keyring=keyring)
     app = create_app(services, behind_haproxy=behind_haproxy)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(peer, 1))
     async with httpx.AsyncClient(transport=transport, base_url=f"{scheme}://service") as client:
@@ -120,6 +125,26 @@ async def test_the_line_of_a_request_names_the_code_of_its_error_wherever_it_is_
 
     (line,) = [line for line in lines if line["event"] == "request"]
     assert line["code"] == code
+
+
+SEARCH = "/v1/memory/search?tenant_id=acme&query="
+
+
+@pytest.mark.parametrize(
+    ("path", "slow_seconds", "logged"),
+    [
+        (f"{SEARCH}x", 60, False),
+        (f"{SEARCH}x", 0, True),
+        (SEARCH, 60, True),
+        ("/v1/admin/liveness", 60, True),
+    ],
+    ids=["succeeded in time", "succeeded slowly", "failed", "of another route"],
+)
+async def test_a_hot_route_logs_what_fails_or_is_slow(path: str, slow_seconds: float, logged: bool) -> None:
+    with structlog.testing.capture_logs() as lines:
+        await ask(path, http=HttpSettings(slow_request_seconds=slow_seconds))
+
+    assert [line["event"] for line in lines] == ["request"] * logged
 
 
 @pytest.mark.parametrize(

@@ -229,6 +229,7 @@ def test_a_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MEMORY_REQUEST_MAX_BYTES", "0"),
         ("MEMORY_REQUEST_TIMEOUT_SECONDS", "0"),
         ("MEMORY_REQUEST_TIMEOUT_SECONDS", "inf"),
+        ("MEMORY_SLOW_REQUEST_SECONDS", "-1"),
         ("MEMORY_ALLOWED_ORIGINS", "app.example.com"),
         ("MEMORY_ALLOWED_ORIGINS", "https://app.example.com/"),
         ("MEMORY_ALLOWED_ORIGINS", "https://*.example.com"),

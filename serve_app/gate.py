@@ -1,0 +1,57 @@
+"""Who is let in: those who have requests left and a key that holds."""
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from deployments.errors import MemoryLayerError
+from deployments.rate_limits.limiter import Admission, RateLimiter
+from deployments.tenancy import bound_to
+from serve_app.auth import is_open, presented_key
+from serve_app.http_errors import answer_to
+from serve_app.keyring import Caller, Keyring
+from serve_app.rate_limits import UNLIMITED_PATHS, admitting, limits_of, saying_how_it_stands
+
+UNKNOWN_ADDRESS = "unknown"
+
+
+class Gate:
+    """Counts a request and checks its key, before anything else is read of it, and binds it to the key's tenant.
+
+    One middleware and not three: limits and keys take turns, so that those who guess keys are limited too.
+    """
+
+    def __init__(self, app: ASGIApp, keyring: Keyring, limiter: RateLimiter) -> None:
+        self._app = app
+        self._keyring = keyring
+        self._limiter = limiter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        admission = None
+        if scope["path"] not in UNLIMITED_PATHS:
+            admission = Admission(self._limiter)
+            send = saying_how_it_stands(admission, send)
+        try:
+            caller = await self._admitted(scope, admission)
+        except MemoryLayerError as error:
+            await answer_to(error, scope.get("request_id"))(scope, receive, send)
+            return
+        if caller is None:
+            await self._app(scope, receive, send)
+            return
+        scope["caller"] = caller
+        with bound_to(caller.rights.tenant_id), admitting(admission):
+            await self._app(scope, receive, send)
+
+    async def _admitted(self, scope: Scope, admission: Admission | None) -> Caller | None:
+        """Return whose key it is, or None on a path that needs none. Raises what the request is refused with."""
+        if admission is not None:
+            client = scope.get("client")
+            await admission.admit(self._limiter.of_address(client[0] if client else UNKNOWN_ADDRESS))
+        if is_open(scope["path"]):
+            return None
+        caller = await self._keyring.caller(presented_key(scope["headers"]))
+        if admission is not None:
+            await admission.admit(limits_of(self._limiter, caller))
+        return caller
