@@ -3,7 +3,6 @@
 Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,6 +12,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
+# Cells of terms and messages that are scored at once.
+_CELLS = 1_000_000
 _TINY = float(np.finfo(float).tiny)
 
 # What Postgres keeps of a term in one message: 255 positions at most.
@@ -22,9 +23,13 @@ _MOST = 255
 _RANK_OF_FREQUENCY = np.cumsum(1 / np.arange(1, _MOST + 1) ** 2) / 1.64493406685
 
 
-class Posting(NamedTuple):
-    """Which messages hold a term, each once, and how often: two arrays of the shape (holders,)."""
+class Postings(NamedTuple):
+    """Which messages hold the terms of a query, and how often: three arrays of the same shape.
 
+    terms: numbers of terms. places: of messages, each once for a term. frequencies: 1 and up.
+    """
+
+    terms: Places
     places: Places
     frequencies: Floats
 
@@ -49,7 +54,7 @@ class Bm25:
 
     def scores(
         self,
-        postings: Sequence[Posting],
+        postings: Postings,
         rarities: Floats,
         lengths: Floats,
         average_length: float,
@@ -58,33 +63,49 @@ class Bm25:
     ) -> Floats:
         """Return the score of each message, shape (messages,), 0 and up.
 
-        postings: of each of the query's terms. rarities: how much each term counts, shape (terms,). lengths: of the
-        messages in terms, shape (messages,). previous, following: places of the turns beside each, -1 where there is
-        none, shape (messages,).
+        rarities: how much each term counts, shape (terms,). lengths: of the messages in terms, shape (messages,).
+        previous, following: places of the turns beside each, -1 where there is none, shape (messages,).
 
         A term that a neighbor holds counts as a fraction of an occurrence, and a neighbor's length as the same
         fraction of its length, so that one term said three times in a row does not weigh more than three terms.
         """
         held_back = self._held_back(lengths, average_length, previous, following)
-        # What has no neighbor lends to the cell behind the last, which nobody reads.
-        scores, window = np.zeros(len(lengths) + 1), np.zeros(len(lengths) + 1)
-        for (places, frequencies), rarity in zip(postings, rarities.tolist(), strict=True):
-            touched = self._lend(window, places, frequencies, previous, following)
-            held = window[touched]
-            window[touched] = 0.0
-            # A place that is touched twice is given the same value twice.
-            scores[touched] += rarity * (self.k1 + 1) * held / np.maximum(held + held_back[touched], _TINY)
+        scores = np.zeros(len(held_back))
+        # In blocks of terms, so that the windows of a large tenant take no more than 8 MB.
+        block = max(_CELLS // len(held_back), 1)
+        for first in range(0, len(rarities), block):
+            some = (
+                (postings.terms >= first) & (postings.terms < first + block) if len(rarities) > block else slice(None)
+            )
+            windows = self._windows(
+                Postings(postings.terms[some] - first, postings.places[some], postings.frequencies[some]),
+                (min(block, len(rarities) - first), len(held_back)),
+                previous,
+                following,
+            )
+            # Most cells are 0.
+            cells = np.flatnonzero(windows)
+            terms, places = np.divmod(cells, len(held_back))
+            held = windows[cells]
+            saturated = held * (self.k1 + 1) / np.maximum(held + held_back[places], _TINY)
+            scores += np.bincount(places, rarities[first + terms] * saturated, len(scores))
         return scores[:-1]
 
-    def _lend(self, window: Floats, places: Places, frequencies: Floats, previous: Places, following: Places) -> Places:
-        """Add a term's frequencies to a window of zeros, and return the places that it has reached."""
-        window[places] = frequencies
-        if not self.neighbor_share:
-            return places
-        lent, before, after = self.neighbor_share * frequencies, previous[places], following[places]
-        window[before] += lent
-        window[after] += lent
-        return np.concatenate((places, before[before >= 0], after[after >= 0]))
+    def _windows(self, postings: Postings, shape: tuple[int, int], previous: Places, following: Places) -> Floats:
+        """Return how often each term occurs in each message and the turns beside it, shape (terms * cells,).
+
+        shape: terms, and messages with a cell behind the last, to which what has no neighbor lends.
+        """
+        terms, cells = shape
+        windows = np.zeros(terms * cells)
+        row = postings.terms * cells
+        windows[row + postings.places] = postings.frequencies
+        if self.neighbor_share:
+            lent = self.neighbor_share * postings.frequencies
+            for beside in (previous[postings.places], following[postings.places]):
+                windows[row + beside + (beside < 0) * cells] += lent
+            windows[cells - 1 :: cells] = 0.0
+        return windows
 
     def _held_back(self, lengths: Floats, average_length: float, previous: Places, following: Places) -> Floats:
         """Return how much of a term is half of its weight in each message, with a cell more for no message."""

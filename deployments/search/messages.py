@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 
-from deployments.search.bm25 import Floats, Places, Posting, frequencies
+from deployments.search.bm25 import Floats, Places, Postings, frequencies
 from deployments.search.times import tells_when
 from deployments.storage.candidates import Candidate, Candidates, Corpus
 
@@ -55,17 +56,21 @@ class Messages:
 
 @dataclass(frozen=True)
 class QueryTermsHeld:
-    """Which messages hold the terms of a query.
+    """Which messages hold the terms of a query. A term's number is its place in `terms`.
 
-    postings: of each term. holders: how many of the tenant's messages hold it, shape (terms,). messages, term_count: of
-    the tenant in all.
+    holders: how many of the tenant's messages hold each, shape (terms,). messages, term_count: of the tenant in all.
     """
 
     terms: Sequence[str]
-    postings: Sequence[Posting]
+    postings: Postings
     holders: Floats
     messages: float
     term_count: float
+
+    @cached_property
+    def present(self) -> npt.NDArray[np.bool_]:
+        """Return which terms are held by any of the messages, shape (terms,)."""
+        return np.bincount(self.postings.terms, minlength=len(self.terms)) > 0
 
 
 def micros(when: datetime) -> int:
@@ -103,9 +108,10 @@ def terms_of(found: Candidates) -> QueryTermsHeld:
     corpus: Corpus = found.corpus
     ranks = np.array([c.ranks for c in found.found], dtype=np.float64).reshape(len(found.found), len(corpus.terms))
     held = frequencies(ranks)
+    terms, places = np.nonzero(held.T)
     return QueryTermsHeld(
         terms=corpus.terms,
-        postings=[Posting(np.flatnonzero(column), column[column > 0]) for column in held.T],
+        postings=Postings(terms, places, held[places, terms]),
         holders=np.array(corpus.holders, dtype=np.float64),
         messages=corpus.messages,
         term_count=corpus.term_count,

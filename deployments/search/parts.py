@@ -107,12 +107,11 @@ def related(messages: Messages, terms: QueryTermsHeld, question: Question) -> np
     the time that it names. Stop words make no hit where another of the query's words is known.
     """
     hits = ~np.isnan(messages.closeness)
-    weighs = [question.query.weight_of[term] == 1.0 for term in terms.terms]
-    in_full = any(full and bool(held) for full, held in zip(weighs, terms.holders.tolist(), strict=True))
-    for posting, full in zip(terms.postings, weighs, strict=True):
-        if full or not in_full:
-            for beside in (posting.places, messages.previous[posting.places], messages.following[posting.places]):
-                hits[beside[beside >= 0]] = True
+    in_full = _weights(terms, question.query) == 1.0
+    finding = in_full if (in_full & (terms.holders > 0)).any() else np.ones_like(in_full)
+    found = terms.postings.places[finding[terms.postings.terms]]
+    for beside in (found, messages.previous[found], messages.following[found]):
+        hits[beside[beside >= 0]] = True
     if question.query.span is not None:
         hits |= _during(question.query.span, messages)
     return hits
@@ -156,11 +155,9 @@ def _word_coverage(messages: Messages, terms: QueryTermsHeld, query: AnalyzedQue
 
     BM25 as a share of what all of the query's words weigh, those included that no message holds.
     """
-    weights = np.array([query.weight_of[term] for term in terms.terms])
+    weights = _weights(terms, query)
     weighed = weights * rarities(terms.holders, terms.messages)
-    present = [len(posting.places) > 0 for posting in terms.postings]
-    in_full = (weights == 1.0).tolist()
-    held_in_full = {term for term, *both in zip(terms.terms, present, in_full, strict=True) if all(both)}
+    held_in_full = {terms.terms[number] for number in np.flatnonzero(terms.present & (weights == 1.0)).tolist()}
     scores = bm25.for_words(sum(not held_in_full.isdisjoint(word) for word in query.words)).scores(
         terms.postings,
         weighed,
@@ -169,9 +166,13 @@ def _word_coverage(messages: Messages, terms: QueryTermsHeld, query: AnalyzedQue
         messages.previous,
         messages.following,
     )
-    most = _weight_of_words(query, dict(zip(terms.terms, weighed.tolist(), strict=True)), present)
+    most = _weight_of_words(query, dict(zip(terms.terms, weighed.tolist(), strict=True)), terms.present.tolist())
     coverage: Floats = np.tanh(scores / max(FULL_WORDS * most, _TINY))
     return coverage
+
+
+def _weights(terms: QueryTermsHeld, query: AnalyzedQuery) -> Floats:
+    return np.array([query.weight_of[term] for term in terms.terms], dtype=np.float64)
 
 
 def _weight_of_words(query: AnalyzedQuery, weighed: dict[str, float], present: Sequence[bool]) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import compress, islice
+from itertools import compress
 from typing import NamedTuple
 from uuid import UUID
 
@@ -108,12 +108,12 @@ def ordered(
 def _subjects(places: Places, messages: int, terms: QueryTermsHeld, query: AnalyzedQuery) -> list[int]:
     """Return the set of the query's terms, stop words aside, that each message itself holds, a bit for each.
 
-    `messages`: how many places there are. Terms beyond the 64th set no bit: a query has 32 that are held.
+    `messages`: how many places there are. Terms beyond the 64th share a bit: a query has 32 that are held.
     """
     subjects = np.zeros(messages, dtype=np.uint64)
-    full = (posting for term, posting in zip(terms.terms, terms.postings, strict=True) if query.weight_of[term] == 1.0)
-    for bit, posting in enumerate(islice(full, _BITS)):
-        subjects[posting.places] |= np.uint64(1 << bit)
+    full = np.array([query.weight_of[term] == 1.0 for term in terms.terms], dtype=np.bool_)
+    bits = np.where(full, np.uint64(1) << np.minimum(np.cumsum(full) - 1, _BITS - 1).astype(np.uint64), np.uint64(0))
+    np.bitwise_or.at(subjects, terms.postings.places, bits[terms.postings.terms])
     held: list[int] = subjects[places].tolist()
     return held
 

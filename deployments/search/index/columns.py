@@ -9,7 +9,7 @@ _SPARE_LEAST = 16
 
 
 class Columns:
-    """Arrays of the shape (capacity,), of which slots are used from the first.
+    """Arrays of the shape (capacity,), of which slots are used from the first. Scoring reads them as they are.
 
     vectors: of the shape (capacity, dimensions), zeros where there is no embedding. norms: their squared lengths, NaN
     where there is none. high, low: the halves of ids. importances: NaN until scored. created: microseconds since 1970.
@@ -22,12 +22,12 @@ class Columns:
         self.vectors = np.zeros((0, dimensions), dtype=np.float32)
         self.norms = np.zeros(0, dtype=np.float32)
         self.high, self.low = np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.uint64)
-        self.importances = np.zeros(0, dtype=np.float32)
+        self.importances = np.zeros(0, dtype=np.float64)
         self.created = np.zeros(0, dtype=np.int64)
         self.offsets = np.zeros(0, dtype=np.int16)
-        self.lengths = np.zeros(0, dtype=np.int32)
-        self.conversations, self.who = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32)
-        self.previous, self.following = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32)
+        self.lengths = np.zeros(0, dtype=np.float64)
+        self.conversations, self.who = np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+        self.previous, self.following = np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
         self.telling, self.live = np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.bool_)
         self.fingerprints = np.zeros(0, dtype=np.int64)
 

@@ -64,14 +64,27 @@ class _Segment:
         """Return the three arrays that it was made of, in another order."""
         return np.repeat(self.keys, np.diff(self.starts)), self.slots, self.frequencies
 
-    def find(self, keys: Keys) -> list[slice]:
-        """Return where the postings of each key are."""
+    def find(self, keys: Keys) -> "Found":
+        """Return the postings of the keys, by their numbers."""
         if not len(self.keys):
-            return [slice(0, 0)] * len(keys)
+            return _NOTHING_FOUND
         places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        there = self.keys[places] == keys
-        starts, ends = self.starts[places], np.where(there, self.starts[places + 1], self.starts[places])
-        return [slice(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        starts = self.starts[places]
+        counts = np.where(self.keys[places] == keys, self.starts[places + 1] - starts, 0)
+        ends = np.cumsum(counts)
+        at = np.arange(ends[-1]) + np.repeat(starts - ends + counts, counts)
+        return Found(np.repeat(np.arange(len(keys)), counts), self.slots[at], self.frequencies[at])
+
+
+class Found(NamedTuple):
+    """Which slots hold which of the terms that were looked for, and how often: three arrays of the same shape."""
+
+    numbers: npt.NDArray[np.intp]
+    slots: Slots
+    frequencies: Frequencies
+
+
+_NOTHING_FOUND = Found(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.int32), np.empty(0, dtype=np.uint8))
 
 
 class Postings:
@@ -96,21 +109,13 @@ class Postings:
             segment = _merged(self._segments.pop(), segment)
         self._segments.append(segment)
 
-    def find(self, terms: Sequence[str]) -> list[tuple[Slots, Frequencies]]:
-        """Return the slots of the messages that hold each term, and how often they do."""
+    def find(self, terms: Sequence[str]) -> Found:
+        """Return which slots hold each term, by the numbers of the terms."""
+        if not terms or not self._segments:
+            return _NOTHING_FOUND
         keys = np.array([hash(term) for term in terms], dtype=np.int64)
         found = [segment.find(keys) for segment in self._segments]
-        return [
-            (
-                np.concatenate(
-                    [_NO_SLOTS, *(each.slots[at[n]] for each, at in zip(self._segments, found, strict=True))]
-                ),
-                np.concatenate(
-                    [_NO_TIMES, *(each.frequencies[at[n]] for each, at in zip(self._segments, found, strict=True))]
-                ),
-            )
-            for n in range(len(terms))
-        ]
+        return found[0] if len(found) == 1 else Found(*map(np.concatenate, zip(*found, strict=True)))
 
     def renumber(self, new_slots: Slots) -> None:
         """Give each slot a new number, shape (slots,); what is -1 is left out."""
@@ -121,9 +126,6 @@ class Postings:
             keys, slots, frequencies = merged.unsorted()
             kept = new_slots[slots] >= 0
             self._segments = [_Segment.of(keys[kept], new_slots[slots[kept]], frequencies[kept])]
-
-
-_NO_SLOTS, _NO_TIMES = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.uint8)
 
 
 def _merged(one: _Segment, other: _Segment) -> _Segment:

@@ -200,7 +200,7 @@ class TenantIndex:
     def _number_conversations_anew(self) -> None:
         """Forget the names of conversations without messages."""
         used, numbers = np.unique(self.columns.conversations, return_inverse=True)
-        self.columns.conversations = numbers.astype(np.int32)
+        self.columns.conversations = numbers
         self.conversation_names = [self.conversation_names[number] for number in used.tolist()]
         self.conversations = {name: number for number, name in enumerate(self.conversation_names)}
 

@@ -1,6 +1,6 @@
 """What a search reads of a tenant's index: the messages that its filters let through."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import isnan
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from deployments.embedding.providers.protocol import Vector
 from deployments.search.analysis.query import AnalyzedQuery
-from deployments.search.bm25 import Floats, Places, Posting
+from deployments.search.bm25 import Floats, Places, Postings
 from deployments.search.index.tenant_index import Slots, TenantIndex
 from deployments.search.messages import Messages, QueryTermsHeld, micros
 from deployments.search_schemas import SearchRequest
@@ -116,28 +116,38 @@ def view(
 
     `allowed`: those that pass the filters that the index does not know; None: there are no such filters.
     """
-    slots = _passing(index, request, allowed)
-    places = np.full(index.slots + 1, -1, dtype=np.intp)
-    places[slots] = np.arange(len(slots))
-    similarities, closeness = _nearness(index, slots, vector, subtract_mean=subtract_mean)
-    columns = index.columns
-    messages = Messages(
-        closeness=closeness,
-        importances=columns.importances[slots].astype(np.float64),
-        lengths=columns.lengths[slots].astype(np.float64),
-        created=columns.created[slots],
-        conversations=columns.conversations[slots].astype(np.intp),
-        who=columns.who[slots].astype(np.intp),
-        speakers=list(index.speakers),
+    passing = _passing(index, request, allowed)
+    if passing.all():
+        slots, places = np.arange(index.slots), None
+    else:
+        slots = np.flatnonzero(passing)
         # The last cell stands for none: -1 is its index, and its value.
-        previous=places[columns.previous[slots]],
-        following=places[columns.following[slots]],
-        telling=columns.telling[slots],
-    )
+        places = np.full(index.slots + 1, -1, dtype=np.intp)
+        places[slots] = np.arange(len(slots))
+    similarities, closeness = _nearness(index, slots, vector, subtract_mean=subtract_mean)
+    messages = _messages(index, slots, places, closeness)
     return View(index, slots, messages, _held(index, query, places), similarities)
 
 
-def _passing(index: TenantIndex, request: SearchRequest, allowed: Collection[UUID] | None) -> Slots:
+def _messages(index: TenantIndex, slots: Slots, places: Places | None, closeness: Floats) -> Messages:
+    """Return the columns of some slots. places: of all slots among them; None: they are all, and nothing is copied."""
+    columns, at = index.columns, slice(index.slots) if places is None else slots
+    previous, following = columns.previous[at], columns.following[at]
+    return Messages(
+        closeness=closeness,
+        importances=columns.importances[at],
+        lengths=columns.lengths[at],
+        created=columns.created[at],
+        conversations=columns.conversations[at],
+        who=columns.who[at],
+        speakers=list(index.speakers),
+        previous=previous if places is None else places[previous],
+        following=following if places is None else places[following],
+        telling=columns.telling[at],
+    )
+
+
+def _passing(index: TenantIndex, request: SearchRequest, allowed: Collection[UUID] | None) -> npt.NDArray[np.bool_]:
     columns, slots = index.columns, index.slots
     passing = index.live.copy()
     if request.conversation_id is not None:
@@ -155,7 +165,7 @@ def _passing(index: TenantIndex, request: SearchRequest, allowed: Collection[UUI
         let_through = np.zeros_like(passing)
         let_through[index.slots_of(allowed)] = True
         passing &= let_through
-    return np.flatnonzero(passing)
+    return passing
 
 
 def _nearness(index: TenantIndex, slots: Slots, vector: Vector | None, *, subtract_mean: bool) -> tuple[Floats, Floats]:
@@ -166,8 +176,10 @@ def _nearness(index: TenantIndex, slots: Slots, vector: Vector | None, *, subtra
     mean = index.vector_sum / (index.embedded + MEAN_PRIOR) if subtract_mean else np.zeros_like(index.vector_sum)
     both = np.stack([vector, mean], axis=1).astype(np.float32)
     # All slots at once: to pick rows would copy them.
-    to_query, to_mean = (index.columns.vectors[: index.slots] @ both)[slots].T.astype(np.float64)
-    norms = index.columns.norms[slots].astype(np.float64)
+    products, norms = index.columns.vectors[: index.slots] @ both, index.columns.norms[: index.slots]
+    if len(slots) < index.slots:
+        products, norms = products[slots], norms[slots]
+    to_query, to_mean = products.T.astype(np.float64)
     query_norm, mean_norm, between = float(vector @ vector), float(mean @ mean), float(vector @ mean)
     with np.errstate(divide="ignore", invalid="ignore"):
         similarities = to_query / np.sqrt(norms * query_norm)
@@ -176,25 +188,29 @@ def _nearness(index: TenantIndex, slots: Slots, vector: Vector | None, *, subtra
     return similarities, closeness
 
 
-def _held(index: TenantIndex, query: AnalyzedQuery, places: Places) -> QueryTermsHeld:
-    """Return the rarest of the query's terms, and what holds them."""
-    live = index.live
-    found = [
-        (int(live[slots].sum()), term, slots, times)
-        for term, (slots, times) in zip(query.terms, index.postings.find(query.terms), strict=True)
-    ]
-    held = sorted((each for each in found if each[0]), key=lambda each: each[:2])
-    nowhere = sorted((each for each in found if not each[0]), key=lambda each: each[1])
-    kept = held[:TERM_LIMIT] + nowhere[:TERM_LIMIT]
+def _held(index: TenantIndex, query: AnalyzedQuery, places: Places | None) -> QueryTermsHeld:
+    """Return the rarest of the query's terms, and which of the messages hold them. places: see `_messages`."""
+    numbers, slots, frequencies = index.postings.find(query.terms)
+    holders = np.bincount(numbers[index.live[slots]], minlength=len(query.terms))
+    kept = _rarest(query.terms, holders.tolist())
+    renumbered = np.full(len(query.terms), -1, dtype=np.intp)
+    renumbered[kept] = np.arange(len(kept))
+    terms, at = renumbered[numbers], slots.astype(np.intp) if places is None else places[slots]
+    there = (terms >= 0) & (at >= 0)
     return QueryTermsHeld(
-        terms=[term for _, term, _, _ in kept],
-        postings=[_posting(places[slots], times) for _, _, slots, times in kept],
-        holders=np.array([holders for holders, _, _, _ in kept], dtype=np.float64),
+        terms=[query.terms[number] for number in kept],
+        postings=Postings(terms[there], at[there], frequencies[there].astype(np.float64)),
+        holders=holders[kept].astype(np.float64),
         messages=float(max(len(index), 1)),
         term_count=float(index.term_count),
     )
 
 
-def _posting(places: Places, times: npt.NDArray[np.uint8]) -> Posting:
-    there = places >= 0
-    return Posting(places[there], times[there].astype(np.float64))
+def _rarest(terms: Sequence[str], holders: Sequence[int]) -> list[int]:
+    """Return the numbers of the rarest terms, as many of those that are held as of those that are not."""
+    if len(terms) <= TERM_LIMIT:
+        return list(range(len(terms)))
+    order = sorted(range(len(terms)), key=lambda number: (holders[number], terms[number]))
+    held = [number for number in order if holders[number]]
+    nowhere = [number for number in order if not holders[number]]
+    return held[:TERM_LIMIT] + nowhere[:TERM_LIMIT]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from deployments.search.bm25 import Bm25, Floats, Places, Posting, frequencies, rarities
+from deployments.search.bm25 import Bm25, Floats, Places, Postings, frequencies, rarities
 
 MOST = 255
 
@@ -74,8 +74,9 @@ def in_a_row(messages: int) -> Turns:
     return pairs(*((place, place + 1) for place in range(messages - 1)), messages=messages)
 
 
-def postings(held: Floats) -> list[Posting]:
-    return [Posting(np.flatnonzero(column), column[column > 0]) for column in held.T]
+def postings(held: Floats) -> Postings:
+    terms, places = np.nonzero(held.T)
+    return Postings(terms, places, held[places, terms])
 
 
 def bm25_of(bm25: Bm25, messages: Sequence[Sequence[str]], query: Sequence[str], turns: Turns) -> list[float]:
@@ -194,9 +195,9 @@ def test_a_message_without_length_divides_nothing_by_zero() -> None:
 
 def test_what_goes_in_stays_as_it_is() -> None:
     lengths, rare = np.array([1.0, 2.0]), np.ones(1)
-    (held,) = postings(np.array([[1.0], [0.0]]))
+    held = postings(np.array([[1.0], [0.0]]))
 
-    Bm25(1.2, 0.75, 0.5).scores([held], rare, lengths, 1.5, *in_a_row(2))
+    Bm25(1.2, 0.75, 0.5).scores(held, rare, lengths, 1.5, *in_a_row(2))
 
     assert (held.places.tolist(), held.frequencies.tolist()) == ([0], [1])
     assert lengths.tolist() == [1, 2]
