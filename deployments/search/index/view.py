@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from deployments.embedding.providers.protocol import Vector
 from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Floats, Places, Posting
 from deployments.search.index.tenant_index import Slots, TenantIndex
-from deployments.search.messages import Messages, QueryTermsHeld, micros
+from deployments.search.messages import Messages, QueryTermsHeld, Speaker, micros
 from deployments.search_schemas import SearchRequest
 from deployments.storage.candidates import MEAN_PRIOR, TERM_LIMIT
 
@@ -71,7 +72,7 @@ class View:
 
     def _hit(self, place: int, slot: int) -> IndexedHit:
         index, columns = self.index, self.index.columns
-        text, speaker = index.texts[slot], self.messages.speakers[int(columns.who[slot])]
+        text, speaker = index.texts[slot], self.messages.speakers[int(self.messages.who[place])]
         return IndexedHit(
             id=index.id_of(slot),
             conversation_id=index.conversation_names[int(columns.conversations[slot])],
@@ -105,14 +106,15 @@ def view(
     places[slots] = np.arange(len(slots))
     similarities, closeness = _nearness(index, slots, vector, subtract_mean=subtract_mean)
     columns = index.columns
+    speakers, who = _speakers(index, slots)
     messages = Messages(
         closeness=closeness,
         importances=columns.importances[slots].astype(np.float64),
         lengths=columns.lengths[slots].astype(np.float64),
         created=columns.created[slots],
         conversations=columns.conversations[slots].astype(np.intp),
-        who=columns.who[slots].astype(np.intp),
-        speakers=list(index.speakers),
+        who=who,
+        speakers=speakers,
         # The last cell stands for none: -1 is its index, and its value.
         previous=places[columns.previous[slots]],
         following=places[columns.following[slots]],
@@ -140,6 +142,13 @@ def _passing(index: TenantIndex, request: SearchRequest, allowed: Collection[UUI
         let_through[index.slots_of(allowed)] = True
         passing &= let_through
     return np.flatnonzero(passing)
+
+
+def _speakers(index: TenantIndex, slots: Slots) -> tuple[list[Speaker], Places]:
+    """Return who said the messages in these slots, and the place there of each: a query can name nobody else."""
+    all_of_them, who = list(index.speakers), index.columns.who[slots]
+    spoke = np.bincount(who, minlength=len(all_of_them)) > 0
+    return list(compress(all_of_them, spoke.tolist())), (np.cumsum(spoke) - 1)[who]
 
 
 def _nearness(index: TenantIndex, slots: Slots, vector: Vector | None, *, subtract_mean: bool) -> tuple[Floats, Floats]:
