@@ -24,6 +24,10 @@ from deployments.tracing.spans import span
 # How often a query is embedded in the space that has become active before words alone decide: spaces change places once
 # in a long time.
 SPACE_CHANGES = 3
+# Where the best repeat each other, so many times as many are looked at next, up to so many: a tenant of 20,000 equal
+# messages is not read whole by each search.
+LOOKED_FURTHER = 4
+LOOKED_AT_MOST = 1_000
 # Scoring so many messages takes 4 ms: beyond, a thread does it, and other searches go on.
 DIRECT_MESSAGES = 20_000
 
@@ -39,11 +43,12 @@ class _Asked:
 
 
 class _Seen(NamedTuple):
-    """The best messages of an index, best first, of how many that were scored."""
+    """The best messages of an index, best first, of how many that were scored. `all`: there are no others."""
 
     best: Best
     hits: list[IndexedHit]
     scored: int
+    all: bool
 
 
 class FromMemory:
@@ -67,8 +72,7 @@ class FromMemory:
     async def ranking(self, search: Search, question: Question, depth: int) -> Ranking | None:
         """Return the first `depth` messages. None: the tenant is too large for memory."""
         request = search.request
-        with self._measures.index.time(), span("index"):
-            resident = await self._indexes.fresh(request.tenant_id, archived=request.include_archived)
+        resident = await self._fresh(request)
         if resident is None:
             return None
         passing = None if request.metadata is None else await self._contents.with_metadata(request)
@@ -79,21 +83,29 @@ class FromMemory:
             asked = _Asked(request, question, usable, passing)
             seen = await self._whole(request, await self._seen(resident, index, asked, count))
             versions = versions_of(seen.best, seen.hits, depth)
-            if seen.scored <= count or versions.distinct >= depth + LOOKED_BEYOND:
+            if seen.all or versions.distinct >= depth + LOOKED_BEYOND or count >= LOOKED_AT_MOST:
                 floors = Floors(request.min_score, request.min_similarity)
                 ranked = ordered(seen.best, seen.hits, versions, request.weights, depth, floors)
                 return Ranking(ranked, seen.scored, degraded=usable is None)
-            count *= 2
+            count *= LOOKED_FURTHER
         return None
 
+    async def _fresh(self, request: SearchRequest) -> Resident | None:
+        with self._measures.index.time(), span("index"):
+            return await self._indexes.fresh(request.tenant_id, archived=request.include_archived)
+
     async def _vector(self, search: Search, resident: Resident) -> QueryVector | None:
-        """Return the query's vector, in the space of the index if it can be had. The space may change meanwhile."""
+        """Return the query's vector, in the space of the index if it can be had.
+
+        The space may change meanwhile: what embeds may know of it before the index does.
+        """
         for _ in range(SPACE_CHANGES):
             if resident.index is not None:
                 self._embedding.follow(resident.index.space)
             vector = await self._embedding.vector(search.request.query, search.request_id)
             if vector is None or resident.index is None or vector.space == resident.index.space:
                 break
+            await self._fresh(search.request)
         return vector
 
     async def _seen(self, resident: Resident, index: TenantIndex, asked: _Asked, count: int) -> _Seen:
@@ -115,7 +127,8 @@ class FromMemory:
         )
         scores = scored(seen.messages, seen.terms, question, request.weights, self._bm25)
         places = seen.best(scores.scores, related(seen.messages, seen.terms, question), request.min_similarity, count)
-        return _Seen(best_of(places, scores, seen.terms, question.query), seen.hits(places), len(seen.messages))
+        best = best_of(places, scores, seen.terms, question.query)
+        return _Seen(best, seen.hits(places), len(seen.messages), len(places) < count)
 
     async def _whole(self, request: SearchRequest, seen: _Seen) -> _Seen:
         """Read the contents that are too long for the index. What is gone since is left out."""
@@ -128,4 +141,4 @@ class FromMemory:
             hit if hit.has_content else hit._replace(content=contents[hit.id])
             for hit in (seen.hits[place] for place in kept)
         ]
-        return _Seen(seen.best.at(kept), hits, seen.scored)
+        return seen._replace(best=seen.best.at(kept), hits=hits)

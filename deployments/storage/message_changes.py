@@ -42,20 +42,20 @@ _COLUMNS = len(MessageRow._fields)
 
 
 class Position(NamedTuple):
-    """Up to where a tenant was read: a snapshot of Postgres, as text."""
+    """Up to where a tenant was read: a snapshot of Postgres, and which run of the server it is of."""
 
     tenant_id: str
-    snapshot: str
+    position: str
 
 
 class Changes(NamedTuple):
     """What is new since a position.
 
-    `snapshot`: the position from here on. `space`: whose vectors are in the column that is searched. `ids`: of the
-    messages that were stored, changed or deleted. `gap`: the changes since then are not kept any more.
+    `position`: where to go on from. `space`: whose vectors are in the column that is searched. `ids`: of the messages
+    that were stored, changed or deleted, each once. `gap`: what has changed since then is not known.
     """
 
-    snapshot: str
+    position: str
     space: EmbeddingSpace
     ids: Sequence[UUID]
     gap: bool
@@ -65,7 +65,7 @@ class Changes(NamedTuple):
 class TenantLoad:
     """All messages of a tenant, as they were at a position. `messages`: about how many there are."""
 
-    snapshot: str
+    position: str
     space: EmbeddingSpace
     messages: int
     batches: AsyncIterator[Sequence[MessageRow]]
@@ -84,7 +84,7 @@ class MessageChangeRepository:
             row = await self._queries.read_changes(
                 connection,
                 tenant_ids=[each.tenant_id for each in positions],
-                positions=[each.snapshot for each in positions],
+                positions=[each.position for each in positions],
             )
         ids: list[list[UUID]] = [[] for _ in positions]
         for place, message_id in zip(row["places"], row["ids"], strict=True):

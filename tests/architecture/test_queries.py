@@ -90,4 +90,4 @@ def test_some_queries_are_looked_at() -> None:
 def test_a_query_is_used(name: str) -> None:
     sources = [path for folder in ("deployments", "jobs", "serve_app") for path in Path(ROOT / folder).rglob("*.py")]
 
-    assert any(re.search(rf"\.{name}\(", path.read_text()) for path in sources)
+    assert any(re.search(rf"\.{name}(_cursor)?\(", path.read_text()) for path in sources)

@@ -22,7 +22,7 @@ class Columns:
         self.vectors = np.zeros((0, dimensions), dtype=np.float32)
         self.norms = np.zeros(0, dtype=np.float32)
         self.high, self.low = np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.uint64)
-        self.importances = np.zeros(0, dtype=np.float64)
+        self.importances = np.zeros(0)
         self.created = np.zeros(0, dtype=np.int64)
         self.offsets = np.zeros(0, dtype=np.int16)
         self.lengths = np.zeros(0, dtype=np.float64)

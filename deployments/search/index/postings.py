@@ -105,6 +105,8 @@ class Postings:
             np.repeat(np.array(slots, dtype=np.int32), [len(each.keys) for each in terms]),
             np.array([times for each in terms for times in each.frequencies], dtype=np.uint8),
         )
+        if not len(segment.slots):
+            return
         while self._segments and len(self._segments[-1].slots) <= _GROWTH * len(segment.slots):
             segment = _merged(self._segments.pop(), segment)
         self._segments.append(segment)

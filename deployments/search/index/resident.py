@@ -27,6 +27,8 @@ BYTES_OF_NUMBER = 4
 ASKED_TOGETHER = 64
 ASKED_AT_ONCE = 2
 ASKING_AT_MOST = 10_000
+# Each holds a connection, of the eight that a replica has at most, and what it reads is not counted until all is there.
+LOADS_AT_ONCE = 2
 # What a tenant takes of which nothing is held.
 BYTES_OF_RESIDENT = 8_192
 
@@ -56,6 +58,10 @@ class Limits(NamedTuple):
         """Return whether one index may take so many bytes."""
         return nbytes <= self.total_bytes // 2
 
+    def hold(self, index: TenantIndex) -> bool:
+        """Return whether an index may stay in memory."""
+        return len(index) <= self.messages and self.allow_bytes(index.nbytes)
+
 
 class Resident:
     """An index in memory, and up to where it is read.
@@ -68,7 +74,7 @@ class Resident:
         self.key = key
         self.index: TenantIndex | None = None
         self.applying = asyncio.Lock()
-        self.snapshot = ""
+        self.position = ""
         self.read_from = 0.0
         self.too_large_until = 0.0
         self.counted_bytes = BYTES_OF_RESIDENT
@@ -86,6 +92,7 @@ class Indexes:
         self._limits = limits
         self._measures = measures or IndexMeasures()
         self._residents: OrderedDict[Key, Resident] = OrderedDict()
+        self._loading = asyncio.Semaphore(LOADS_AT_ONCE)
         self._bytes = 0
 
     async def fresh(self, tenant_id: str, *, archived: bool) -> Resident | None:
@@ -109,7 +116,9 @@ class Indexes:
         if resident is None:
             resident = self._residents[key] = Resident(key)
             self._bytes += resident.counted_bytes
-        self._residents.move_to_end(key)
+            self._make_room()
+        else:
+            self._residents.move_to_end(key)
         return resident
 
     async def _read(self, resident: Resident) -> None:
@@ -122,7 +131,7 @@ class Indexes:
     async def _caught_up(self, resident: Resident, index: TenantIndex) -> bool:
         """Bring an index up to date. False: all has to be read anew."""
         tenant_id, archived = resident.key
-        changes = await self._positions.submit(Position(tenant_id, resident.snapshot))
+        changes = await self._positions.submit(Position(tenant_id, resident.position))
         many = len(changes.ids) > max(CAUGHT_UP_AT_MOST, len(index) // CAUGHT_UP_SHARE)
         if changes.gap or many or changes.space != index.space:
             return False
@@ -131,7 +140,7 @@ class Indexes:
             if rows is None:
                 return False
             await self._apply(resident, index, changes.ids, rows)
-        resident.snapshot = changes.snapshot
+        resident.position = changes.position
         return True
 
     async def _apply(
@@ -147,9 +156,9 @@ class Indexes:
     async def _load(self, resident: Resident) -> None:
         started = perf_counter()
         tenant_id, archived = resident.key
-        async with self._changes.load(tenant_id, include_archived=archived) as load:
+        async with self._loading, self._changes.load(tenant_id, include_archived=archived) as load:
             index = await self._filled(load)
-            resident.index, resident.snapshot = index, load.snapshot
+            resident.index, resident.position = index, load.position
         if index is None:
             resident.too_large_until = monotonic() + TOO_LARGE_SECONDS
         self._measures.loads.labels("too_large" if index is None else "loaded").inc()
@@ -163,7 +172,7 @@ class Indexes:
         async for rows in load.batches:
             # In a thread: other tenants are searched meanwhile.
             await asyncio.to_thread(index.put, rows)
-            if len(index) > self._limits.messages or not self._limits.allow_bytes(index.nbytes):
+            if not self._limits.hold(index):
                 return None
         return index
 
@@ -171,11 +180,14 @@ class Indexes:
         """Note what an index takes now, and have others leave until all have room."""
         if self._residents.get(resident.key) is not resident:
             return
-        if resident.index is not None and not self._limits.allow_bytes(resident.index.nbytes):
+        if resident.index is not None and not self._limits.hold(resident.index):
             resident.index, resident.too_large_until = None, monotonic() + TOO_LARGE_SECONDS
         taken = BYTES_OF_RESIDENT + (0 if resident.index is None else resident.index.nbytes)
         self._bytes += taken - resident.counted_bytes
         resident.counted_bytes = taken
+        self._make_room()
+
+    def _make_room(self) -> None:
         while self._bytes > self._limits.total_bytes:
             _, left = self._residents.popitem(last=False)
             self._bytes -= left.counted_bytes

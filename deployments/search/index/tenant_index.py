@@ -26,7 +26,7 @@ KEPT_CHARACTERS = 4_096
 # Slots of messages that are gone are given back when they are more than a quarter of all, and worth it.
 _GONE_SHARE = 0.25
 _GONE_LEAST = 64
-# What a name in a dictionary takes besides its characters.
+# What a name takes besides its text: its place in a dictionary and in a list, its number.
 _NAME_BYTES = 150
 
 
@@ -57,6 +57,7 @@ class TenantIndex:
         self.term_count = 0
         self._gone = 0
         self._text_bytes = 0
+        self._name_bytes = 0
 
     def __len__(self) -> int:
         return self.slots - self._gone
@@ -69,8 +70,8 @@ class TenantIndex:
     @property
     def nbytes(self) -> int:
         """Return what the index takes, in bytes, its contents included."""
-        names = _NAME_BYTES * (len(self.conversations) + len(self.speakers))
-        return self.columns.nbytes + self.postings.nbytes + self._text_bytes + names
+        texts = sys.getsizeof(self.texts) + self._text_bytes
+        return self.columns.nbytes + self.postings.nbytes + texts + self._name_bytes
 
     @property
     def live(self) -> npt.NDArray[np.bool_]:
@@ -108,14 +109,12 @@ class TenantIndex:
     def _slots_of(self, ids: Collection[UUID]) -> dict[UUID, int]:
         if not ids or not self.slots:
             return {}
-        wanted, low = (
-            np.array(sorted({each.int & _LOW for each in ids}), dtype=np.uint64),
-            self.columns.low[: self.slots],
-        )
+        all_ids, low = set(ids), self.columns.low[: self.slots]
+        wanted = np.array(sorted({each.int & _LOW for each in all_ids}), dtype=np.uint64)
         places = np.minimum(np.searchsorted(wanted, low), len(wanted) - 1)
         near = np.flatnonzero((wanted[places] == low) & self.live)
         # Half of an id is the same by chance once in a while, or on purpose.
-        return {found: slot for slot in near.tolist() if (found := self.id_of(slot)) in set(ids)}
+        return {found: slot for slot in near.tolist() if (found := self.id_of(slot)) in all_ids}
 
     def _append(self, rows: Sequence[MessageRow]) -> range:
         """Add what does not change of messages when they are embedded or scored."""
@@ -128,7 +127,7 @@ class TenantIndex:
         columns.offsets[at] = [row.utc_offset for row in rows]
         columns.lengths[at] = [row.term_count for row in rows]
         columns.conversations[at] = [self._conversation(row.conversation_id) for row in rows]
-        columns.who[at] = [self.speakers.setdefault(Speaker(row.role, row.name), len(self.speakers)) for row in rows]
+        columns.who[at] = [self._speaker(Speaker(row.role, row.name)) for row in rows]
         columns.telling[at] = [says_when(row.content) for row in rows]
         columns.norms[at], columns.vectors[at], columns.live[at] = np.nan, 0.0, True
         self.postings.add(slots, [term_counts(row.terms) for row in rows])
@@ -140,6 +139,14 @@ class TenantIndex:
         number = self.conversations.setdefault(name, len(self.conversation_names))
         if number == len(self.conversation_names):
             self.conversation_names.append(name)
+            self._name_bytes += _name_size(name)
+        return number
+
+    def _speaker(self, speaker: Speaker) -> int:
+        number = self.speakers.get(speaker)
+        if number is None:
+            number = self.speakers[speaker] = len(self.speakers)
+            self._name_bytes += _name_size(speaker.name)
         return number
 
     def _update(self, slots: Sequence[int], rows: Sequence[MessageRow]) -> None:
@@ -192,17 +199,24 @@ class TenantIndex:
         self.columns.keep(kept)
         self.texts = [self.texts[slot] for slot in kept.tolist()]
         self._gone = 0
-        self._number_conversations_anew()
+        self._number_names_anew()
         # What was added and taken away in turn leaves a rest of roundings.
         self.vector_sum = self.columns.vectors.sum(axis=0, dtype=np.float64)
         link(self.columns, self.slots, range(len(self.conversations)))
 
-    def _number_conversations_anew(self) -> None:
-        """Forget the names of conversations without messages."""
-        used, numbers = np.unique(self.columns.conversations, return_inverse=True)
-        self.columns.conversations = numbers
+    def _number_names_anew(self) -> None:
+        """Forget the names of conversations and speakers without messages."""
+        columns = self.columns
+        used, numbers = np.unique(columns.conversations, return_inverse=True)
+        columns.conversations = numbers
         self.conversation_names = [self.conversation_names[number] for number in used.tolist()]
         self.conversations = {name: number for number, name in enumerate(self.conversation_names)}
+        speakers = list(self.speakers)
+        used, numbers = np.unique(columns.who, return_inverse=True)
+        columns.who = numbers
+        self.speakers = {speakers[number]: place for place, number in enumerate(used.tolist())}
+        names = (*self.conversation_names, *(speaker.name for speaker in self.speakers))
+        self._name_bytes = sum(map(_name_size, names))
 
 
 def _text(row: MessageRow) -> Text:
@@ -212,7 +226,8 @@ def _text(row: MessageRow) -> Text:
 
 
 def _fingerprint(row: MessageRow) -> int:
-    return hash((row.conversation_id, row.role, row.name, row.content, row.created_at, row.utc_offset, row.terms))
+    kept = row._replace(metadata="", importance=None, embedding=None)
+    return hash(kept)
 
 
 def _size(text: Text) -> int:
@@ -222,3 +237,7 @@ def _size(text: Text) -> int:
         if text is _NOTHING
         else sys.getsizeof(text) + sum(sys.getsizeof(each) for each in text if each and each is not _EMPTY)
     )
+
+
+def _name_size(name: str | None) -> int:
+    return _NAME_BYTES + (0 if name is None else sys.getsizeof(name))

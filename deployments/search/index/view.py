@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 from math import isnan
 from typing import NamedTuple
 from uuid import UUID
@@ -14,7 +15,7 @@ from deployments.embedding.providers.protocol import Vector
 from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Floats, Places, Postings
 from deployments.search.index.tenant_index import Slots, TenantIndex
-from deployments.search.messages import Messages, QueryTermsHeld, micros
+from deployments.search.messages import Messages, QueryTermsHeld, Speaker, micros
 from deployments.search_schemas import SearchRequest
 from deployments.storage.candidates import MEAN_PRIOR, TERM_LIMIT
 
@@ -67,8 +68,9 @@ class View:
     def hits(self, places: Places) -> list[IndexedHit]:
         """Return what is answered of the messages at these places."""
         slots = self.slots[places]
-        columns = (getattr(self.index.columns, name)[slots].tolist() for name in _Answered._fields[1:-1])
-        rows = zip(slots.tolist(), *columns, self.similarities[places].tolist(), strict=True)
+        columns = (getattr(self.index.columns, name)[slots].tolist() for name in _COLUMNS)
+        seen = (column[places].tolist() for column in (self.messages.who, self.similarities))
+        rows = zip(slots.tolist(), *columns, *seen, strict=True)
         return [self._hit(_Answered(*row)) for row in rows]
 
     def _hit(self, row: "_Answered") -> IndexedHit:
@@ -90,17 +92,20 @@ class View:
 
 
 class _Answered(NamedTuple):
-    """What is answered of a slot, by the names of the index's columns."""
+    """What is answered of a slot: `_COLUMNS` of the index, and what the view knows of it."""
 
     slot: int
     high: int
     low: int
     conversations: int
-    who: int
     created: int
     offsets: int
     importances: float
+    who: int
     similarity: float
+
+
+_COLUMNS = _Answered._fields[1:-2]
 
 
 def view(
@@ -133,14 +138,15 @@ def _messages(index: TenantIndex, slots: Slots, places: Places | None, closeness
     """Return the columns of some slots. places: of all slots among them; None: they are all, and nothing is copied."""
     columns, at = index.columns, slice(index.slots) if places is None else slots
     previous, following = columns.previous[at], columns.following[at]
+    speakers, who = (list(index.speakers), columns.who[at]) if places is None else _speakers(index, slots)
     return Messages(
         closeness=closeness,
         importances=columns.importances[at],
         lengths=columns.lengths[at],
         created=columns.created[at],
         conversations=columns.conversations[at],
-        who=columns.who[at],
-        speakers=list(index.speakers),
+        who=who,
+        speakers=speakers,
         previous=previous if places is None else places[previous],
         following=following if places is None else places[following],
         telling=columns.telling[at],
@@ -166,6 +172,13 @@ def _passing(index: TenantIndex, request: SearchRequest, allowed: Collection[UUI
         let_through[index.slots_of(allowed)] = True
         passing &= let_through
     return passing
+
+
+def _speakers(index: TenantIndex, slots: Slots) -> tuple[list[Speaker], Places]:
+    """Return who said the messages in these slots, and the place there of each: a query can name nobody else."""
+    all_of_them, who = list(index.speakers), index.columns.who[slots]
+    spoke = np.bincount(who, minlength=len(all_of_them)) > 0
+    return list(compress(all_of_them, spoke.tolist())), (np.cumsum(spoke) - 1)[who]
 
 
 def _nearness(index: TenantIndex, slots: Slots, vector: Vector | None, *, subtract_mean: bool) -> tuple[Floats, Floats]:

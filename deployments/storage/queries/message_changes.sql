@@ -1,25 +1,35 @@
 -- name: read_changes^
--- What is new in each tenant since the snapshot that it was last read with: pairs of a place in :tenant_ids and a message.
--- `gaps`: the places whose snapshot is older than the changes that are kept. `position`: the snapshot of this statement.
+-- What is new in each tenant since the position that it was last read at: pairs of a place in :tenant_ids and a message.
+-- `position`: that of this statement. `gaps`: the places whose position is of another table (a restored or truncated one),
+-- of another run of the server (whose transactions may have gone with a crash, a failover or a restore), or older than
+-- the changes that are kept.
 --
 -- A restored dump holds the numbers of another server's transactions, which may be ahead of this one's: no committed
--- transaction is, so they are left out.
-WITH asked AS MATERIALIZED (
-    SELECT place, hashtextextended(tenant_id, 0) AS tenant_key, position::pg_snapshot AS position
+-- transaction is, so they are left out. A standby's snapshot does not tell which transactions were running, so there all
+-- from the oldest one on are read again.
+WITH here AS MATERIALIZED (
+    SELECT concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), pg_is_in_recovery(),
+                     pg_relation_filepath('messages')) AS source
+), asked AS MATERIALIZED (
+    SELECT place, hashtextextended(tenant_id, 0) AS tenant_key, split_part(position, '@', 1)::pg_snapshot AS snapshot,
+           split_part(position, '@', 2) AS source
     FROM unnest(:tenant_ids::text[], :positions::text[]) WITH ORDINALITY AS a (tenant_id, position, place)
 ), changed AS MATERIALIZED (
-    SELECT a.place, id
+    SELECT DISTINCT a.place, id
     FROM asked a
-    JOIN message_changes c ON c.tenant_key = a.tenant_key AND c.xid >= pg_snapshot_xmin(a.position)
-        AND c.xid < pg_snapshot_xmax(pg_current_snapshot()) AND NOT pg_visible_in_snapshot(c.xid, a.position)
+    JOIN message_changes c ON c.tenant_key = a.tenant_key AND c.xid >= pg_snapshot_xmin(a.snapshot)
+        AND c.xid < pg_snapshot_xmax(pg_current_snapshot())
+        AND (pg_is_in_recovery() OR NOT pg_visible_in_snapshot(c.xid, a.snapshot))
     CROSS JOIN unnest(c.message_ids) AS id
 )
-SELECT pg_current_snapshot()::text AS position, s.model, s.dimensions,
-       ARRAY(SELECT place FROM changed) AS places, ARRAY(SELECT id FROM changed) AS ids,
+SELECT pg_current_snapshot()::text || '@' || here.source AS position, s.model, s.dimensions,
+       ARRAY(SELECT place FROM changed ORDER BY place, id) AS places,
+       ARRAY(SELECT id FROM changed ORDER BY place, id) AS ids,
        ARRAY(SELECT place FROM asked
-             WHERE pg_snapshot_xmin(asked.position) < (SELECT min(all_before) FROM message_change_marks
-                                                 WHERE all_before <= pg_snapshot_xmin(pg_current_snapshot()))) AS gaps
-FROM embedding_space s;
+             WHERE asked.source <> here.source
+                OR pg_snapshot_xmin(asked.snapshot) < (SELECT min(all_before) FROM message_change_marks
+                                                       WHERE all_before <= pg_snapshot_xmin(pg_current_snapshot()))) AS gaps
+FROM here CROSS JOIN embedding_space s;
 
 -- name: read_messages
 -- Those of :ids that an index holds; the others are gone from it, or never belonged to it.
@@ -34,8 +44,11 @@ WHERE m.tenant_id = :tenant_id AND m.id = ANY(:ids::uuid[]) AND (:include_archiv
 LOCK TABLE messages IN ACCESS SHARE MODE;
 
 -- name: start_of_load^
--- `messages`: what was counted of the tenant, to know of a large one before it is read.
-SELECT pg_current_snapshot()::text AS position, s.model, s.dimensions,
+-- `position`: as in read_changes. `messages`: what was counted of the tenant, to know of a large one before it is read.
+SELECT pg_current_snapshot()::text || '@'
+           || concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), pg_is_in_recovery(),
+                        pg_relation_filepath('messages')) AS position,
+       s.model, s.dimensions,
        coalesce((SELECT messages FROM tenant_usage WHERE tenant_id = :tenant_id), 0) AS messages
 FROM embedding_space s;
 
@@ -53,12 +66,15 @@ SELECT pg_snapshot_xmin(pg_current_snapshot()) WHERE EXISTS (SELECT FROM message
 ON CONFLICT DO NOTHING;
 
 -- name: prune_changes$
--- Changes of before the newest mark that is older than :kept_seconds, and those that came with a dump.
+-- Changes of before the newest mark that is older than :kept_seconds. Marks and changes whose transactions are yet to come
+-- came with a dump: such a mark says nothing of what is kept here.
 WITH oldest AS MATERIALIZED (
     SELECT max(all_before) AS mark FROM message_change_marks
     WHERE marked_at < now() - make_interval(secs => :kept_seconds)
+      AND all_before <= pg_snapshot_xmin(pg_current_snapshot())
 ), marks AS (
-    DELETE FROM message_change_marks WHERE all_before < (SELECT mark FROM oldest)
+    DELETE FROM message_change_marks
+    WHERE all_before < (SELECT mark FROM oldest) OR all_before > pg_snapshot_xmin(pg_current_snapshot())
 ), pruned AS (
     DELETE FROM message_changes
     WHERE xid < (SELECT mark FROM oldest) OR xid >= pg_snapshot_xmax(pg_current_snapshot())
