@@ -14,7 +14,7 @@ from deployments.embedding.providers.local import LocalProvider
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.errors import EmbeddingUnavailableError
 from deployments.logs import configure_logging
-from deployments.settings import Environment, RuntimeSettings, Settings
+from deployments.settings import Environment, LogLevel, RuntimeSettings, Settings
 from deployments.tracing.exporting import Tracing, start_tracing
 from tests.integration.calls import message, search, store
 from tests.integration.service import Service, create_service
@@ -56,7 +56,8 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
     """What is logged, as in production."""
     before, stream = structlog.get_config(), StringIO()
     monkeypatch.setattr(sys, "__stdout__", stream)
-    configure_logging(RuntimeSettings(environment=Environment.PRODUCTION), "Ingress")
+    settings = RuntimeSettings(environment=Environment.PRODUCTION, log_level=LogLevel.DEBUG)
+    configure_logging(settings, "Ingress")
     structlog.configure(cache_logger_on_first_use=False)
     yield stream
     structlog.configure(**before)

@@ -23,6 +23,7 @@ def cluster() -> Iterator[LaunchedService]:
         MEMORY_EMBEDDING_LEASE_SECONDS="5",
         # They look requests up in the log.
         MEMORY_SLOW_REQUEST_SECONDS="0",
+        MEMORY_LOG_LEVEL="DEBUG",
         # Due once, at the start: what the tests store is too young for it.
         MEMORY_RETENTION_SCHEDULE_SECONDS="3600",
     ) as service:

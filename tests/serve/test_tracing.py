@@ -41,6 +41,7 @@ def traced(receiver: Receiver, provider: StandIn) -> Iterator[LaunchedService]:
         OTEL_BSP_SCHEDULE_DELAY="200",
         MEMORY_ENVIRONMENT="production",
         MEMORY_SLOW_REQUEST_SECONDS="0",
+        MEMORY_LOG_LEVEL="DEBUG",
         MEMORY_API_KEYS="root-key",
         MEMORY_EMBEDDING_PROVIDER="openai_compatible",
         MEMORY_EMBEDDING_DIMENSIONS="96",
@@ -85,6 +86,7 @@ def log_lines(service: LaunchedService, trace: str) -> dict[str, dict[str, Any]]
 def test_a_search_is_one_trace_over_three_replicas_and_the_provider(
     traced: LaunchedService, receiver: Receiver, provider: StandIn, asking: httpx.Client
 ) -> None:
+    search(asking, "who lives where")
     trace = search(asking, "where does Ana live")
     expected = {
         "GET /v1/memory/search": ("Ingress", "SERVER", PARENT),
@@ -94,7 +96,8 @@ def test_a_search_is_one_trace_over_three_replicas_and_the_provider(
         "Embedding.embed_query": ("Embedding", "SERVER", "embed"),
         "embeddings": ("Embedding", "INTERNAL", "Embedding.embed_query"),
         "POST": ("Embedding", "CLIENT", "embeddings"),
-        "find_candidates": ("Search", "CLIENT", "Search.search"),
+        "index": ("Search", "INTERNAL", "Search.search"),
+        "read_changes": ("Search", "CLIENT", "index"),
         "rank": ("Search", "INTERNAL", "Search.search"),
     }
     receiver.wait(lambda: set(expected) <= set(by_name(receiver.of(trace))))
@@ -123,13 +126,13 @@ def test_searches_that_cross_together_keep_their_traces(receiver: Receiver, aski
     queries = [f"query {number} {uuid4().hex}" for number in range(64)]
     with ThreadPoolExecutor(16) as pool:
         traces = list(pool.map(lambda query: search(asking, query), queries))
-    whole = {"GET /v1/memory/search", "search", "Search.search", "embed", "Embedding.embed_query", "find_candidates"}
+    whole = {"GET /v1/memory/search", "search", "Search.search", "embed", "Embedding.embed_query", "index"}
     receiver.wait(lambda: all(whole <= set(by_name(receiver.of(trace))) for trace in traces))
 
     for trace in traces:
         spans = receiver.of(trace)
-        assert [span.name for span in spans].count("find_candidates") == 1
-        assert by_name(spans)["find_candidates"].parent == by_name(spans)["Search.search"].span
+        assert [span.name for span in spans].count("index") == 1
+        assert by_name(spans)["index"].parent == by_name(spans)["Search.search"].span
     # What was asked of the provider for several is in the trace of one, and the others name its span.
     embedded = {span.span: span for span in receiver.spans if span.name == "Embedding.embed_query"}
     asked_for = {span.parent for span in receiver.spans if span.name == "embeddings" and span.parent in embedded}
