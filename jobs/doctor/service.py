@@ -10,6 +10,7 @@ import httpx
 
 from jobs.doctor.clock import judge_clock
 from jobs.doctor.findings import Finding, problem, warning, well
+from jobs.doctor.indexes import held
 
 CHECK = "service"
 TIMEOUT_SECONDS = 6.0
@@ -17,20 +18,21 @@ UNAVAILABLE = httpx.codes.SERVICE_UNAVAILABLE
 
 
 async def answers(url: str) -> list[Finding]:
-    """Readiness, health with all of its parts, its version and its clock."""
+    """Readiness, health with all of its parts, its version, what its indexes take, and its clock."""
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
         try:
             began = datetime.now(UTC)
             health = await client.get("/v1/admin/health")
             ended = datetime.now(UTC)
             readiness = await client.get("/v1/admin/readiness")
+            indexes = await held(client)
         except httpx.HTTPError as error:
             said = f"The service does not answer at the URL that is given ({type(error).__name__})."
             return [problem(CHECK, said, "See whether it runs, and listens there.", "serve status")]
     if health.status_code not in {httpx.codes.OK, UNAVAILABLE} or not _is_health(health):
         said = f"GET /v1/admin/health answers HTTP {health.status_code}, and nothing that this version knows."
         return [problem(CHECK, said, "See whether the URL is that of the service.")]
-    findings = judge_health(health.json(), ready=readiness.is_success, code=version("ai-memory-layer"))
+    findings = [*judge_health(health.json(), ready=readiness.is_success, code=version("ai-memory-layer")), indexes]
     if "Date" in health.headers:
         theirs = parsedate_to_datetime(health.headers["Date"])
         findings.append(judge_clock("The service", theirs, began + (ended - began) / 2))

@@ -6,8 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from deployments.capacity import DEPLOYMENTS
+from deployments.search.measures import IndexMeasures
 from deployments.storage.inspection import ConnectionLimits, Server
 from jobs.doctor import embedded
 from jobs.doctor.clock import judge_clock
@@ -15,6 +17,7 @@ from jobs.doctor.cluster import details_in, judge_cluster
 from jobs.doctor.database import judge_server, judge_switches
 from jobs.doctor.embedded import judge_disk
 from jobs.doctor.findings import Finding, Outcome, problem, skipped, warning, well, worst
+from jobs.doctor.indexes import judge_indexes
 from jobs.doctor.serve_config import IMPORT_PATH
 from jobs.doctor.service import judge_health
 
@@ -110,6 +113,23 @@ def test_the_parts_of_health_are_findings() -> None:
     ]
     assert "Version 1 runs, but 2 is installed here" in found[-1].said
     assert worst(judge_health({"version": "2", "parts": parts[:1]}, ready=True, code="2")) is Outcome.OK
+
+
+@pytest.mark.parametrize(
+    ("loads", "evictions", "outcome"),
+    [(0, 0, Outcome.OK), (100, 90, Outcome.OK), (1_000, 400, Outcome.OK), (1_000, 600, Outcome.WARNING)],
+)
+def test_indexes_that_are_loaded_again_and_again(loads: int, evictions: int, outcome: Outcome) -> None:
+    measures = IndexMeasures(registry := CollectorRegistry())
+    measures.bytes.set(3 * 2**20)
+    measures.tenants.set(7)
+    measures.loads.labels("loaded").inc(loads)
+    measures.evictions.inc(evictions)
+
+    finding = judge_indexes(generate_latest(registry).decode())
+
+    assert finding.outcome is outcome
+    assert "Indexes of 7 tenants take 3 MB" in finding.said
 
 
 @pytest.mark.parametrize(
