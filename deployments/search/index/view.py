@@ -156,10 +156,10 @@ def _nearness(index: TenantIndex, slots: Slots, vector: Vector | None, *, subtra
     if vector is None:
         nothing = np.full(len(slots), np.nan)
         return nothing, nothing
-    mean = index.vector_sum / (index.embedded + MEAN_PRIOR) if subtract_mean else np.zeros_like(index.vector_sum)
-    both = np.stack([vector, mean], axis=1).astype(np.float32)
+    share = 1 / (index.embedded + MEAN_PRIOR) if subtract_mean else 0.0
+    mean, to_mean = share * index.vector_sum, share * index.products_with_sum()[slots].astype(np.float64)
     # All slots at once: to pick rows would copy them.
-    to_query, to_mean = (index.columns.vectors[: index.slots] @ both)[slots].T.astype(np.float64)
+    to_query = (index.columns.vectors[: index.slots] @ vector.astype(np.float32))[slots].astype(np.float64)
     norms = index.columns.norms[slots].astype(np.float64)
     query_norm, mean_norm, between = float(vector @ vector), float(mean @ mean), float(vector @ mean)
     with np.errstate(divide="ignore", invalid="ignore"):
