@@ -93,7 +93,7 @@ def test_a_search_is_one_trace_over_three_replicas_and_the_provider(
         "Embedding.embed_query": ("Embedding", "SERVER", "embed"),
         "embeddings": ("Embedding", "INTERNAL", "Embedding.embed_query"),
         "POST": ("Embedding", "CLIENT", "embeddings"),
-        "find_candidates": ("Search", "CLIENT", "Search.search"),
+        "index": ("Search", "INTERNAL", "Search.search"),
         "rank": ("Search", "INTERNAL", "Search.search"),
     }
     receiver.wait(lambda: set(expected) <= set(by_name(receiver.of(trace))))
@@ -122,13 +122,13 @@ def test_searches_that_cross_together_keep_their_traces(receiver: Receiver, aski
     queries = [f"query {number} {uuid4().hex}" for number in range(64)]
     with ThreadPoolExecutor(16) as pool:
         traces = list(pool.map(lambda query: search(asking, query), queries))
-    whole = {"GET /v1/memory/search", "search", "Search.search", "embed", "Embedding.embed_query", "find_candidates"}
+    whole = {"GET /v1/memory/search", "search", "Search.search", "embed", "Embedding.embed_query", "index"}
     receiver.wait(lambda: all(whole <= set(by_name(receiver.of(trace))) for trace in traces))
 
     for trace in traces:
         spans = receiver.of(trace)
-        assert [span.name for span in spans].count("find_candidates") == 1
-        assert by_name(spans)["find_candidates"].parent == by_name(spans)["Search.search"].span
+        assert [span.name for span in spans].count("index") == 1
+        assert by_name(spans)["index"].parent == by_name(spans)["Search.search"].span
     # What was asked of the provider for several is in the trace of one, and the others name its span.
     embedded = {span.span: span for span in receiver.spans if span.name == "Embedding.embed_query"}
     asked_for = {span.parent for span in receiver.spans if span.name == "embeddings" and span.parent in embedded}
