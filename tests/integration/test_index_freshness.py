@@ -1,12 +1,14 @@
 """Every search sees what was acknowledged before it began, and nothing that is not committed, whatever goes on."""
 
 import asyncio
+from contextlib import suppress
 from random import Random
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from deployments.errors import DatabaseUnavailableError
 from deployments.search.index.resident import Limits
 from deployments.settings import Settings
 from tests.integration.history import History, Version
@@ -116,7 +118,9 @@ async def read(replica: Replica, history: History, random: Random, writing: "asy
         over = writing.done()
         tenant, archived = random.choice(TENANTS), random.random() < 0.3
         floors = history.begin(tenant, archived=archived)
-        history.check(floors, await replica.said(tenant, archived=archived))
+        # No answer is no wrong answer: a machine that is busy enough has connections time out.
+        with suppress(DatabaseUnavailableError):
+            history.check(floors, await replica.said(tenant, archived=archived))
 
 
 async def prune(replica: Replica, writing: "asyncio.Future[Any]") -> None:

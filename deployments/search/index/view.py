@@ -186,13 +186,17 @@ def _nearness(index: TenantIndex, slots: Slots, vector: Vector | None, *, subtra
     if vector is None:
         nothing = np.full(len(slots), np.nan)
         return nothing, nothing
-    mean = index.vector_sum / (index.embedded + MEAN_PRIOR) if subtract_mean else np.zeros_like(index.vector_sum)
-    both = np.stack([vector, mean], axis=1).astype(np.float32)
+    share = 1 / (index.embedded + MEAN_PRIOR) if subtract_mean else 0.0
+    mean = share * index.vector_sum
     # All slots at once: to pick rows would copy them.
-    products, norms = index.columns.vectors[: index.slots] @ both, index.columns.norms[: index.slots]
-    if len(slots) < index.slots:
-        products, norms = products[slots], norms[slots]
-    to_query, to_mean = products.T.astype(np.float64)
+    columns = (
+        index.columns.vectors[: index.slots] @ vector.astype(np.float32),
+        index.products_with_sum(),
+        index.columns.norms[: index.slots],
+    )
+    picked = columns if len(slots) == index.slots else tuple(column[slots] for column in columns)
+    to_query, to_sum, norms = (column.astype(np.float64) for column in picked)
+    to_mean = share * to_sum
     query_norm, mean_norm, between = float(vector @ vector), float(mean @ mean), float(vector @ mean)
     with np.errstate(divide="ignore", invalid="ignore"):
         similarities = to_query / np.sqrt(norms * query_norm)
