@@ -79,6 +79,7 @@ class Resident:
         self.too_large_until = 0.0
         self.counted_bytes = BYTES_OF_RESIDENT
         self.reading: asyncio.Task[None] | None = None
+        self.waiting = 0
 
 
 class Indexes:
@@ -98,7 +99,7 @@ class Indexes:
     async def fresh(self, tenant_id: str, *, archived: bool) -> Resident | None:
         """Return the index of a tenant with all that was committed before the call. None: it is too large for memory.
 
-        What is read is read once for all who wait, and goes on when one of them leaves.
+        What is read is read once for all who wait. It goes on when one of them leaves, and ends with the last.
         Raises `DatabaseUnavailableError`, `OverloadedError`.
         """
         arrived = monotonic()
@@ -108,8 +109,22 @@ class Indexes:
                 return None
             if resident.reading is None or resident.reading.done():
                 resident.reading = asyncio.create_task(self._read(resident))
-            await asyncio.shield(resident.reading)
+            await self._waited(resident, resident.reading)
         return None if resident.index is None else resident
+
+    async def _waited(self, resident: Resident, reading: asyncio.Task[None]) -> None:
+        """Wait for what is being read, and end it if nobody waits any more: a request took too long, say."""
+        resident.waiting += 1
+        try:
+            await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            if resident.waiting == 1 and resident.reading is reading:
+                # Whoever comes next is not to wait for what ends.
+                resident.reading = None
+                reading.cancel()
+            raise
+        finally:
+            resident.waiting -= 1
 
     def _resident(self, key: Key) -> Resident:
         resident = self._residents.get(key)
