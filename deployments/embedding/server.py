@@ -9,6 +9,7 @@ from opentelemetry.trace import SpanContext, SpanKind
 from ray.serve.handle import DeploymentHandle
 
 from deployments.capacity import EmbeddingCapacity
+from deployments.embedding.indexing_worker import IndexingWorker
 from deployments.embedding.measures import EmbeddingMeasures
 from deployments.embedding.provider_probe import ProviderProbe
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
@@ -22,6 +23,7 @@ from deployments.scoring.scorable import Scorable
 from deployments.settings import Settings
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
+from deployments.storage.large_tenants import LargeTenantRepository
 from deployments.storage.opening import open_database
 from deployments.storage.reanalyses import ReanalysisRepository
 from deployments.storage.tenant_languages import default_languages
@@ -58,7 +60,10 @@ class EmbeddingServer(Replica):
         )
         self._report_to(metrics)
         reanalyses = ReanalysisRepository(self._database, default_languages(settings.search))
-        self._working = asyncio.gather(worker.run(), self._spaces.run(), ReanalysisWorker(reanalyses).run())
+        indexing = IndexingWorker(LargeTenantRepository(self._database, settings.search))
+        self._working = asyncio.gather(
+            worker.run(), self._spaces.run(), ReanalysisWorker(reanalyses).run(), indexing.run()
+        )
         self._provider = ProviderProbe(self._spaces.ask)
         self.vitals.watch("embedding what waits", self._working)
 
