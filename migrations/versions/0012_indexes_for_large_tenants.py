@@ -286,8 +286,7 @@ def downgrade() -> None:
         op.execute(_spaces.KEEP.format(event=event, moved=moved, longest=_terms.LONGEST))
     note = _changes.NOTE.format(event="update", changed=_changes.EVENTS["update"][0])
     op.execute(note.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION"))
-    for statement in (CREATE_EMBEDDING_SPACE, REBUILD_VECTOR_INDEXES):
+    # The vectors' indexes last: the new column rewrites the table, and builds each index that is there anew.
+    for statement in (*UNDO, CREATE_EMBEDDING_SPACE, REBUILD_VECTOR_INDEXES):
         op.execute(statement.replace("{predicate}", "NOT archived"))
-    for statement in UNDO:
-        op.execute(statement)
     op.execute("ALTER TABLE messages DROP COLUMN indexed")

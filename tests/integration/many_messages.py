@@ -60,10 +60,10 @@ async def fill(url: str, *, large: int = LARGE, pending: bool = False) -> None:
 def alike(tenant_id: str, content: str, times: int) -> str:
     """The statement that stores one message many times, none of them with a vector."""
     return f"""
-        INSERT INTO messages (id, tenant_id, conversation_id, role, content, embedding_status, terms, created_at,
-                              updated_at)
+        INSERT INTO messages (id, tenant_id, conversation_id, role, content, embedding_status, terms, term_count,
+                              created_at, updated_at)
         SELECT gen_random_uuid(), '{tenant_id}', 'c' || n, 'user', '{content}', 'failed',
-               message_terms('english', NULL, '{content}', timestamptz '2023-05-07'),
-               timestamptz '2023-05-07', timestamptz '2023-05-07'
-        FROM generate_series(1, {times}) AS n
+               terms, term_count(terms), timestamptz '2023-05-07', timestamptz '2023-05-07'
+        FROM generate_series(1, {times}) AS n,
+             message_terms('english', NULL, '{content}', timestamptz '2023-05-07') AS terms
     """  # noqa: S608 - constants
