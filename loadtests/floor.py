@@ -40,7 +40,7 @@ from deployments.settings import Settings
 from deployments.storage.candidates import search_parameters, to_candidates
 from deployments.storage.database import SESSION, Database, PoolSize
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
-from deployments.storage.message_analysis import Analysis, literal_of
+from deployments.storage.message_analysis import Analysis, terms_of
 from deployments.storage.messages import AnalyzedDraft, Draft, draft, store_parameters
 from deployments.storage.named_queries import load_queries
 from deployments.storage.schema import database_url, prepare
@@ -129,7 +129,7 @@ class Floor:
         return [each.message for each in drafts]
 
     def _analyzed(self, message: Message) -> Analysis:
-        return Analysis(literal_of(message, self._policy), self._policy.tag)
+        return Analysis(*terms_of(message, self._policy), self._policy.tag)
 
     async def pending(self) -> int:
         """How many messages wait for their embedding."""

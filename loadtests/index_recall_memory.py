@@ -13,7 +13,7 @@ from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.scoring.importance import importance
 from deployments.search.analysis.policy import LanguagePolicy
 from deployments.storage.database import Database
-from deployments.storage.message_analysis import Said, literal_of
+from deployments.storage.message_analysis import Said, terms_of
 from jobs.progress import Advance
 
 AT_ONCE = 2_000
@@ -24,6 +24,7 @@ _YEARS_BACK_SECONDS = 2 * 365 * 24 * 3600
 _ROLES = ("user", "assistant")
 
 # Each message is a conversation of its own: a search that finds it finds no turns beside it.
+_LARGE = "INSERT INTO large_tenants (tenant_id, state) VALUES ($1, 'ready') ON CONFLICT DO NOTHING"
 _INSERT = """
     INSERT INTO messages (id, tenant_id, conversation_id, role, content, importance, embedding, embedding_status,
                           terms, analysis, created_at, updated_at)
@@ -45,7 +46,9 @@ class LargeMemory:
         self._now = datetime.now(UTC)
 
     async def store(self, tenant_id: str, texts: Sequence[str], advance: Advance) -> None:
-        """Store texts as messages of a tenant, with their embeddings."""
+        """Store texts as messages of a tenant, with their embeddings, in the indexes of large tenants."""
+        async with self._database.connection() as connection:
+            await connection.execute(_LARGE, tenant_id)
         for start in range(0, len(texts), AT_ONCE):
             batch = texts[start : start + AT_ONCE]
             await self._insert(tenant_id, batch)
@@ -55,7 +58,7 @@ class LargeMemory:
         roles = [self._random.choice(_ROLES) for _ in texts]
         times = [self._now - timedelta(seconds=self._random.uniform(0, _YEARS_BACK_SECONDS)) for _ in texts]
         said = list(zip(roles, texts, times, strict=True))
-        terms = [literal_of(Said(tenant_id, None, text, at, None), self._policy) for _, text, at in said]
+        terms = [terms_of(Said(tenant_id, None, text, at, None), self._policy).literal for _, text, at in said]
         vectors = await self._provider.embed_documents([document_text(role, None, text, at) for role, text, at in said])
         scores = [importance(role=role, content=text, name=None) for role, text in zip(roles, texts, strict=True)]
         ids = [uuid7() for _ in texts]

@@ -16,21 +16,23 @@ _VECTOR = "(SELECT array_agg(random() - 0.5 + 0 * (n + d)) FROM generate_series(
 _SAID = f"(SELECT string_agg('word' || ((random() * {WORDS})::int + 0 * (n + w)), ' ') FROM generate_series(1, {WORDS_PER_MESSAGE}) AS w)"  # noqa: E501, S608 - constants
 _ROWS = f"""
     INSERT INTO messages (id, tenant_id, conversation_id, role, content, importance, embedding, embedding_status,
-                          terms, created_at, updated_at, archived, archived_at)
+                          terms, term_count, created_at, updated_at, archived, archived_at, indexed)
     SELECT gen_random_uuid(), 'retained-' || n % {TENANTS}, 'c' || n / 50, 'user', said, chance,
-           l2_normalize({_VECTOR}::halfvec), 'completed', message_terms('english', NULL, said, at), at, at, old,
-           CASE WHEN old THEN now() - interval '100 days' END
+           l2_normalize({_VECTOR}::halfvec), 'completed', terms, term_count(terms), at, at, old,
+           CASE WHEN old THEN now() - interval '100 days' END, true
     FROM (
+        SELECT *, message_terms('english', NULL, said, at) AS terms FROM (
         SELECT n, {_SAID} AS said, random() AS chance, random() < {ARCHIVED_SHARE} AS old,
                now() - make_interval(secs => random() * 86400 * {DAYS}) AS at
         FROM generate_series($1::int, $2::int) AS n
+        ) AS said
     ) AS messages
 """  # noqa: S608 - constants
 _COUNT = (
     """
-    INSERT INTO tenant_statistics (tenant_id, embedded, messages, term_count, embedding_sum)
+    INSERT INTO tenant_statistics (tenant_id, embedded, messages, term_count, summed, embedding_sum)
     SELECT tenant_id, count(embedding), count(*) FILTER (WHERE NOT archived),
-           coalesce(sum(term_count) FILTER (WHERE NOT archived), 0), sum(embedding::vector)
+           coalesce(sum(term_count) FILTER (WHERE NOT archived), 0), count(embedding), sum(embedding::vector)
     FROM messages WHERE tenant_id LIKE 'retained-%' GROUP BY tenant_id
     """,
     """
@@ -43,6 +45,7 @@ _COUNT = (
     SELECT tenant_id, count(*), sum(octet_length(content)), current_date, 0
     FROM messages WHERE tenant_id LIKE 'retained-%' GROUP BY tenant_id
     """,
+    "INSERT INTO large_tenants (tenant_id, state) SELECT tenant_id, 'ready' FROM tenant_usage",
 )
 _INDEXES = ("messages_embedding", "messages_terms")
 

@@ -10,6 +10,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.capacity import EmbeddingCapacity
 from deployments.embedding.change_pruner import ChangePruner
+from deployments.embedding.indexing_worker import IndexingWorker
 from deployments.embedding.measures import EmbeddingMeasures
 from deployments.embedding.provider_probe import ProviderProbe
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
@@ -23,6 +24,7 @@ from deployments.scoring.scorable import Scorable
 from deployments.settings import Settings
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
+from deployments.storage.large_tenants import LargeTenantRepository
 from deployments.storage.message_changes import MessageChangeRepository
 from deployments.storage.opening import open_database
 from deployments.storage.reanalyses import ReanalysisRepository
@@ -61,8 +63,9 @@ class EmbeddingServer(Replica):
         self._report_to(metrics)
         reanalyses = ReanalysisRepository(self._database, default_languages(settings.search))
         pruner = ChangePruner(MessageChangeRepository(self._database))
+        indexing = IndexingWorker(LargeTenantRepository(self._database, settings.search))
         self._working = asyncio.gather(
-            worker.run(), self._spaces.run(), ReanalysisWorker(reanalyses).run(), pruner.run()
+            worker.run(), self._spaces.run(), ReanalysisWorker(reanalyses).run(), pruner.run(), indexing.run()
         )
         self._provider = ProviderProbe(self._spaces.ask)
         self.vitals.watch("embedding what waits", self._working)

@@ -1,7 +1,5 @@
 """Searches by candidates that SQL finds: for tenants that are too large for memory."""
 
-from cachetools import LRUCache
-
 from deployments.embedding.providers.protocol import QueryVector
 from deployments.search.bm25 import Bm25
 from deployments.search.measures import SearchMeasures
@@ -12,17 +10,16 @@ from deployments.search.recall_samples import RecallSamples
 from deployments.search.ways import Ranking, Search
 from deployments.settings import SearchSettings
 from deployments.storage.candidates import CandidateRepository, Candidates
-from deployments.storage.finding import find
+from deployments.storage.finding import Way, find
 from deployments.tracing.spans import span
 
 # How often a search asks for its query in another space before it goes on with words alone: they change places once in
 # a long time.
 SPACE_CHANGES = 2
-REMEMBERED_TENANTS = 100_000
 
 
 class FromSql:
-    """The way for every tenant, whatever its size. Some of its searches are audited."""
+    """The way for every tenant, whatever its size. Some of those that walk the HNSW index are audited."""
 
     def __init__(
         self,
@@ -39,7 +36,6 @@ class FromSql:
         self._bm25 = Bm25(settings.bm25_k1, settings.bm25_b, settings.neighbor_share)
         self._measures = measures
         self._samples = samples
-        self._sizes: LRUCache[str, int] = LRUCache(REMEMBERED_TENANTS)
 
     async def ranking(self, search: Search, question: Question, depth: int) -> Ranking:
         """Return the first `depth` of what both sides find."""
@@ -65,13 +61,11 @@ class FromSql:
     async def _find(self, search: Search, question: Question, embedding: QueryVector | None) -> Candidates:
         """What there is in the active space, which is remembered."""
         request = search.request
-        size = self._sizes.get(request.tenant_id, 0)
         with self._measures.sql.time():
-            candidates, _ = await find(self._candidates, request, question.query, embedding, self._settings, size)
+            candidates, way = await find(self._candidates, request, question.query, embedding, self._settings)
         space = candidates.corpus.space
         self._embedding.follow(space)
-        if candidates.found:
-            self._sizes[request.tenant_id] = candidates.corpus.embedded
-        if self._samples is not None and embedding is not None and embedding.space == space:
-            self._samples.offer(request, embedding, size, candidates.corpus.embedded, search.request_id)
+        walked = way is not Way.EXACT and embedding is not None and embedding.space == space
+        if self._samples is not None and embedding is not None and walked:
+            self._samples.offer(request, embedding, candidates.corpus.embedded, search.request_id)
         return candidates

@@ -89,7 +89,7 @@ class RecallAudit:
             logger.exception("recall_audit_broke")
 
     async def _audit(self, sample: Sample) -> None:
-        comparison = await self._exact_order.compare(sample.request, sample.embedding, sample.size)
+        comparison = await self._exact_order.compare(sample.request, sample.embedding)
         if comparison is None:
             self._measures.audited(sample.tenant_size, TIMED_OUT)
         else:

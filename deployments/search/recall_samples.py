@@ -14,11 +14,10 @@ _NO_WORDS = "."
 
 @dataclass(frozen=True)
 class Sample:
-    """A search that was answered, without its words. `size`: how many vectors its tenant was known to have."""
+    """A search that was answered, without its words."""
 
     request: SearchRequest
     embedding: QueryVector
-    size: int
     tenant_size: str
     request_id: str | None
 
@@ -36,15 +35,13 @@ class RecallSamples:
         self._kept: dict[str, Sample] = {}
         self._turns = list(TENANT_SIZES)
 
-    def offer(
-        self, request: SearchRequest, embedding: QueryVector, size: int, embedded: int, request_id: str | None
-    ) -> None:
-        """A search that was answered. `size`: what was known of the tenant before; `embedded`: what is now."""
+    def offer(self, request: SearchRequest, embedding: QueryVector, embedded: int, request_id: str | None) -> None:
+        """Take a search that was answered by the HNSW index. `embedded`: how many vectors its tenant has."""
         name = tenant_size(embedded)
         self._offered[name] += 1
         if self._chance() * self._offered[name] < 1:
             wordless = request.model_copy(update={"query": _NO_WORDS})
-            self._kept[name] = Sample(wordless, embedding, size, name, request_id)
+            self._kept[name] = Sample(wordless, embedding, name, request_id)
 
     def take(self) -> Sample | None:
         """The next one to audit; the sizes take turns. None where there was no search."""

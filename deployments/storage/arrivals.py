@@ -96,6 +96,7 @@ class ArrivalRepository:
             "utc_offsets": [offset_minutes(m.created_at) for m in messages],
             "languages": [m.language for m in messages],
             "terms": [each.terms for each in analyses],
+            "term_counts": [each.term_count for each in analyses],
             "analyses": [each.tag for each in analyses],
         }
 

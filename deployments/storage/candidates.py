@@ -24,6 +24,8 @@ SCAN_LIMIT = 2_000
 TERM_LIMIT = 32
 # The mean of a tenant's vectors counts in full once they are many more than this.
 MEAN_PRIOR = 10.0
+# Of how many vectors the mean of a tenant without kept sums is: adding up so many takes 10 ms.
+MEAN_SAMPLE = 10_000
 
 
 class Hit(Protocol):
@@ -83,7 +85,7 @@ class Corpus(NamedTuple):
 
     `embedded`: how many have a vector. `near`: how many of the candidates were found by theirs. `terms`: those of the
     query by which was searched, in the order of a candidate's `ranks`; `holders`: how many messages hold each of them.
-    `model`, `dimensions`: the space that is active.
+    `model`, `dimensions`: the space that is active. `indexed`: the tenant may be searched by the indexes of large ones.
     """
 
     messages: float
@@ -94,6 +96,7 @@ class Corpus(NamedTuple):
     holders: Sequence[int]
     model: str = ""
     dimensions: int = 0
+    indexed: bool = False
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -122,6 +125,13 @@ class Candidates:
         return [each.id for each in self.found if each.previous or each.next or each.id not in beside]
 
 
+class TenantSize(NamedTuple):
+    """How many vectors a tenant has, and whether it may be searched by the indexes of large tenants."""
+
+    indexed: bool
+    embedded: int
+
+
 class CandidateRepository:
     """Finds candidates by meaning and by words in one round trip."""
 
@@ -137,14 +147,14 @@ class CandidateRepository:
         *,
         exact: bool,
         limit: int,
-        scan_words: bool | None = None,
+        indexed: bool | None = None,
     ) -> Candidates:
         """At most `limit` candidates of each side and the turns beside them. Without an embedding, by words alone.
 
         So it is where the embedding is not of the active space, which comes back with the corpus.
 
-        `exact`: measure all vectors of the tenant, else walk the HNSW index. `scan_words`: read the terms of all of its
-        messages, else look them up in the GIN index; if None, as `exact` says.
+        `exact`: measure all vectors of the tenant, else walk the HNSW index. `indexed`: look words up in the GIN index,
+        else read the terms of all of its messages; if None, unless `exact`.
         Raises `DatabaseUnavailableError`, `OverloadedError`.
         """
         async with self._database.connection() as connection:
@@ -152,9 +162,14 @@ class CandidateRepository:
                 connection,
                 **search_parameters(request, query, embedding, self._settings, limit),
                 exact=exact,
-                scan_words=exact if scan_words is None else scan_words,
+                indexed=not exact if indexed is None else indexed,
             )
             return to_candidates([row async for row in rows])
+
+    async def size(self, tenant_id: str) -> TenantSize:
+        """Return what decides on the way to a tenant's candidates."""
+        async with self._database.connection() as connection:
+            return TenantSize(**await load_queries("large_tenants").tenant_size(connection, tenant_id=tenant_id))
 
     async def neighbors(self, request: SearchRequest, message_ids: Sequence[UUID]) -> dict[UUID, list[Neighbor]]:
         """At most `request.neighbors` turns before and after each message, in time order."""
@@ -200,6 +215,7 @@ def search_parameters(
         "said_before": query.span and query.span.end,
         "scan_limit": SCAN_LIMIT,
         "term_limit": TERM_LIMIT,
+        "mean_sample": MEAN_SAMPLE,
         "mean_prior": MEAN_PRIOR if settings.subtract_mean else math.inf,
     }
 

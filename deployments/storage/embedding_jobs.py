@@ -10,6 +10,7 @@ from uuid import UUID
 from pgvector import HalfVector
 
 from deployments.embedding.providers.protocol import EmbeddingSpace, Vector
+from deployments.errors import InvalidRequestError
 from deployments.storage.database import Database, OwnConnection
 from deployments.storage.named_queries import load_queries
 from deployments.storage.zones import zoned
@@ -128,7 +129,11 @@ class EmbeddingJobRepository:
         """Write back embeddings, which are of `space` and `other`, and importances.
 
         Returns how many messages were still claimed; None, and nothing is written, if neither space is active now.
+        Raises `InvalidRequestError` for a vector that does not fit its space.
         """
+        _check_dimensions([r.embedding for r in results], space)
+        if other is not None:
+            _check_dimensions([r.other for r in results if r.other is not None], other)
         async with self._database.connection() as connection:
             completed: int | None = await self._queries.complete_jobs(
                 connection,
@@ -176,3 +181,9 @@ class EmbeddingJobRepository:
     async def listen(self) -> OwnConnection:
         """A connection that hears of new messages. The caller adds a listener on `CHANNEL`, and closes it."""
         return await self._database.connect()
+
+
+def _check_dimensions(vectors: Sequence[Vector], space: EmbeddingSpace) -> None:
+    """Refuse what no index could hold: those of large tenants would refuse it later, and a search by it fail."""
+    if any(len(vector) != space.dimensions for vector in vectors):
+        raise InvalidRequestError(f"The provider's vectors have not {space.dimensions} dimensions.")

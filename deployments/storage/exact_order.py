@@ -51,25 +51,23 @@ class ExactOrderRepository:
         self._settings = settings
         self._queries = load_queries("exact_order")
 
-    async def compare(self, request: SearchRequest, embedding: QueryVector, size: int) -> Comparison | None:
+    async def compare(self, request: SearchRequest, embedding: QueryVector) -> Comparison | None:
         """Both see the same messages, whatever is written meanwhile. None where it took longer than it may.
 
-        `size`: as for `find`. Raises `DatabaseUnavailableError`, `OverloadedError`.
+        Raises `DatabaseUnavailableError`, `OverloadedError`.
         """
         async with self._database.connection() as connection:
             try:
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
-                    return await self._compare(connection, request, embedding, size)
+                    return await self._compare(connection, request, embedding)
             except asyncpg.QueryCanceledError:
                 return None
 
-    async def _compare(
-        self, connection: Connection, request: SearchRequest, embedding: QueryVector, size: int
-    ) -> Comparison:
+    async def _compare(self, connection: Connection, request: SearchRequest, embedding: QueryVector) -> Comparison:
         milliseconds = int(self._settings.recall_audit_timeout_seconds * 1e3)
         await self._queries.bound_transaction(connection, timeout=str(milliseconds))
         repository = CandidateRepository(_Lent(connection), self._settings)
-        candidates, way = await find(repository, request, NO_WORDS, embedding, self._settings, size)
+        candidates, way = await find(repository, request, NO_WORDS, embedding, self._settings)
         whole = await self._queries.read_tables_whole(connection, most_bytes=TABLE_BYTES)
         rows = self._queries.measure_all(
             connection, **search_parameters(request, NO_WORDS, embedding, self._settings, FIRST), found=candidates.hits

@@ -10,9 +10,6 @@ from deployments.search_schemas import SearchRequest
 from deployments.settings import SearchSettings
 from deployments.storage.candidates import CandidateRepository, Candidates
 
-# Up to so many messages reading the terms of all is as quick as the GIN index, and needs no index that is up to date.
-WORDS_SCANNED = 2_000
-
 
 class Way(StrEnum):
     """How vectors were found: all of the tenant's measured, or the HNSW index walked."""
@@ -35,18 +32,21 @@ async def find(
     query: AnalyzedQuery,
     embedding: QueryVector | None,
     settings: SearchSettings,
-    size: int,
 ) -> Finding:
-    """One round trip; a second one only where the HNSW walk ended before it had found enough.
+    """Two round trips, the first of 0.2 ms; a third one only where the HNSW walk ended before it had found enough.
 
-    `size`: how many vectors the tenant has, as far as is known. Raises `DatabaseUnavailableError`, `OverloadedError`.
+    Raises `DatabaseUnavailableError`, `OverloadedError`.
     """
     limit = max(settings.candidates, request.top_k)
-    exact, scan_words = size <= settings.exact_limit, size <= WORDS_SCANNED
-    by = partial(repository.find, request, query, embedding, limit=limit, scan_words=scan_words)
-    candidates = await by(exact=exact)
+    size = await repository.size(request.tenant_id)
+    by = partial(repository.find, request, query, embedding, limit=limit)
+    exact = not size.indexed or size.embedded <= settings.exact_limit
+    candidates = await by(exact=exact, indexed=size.indexed)
+    if size.indexed and not candidates.corpus.indexed:
+        # The tenant shrank meanwhile, so the indexes may lack messages.
+        return Finding(await by(exact=True, indexed=False), Way.EXACT)
     if exact or embedding is None or embedding.space != candidates.corpus.space:
         return Finding(candidates, Way.EXACT if exact else Way.WALK)
     if candidates.corpus.near < limit:
-        return Finding(await by(exact=True), Way.EXACT_AFTER_WALK)
+        return Finding(await by(exact=True, indexed=True), Way.EXACT_AFTER_WALK)
     return Finding(candidates, Way.WALK)

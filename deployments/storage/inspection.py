@@ -36,15 +36,13 @@ INDEXES = frozenset(
         "idempotency_keys_created_at",
         "idempotency_keys_message",
         "idempotency_keys_pkey",
+        "large_tenants_pkey",
         "message_change_marks_pkey",
         "message_changes_of_tenant",
-        "messages_archived",
         "messages_archived_at",
         "messages_archived_by",
         "messages_conversation_time",
-        "messages_created_at",
         "messages_pkey",
-        "messages_tenant_archived",
         "messages_tenant_time",
         "messages_terms",
         "messages_unanalyzed",
@@ -67,7 +65,7 @@ INDEXES = frozenset(
 VECTOR_INDEX, OTHER_VECTOR_INDEX = "messages_embedding", "messages_other_embedding"
 CONNECT_SECONDS, STATEMENT_SECONDS = 10.0, 5.0
 # Whoever stores a message reads and writes all of these.
-WRITTEN_TABLES = ("embedding_jobs", "messages", "tenant_statistics", "tenant_terms", "tenant_usage")
+WRITTEN_TABLES = ("embedding_jobs", "large_tenants", "messages", "tenant_statistics", "tenant_terms", "tenant_usage")
 LARGE_TABLES = ("messages", "embedding_jobs", "tenant_terms", "retention_items")
 
 

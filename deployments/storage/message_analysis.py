@@ -12,7 +12,7 @@ from deployments.search.times.english import MONTHS
 from deployments.settings import SearchSettings
 from deployments.storage.database import Connection, Connections
 from deployments.storage.tenant_languages import Known, TenantLanguages, default_languages
-from deployments.storage.term_vectors import term_vector
+from deployments.storage.term_vectors import TermVector, term_vector
 
 # Beyond, the analysis takes 30 ms or more, and a thread does it.
 DIRECT_CHARACTERS = 50_000
@@ -53,9 +53,10 @@ class Said(NamedTuple):
 
 
 class Analysis(NamedTuple):
-    """A message's terms as the literal of a tsvector, and the tag of the policy under which they were made."""
+    """A message's terms as the literal of a tsvector, how many words they are, and under which policy's tag."""
 
     terms: str
+    term_count: int
     tag: str | None
 
 
@@ -87,14 +88,14 @@ def indexed_text(said_at: datetime, name: str | None, content: str) -> str:
     return f"{day} {content}" if name is None else f"{day} {name} {content}"
 
 
-def literal_of(message: Analyzable, policy: LanguagePolicy) -> str:
-    """Return a message's terms as the literal of a tsvector. Pure."""
+def terms_of(message: Analyzable, policy: LanguagePolicy) -> TermVector:
+    """Return a message's terms. Pure."""
     languages = policy.of_document(message.content, message.language)
     return term_vector(document_terms(indexed_text(message.created_at, message.name, message.content), languages))
 
 
 def _analyses(messages: Sequence[Analyzable], known: Mapping[str, Known]) -> list[Analysis]:
     return [
-        Analysis(literal_of(message, known[message.tenant_id].policy), known[message.tenant_id].tag)
+        Analysis(*terms_of(message, known[message.tenant_id].policy), known[message.tenant_id].tag)
         for message in messages
     ]

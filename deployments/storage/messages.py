@@ -272,6 +272,7 @@ class MessageRepository:
             importance_override=after["importance_override"],
             language=after["language"],
             terms=analysis and analysis.terms,
+            term_count=analysis and analysis.term_count,
             analysis=analysis and analysis.tag,
             now=datetime.now(UTC),
         )
@@ -301,6 +302,7 @@ def store_parameters(drafts: Sequence[AnalyzedDraft]) -> dict[str, object]:
         "utc_offsets": [offset_minutes(m.created_at) for m in messages],
         "languages": [m.language for m in messages],
         "terms": [each.analysis.terms for each in drafts],
+        "term_counts": [each.analysis.term_count for each in drafts],
         "analyses": [each.analysis.tag for each in drafts],
         "request_ids": [each.draft.request_id for each in drafts],
         "now": messages[0].updated_at,

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import structlog
 
-from deployments.storage.message_analysis import literal_of
+from deployments.storage.message_analysis import terms_of
 from deployments.storage.reanalyses import SETTLING_SECONDS, Claim, ReanalysisRepository, StaleBatch
 
 logger = structlog.get_logger(__name__)
@@ -66,5 +66,5 @@ class Reanalyzer:
         return claim.tenant_id
 
     async def _rewrite(self, claim: Claim, batch: StaleBatch) -> int | None:
-        terms = await asyncio.to_thread(lambda: [literal_of(each.said, batch.policy) for each in batch.messages])
+        terms = await asyncio.to_thread(lambda: [terms_of(each.said, batch.policy).literal for each in batch.messages])
         return await self._repository.write(claim, batch, terms, self._lease_seconds)

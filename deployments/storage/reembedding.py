@@ -13,7 +13,7 @@ from pgvector import HalfVector
 
 from deployments.embedding.providers.protocol import EmbeddingSpace, Vector
 from deployments.embedding.providers.registry import SpaceSource
-from deployments.storage.candidates import MEAN_PRIOR
+from deployments.storage.candidates import MEAN_PRIOR, MEAN_SAMPLE
 from deployments.storage.database import Connection, Database
 from deployments.storage.embedding_spaces import Spaces, to_spaces
 from deployments.storage.named_queries import load_queries
@@ -196,6 +196,7 @@ class ReembeddingRepository:
             active=HalfVector(active),
             other=HalfVector(other),
             mean_prior=MEAN_PRIOR,
+            mean_sample=MEAN_SAMPLE,
             limit=limit,
         )
         return row["active"], row["other"]

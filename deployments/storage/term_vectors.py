@@ -1,7 +1,8 @@
 """Terms as a tsvector, the type that Postgres' GIN index and ts_rank work on. Its own parser is never asked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 from deployments.search.analysis.terms import Terms
 
@@ -16,16 +17,27 @@ REMEMBERED_COUNTS = 1_024
 _ESCAPED = str.maketrans({"'": "''", "\\": "\\\\"})
 
 
-def term_vector(terms: Terms) -> str:
-    """Return the terms as the literal of a tsvector.
+class TermVector(NamedTuple):
+    """The literal of a tsvector, and how many words it holds: what Postgres' `term_count` counts in it."""
+
+    literal: str
+    words: int
+
+
+def term_vector(terms: Terms) -> TermVector:
+    """Return the terms as a tsvector.
 
     A term has as many positions as occurrences, at most 255; where they stand says nothing. Those of words have the
     weight D, those of forms C, so that `term_count` counts words alone. A word that occurs once has no position.
     Of terms that are too many for a tsvector the first are kept, forms only where words leave room.
     """
-    literal = " ".join(_lexeme(*counted) for counted in _counted(terms))
+    counted = list(_counted(terms))
+    literal = " ".join(_lexeme(*each) for each in counted)
     # With the space that the last lexeme lacks, a literal takes at least as many bytes as the tsvector made of it.
-    return literal if len(literal.encode()) < MOST_BYTES else " ".join(_fitting(terms))
+    if len(literal.encode()) >= MOST_BYTES:
+        counted = list(_fitting(counted))
+        literal = " ".join(_lexeme(*each) for each in counted)
+    return TermVector(literal, sum(words for _, words, _ in counted))
 
 
 def _counted(terms: Terms) -> Iterator[tuple[str, int, int]]:
@@ -38,14 +50,14 @@ def _counted(terms: Terms) -> Iterator[tuple[str, int, int]]:
             yield term, 0, min(times, MOST_POSITIONS)
 
 
-def _fitting(terms: Terms) -> Iterator[str]:
-    """Yield the first lexemes that fit into a tsvector."""
+def _fitting(counted: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str, int, int]]:
+    """Yield the first terms that fit into a tsvector."""
     room = MOST_BYTES
-    for counted in _counted(terms):
-        room -= _size(*counted)
+    for each in counted:
+        room -= _size(*each)
         if room < 0:
             return
-        yield _lexeme(*counted)
+        yield each
 
 
 def _size(term: str, words: int, forms: int) -> int:

@@ -69,7 +69,7 @@ def test_the_check_itself_finds_a_query_that_forgets_the_tenant() -> None:
 @pytest.mark.parametrize(
     ("begins", "ends"),
     [
-        ("WITH eligible", "), corpus"),
+        ("WITH eligible", "\n), "),
         ("sum(embedding_sum", "FROM tenant_statistics"),
         ("coalesce(asked::vector", ") AS a"),
     ],

@@ -22,7 +22,6 @@ from deployments.storage.database import Database
 from tests.integration.postgres import SPACE
 
 HNSW = ("messages_embedding",)
-OF_TENANTS = ("messages_tenant_archived", "messages_tenant_time", "messages_conversation_time")
 # At so many degrees from the query, one message each; none has a word in common with it.
 STORE = """
     INSERT INTO messages (id, tenant_id, conversation_id, role, content, metadata, importance, archived, embedding,
@@ -36,12 +35,13 @@ STORE = """
 AS_IF_LARGE = ("enable_sort", "enable_seqscan")
 MANY = [number / 10 for number in range(300)]
 NEARER = [-number / 100 for number in range(1, 61)]
-WALKING = {"exact_limit": 0}
+# Of tenants that are searched by the HNSW index.
+LARGE = "INSERT INTO large_tenants (tenant_id, state) VALUES ($1, 'ready') ON CONFLICT DO NOTHING"
 QUERY = QueryVector(SPACE, np.eye(1, 256, dtype=np.float32)[0])
 
 
 async def store(url: str, *degrees: float, tenant_id: str = "acme", **fields: Any) -> None:
-    """Messages at so many degrees from the query."""
+    """Messages of a large tenant, at so many degrees from the query."""
     columns = {
         "conversation_id": "c1",
         "role": "user",
@@ -50,6 +50,7 @@ async def store(url: str, *degrees: float, tenant_id: str = "acme", **fields: An
         "archived": False,
         "created_at": datetime.fromisoformat("2026-05-07T12:00:00Z"),
     }
+    await execute(url, LARGE, tenant_id)
     await execute(url, STORE, tenant_id, list(degrees), *(columns | fields).values())
 
 
@@ -83,8 +84,8 @@ class Audited:
     """Searches with one vector, and the audit of them."""
 
     def __init__(self, database: Database, settings: Settings, **search: Any) -> None:
-        # By SQL, whose searches alone are audited.
-        self.settings = settings.search.model_copy(update={"index_bytes": 0} | search)
+        # By the HNSW index, whose searches alone are audited.
+        self.settings = settings.search.model_copy(update={"index_bytes": 0, "exact_limit": 0} | search)
         self.registry = CollectorRegistry()
         self.samples = RecallSamples()
         self.measures = measures = SearchMeasures(self.registry)
@@ -93,10 +94,8 @@ class Audited:
         self.audit = RecallAudit(database, self.settings, measures, self.samples)
 
     async def search(self, **parameters: Any) -> int:
-        """Search; how many were found. A first search tells how large the tenant is."""
+        """Search; how many were found."""
         request = SearchRequest(**{"tenant_id": "acme", "query": "secret", "top_k": 10} | parameters)
-        await self._engine.search(Search(request, None))
-        self.samples.take()
         return (await self._engine.search(Search(request, "r-7"))).total
 
     async def _embed(self, text: str, request_id: str | None, space: EmbeddingSpace | None) -> QueryVector:

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from tests.integration.service import Service
 
 RECORDED = """
-    SELECT tenant_id, messages, term_count, embedded, embedding_sum::real[] AS embedding_sum FROM tenant_statistics
+    SELECT tenant_id, messages, term_count, embedded, summed, embedding_sum::real[] AS embedding_sum
+    FROM tenant_statistics
 """
 THERE = """
     SELECT tenant_id, count(*) FILTER (WHERE counted) AS messages,
            coalesce(sum(length) FILTER (WHERE counted), 0) AS term_count,
-           count(embedding) AS embedded, sum(embedding::vector)::real[] AS embedding_sum
+           count(embedding) AS embedded, count(embedding) FILTER (WHERE indexed) AS summed,
+           (sum(embedding::vector) FILTER (WHERE indexed))::real[] AS embedding_sum
     FROM messages, LATERAL (
         SELECT NOT archived AND embedding_status <> 'pending' AS counted,
                (SELECT coalesce(sum(cardinality(array_positions(coalesce(weights, '{D}'), 'D'))), 0)
@@ -26,8 +28,9 @@ THERE = """
 TERMS_RECORDED = "SELECT tenant_id, term, messages FROM tenant_terms"
 TERMS_THERE = """
     SELECT tenant_id, lexeme AS term, count(*) AS messages FROM messages, unnest(terms)
-    WHERE NOT archived AND embedding_status <> 'pending' GROUP BY tenant_id, lexeme
+    WHERE indexed AND NOT archived AND embedding_status <> 'pending' GROUP BY tenant_id, lexeme
 """
+MAKE_LARGE = "INSERT INTO large_tenants (tenant_id, state) SELECT unnest($1::text[]), 'ready'"
 # Vectors have 256 numbers of about 1/16; what is lost in adding and taking off thousands is far below.
 TOLERANCE = 1e-3
 
@@ -48,6 +51,7 @@ async def recount(connection: Any) -> dict[str, Counted]:
     assert counted == _not_empty(there)
     for tenant_id, row in recorded.items():
         _same_sum(row, there.get(tenant_id))
+        assert row["summed"] == (there[tenant_id]["summed"] if tenant_id in there else 0)
     terms_recorded, terms_there = [
         {(row["tenant_id"], row["term"]): row["messages"] for row in await connection.fetch(query)}
         for query in (TERMS_RECORDED, TERMS_THERE)
@@ -69,6 +73,11 @@ async def recount_at(url: str) -> dict[str, Counted]:
         return await recount(connection)
     finally:
         await connection.close()
+
+
+async def make_large(service: "Service", *tenant_ids: str) -> None:
+    """Have all that is stored for tenants from now on indexed, and its terms counted."""
+    await execute(service, MAKE_LARGE, list(tenant_ids))
 
 
 async def holders(service: "Service", tenant_id: str, *terms: str) -> list[int]:

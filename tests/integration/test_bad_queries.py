@@ -12,13 +12,14 @@ import httpx
 import pytest
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
-from deployments.search.from_sql import FromSql
+from deployments.search import from_sql
 from deployments.search_schemas import Weights
 from deployments.settings import Settings
+from deployments.storage.finding import Way, find
 from tests.integration import many_messages
 from tests.integration.calls import Json, error_of, found, message, search, store, store_many
 from tests.integration.failing import Away
-from tests.integration.recount import execute
+from tests.integration.recount import execute, make_large
 from tests.integration.service import Service, create_service
 
 # HAProxy's, and httpx's.
@@ -337,10 +338,11 @@ async def test_a_rare_word_is_found_beside_one_that_thousands_hold(
     settings: Settings, service: Service, exact_limit: int, status: str
 ) -> None:
     """From the moment of the 202, when it is not counted yet, and for ever after."""
+    if not exact_limit:
+        await make_large(service, "acme")
     await execute(service, many_messages.alike("acme", "apple", 2_500))
     await store(service, "apple xylophone")
     await execute(service, "UPDATE messages SET embedding_status = $1 WHERE content = 'apple xylophone'", status)
-    await execute(service, "UPDATE tenant_statistics SET embedded = 1")
     limits = replace(settings, search=settings.search.model_copy(update={"exact_limit": exact_limit, "index_bytes": 0}))
     async with create_service(limits, Away()) as limited:
         for _ in range(2):
@@ -357,15 +359,14 @@ async def large(settings: Settings, provider: EmbeddingProvider, database_url: s
 
 
 async def test_a_large_tenant_answers(large: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By way of the indexes from the second search on: the first one tells how large it is."""
+    """By way of the indexes."""
     ways = []
-    find = FromSql._find
 
-    async def watched(self: FromSql, *arguments: Any) -> Any:
-        ways.append(self._sizes.get("large", 0) > large.settings.search.exact_limit)
-        return await find(self, *arguments)
+    async def watched(*arguments: Any) -> Any:
+        ways.append(await find(*arguments))
+        return ways[-1]
 
-    monkeypatch.setattr(FromSql, "_find", watched)
+    monkeypatch.setattr(from_sql, "find", watched)
     await store(large, "The password is xylophone", tenant_id="large", conversation_id="c1")
     await large.embed_all()
     asked = {"tenant_id": "large", "top_k": 20}
@@ -378,4 +379,4 @@ async def test_a_large_tenant_answers(large: Service, monkeypatch: pytest.Monkey
         assert all("apple" in content for content in common[:5])
         for query in ("the of and", "apple pear cherry plum", many_words(10_000), "我", "'"):
             assert len(await found(large, query, **asked)) == 20
-    assert ways == [False] + [True] * 15
+    assert [each.way for each in ways] == [Way.WALK] * 16

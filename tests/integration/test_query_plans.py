@@ -12,7 +12,7 @@ from deployments.embedding.providers.protocol import QueryVector
 from deployments.search_schemas import SearchRequest
 from deployments.settings import DatabaseSettings, SearchSettings
 from deployments.storage import exact_order
-from deployments.storage.candidates import CandidateRepository, Candidates
+from deployments.storage.candidates import CandidateRepository, Candidates, TenantSize
 from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.exact_order import Comparison, ExactOrderRepository
@@ -25,7 +25,7 @@ from tests.integration.explaining import ExplainingDatabase, Plan, indexes, node
 from tests.integration.many_messages import LARGE, LARGE_TENANT, SMALL, SMALL_TENANT, fill
 from tests.integration.postgres import SPACE, PostgresServer
 
-TENANT_INDEXES = {"messages_tenant_archived", "messages_tenant_time", "messages_conversation_time"}
+TENANT_INDEXES = {"messages_tenant_time", "messages_conversation_time"}
 HNSW = "messages_embedding"
 WORDS = "messages_terms"
 TURNS = "messages_conversation_time"
@@ -63,11 +63,18 @@ def direction() -> QueryVector:
 
 
 async def plan_search(
-    explaining: ExplainingDatabase, tenant_id: str, *, exact: bool, query: str = "apple", by_meaning: bool = True
+    explaining: ExplainingDatabase,
+    tenant_id: str,
+    *,
+    exact: bool,
+    query: str = "apple",
+    by_meaning: bool = True,
+    indexed: bool | None = None,
 ) -> None:
     request = SearchRequest(tenant_id=tenant_id, query=query)
     repository = CandidateRepository(explaining, SearchSettings())
-    await repository.find(request, analyzed(request), direction() if by_meaning else None, exact=exact, limit=100)
+    vector = direction() if by_meaning else None
+    await repository.find(request, analyzed(request), vector, exact=exact, limit=100, indexed=indexed)
 
 
 async def test_a_small_tenants_vectors_are_measured_by_way_of_a_tenants_index(explaining: ExplainingDatabase) -> None:
@@ -91,6 +98,13 @@ async def test_a_large_tenants_vectors_are_found_by_the_hnsw_index(explaining: E
     assert "messages" not in scanned(explaining.plan)
 
 
+async def test_nothing_that_is_kept_for_large_tenants_is_read_for_others(explaining: ExplainingDatabase) -> None:
+    await plan_search(explaining, SMALL_TENANT, exact=True, query="apple word5")
+
+    assert indexes(explaining.plan).isdisjoint({HNSW, WORDS, "tenant_terms_pkey"})
+    assert not scanned(explaining.plan) & {"messages", "tenant_terms"}
+
+
 async def test_archived_messages_are_measured_since_the_hnsw_index_has_none(explaining: ExplainingDatabase) -> None:
     request = SearchRequest(tenant_id=LARGE_TENANT, query="word5", include_archived=True)
     await CandidateRepository(explaining, SearchSettings()).find(
@@ -106,7 +120,7 @@ async def test_what_is_known_of_terms_and_turns_is_looked_up(
     explaining: ExplainingDatabase, tenant_id: str, exact: bool
 ) -> None:
     """Not read for all of a tenant's terms, nor for whole conversations."""
-    await plan_search(explaining, tenant_id, exact=exact, query="apple word5")
+    await plan_search(explaining, tenant_id, exact=exact, query="apple word5", indexed=True)
 
     assert "tenant_terms" not in scanned(explaining.plan)
     assert _looked_up(explaining.plan, "tenant_terms") == [("tenant_terms_pkey", {"tenant_id", "term"})]
@@ -124,17 +138,22 @@ def _looked_up(plan: Plan, table: str) -> list[tuple[str, set[str]]]:
     ]
 
 
-async def plan_audit(explaining: ExplainingDatabase, tenant_id: str) -> None:
+async def plan_audit(explaining: ExplainingDatabase, tenant_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan of what is measured, which comes last."""
+
+    async def large(_: CandidateRepository, __: str) -> TenantSize:
+        return TenantSize(indexed=True, embedded=LARGE)
+
+    monkeypatch.setattr(CandidateRepository, "size", large)
     request = SearchRequest(tenant_id=tenant_id, query=".")
-    await ExactOrderRepository(explaining, SearchSettings()).compare(request, direction(), size=0)
+    await ExactOrderRepository(explaining, SearchSettings()).compare(request, direction())
 
 
 @pytest.mark.parametrize("tenant_id", [LARGE_TENANT, SMALL_TENANT])
 async def test_an_audit_of_a_small_table_measures_without_any_index(
-    explaining: ExplainingDatabase, tenant_id: str
+    explaining: ExplainingDatabase, tenant_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await plan_audit(explaining, tenant_id)
+    await plan_audit(explaining, tenant_id, monkeypatch)
 
     assert indexes(explaining.plan) == set()
     assert scanned(explaining.plan) >= {"messages", "tenant_statistics"}
@@ -144,7 +163,7 @@ async def test_an_audit_of_a_large_table_measures_by_way_of_a_tenants_index(
     explaining: ExplainingDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exact_order, "TABLE_BYTES", 0)
-    await plan_audit(explaining, SMALL_TENANT)
+    await plan_audit(explaining, SMALL_TENANT, monkeypatch)
 
     assert indexes(explaining.plan) & TENANT_INDEXES
     assert "messages" not in scanned(explaining.plan)
@@ -153,7 +172,7 @@ async def test_an_audit_of_a_large_table_measures_by_way_of_a_tenants_index(
 async def test_an_audit_leaves_its_connection_as_it_was(large_url: str) -> None:
     database = Database(large_url, DatabaseSettings(), PoolSize(0, 1))
     request = SearchRequest(tenant_id=LARGE_TENANT, query=".")
-    compared = await ExactOrderRepository(database, SearchSettings()).compare(request, direction(), size=LARGE)
+    compared = await ExactOrderRepository(database, SearchSettings()).compare(request, direction())
 
     async with database.connection() as connection:
         settings = await connection.fetch(

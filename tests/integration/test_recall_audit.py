@@ -15,7 +15,6 @@ from deployments.search.recall_audit import RecallAudit
 from deployments.search_schemas import SearchRequest
 from deployments.settings import Settings
 from deployments.storage import database as pools
-from deployments.storage import exact_order
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.exact_order import ExactOrderRepository, Reference
@@ -24,9 +23,7 @@ from tests.integration.auditing import (
     HNSW,
     MANY,
     NEARER,
-    OF_TENANTS,
     QUERY,
-    WALKING,
     Audited,
     execute,
     out_of_order,
@@ -46,14 +43,11 @@ async def database(database_url: str, settings: Settings) -> AsyncIterator[Datab
     await database.close()
 
 
-@pytest.mark.parametrize("search", [{}, WALKING], ids=["measured", "walked"])
-async def test_indexes_that_are_whole_find_all(
-    database_url: str, database: Database, settings: Settings, search: dict[str, Any]
-) -> None:
+async def test_an_index_that_is_whole_finds_all(database_url: str, database: Database, settings: Settings) -> None:
     await plan_as_if_large(database_url)
     await store(database_url, *MANY)
     await store(database_url, *NEARER, tenant_id="another")
-    audited = Audited(database, settings, **search)
+    audited = Audited(database, settings)
 
     assert await audited.search() == 10
     with capture_logs() as logs:
@@ -71,7 +65,7 @@ async def test_an_hnsw_index_that_has_lost_messages_is_seen(
     await store(database_url, *MANY)
     async with out_of_order(database_url, HNSW):
         await store(database_url, *NEARER)
-    audited = Audited(database, settings, **WALKING)
+    audited = Audited(database, settings)
 
     assert await audited.search() == 10, "nobody sees it from the answer"
     with capture_logs() as logs:
@@ -92,22 +86,34 @@ async def test_an_hnsw_index_that_has_lost_messages_is_seen(
     ]
 
 
-@pytest.mark.parametrize(("lost", "search"), [(HNSW, WALKING), (OF_TENANTS, {})], ids=["hnsw", "tenants"])
-async def test_built_anew_as_the_documentation_says_the_indexes_find_all(
-    database_url: str, database: Database, settings: Settings, lost: tuple[str, ...], search: dict[str, Any]
+async def test_built_anew_as_the_documentation_says_the_index_finds_all(
+    database_url: str, database: Database, settings: Settings
 ) -> None:
     await plan_as_if_large(database_url)
     await store(database_url, *MANY)
-    async with out_of_order(database_url, lost):
+    async with out_of_order(database_url, HNSW):
         await store(database_url, *NEARER)
-    commands = re.findall(r"`(REINDEX [^`]+);`", (ROOT / "docs" / "recall-audit.md").read_text())
-    audited = Audited(database, settings, **search)
+    (command,) = re.findall(r"`(REINDEX [^`]+);`", (ROOT / "docs" / "recall-audit.md").read_text())
+    audited = Audited(database, settings)
 
-    await execute(database_url, commands[0 if lost is HNSW else 1])
+    await execute(database_url, command)
     await audited.search()
     await audited.audit.audit_next()
 
     assert audited.recall() == 1
+
+
+async def test_a_search_that_measured_all_is_not_audited(
+    database_url: str, database: Database, settings: Settings
+) -> None:
+    await store(database_url, 1, 2, 3)
+    await execute(database_url, "UPDATE large_tenants SET state = 'growing'")
+    audited = Audited(database, settings)
+
+    assert await audited.search() == 3
+
+    assert await audited.audit.audit_next() == 0
+    assert audited.outcomes() == {}
 
 
 async def test_the_log_names_the_search_that_lost_something(
@@ -117,7 +123,7 @@ async def test_the_log_names_the_search_that_lost_something(
     await store(database_url, *MANY)
     async with out_of_order(database_url, HNSW):
         await store(database_url, *NEARER)
-    audited = Audited(database, settings, **WALKING)
+    audited = Audited(database, settings)
     await audited.search()
     capsys.readouterr()
 
@@ -129,25 +135,6 @@ async def test_the_log_names_the_search_that_lost_something(
     assert "secret" not in line
 
 
-async def test_tenants_indexes_that_have_lost_messages_are_seen_where_the_table_is_read(
-    database_url: str, database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await plan_as_if_large(database_url)
-    await store(database_url, *MANY)
-    async with out_of_order(database_url, OF_TENANTS):
-        await store(database_url, *NEARER)
-    audited = Audited(database, settings)
-
-    await audited.search()
-    await audited.audit.audit_next()
-    monkeypatch.setattr(exact_order, "TABLE_BYTES", 0)
-    await audited.search()
-    await audited.audit.audit_next()
-
-    assert audited.recall(reference="table") == 0
-    assert audited.recall(reference="index") == 1, "of a large table, the same indexes are all there is to compare with"
-
-
 async def test_where_the_walk_falls_short_as_the_peers_do_the_exact_search_finds_all(
     database_url: str, database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,12 +144,12 @@ async def test_where_the_walk_falls_short_as_the_peers_do_the_exact_search_finds
     await plan_as_if_large(database_url)
     await store(database_url, *NEARER, tenant_id="large")
     await store(database_url, *MANY[-30:])
-    audited = Audited(database, settings, **WALKING)
+    audited = Audited(database, settings)
     request = SearchRequest(tenant_id="acme", query=".")
     walked = await CandidateRepository(database, audited.settings).find(
         request, analyzed(request), QUERY, exact=False, limit=40
     )
-    compared = await ExactOrderRepository(database, audited.settings).compare(request, QUERY, 30)
+    compared = await ExactOrderRepository(database, audited.settings).compare(request, QUERY)
     await audited.search()
     await audited.audit.audit_next()
 
@@ -201,7 +188,7 @@ async def test_what_the_searchs_filters_let_through_is_compared_and_nothing_else
     await store(database_url, 1, 2, tenant_id="another", **FITTING[name])
     request = SearchRequest.model_validate({"tenant_id": "acme", "query": ".", name: FILTERS[name]})
     audited = Audited(database, settings)
-    compared = await ExactOrderRepository(database, settings.search).compare(request, QUERY, 15)
+    compared = await ExactOrderRepository(database, audited.settings).compare(request, QUERY)
     await audited.search(**{name: FILTERS[name]})
     await audited.audit.audit_next()
 
@@ -216,7 +203,7 @@ async def test_what_is_stored_changed_and_deleted_after_the_search_is_no_loss(
 ) -> None:
     await plan_as_if_large(database_url)
     await store(database_url, *MANY)
-    audited = Audited(database, settings, **WALKING)
+    audited = Audited(database, settings)
     await audited.search()
 
     await store(database_url, *NEARER[:20])
@@ -341,7 +328,7 @@ async def test_in_the_background_searches_are_audited_until_it_is_stopped(
     connection = await asyncpg.connect(database_url)
     async with connection.transaction():
         await connection.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
-        audited.samples.offer(SearchRequest(tenant_id="acme", query="."), QUERY, 3, 3, None)
+        audited.samples.offer(SearchRequest(tenant_id="acme", query="."), QUERY, 3, None)
         await until(lambda: database.usage().in_use == 1)
         audited.audit.stop()
         await until(lambda: database.usage().in_use == 0)

@@ -24,7 +24,7 @@ from deployments.storage.schema import prepare
 from jobs.reembedding import running
 from tests.integration.calls import analyzed, change, search, store
 from tests.integration.postgres import SPACE
-from tests.integration.recount import recounted
+from tests.integration.recount import execute, make_large, recounted
 from tests.integration.service import Service
 from tests.integration.two_spaces import SMALL, TO_SMALL, fill, not_embedded, replica, run, spaces
 from tests.paths import ROOT
@@ -184,6 +184,8 @@ async def test_a_vector_of_another_space_is_compared_with_nothing(first: Service
     candidates = CandidateRepository(first.database, first.settings.search)
     request = SearchRequest(tenant_id="acme", query="cherries")
     (vector,) = await first.worker._embedder.embed_queries([("cherries", None)])  # type: ignore[attr-defined]
+    await make_large(first, "acme")
+    await execute(first, "UPDATE messages SET updated_at = updated_at")
 
     found = await candidates.find(request, analyzed(request), vector, exact=exact, limit=10)
     assert found.corpus.near == 10

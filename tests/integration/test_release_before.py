@@ -2,13 +2,14 @@
 
 import asyncio
 
+import pytest
 from alembic import command
 
 from deployments.search_schemas import Weights
 from deployments.storage.schema import upgrade
 from tests.integration.calls import found, store
 from tests.integration.reanalyzing import reanalyze_all
-from tests.integration.recount import recount_at, recounted
+from tests.integration.recount import make_large, recounted
 from tests.integration.service import Service
 from tests.integration.test_schema import config_for, fetch
 
@@ -70,4 +71,61 @@ async def test_a_database_of_the_release_before_is_searched_while_it_is_migrated
     after = await asyncio.to_thread(fetch, database_url, "SELECT terms::text FROM messages ORDER BY content")
     assert set(before) < set(after)
     assert "'31'" in (set(after) - set(before)).pop()
-    assert (await recount_at(database_url))["acme"].messages == 4
+    kept = "SELECT messages FROM tenant_statistics UNION ALL SELECT max(messages) FROM tenant_terms"
+    assert await asyncio.to_thread(fetch, database_url, kept) == [4, 4]
+
+
+# As the release before 0012 finds: it knows of no row that is not indexed, and names no large tenant.
+NEAREST_BEFORE = """
+    SELECT content FROM messages WHERE tenant_id = 'acme' AND NOT archived
+    ORDER BY embedding::halfvec(256) <=> (SELECT embedding FROM messages WHERE content = 'a pear') LIMIT 3
+"""
+WITH_WORD_BEFORE = """
+    SELECT content FROM messages WHERE tenant_id = 'acme' AND NOT archived
+      AND term_keys(tenant_id, terms) && ARRAY[term_key('acme', 'pear')]
+"""
+
+
+@pytest.mark.parametrize("large", [False, True])
+async def test_the_release_before_finds_all_without_the_indexes_of_large_tenants(service: Service, large: bool) -> None:
+    if large:
+        await make_large(service, "acme")
+    for content in ("a pear", "two plums", "three figs"):
+        await store(service, content)
+    await service.embed_all()
+    async with service.database.connection() as connection:
+        await connection.fetch(STORED_BEFORE)
+        await connection.execute("DELETE FROM messages WHERE content LIKE '% 3'")
+        marked = await connection.fetchval("SELECT count(*) FROM messages WHERE indexed")
+
+        assert marked == (5 if large else 0)
+        assert {row["content"] for row in await connection.fetch(NEAREST_BEFORE)} >= {"a pear", "two plums"}
+        assert len(await connection.fetch(WITH_WORD_BEFORE)) == 3
+        assert await connection.fetchval("SELECT embedded FROM tenant_statistics") == 3
+    await recounted(service)
+
+
+async def test_a_job_goes_with_its_message_whoever_deletes_it(service: Service) -> None:
+    await store(service, "a pear")
+    async with service.database.connection() as connection:
+        await connection.execute("DELETE FROM messages")
+        assert await connection.fetchval("SELECT count(*) FROM embedding_jobs") == 0
+
+
+async def test_what_is_counted_is_whole_again_before_0012_and_without_terms_after_it(
+    service: Service, database_url: str
+) -> None:
+    for content in ("a pear", "two pears"):
+        await store(service, content)
+    await service.embed_all()
+    terms = "SELECT count(*) || ' ' || coalesce(max(messages), 0) FROM tenant_terms"
+    sums = "SELECT count(embedding_sum) FROM tenant_statistics"
+
+    await asyncio.to_thread(command.downgrade, config_for(database_url), "0011")
+    assert await asyncio.to_thread(fetch, database_url, terms) != ["0 0"]
+    assert await asyncio.to_thread(fetch, database_url, sums) == [1]
+
+    await asyncio.to_thread(upgrade, database_url)
+    assert await asyncio.to_thread(fetch, database_url, terms) == ["0 0"]
+    assert (await recounted(service))["acme"].embedded == 2
+    assert len(await found(service, "pear")) == 2

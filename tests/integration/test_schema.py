@@ -289,7 +289,7 @@ FIRST_VERSION = """
 """
 KEPT = """
     SELECT (to_jsonb(m) - ARRAY['terms', 'term_count', 'archived_at', 'archived_by', 'other_embedding', 'utc_offset',
-                                'language', 'analysis'])::text
+                                'language', 'analysis', 'indexed'])::text
     FROM messages m
     UNION ALL SELECT tenant_id || ' ' || embedded FROM tenant_statistics ORDER BY 1
 """
@@ -364,7 +364,7 @@ def test_the_hnsw_index_is_built_anew_without_archived_messages_and_with_them_ag
     (before,) = fetch(empty_url, of_index)
 
     upgrade(empty_url)
-    assert fetch(empty_url, of_index) == [f"{before} WHERE (NOT archived)"]
+    assert fetch(empty_url, of_index) == [f"{before} WHERE (indexed AND (NOT archived))"]
     fetch(empty_url, FIRST_VERSION)
 
     command.downgrade(config_for(empty_url), "0005")

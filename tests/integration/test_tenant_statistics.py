@@ -1,8 +1,16 @@
 """How many of a tenant's messages have a vector, and their sum, right after everything that changes it."""
 
+import pytest
+
 from tests.integration.calls import change, message, store, store_many
-from tests.integration.recount import execute, recounted
+from tests.integration.recount import execute, make_large, recounted
 from tests.integration.service import Service
+
+
+@pytest.fixture(autouse=True)
+async def _large(service: Service) -> None:
+    """Terms and sums are kept for large tenants alone."""
+    await make_large(service, "acme", "globex")
 
 
 async def embedded(service: Service) -> dict[str, int]:

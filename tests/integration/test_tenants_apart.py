@@ -10,6 +10,7 @@ from deployments.key_schemas import CreatedKey
 from deployments.settings import Settings
 from tests.integration.calls import error_of
 from tests.integration.keys import AS_ROOT, ROOT_KEY, make, sent
+from tests.integration.recount import make_large
 from tests.integration.service import Service
 
 Json = dict[str, Any]
@@ -172,6 +173,7 @@ async def test_a_cursor_of_another_tenant_is_refused(service: Service, keys: Key
 
 async def test_what_another_tenant_says_does_not_move_a_score(service: Service, keys: Keys) -> None:
     acme, globex = keys
+    await make_large(service, "acme", "globex")
     for content in (SECRET, "The garden needs water", "Zebra crossings are white"):
         await store(service, acme, content)
     await service.embed_all()

@@ -14,7 +14,7 @@ from deployments.errors import EmbeddingRejectedError
 from tests.integration.calls import Json, change, get, message, store, store_many
 from tests.integration.failing import Scripted, Squeamish
 from tests.integration.postgres import SPACE
-from tests.integration.recount import Counted, execute, holders, recounted
+from tests.integration.recount import Counted, execute, holders, make_large, recounted
 from tests.integration.service import Service, score
 
 WORDS = ["apple", "pear", "cherry", "plum", "quince", "medlar", "sorb", "damson", "sloe", "bullace"]
@@ -28,6 +28,12 @@ IMPORT = """
            message_terms('english', NULL, said, now()), n % 6 = 0, now(), now()
     FROM generate_series(1, {rows}) AS n, LATERAL (SELECT 'word' || n % 17 || ' and term' || n % 11 AS said) AS s
 """
+
+
+@pytest.fixture(autouse=True)
+async def _large(service: Service) -> None:
+    """Terms and sums are kept for large tenants alone."""
+    await make_large(service, "acme", "globex", *(f"tenant {n}" for n in range(3)))
 
 
 def worker_with(service: Service, provider: Scripted) -> EmbeddingWorker:
@@ -200,6 +206,7 @@ async def test_a_term_too_long_for_an_index_stops_no_worker(service: Service) ->
     seeded = random.Random(7)
     tenant_id = "".join(chr(seeded.randint(0x4E00, 0x9FFF)) for _ in range(255))
     endless = "".join(seeded.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(2_040))
+    await make_large(service, tenant_id)
     stored = [await store(service, content, tenant_id=tenant_id) for content in (endless, "apples")]
     other = await store(service, "apples")
 

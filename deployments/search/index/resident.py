@@ -10,6 +10,7 @@ from uuid import UUID
 from deployments.batching import MicroBatcher
 from deployments.search.index.tenant_index import TenantIndex
 from deployments.search.measures import IndexMeasures
+from deployments.storage.large_tenants import expected_bytes
 from deployments.storage.message_changes import Changes, MessageChangeRepository, MessageRow, Position, TenantLoad
 
 # More changes than this, and than a fifth of the index, are read as part of all messages: that is no slower.
@@ -19,9 +20,6 @@ CAUGHT_UP_SHARE = 5
 APPLIED_AT_ONCE = 200
 # How long a tenant that was found to be too large is taken for it before it is measured again.
 TOO_LARGE_SECONDS = 60.0
-# What a message takes besides its vector, names and contents aside.
-BYTES_BESIDE_VECTOR = 300
-BYTES_OF_NUMBER = 4
 
 # Tenants whose changes are asked for in one round trip, and round trips at once.
 ASKED_TOGETHER = 64
@@ -51,8 +49,7 @@ class Limits(NamedTuple):
 
     def allow(self, messages: int, dimensions: int) -> bool:
         """Return whether a tenant of so many messages may be held, before anything of it is read."""
-        expected = messages * (BYTES_OF_NUMBER * dimensions + BYTES_BESIDE_VECTOR)
-        return messages <= self.messages and self.allow_bytes(expected)
+        return messages <= self.messages and self.allow_bytes(messages * expected_bytes(dimensions))
 
     def allow_bytes(self, nbytes: int) -> bool:
         """Return whether one index may take so many bytes."""

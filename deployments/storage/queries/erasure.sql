@@ -98,8 +98,11 @@ WHERE id = :id;
 -- Only what says nothing any more: what is stored at this moment is counted, and stays so.
 WITH statistics AS (
     DELETE FROM tenant_statistics WHERE tenant_id = :tenant_id AND messages = 0 AND embedded = 0 AND other_embedded = 0
+), usage AS (
+    DELETE FROM tenant_usage WHERE tenant_id = :tenant_id AND messages = 0 AND bytes = 0
 )
-DELETE FROM tenant_usage WHERE tenant_id = :tenant_id AND messages = 0 AND bytes = 0;
+DELETE FROM large_tenants l WHERE tenant_id = :tenant_id
+    AND NOT EXISTS (SELECT FROM messages m WHERE m.tenant_id = l.tenant_id);
 
 -- name: erase_retention_policy!
 DELETE FROM retention_policies WHERE tenant_id = :tenant_id;

@@ -26,7 +26,7 @@ WITH eligible AS NOT MATERIALIZED (
       AND (:created_before::timestamptz IS NULL OR m.created_at < :created_before)
       AND (:metadata::text IS NULL OR m.metadata @> :metadata::text::jsonb)
 ), corpus AS MATERIALIZED (
-    SELECT sum(embedding_sum * array_fill((1.0 / (embedded + :mean_prior::float8))::real,
+    SELECT sum(embedding_sum * array_fill((1.0 / (summed + :mean_prior::float8))::real,
                                           ARRAY[coalesce(vector_dims(embedding_sum), 1)])::vector) AS mean
     FROM tenant_statistics WHERE tenant_id = :tenant_id
 ), aim AS MATERIALIZED (

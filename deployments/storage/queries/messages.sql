@@ -4,14 +4,15 @@ WITH input AS (
     SELECT * FROM unnest(
         :ids::uuid[], :tenant_ids::text[], :conversation_ids::text[], :roles::text[], :names::text[],
         :contents::text[], :metadatas::text[], :overrides::float8[], :created_ats::timestamptz[],
-        :utc_offsets::smallint[], :languages::text[], :terms::text[], :analyses::text[], :request_ids::text[]
+        :utc_offsets::smallint[], :languages::text[], :terms::text[], :term_counts::int[], :analyses::text[],
+        :request_ids::text[]
     ) AS t(id, tenant_id, conversation_id, role, name, content, metadata, importance_override, created_at,
-           utc_offset, language, terms, analysis, request_id)
+           utc_offset, language, terms, term_count, analysis, request_id)
 ), stored AS (
     INSERT INTO messages (id, tenant_id, conversation_id, role, name, content, metadata,
-                          importance_override, created_at, updated_at, utc_offset, language, terms, analysis)
+                          importance_override, created_at, updated_at, utc_offset, language, terms, term_count, analysis)
     SELECT id, tenant_id, conversation_id, role, name, content, metadata::jsonb, importance_override,
-           created_at, :now::timestamptz, utc_offset, language, terms::tsvector, analysis
+           created_at, :now::timestamptz, utc_offset, language, terms::tsvector, term_count, analysis
     FROM input
 ), pending AS (
     INSERT INTO embedding_jobs (message_id, tenant_id, request_id, bytes)
@@ -54,6 +55,7 @@ UPDATE messages SET
     importance_override = :importance_override,
     language = :language,
     terms = coalesce(:terms::text::tsvector, terms),
+    term_count = coalesce(:term_count::int, term_count),
     analysis = CASE WHEN :terms::text IS NULL THEN analysis ELSE :analysis::text END,
     updated_at = :now
 WHERE id = :id AND tenant_id = :tenant_id;

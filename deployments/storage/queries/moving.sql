@@ -35,23 +35,23 @@ WITH space AS MATERIALIZED (
     SELECT id, conversation_id, role, name, content, metadata, importance, importance_override,
            CASE WHEN active THEN embedding END AS embedding,
            CASE WHEN status = 'completed' AND NOT active THEN 'pending' ELSE status END AS status,
-           error, archived, archived_at, created_at, updated_at, utc_offset, language, terms, analysis
+           error, archived, archived_at, created_at, updated_at, utc_offset, language, terms, term_count, analysis
     FROM space, unnest(
         :ids::uuid[], :conversation_ids::text[], :roles::text[], :names::text[], :contents::text[], :metadatas::text[],
         :importances::float8[], :overrides::float8[], :embeddings::halfvec[], :statuses::text[], :errors::text[],
         :archiveds::boolean[], :archived_ats::timestamptz[], :created_ats::timestamptz[], :updated_ats::timestamptz[],
-        :utc_offsets::smallint[], :languages::text[], :terms::text[], :analyses::text[]
+        :utc_offsets::smallint[], :languages::text[], :terms::text[], :term_counts::int[], :analyses::text[]
     ) AS t(id, conversation_id, role, name, content, metadata, importance, importance_override, embedding, status,
-           error, archived, archived_at, created_at, updated_at, utc_offset, language, terms, analysis)
+           error, archived, archived_at, created_at, updated_at, utc_offset, language, terms, term_count, analysis)
 ), present AS MATERIALIZED (
     SELECT id FROM messages WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid[])
 ), stored AS (
     INSERT INTO messages (id, tenant_id, conversation_id, role, name, content, metadata, importance,
                           importance_override, embedding, embedding_status, archived, archived_at, created_at, updated_at,
-                          utc_offset, language, terms, analysis)
+                          utc_offset, language, terms, term_count, analysis)
     SELECT id, :tenant_id, conversation_id, role, name, content, metadata::jsonb, importance, importance_override,
            embedding, status, archived, archived_at, created_at, updated_at,
-           utc_offset, language, terms::tsvector, analysis
+           utc_offset, language, terms::tsvector, term_count, analysis
     FROM input WHERE id NOT IN (SELECT id FROM present)
     ON CONFLICT (id) DO NOTHING
     RETURNING id

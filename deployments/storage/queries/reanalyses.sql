@@ -68,11 +68,11 @@ RETURNING tenant_id;
 WITH made AS (
     SELECT * FROM unnest(:ids::uuid[], :updated_ats::timestamptz[], :terms::text[]) AS t(id, updated_at, terms)
 ), there AS MATERIALIZED (
-    SELECT m.id, made.terms FROM made JOIN messages m ON m.id = made.id
+    SELECT m.id, made.terms::tsvector AS terms FROM made JOIN messages m ON m.id = made.id
     WHERE m.tenant_id = :tenant_id AND m.updated_at = made.updated_at AND m.analysis IS DISTINCT FROM :tag
     FOR NO KEY UPDATE OF m SKIP LOCKED
 ), rewritten AS (
-    UPDATE messages m SET terms = there.terms::tsvector, analysis = :tag
+    UPDATE messages m SET terms = there.terms, term_count = term_count(there.terms), analysis = :tag
     FROM there WHERE m.id = there.id AND m.tenant_id = :tenant_id
     RETURNING 1
 )

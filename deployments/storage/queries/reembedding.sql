@@ -75,7 +75,7 @@ DROP INDEX CONCURRENTLY IF EXISTS messages_other_embedding;
 
 -- name: create_index#
 CREATE INDEX CONCURRENTLY messages_other_embedding ON messages
-    USING hnsw ((other_embedding::halfvec({dimensions})) halfvec_cosine_ops) WHERE NOT archived;
+    USING hnsw ((other_embedding::halfvec({dimensions})) halfvec_cosine_ops) WHERE indexed AND NOT archived;
 
 -- name: analyze_vectors#
 -- What the planner knows of a column comes with it when it is renamed.
@@ -91,13 +91,17 @@ ORDER BY random() LIMIT :limit;
 
 -- name: nearest_in_both^
 -- The nearest to a query in each space, the mean of the tenant's vectors taken off as in a search; not the message itself.
-WITH aims AS MATERIALIZED (
-    SELECT (:active::halfvec::vector - embedding_sum * array_fill((1.0 / (embedded + :mean_prior::float8))::real,
-            ARRAY[vector_dims(embedding_sum)])::vector)::halfvec AS active,
-           (:other::halfvec::vector - other_embedding_sum
-            * array_fill((1.0 / (other_embedded + :mean_prior::float8))::real,
-            ARRAY[vector_dims(other_embedding_sum)])::vector)::halfvec AS other
-    FROM tenant_statistics WHERE tenant_id = :tenant_id
+WITH sums AS MATERIALIZED (
+    SELECT sum(embedding::vector) AS active, sum(other_embedding::vector) AS other,
+           (1.0 / (count(*) + :mean_prior::float8))::real AS share
+    FROM (
+        SELECT embedding, other_embedding FROM messages
+        WHERE tenant_id = :tenant_id AND embedding IS NOT NULL AND other_embedding IS NOT NULL LIMIT :mean_sample
+    ) AS sample
+), aims AS MATERIALIZED (
+    SELECT (:active::halfvec::vector - active * array_fill(share, ARRAY[coalesce(vector_dims(active), 1)])::vector)::halfvec AS active,
+           (:other::halfvec::vector - other * array_fill(share, ARRAY[coalesce(vector_dims(other), 1)])::vector)::halfvec AS other
+    FROM sums
 ), there AS NOT MATERIALIZED (
     SELECT id, embedding, other_embedding FROM messages
     WHERE messages.tenant_id = :tenant_id AND id <> :id AND NOT archived
@@ -137,6 +141,9 @@ ALTER TABLE messages RENAME COLUMN swapped TO other_embedding;
 ALTER TABLE tenant_statistics RENAME COLUMN embedded TO swapped;
 ALTER TABLE tenant_statistics RENAME COLUMN other_embedded TO embedded;
 ALTER TABLE tenant_statistics RENAME COLUMN swapped TO other_embedded;
+ALTER TABLE tenant_statistics RENAME COLUMN summed TO swapped;
+ALTER TABLE tenant_statistics RENAME COLUMN other_summed TO summed;
+ALTER TABLE tenant_statistics RENAME COLUMN swapped TO other_summed;
 ALTER TABLE tenant_statistics RENAME COLUMN embedding_sum TO swapped;
 ALTER TABLE tenant_statistics RENAME COLUMN other_embedding_sum TO embedding_sum;
 ALTER TABLE tenant_statistics RENAME COLUMN swapped TO other_embedding_sum;
@@ -151,8 +158,9 @@ UPDATE embedding_space SET
 -- name: drop_other_space#
 -- A column that is dropped and made anew costs nothing, however many rows there are: its room is reused as they change.
 ALTER TABLE messages DROP COLUMN other_embedding, ADD COLUMN other_embedding halfvec;
-ALTER TABLE tenant_statistics DROP COLUMN other_embedded, DROP COLUMN other_embedding_sum,
-    ADD COLUMN other_embedded bigint NOT NULL DEFAULT 0, ADD COLUMN other_embedding_sum vector;
+ALTER TABLE tenant_statistics DROP COLUMN other_embedded, DROP COLUMN other_summed, DROP COLUMN other_embedding_sum,
+    ADD COLUMN other_embedded bigint NOT NULL DEFAULT 0, ADD COLUMN other_summed bigint NOT NULL DEFAULT 0,
+    ADD COLUMN other_embedding_sum vector;
 INSERT INTO former_embedding_spaces AS f (model, dimensions)
 SELECT other_model, other_dimensions FROM embedding_space WHERE other_state IS NOT NULL
 ON CONFLICT (model, dimensions) DO UPDATE SET dropped_at = now();

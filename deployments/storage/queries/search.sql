@@ -1,10 +1,11 @@
 -- name: find_candidates
 -- The candidates of both sides and the turns beside them, in one round trip, each with what ranking needs.
 --
--- exact: measures every vector of the tenant; otherwise the HNSW index is walked until enough of the tenant's rows are
--- found (hnsw.iterative_scan). scan_words: reads the terms of all of the tenant's messages; otherwise the GIN index finds
--- them. Both indexes' expressions are written here as in their definitions, and nowhere in the other branches, so that
--- no branch can take another's plan: ts_match_vq is what @@ calls, and no index knows it.
+-- indexed: the tenant is a large one, so the GIN index finds words, and the tenant's mean and its document frequencies are
+-- kept; otherwise the terms of all of its messages are read, and both are computed from its rows, the mean from mean_sample
+-- of them. exact: measures every vector of the tenant; otherwise the HNSW index is walked until enough of the tenant's rows
+-- are found (hnsw.iterative_scan). Both indexes' expressions are written here as in their definitions, and nowhere in the
+-- other branches, so that no branch can take another's plan: ts_match_vq is what @@ calls, and no index knows it.
 --
 -- Vectors are compared after the mean of the tenant's is taken off them: the direction that all of a small model's
 -- vectors share says nothing. A stored vector has length 1, so the order by its angle to `query - mean` is the order
@@ -32,12 +33,30 @@ WITH eligible AS NOT MATERIALIZED (
       AND (:created_after::timestamptz IS NULL OR m.created_at >= :created_after)
       AND (:created_before::timestamptz IS NULL OR m.created_at < :created_before)
       AND (:metadata::text IS NULL OR m.metadata @> :metadata::text::jsonb)
+), means AS MATERIALIZED (
+    SELECT sum(embedding_sum * array_fill((1.0 / (summed + :mean_prior::float8))::real,
+                                          ARRAY[coalesce(vector_dims(embedding_sum), 1)])::vector) AS mean
+    FROM tenant_statistics WHERE tenant_id = :tenant_id AND :indexed
+    UNION ALL
+    SELECT total * array_fill((1.0 / (summed + :mean_prior::float8))::real, ARRAY[coalesce(vector_dims(total), 1)])::vector
+    FROM (
+        SELECT sum(embedding::vector) AS total, count(*) AS summed
+        FROM (SELECT embedding FROM messages WHERE tenant_id = :tenant_id AND NOT :indexed AND embedding IS NOT NULL
+              LIMIT :mean_sample) AS sample
+    ) AS sampled
 ), corpus AS MATERIALIZED (
     SELECT greatest(sum(messages), 1)::float8 AS messages, coalesce(sum(term_count), 0)::float8 AS term_count,
-           coalesce(sum(embedded), 0)::bigint AS embedded,
-           sum(embedding_sum * array_fill((1.0 / (embedded + :mean_prior::float8))::real,
-                                          ARRAY[coalesce(vector_dims(embedding_sum), 1)])::vector) AS mean
+           coalesce(sum(embedded), 0)::bigint AS embedded, (SELECT sum(mean) FROM means) AS mean,
+           EXISTS (SELECT FROM large_tenants WHERE tenant_id = :tenant_id AND state = 'ready') AS indexed
     FROM tenant_statistics WHERE tenant_id = :tenant_id
+), holding AS MATERIALIZED (
+    SELECT term, messages AS holders FROM tenant_terms
+    WHERE tenant_id = :tenant_id AND :indexed AND term = ANY(:terms::text[]) AND messages > 0
+    UNION ALL
+    SELECT term, count(*) FROM messages CROSS JOIN unnest(tsvector_to_array(terms)) AS term
+    WHERE tenant_id = :tenant_id AND NOT :indexed AND NOT archived AND embedding_status <> 'pending'
+      AND term = ANY(:terms::text[])
+    GROUP BY term
 ), aim AS MATERIALIZED (
     SELECT coalesce(model, '') AS model, coalesce(dimensions, 0) AS dimensions, mean, asked,
            coalesce(asked::vector - mean, asked::vector) AS direction
@@ -51,7 +70,7 @@ WITH eligible AS NOT MATERIALIZED (
      ORDER BY embedding <=> (SELECT direction::halfvec FROM aim) LIMIT :limit)
     UNION ALL
     (SELECT id, conversation_id, created_at FROM eligible
-     WHERE NOT :exact AND :embedding::halfvec IS NOT NULL AND (SELECT asked IS NOT NULL FROM aim)
+     WHERE NOT :exact AND indexed AND :embedding::halfvec IS NOT NULL AND (SELECT asked IS NOT NULL FROM aim)
      ORDER BY embedding::halfvec({dimensions}) <=> (SELECT direction::halfvec({dimensions}) FROM aim) LIMIT :limit)
 ), query AS MATERIALIZED (
     SELECT term, ('''' || replace(replace(term, '\', '\\'), '''', '''''') || '''')::tsquery AS one, holders, rarity, finds,
@@ -63,8 +82,8 @@ WITH eligible AS NOT MATERIALIZED (
                row_number() OVER (PARTITION BY known.holders > 0 ORDER BY known.holders, q.term) AS place
         FROM corpus c
         CROSS JOIN unnest(:terms::text[], :term_weights::float8[]) AS q (term, weight)
-        LEFT JOIN tenant_terms t ON t.tenant_id = :tenant_id AND t.term = q.term AND t.messages > 0
-        CROSS JOIN LATERAL (SELECT coalesce(t.messages, 0) AS holders) AS known
+        LEFT JOIN holding h ON h.term = q.term
+        CROSS JOIN LATERAL (SELECT coalesce(h.holders, 0) AS holders) AS known
     ) AS asked
     WHERE place <= :term_limit
     ORDER BY holders, term
@@ -76,17 +95,17 @@ WITH eligible AS NOT MATERIALIZED (
     FROM query WHERE finds AND together - holders < :scan_limit
 ), matching AS MATERIALIZED (
     (SELECT id, conversation_id, created_at, terms || '' AS terms FROM eligible
-     WHERE :scan_words AND ts_match_vq(terms, (SELECT rare FROM looked_up)) LIMIT :scan_limit)
+     WHERE NOT :indexed AND ts_match_vq(terms, (SELECT rare FROM looked_up)) LIMIT :scan_limit)
     UNION ALL
     (SELECT id, conversation_id, created_at, terms || '' AS terms FROM eligible
-     WHERE :scan_words AND ts_match_vq(terms, (SELECT common FROM looked_up))
+     WHERE NOT :indexed AND ts_match_vq(terms, (SELECT common FROM looked_up))
        AND ts_match_vq(terms, (SELECT rare FROM looked_up)) IS NOT TRUE LIMIT :scan_limit)
     UNION ALL
     (SELECT id, conversation_id, created_at, terms || '' AS terms FROM eligible
-     WHERE NOT :scan_words AND term_keys(tenant_id, terms) && (SELECT rare_keys FROM looked_up) LIMIT :scan_limit)
+     WHERE :indexed AND indexed AND term_keys(tenant_id, terms) && (SELECT rare_keys FROM looked_up) LIMIT :scan_limit)
     UNION ALL
     (SELECT id, conversation_id, created_at, terms || '' AS terms FROM eligible
-     WHERE NOT :scan_words AND term_keys(tenant_id, terms) && (SELECT common_keys FROM looked_up)
+     WHERE :indexed AND indexed AND term_keys(tenant_id, terms) && (SELECT common_keys FROM looked_up)
        AND ts_match_vq(terms, (SELECT rare FROM looked_up)) IS NOT TRUE LIMIT :scan_limit)
 ), said AS MATERIALIZED (
     SELECT m.id, m.conversation_id, m.created_at
@@ -132,7 +151,7 @@ SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.created
        m.term_count, t.previous, t.next, m.utc_offset,
        CASE WHEN row_number() OVER () = 1 THEN (
            SELECT json_build_array(messages, term_count, embedded, (SELECT count(*) FROM near),
-                                   ARRAY(SELECT term FROM query), ARRAY(SELECT holders FROM query), aim.model, aim.dimensions)::text FROM corpus
+                                   ARRAY(SELECT term FROM query), ARRAY(SELECT holders FROM query), aim.model, aim.dimensions, indexed)::text FROM corpus
        ) END AS corpus
 FROM aim
 LEFT JOIN (

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+from deployments.embedding.indexing_worker import IndexingWorker
 from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, QueryVector
 from deployments.embedding.providers.registry import create_provider, embedding_space
 from deployments.embedding.spaces import OneSpace
@@ -22,6 +23,7 @@ from deployments.search_schemas import SearchRequest
 from deployments.settings import Settings
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
+from deployments.storage.large_tenants import LargeTenantRepository
 from deployments.storage.message_analysis import message_analyzer
 from deployments.storage.messages import MessageRepository, draft
 from deployments.storage.scratch import scratch_database, scratch_server, settle
@@ -145,6 +147,7 @@ async def _fill(store: Store, tenants: Sequence[Tenant], progress: Progress) -> 
     space = embedding_space(store.settings)
     with progress.step(f"embedding ({space.model}, {space.dimensions})", count) as advance:
         await _embed_all(store, advance)
+    await IndexingWorker(LargeTenantRepository(store.database, store.settings.search)).work_once()
     await settle(store.database)
 
 

@@ -18,7 +18,7 @@ VECTOR = QueryVector(EmbeddingSpace("model", 2), np.array([1, 0], np.float32))
 
 def offer(samples: RecallSamples, embedded: int, request_id: str = "r1") -> None:
     request = SearchRequest(tenant_id=f"of-{embedded}", query="a secret", conversation_id="c7")
-    samples.offer(request, VECTOR, embedded - 1, embedded, request_id)
+    samples.offer(request, VECTOR, embedded, request_id)
 
 
 def taken(samples: RecallSamples) -> str | None:
@@ -35,7 +35,7 @@ def test_a_sample_is_the_search_with_its_filters_and_without_its_words() -> None
     assert sample is not None
     assert (sample.request.tenant_id, sample.request.conversation_id) == ("of-50", "c7")
     assert "secret" not in repr(sample)
-    assert (sample.embedding, sample.size, sample.tenant_size) == (VECTOR, SMALL - 1, "under_1k")
+    assert (sample.embedding, sample.tenant_size) == (VECTOR, "under_1k")
 
 
 def test_a_search_is_taken_once() -> None:
