@@ -53,6 +53,10 @@ class MicroBatcher(Generic[Item, Result]):
         """How many items are not sent yet."""
         return len(self._waiting)
 
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is on its way."""
+        return not self._waiting and not self._tasks
+
     async def submit(self, item: Item) -> Result:
         """Send an item with whatever else waits. Raises its error, or `OverloadedError` when too many wait."""
         if len(self._waiting) >= self._max_waiting:

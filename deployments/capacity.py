@@ -37,7 +37,7 @@ class Batches(_Capacity):
 
 
 class IngressCapacity(_Capacity):
-    """One ingress replica."""
+    """One ingress replica. `search`: for searches and for contexts, to each Search replica."""
 
     pool: Pool
     store: Batches

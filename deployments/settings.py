@@ -229,8 +229,9 @@ class OpenAISettings(BaseSettings):
 class SearchSettings(BaseSettings):
     """How candidates are found and ranked, and how often that is audited.
 
-    `index_bytes`: what the indexes of one replica may take together; 0: every search goes by SQL. `index_messages`: the
-    most that one index may hold. `language`, `detect_language`: where a tenant has no language of its own.
+    `index_bytes`: what the indexes of one replica may take together, and each tenant stays with one replica; 0: every
+    search goes by SQL. `index_messages`: the most that one index may hold. `language`, `detect_language`: where a
+    tenant has no language of its own.
 
     `recall_audits_per_minute`: at most, of each replica; 0: never. `recall_audit_timeout_seconds`: of each statement.
     """

@@ -13,6 +13,7 @@ from deployments.metrics.server import MetricsServer
 from deployments.rate_limits.server import RateLimitServer
 from deployments.scoring.server import ScoringServer
 from deployments.search.server import SearchServer
+from deployments.search.tenant_router import TenantRouter
 from serve_app.ingress import IngressServer
 
 
@@ -27,7 +28,9 @@ def build_app(args: dict[str, Any]) -> Application:
     metrics = serve.deployment(name="Metrics")(MetricsServer).bind()
     scoring = serve.deployment(name="Scoring")(ScoringServer).bind(metrics)
     embedding = serve.deployment(name="Embedding")(EmbeddingServer).bind(capacity.embedding, scoring, metrics)
-    search = serve.deployment(name="Search")(SearchServer).bind(capacity.search, embedding, metrics)
+    routing = {"request_router_class": TenantRouter}
+    searching = serve.deployment(name="Search", request_router_config=routing)(SearchServer)
+    search = searching.bind(capacity.search, embedding, metrics)
     rate_limits = serve.deployment(name="RateLimits")(RateLimitServer).bind(metrics)
     ingress = serve.deployment(name="Ingress")(serve.ingress()(IngressServer))
     return ingress.bind(capacity, search, embedding, rate_limits, metrics, scoring)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -60,8 +61,8 @@ class IngressServer(Replica):
             settings,
             capacity.ingress,
             self._database,
-            RemoteMethod(search, "search_many", SearchUnavailableError, timeout),
-            RemoteMethod(search, "assemble_many", SearchUnavailableError, timeout),
+            _on_replica(search, "search_many", timeout),
+            _on_replica(search, "assemble_many", timeout),
             Probes(
                 search=_probe(search),
                 embedding=_probe(embedding),
@@ -101,6 +102,15 @@ class IngressServer(Replica):
             await self._redis.close()
         await self._database.close()
         await self._end()
+
+
+def _on_replica(search: DeploymentHandle[Any], method: str, timeout: float) -> Callable[[str], RemoteMethod]:
+    """Return what makes the call to a Search replica of its name, as `TenantRouter` understands it."""
+
+    def call_to(replica: str) -> RemoteMethod:
+        return RemoteMethod(search.options(session_id=replica), method, SearchUnavailableError, timeout)
+
+    return call_to
 
 
 def _probe(deployment: DeploymentHandle[Any]) -> Ask:

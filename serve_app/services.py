@@ -1,15 +1,15 @@
 """What the routes call: made from handles under Ray, and from plain objects by the integration tests."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-from deployments.batching import Item, MicroBatcher, Result
-from deployments.capacity import Batches, IngressCapacity
+from deployments.batching import MicroBatcher
+from deployments.capacity import IngressCapacity
 from deployments.embedding.providers.registry import space_source
-from deployments.errors import MemoryLayerError
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.schemas import Message
+from deployments.search.affinity import RunningReplicas, Send, TenantBatcher
 from deployments.search.context_assembler import Context
 from deployments.search.ways import Search
 from deployments.settings import HttpSettings, Settings
@@ -32,8 +32,9 @@ from serve_app.keyring import Keyring
 from serve_app.measures import IngressMetrics
 from serve_app.retention import RetentionDesk, RetentionWatch, SubmitRun
 
-SearchMany = Callable[[Sequence[Search]], Awaitable[Sequence[bytes | MemoryLayerError]]]
-AssembleMany = Callable[[Sequence[Context]], Awaitable[Sequence[bytes | MemoryLayerError]]]
+# The call to a Search replica, by the replica's name.
+SearchMany = Callable[[str], Send[Search, bytes]]
+AssembleMany = Callable[[str], Send[Context, bytes]]
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,13 @@ def create_services(
     policy = default_policy(settings.retention)
     runs = RetentionRunRepository(database, policy)
 
-    def together(
-        queue: str, send: Callable[[Sequence[Item]], Awaitable[Sequence[Result | MemoryLayerError]]], batches: Batches
-    ) -> Callable[[Item], Awaitable[Result]]:
-        batcher = MicroBatcher(send, max_batch=batches.size, slots=batches.slots, max_waiting=batches.waiting)
-        metrics.replica.watch_queue(queue, batcher.waiting)
-        return batcher.submit
+    stores, batches = capacity.store, capacity.search
+    stored = MicroBatcher(messages.store, max_batch=stores.size, slots=stores.slots, max_waiting=stores.waiting)
+    searched = TenantBatcher(search_many, RunningReplicas.names, _tenant_id, batches)
+    # Apart from the searches: a context takes longer, and is not to hold up those that would wait with it.
+    assembled = TenantBatcher(assemble_many, RunningReplicas.names, _tenant_id, batches)
+    for queue, waiting in (("store", stored.waiting), ("search", searched.waiting), ("assemble", assembled.waiting)):
+        metrics.replica.watch_queue(queue, waiting)
 
     return Services(
         http=settings.http,
@@ -111,10 +113,9 @@ def create_services(
             settings.runtime.environment,
         ),
         vitals=vitals,
-        store=traced("store", together("store", messages.store, capacity.store)),
-        search=crossing("search", together("search", search_many, capacity.search)),
-        # Apart from the searches: a context takes longer, and is not to hold up those that would wait with it.
-        assemble=crossing("assemble", together("assemble", assemble_many, capacity.search)),
+        store=traced("store", stored.submit),
+        search=crossing("search", searched.submit),
+        assemble=crossing("assemble", assembled.submit),
         usage=UsageRepository(database, settings.quotas),
         limiter=limiter,
         retention=RetentionDesk(runs, submit_retention, settings.http.longest_wait_seconds),
@@ -125,3 +126,7 @@ def create_services(
         erasures=ErasureRepository(database),
         metrics=metrics if settings.runtime.metrics_enabled else None,
     )
+
+
+def _tenant_id(asked: Search | Context) -> str:
+    return asked.request.tenant_id

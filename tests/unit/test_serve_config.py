@@ -21,6 +21,7 @@ with warnings.catch_warnings():
     from ray.serve import Application
     from ray.serve.schema import ServeDeploySchema
 
+    from deployments.search.tenant_router import TenantRouter
     from serve_app.build import build_app
 
 
@@ -34,12 +35,11 @@ def args() -> dict[str, Any]:
     return given
 
 
-def bound(application: Application) -> dict[str, type]:
-    """The classes of all deployments that an application binds together, by name."""
+def bound(application: Application) -> dict[str, Any]:
+    """All deployments that an application binds together, by name."""
     deployment: Any = application._bound_deployment
-    parts = [*deployment.init_args, *deployment.init_kwargs.values()]
-    found = {deployment.name: deployment.func_or_class}
-    for part in parts:
+    found = {deployment.name: deployment}
+    for part in [*deployment.init_args, *deployment.init_kwargs.values()]:
         found |= bound(part) if isinstance(part, Application) else {}
     return found
 
@@ -80,10 +80,33 @@ def test_the_deployments_are_those_that_the_builder_binds() -> None:
     assert set(names) == set(DEPLOYMENTS) == set(bound(build_app(application["args"])))
 
 
+def test_search_is_routed_by_tenant_and_all_others_by_serve() -> None:
+    """A router in the config would take the builder's place, and every tenant would be loaded by every replica."""
+    routed = {
+        name: deployment._deployment_config.request_router_config.request_router_class
+        for name, deployment in bound(build_app(args())).items()
+        if not deployment._deployment_config.request_router_config.is_default_request_router()
+    }
+
+    assert routed == {"Search": f"{TenantRouter.__module__}.{TenantRouter.__name__}"}
+    assert not [each["name"] for each in config()["applications"][0]["deployments"] if "request_router_config" in each]
+
+
+def test_replicas_that_serve_adds_and_removes_by_load_keep_what_the_builder_set() -> None:
+    options = next(each for each in config()["applications"][0]["deployments"] if each["name"] == "Search")
+    autoscaled = {key: value for key, value in options.items() if key != "num_replicas"}
+    autoscaled["autoscaling_config"] = {"min_replicas": 1, "max_replicas": 4, "target_ongoing_requests": 4}
+
+    deployment = bound(build_app(args()))["Search"].options(**autoscaled)
+
+    assert list(unknown_keys({"applications": [{"deployments": [autoscaled]}]}, ServeDeploySchema)) == []
+    assert deployment._deployment_config.request_router_config.request_router_class.endswith(".TenantRouter")
+
+
 @pytest.mark.parametrize("name", DEPLOYMENTS)
 def test_every_deployment_goes_by_the_one_rule_for_being_replaced(name: str) -> None:
     """As a coroutine: a plain function says nothing of the event loop."""
-    replica = bound(build_app(args()))[name]
+    replica = bound(build_app(args()))[name].func_or_class
 
     assert issubclass(replica, Replica)
     assert replica.check_health is Replica.check_health
