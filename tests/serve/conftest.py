@@ -7,6 +7,8 @@ import pytest
 
 from tests.serve.launched_service import LaunchedService, prepared
 
+SEARCH_REPLICAS = 2
+
 
 @pytest.fixture
 def service() -> Iterator[LaunchedService]:
@@ -17,7 +19,7 @@ def service() -> Iterator[LaunchedService]:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[LaunchedService]:
-    """HAProxy, Serve, every deployment and Postgres, from `serve_config.yaml`."""
+    """HAProxy, Serve, every deployment and Postgres, from `serve_config.yaml`, with two Search replicas."""
     with prepared(
         # A killed worker's claim runs out sooner than in production: the tests wait for it.
         MEMORY_EMBEDDING_LEASE_SECONDS="5",
@@ -27,6 +29,7 @@ def cluster() -> Iterator[LaunchedService]:
         # Due once, at the start: what the tests store is too young for it.
         MEMORY_RETENTION_SCHEDULE_SECONDS="3600",
     ) as service:
+        service.with_replicas(Search=SEARCH_REPLICAS)
         service.start()
         yield service
 

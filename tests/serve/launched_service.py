@@ -71,11 +71,12 @@ class LaunchedService:
         self.options: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
 
-    def with_ingress_replicas(self, count: int) -> None:
-        """Start from `serve_config.yaml` with so many ingress replicas."""
+    def with_replicas(self, **counts: int) -> None:
+        """Start from `serve_config.yaml` with so many replicas of the deployments that are named."""
         config = yaml.safe_load(SERVE_CONFIG.read_text())
-        (ingress,) = (each for each in config["applications"][0]["deployments"] if each["name"] == "Ingress")
-        ingress["num_replicas"] = count
+        deployments = {each["name"]: each for each in config["applications"][0]["deployments"]}
+        for name, count in counts.items():
+            deployments[name]["num_replicas"] = count
         path = self._home / "serve_config.yaml"
         path.write_text(yaml.safe_dump(config))
         self.options = ["--config", str(path)]

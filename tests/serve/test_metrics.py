@@ -21,7 +21,7 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 def measured() -> Iterator[LaunchedService]:
     """The service with three ingress replicas, which searches by SQL: other searches need no audit."""
     with prepared(MEMORY_SEARCH_INDEX_BYTES="0", MEMORY_SEARCH_RECALL_AUDITS_PER_MINUTE="120") as service:
-        service.with_ingress_replicas(REPLICAS)
+        service.with_replicas(Ingress=REPLICAS)
         service.start()
         yield service
 

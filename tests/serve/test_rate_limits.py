@@ -22,7 +22,7 @@ CALLERS = 12
 def limited() -> Iterator[LaunchedService]:
     """The service with three ingress replicas, and a limit for each tenant whose window outlasts every test."""
     with prepared(MEMORY_API_KEYS=ROOT_KEY, MEMORY_TENANT_RATE_LIMIT=f"{MOST}/day") as service:
-        service.with_ingress_replicas(REPLICAS)
+        service.with_replicas(Ingress=REPLICAS)
         service.start()
         yield service
 
