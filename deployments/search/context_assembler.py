@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from uuid import UUID
 
 import structlog
 from opentelemetry.trace import SpanContext
@@ -86,10 +87,8 @@ class ContextAssembler:
             return recent, found
         recent = await self._recent(request, max(request.recent_turns, TURNS_WITH_A_QUERY))
         asked = last_question(recent)
-        found = await self._memories(context, asked and asked.content)
-        shown = recent[: request.recent_turns]
-        # It finds itself before all others, and is no memory.
-        return shown, found if asked in shown else without(found, asked)
+        found = await self._memories(context, asked and asked.content, asked and asked.id)
+        return recent[: request.recent_turns], found
 
     async def _recent(self, request: ContextRequest, limit: int) -> list[Turn]:
         if not limit:
@@ -98,22 +97,16 @@ class ContextAssembler:
             request.tenant_id, request.conversation_id, limit, include_archived=request.include_archived
         )
 
-    async def _memories(self, context: Context, query: str | None) -> SearchAnswer:
+    async def _memories(self, context: Context, query: str | None, besides: UUID | None = None) -> SearchAnswer:
         request = context.request
         if query is None or not request.top_k:
             return NOTHING_FOUND
-        return await self._search(Search(to_search(request, query), context.request_id))
+        return await self._search(Search(to_search(request, query), context.request_id, besides=besides))
 
 
 def last_question(turns: Sequence[Turn]) -> Turn | None:
     """What the user said last; where no user speaks, as between two tools, whatever was said last."""
     return next((turn for turn in turns if turn.role is Role.USER), next(iter(turns), None))
-
-
-def without(found: SearchAnswer, turn: Turn | None) -> SearchAnswer:
-    """What was found but for one message."""
-    hits = [hit for hit in found.items if turn is None or hit.message_id != turn.id]
-    return found.model_copy(update={"items": hits, "total": len(hits)})
 
 
 def to_search(request: ContextRequest, query: str) -> SearchRequest:

@@ -40,6 +40,7 @@ class _Asked:
     question: Question
     vector: Vector | None
     passing: Collection[UUID] | None
+    besides: UUID | None
 
 
 class _Seen(NamedTuple):
@@ -80,7 +81,7 @@ class FromMemory:
         count = depth + LOOKED_BEYOND
         while (index := resident.index) is not None:
             usable = vector.values if vector is not None and vector.space == index.space else None
-            asked = _Asked(request, question, usable, passing)
+            asked = _Asked(request, question, usable, passing, search.besides)
             seen = await self._whole(request, await self._seen(resident, index, asked, count))
             versions = versions_of(seen.best, seen.hits, depth)
             if seen.all or versions.distinct >= depth + LOOKED_BEYOND or count >= LOOKED_AT_MOST:
@@ -124,6 +125,7 @@ class FromMemory:
             asked.vector,
             subtract_mean=self._settings.subtract_mean,
             allowed=asked.passing,
+            besides=asked.besides,
         )
         scores = scored(seen.messages, seen.terms, question, request.weights, self._bm25)
         places = seen.best(scores.scores, related(seen.messages, seen.terms, question), request.min_similarity, count)

@@ -41,6 +41,7 @@ class FromSql:
         """Return the first `depth` of what both sides find."""
         request = search.request
         candidates, degraded = await self._find_in_the_active_space(search, question)
+        candidates = candidates.without(search.besides)
         with self._measures.rank.time(), span("rank"):
             floors = Floors(request.min_score, request.min_similarity)
             ranked = rank(candidates, question, request.weights, self._bm25, depth, floors)

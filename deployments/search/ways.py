@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+from uuid import UUID
 
 from opentelemetry.trace import SpanContext
 
@@ -12,11 +13,15 @@ from deployments.search_schemas import SearchRequest
 
 @dataclass(frozen=True)
 class Search:
-    """A search, and the HTTP request and the span that wait for it."""
+    """A search, and the HTTP request and the span that wait for it.
+
+    `besides`: a message that is no answer and lends nothing to one: the question itself, where it is stored.
+    """
 
     request: SearchRequest
     request_id: str | None
     trace: SpanContext | None = None
+    besides: UUID | None = None
 
 
 class Ranking(NamedTuple):

@@ -118,6 +118,10 @@ class Candidates:
     found: list[Candidate]
     corpus: Corpus = NOTHING_KNOWN
 
+    def without(self, message_id: UUID | None) -> "Candidates":
+        """Return the same but for one message."""
+        return Candidates([each for each in self.found if each.id != message_id], self.corpus)
+
     @property
     def hits(self) -> list[UUID]:
         """Those that a side found, without those that only came along as turns beside them."""

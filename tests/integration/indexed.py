@@ -18,14 +18,14 @@ from deployments.storage.message_changes import MessageChangeRepository
 
 ROOMY = Limits(total_bytes=1 << 30, messages=100_000)
 INSERT = """
-    INSERT INTO messages (id, tenant_id, conversation_id, role, content, metadata, embedding_status, terms, created_at,
-                          updated_at)
-    SELECT id, $1, 'c1', 'user', $3, '{}', 'failed', '''said''', now(), now() FROM unnest($2::uuid[]) AS id
+    INSERT INTO messages (id, tenant_id, conversation_id, role, content, metadata, embedding_status, terms, term_count,
+                          created_at, updated_at)
+    SELECT id, $1, 'c1', 'user', $3, '{}', 'failed', '''said''', 1, now(), now() FROM unnest($2::uuid[]) AS id
 """
 FILL = """
-    INSERT INTO messages (id, tenant_id, conversation_id, role, content, metadata, embedding_status, terms, created_at,
-                          updated_at)
-    SELECT gen_random_uuid(), $1, 'c' || n % 50, 'user', 'said ' || n, '{}', 'failed', '''said''', now(), now()
+    INSERT INTO messages (id, tenant_id, conversation_id, role, content, metadata, embedding_status, terms, term_count,
+                          created_at, updated_at)
+    SELECT gen_random_uuid(), $1, 'c' || n % 50, 'user', 'said ' || n, '{}', 'failed', '''said''', 1, now(), now()
     FROM generate_series(1, $2) AS n
 """
 # The triggers that count terms and usage: they have the writers of a tenant wait for each other, and take their time.

@@ -116,12 +116,16 @@ def view(
     *,
     subtract_mean: bool,
     allowed: Collection[UUID] | None = None,
+    besides: UUID | None = None,
 ) -> View:
     """Return the messages that pass the request's filters. `vector`: the query's, None: it has none.
 
-    `allowed`: those that pass the filters that the index does not know; None: there are no such filters.
+    `allowed`: those that pass the filters that the index does not know; None: there are no such filters. `besides`: a
+    message that is left out.
     """
     passing = _passing(index, request, allowed)
+    if besides is not None:
+        passing[index.slots_of([besides])] = False
     if passing.all():
         slots, places = np.arange(index.slots), None
     else:
