@@ -65,7 +65,16 @@ INDEXES = frozenset(
 VECTOR_INDEX, OTHER_VECTOR_INDEX = "messages_embedding", "messages_other_embedding"
 CONNECT_SECONDS, STATEMENT_SECONDS = 10.0, 5.0
 # Whoever stores a message reads and writes all of these.
-WRITTEN_TABLES = ("embedding_jobs", "large_tenants", "messages", "tenant_statistics", "tenant_terms", "tenant_usage")
+WRITTEN_TABLES = (
+    "embedding_jobs",
+    "large_tenants",
+    "message_change_marks",
+    "message_changes",
+    "messages",
+    "tenant_statistics",
+    "tenant_terms",
+    "tenant_usage",
+)
 LARGE_TABLES = ("messages", "embedding_jobs", "tenant_terms", "retention_items")
 
 

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from deployments.settings import Settings
-from deployments.storage.inspection import Inspection, inspecting
+from deployments.storage.inspection import WRITTEN_TABLES, Inspection, inspecting
 from jobs.doctor import database, examination
 from jobs.doctor.findings import Finding
 from tests.integration.examining import PASSWORD, Doctor, calls_of, execute
@@ -45,7 +45,7 @@ def may_use_the_tables(url: str, role: str) -> None:
 def test_a_role_that_may_do_nothing_is_told_what_it_needs(doctor: Doctor, role: str) -> None:
     report = doctor("--no-provider")
 
-    assert f"problem: The role {role} may not both read and write embedding_jobs, messages" in report.said(
+    assert f"problem: The role {role} may not both read and write {', '.join(WRITTEN_TABLES)}." in report.said(
         "database.rights"
     )
     assert f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}" in report.text

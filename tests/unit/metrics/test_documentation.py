@@ -8,7 +8,7 @@ from deployments.embedding.measures import EmbeddingMeasures
 from deployments.metrics.replica import ReplicaMetrics
 from deployments.metrics.snapshot import take
 from deployments.metrics.standing import StandingCollector
-from deployments.search.measures import SearchMeasures
+from deployments.search.measures import IndexMeasures, SearchMeasures
 from deployments.settings import DatabaseSettings
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.standing import RetentionStanding, Standing
@@ -33,7 +33,7 @@ async def read() -> Standing:
 
 async def with_all_measures(registry: CollectorRegistry) -> CollectorRegistry:
     """All that any replica measures."""
-    for measures in (IngressMeasures, SearchMeasures, EmbeddingMeasures):
+    for measures in (IngressMeasures, SearchMeasures, IndexMeasures, EmbeddingMeasures):
         measures(registry)
     standing = StandingCollector(read, schedule_seconds=86400)
     await standing.read_once()
