@@ -21,23 +21,25 @@ def wrong(client: httpx.Client) -> set[str]:
     return {part["name"] for part in health(client)["parts"] if part["status"] != "ok"}
 
 
-def test_a_search_replica_that_hangs_is_told_of_and_takes_nothing_else_with_it(
+def test_search_replicas_that_hang_are_told_of_and_take_nothing_else_with_them(
     cluster: LaunchedService, client: httpx.Client
 ) -> None:
-    """Stopped in the middle of whatever it does, and let go on before Serve replaces it."""
+    """Stopped in the middle of whatever they do, and let go on before Serve replaces them."""
     wait_until(lambda: wrong(client) == set())
-    (replica,) = cluster.replicas("Search")
-    replica.suspend()
+    replicas = cluster.replicas("Search")
+    for replica in replicas:
+        replica.suspend()
     try:
         # Not at once: each ingress replica tells for half a second what it has just found out.
         wait_until(lambda: wrong(client) == {"search"})
         body = health(client)
         ready = client.get("/v1/admin/readiness")
     finally:
-        replica.resume()
+        for replica in replicas:
+            replica.resume()
 
     assert body["status"] == "degraded"
     assert body["problems"] == ["The search deployment does not answer: searches fail."]
     assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
     wait_until(lambda: health(client)["status"] == "ok")
-    assert cluster.replicas("Search") == [replica]
+    assert cluster.replicas("Search") == replicas

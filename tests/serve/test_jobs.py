@@ -48,7 +48,7 @@ def test_the_doctor_finds_nothing_wrong_as_a_ray_job(cluster: LaunchedService) -
     output = run(cluster, "jobs.doctor", *places)
 
     for words in (
-        "The application memory runs, with 7 replicas.",
+        "The application memory runs, with 8 replicas.",
         f"Version {version('ai-memory-layer')} answers, and is well.",
         "The pools of serve_config.yaml add up to",
         "The pools of the running cluster add up to",
