@@ -19,8 +19,9 @@ Series = tuple[str, frozenset[tuple[str, str]]]
 
 @pytest.fixture(scope="module")
 def measured() -> Iterator[LaunchedService]:
-    """The service with three ingress replicas, which searches by SQL: other searches need no audit."""
-    with prepared(MEMORY_SEARCH_INDEX_BYTES="0", MEMORY_SEARCH_RECALL_AUDITS_PER_MINUTE="120") as service:
+    """The service with three ingress replicas, in which every tenant is large: exact searches are not audited."""
+    large = {"MEMORY_SEARCH_INDEX_BYTES": "0", "MEMORY_SEARCH_EXACT_LIMIT": "0"}
+    with prepared(MEMORY_SEARCH_RECALL_AUDITS_PER_MINUTE="120", **large) as service:
         service.with_replicas(Ingress=REPLICAS)
         service.start()
         yield service
