@@ -54,7 +54,7 @@ class MicroBatcher(Generic[Item, Result]):
         return len(self._waiting)
 
     def idle(self) -> bool:
-        """Whether nothing waits and nothing is on its way."""
+        """Return whether no item waits and no batch is in flight."""
         return not self._waiting and not self._tasks
 
     async def submit(self, item: Item) -> Result:

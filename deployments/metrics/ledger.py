@@ -199,7 +199,7 @@ class Ledger:
         return total([self._gone, *each])
 
     def _receipt(self, push: Push) -> Receipt:
-        """Those who push first after a cut keep it: they live, and where something happens they come each second."""
+        """Return what a push is answered with: the checkpoint, for the first replicas that push after it was cut."""
         cut = self._cut
         if cut is None or push.keeps == cut.checkpoint.version:
             return Receipt()

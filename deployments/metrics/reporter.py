@@ -66,7 +66,7 @@ class MetricsReporter:
             await self._push_measured(measured)
 
     def _is_due(self, measured: Snapshot) -> bool:
-        """Whether something has happened, the ledger waits for the next push, or a heartbeat is due."""
+        """Return whether to push: a metric changed, the ledger asked for a push, or a heartbeat is due."""
         due_at = self._received_at + HEARTBEAT_SECONDS
         return self._again or settled(measured) != settled(self._received) or self._clock() >= due_at
 

@@ -73,7 +73,7 @@ class TenantBatcher(Generic[Item, Result]):
         self._lanes: dict[str, MicroBatcher[Item, Result]] = {}
 
     def waiting(self) -> int:
-        """How many items are not sent yet, for all replicas."""
+        """Return how many items are not sent yet, over all replicas."""
         return sum(lane.waiting() for lane in self._lanes.values())
 
     async def submit(self, item: Item) -> Result:

@@ -34,7 +34,7 @@ DIRECT_MESSAGES = 20_000
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is looked for in an index. `passing`: what passes the filters that it does not know, None without any."""
+    """A search of an index. `passing`: ids that pass the filters on fields that it lacks; None: no such filter."""
 
     request: SearchRequest
     question: Question
@@ -129,7 +129,7 @@ class FromMemory:
         )
         scores = scored(seen.messages, seen.terms, question, request.weights, self._bm25)
         places = seen.best(scores.scores, related(seen.messages, seen.terms, question), request.min_similarity, count)
-        best = best_of(places, scores, seen.terms, question.query)
+        best = best_of(places, scores, seen.terms)
         return _Seen(best, seen.hits(places), len(seen.messages), len(places) < count)
 
     async def _whole(self, request: SearchRequest, seen: _Seen) -> _Seen:

@@ -48,7 +48,7 @@ class FromSql:
         return Ranking(ranked, len(candidates.found), degraded)
 
     async def _find_in_the_active_space(self, search: Search, question: Question) -> tuple[Candidates, bool]:
-        """What was found, and whether it was by words alone. The space that was active last is taken to be still so."""
+        """Return the candidates, and whether words alone found them. A query is embedded anew if the space changed."""
         embedding = await self._embedding.vector(search.request.query, search.request_id)
         candidates = await self._find(search, question, embedding)
         for _ in range(SPACE_CHANGES):
@@ -60,7 +60,7 @@ class FromSql:
         return candidates, embedding is None or embedding.space != candidates.corpus.space
 
     async def _find(self, search: Search, question: Question, embedding: QueryVector | None) -> Candidates:
-        """What there is in the active space, which is remembered."""
+        """Return the candidates in the active space, and have queries embedded in that space from now on."""
         request = search.request
         with self._measures.sql.time():
             candidates, way = await find(self._candidates, request, question.query, embedding, self._settings)

@@ -10,6 +10,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Floats, Places, Postings, frequencies
 from deployments.search.times import tells_when
 from deployments.storage.candidates import Candidate, Candidates, Corpus
@@ -58,14 +59,22 @@ class Messages:
 class QueryTermsHeld:
     """Which messages hold the terms of a query. A term's number is its place in `terms`.
 
-    holders: how many of the tenant's messages hold each, shape (terms,). messages, term_count: of the tenant in all.
+    weights: of each in the query, 0 to 1, shape (terms,). holders: how many of the tenant's messages hold each, shape
+    (terms,). messages, term_count: of the tenant in all.
     """
 
     terms: Sequence[str]
+    weights: Floats
     postings: Postings
     holders: Floats
     messages: float
     term_count: float
+
+    @cached_property
+    def in_full(self) -> npt.NDArray[np.bool_]:
+        """Return which terms have all of their weight, as stop words have not, shape (terms,)."""
+        full: npt.NDArray[np.bool_] = self.weights == 1.0
+        return full
 
     @cached_property
     def present(self) -> npt.NDArray[np.bool_]:
@@ -103,7 +112,12 @@ def messages_of(candidates: Sequence[Candidate]) -> Messages:
     )
 
 
-def terms_of(found: Candidates) -> QueryTermsHeld:
+def query_weights(terms: Sequence[str], query: AnalyzedQuery) -> Floats:
+    """Return the weight of each term in the query, shape (terms,)."""
+    return np.array([query.weight_of[term] for term in terms], dtype=np.float64)
+
+
+def terms_of(found: Candidates, query: AnalyzedQuery) -> QueryTermsHeld:
     """Return what the candidates hold of the query's terms, read back from their ts_ranks."""
     corpus: Corpus = found.corpus
     ranks = np.array([c.ranks for c in found.found], dtype=np.float64).reshape(len(found.found), len(corpus.terms))
@@ -111,6 +125,7 @@ def terms_of(found: Candidates) -> QueryTermsHeld:
     terms, places = np.nonzero(held.T)
     return QueryTermsHeld(
         terms=corpus.terms,
+        weights=query_weights(corpus.terms, query),
         postings=Postings(terms, places, held[places, terms]),
         holders=np.array(corpus.holders, dtype=np.float64),
         messages=corpus.messages,

@@ -107,8 +107,7 @@ def related(messages: Messages, terms: QueryTermsHeld, question: Question) -> np
     the time that it names. Stop words make no hit where another of the query's words is known.
     """
     hits = ~np.isnan(messages.closeness)
-    in_full = _weights(terms, question.query) == 1.0
-    finding = in_full if (in_full & (terms.holders > 0)).any() else np.ones_like(in_full)
+    finding = terms.in_full if (terms.in_full & (terms.holders > 0)).any() else np.ones_like(terms.in_full)
     found = terms.postings.places[finding[terms.postings.terms]]
     for beside in (found, messages.previous[found], messages.following[found]):
         hits[beside[beside >= 0]] = True
@@ -155,9 +154,8 @@ def _word_coverage(messages: Messages, terms: QueryTermsHeld, query: AnalyzedQue
 
     BM25 as a share of what all of the query's words weigh, those included that no message holds.
     """
-    weights = _weights(terms, query)
-    weighed = weights * rarities(terms.holders, terms.messages)
-    held_in_full = {terms.terms[number] for number in np.flatnonzero(terms.present & (weights == 1.0)).tolist()}
+    weighed = terms.weights * rarities(terms.holders, terms.messages)
+    held_in_full = {terms.terms[number] for number in np.flatnonzero(terms.present & terms.in_full).tolist()}
     scores = bm25.for_words(sum(not held_in_full.isdisjoint(word) for word in query.words)).scores(
         terms.postings,
         weighed,
@@ -169,10 +167,6 @@ def _word_coverage(messages: Messages, terms: QueryTermsHeld, query: AnalyzedQue
     most = _weight_of_words(query, dict(zip(terms.terms, weighed.tolist(), strict=True)), terms.present.tolist())
     coverage: Floats = np.tanh(scores / max(FULL_WORDS * most, _TINY))
     return coverage
-
-
-def _weights(terms: QueryTermsHeld, query: AnalyzedQuery) -> Floats:
-    return np.array([query.weight_of[term] for term in terms.terms], dtype=np.float64)
 
 
 def _weight_of_words(query: AnalyzedQuery, weighed: dict[str, float], present: Sequence[bool]) -> float:

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import numpy as np
 
-from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Bm25, Places
 from deployments.search.messages import QueryTermsHeld, messages_of, terms_of
 from deployments.search.parts import Parts, Question, Scored, scored
@@ -68,20 +67,20 @@ def rank(
     """
     if not found.found:
         return []
-    messages, terms = messages_of(found.found), terms_of(found)
+    messages, terms = messages_of(found.found), terms_of(found, question.query)
     scores = scored(messages, terms, question, weights, bm25)
     keys = [(score, each.created_at, each.id) for score, each in zip(scores.scores.tolist(), found.found, strict=True)]
     near = [c.similarity is None or not c.similarity < floors.similarity for c in found.found]
     places = sorted(compress(range(len(keys)), near), key=keys.__getitem__, reverse=True)
-    best = best_of(np.array(places, dtype=np.intp), scores, terms, question.query)
+    best = best_of(np.array(places, dtype=np.intp), scores, terms)
     hits = [found.found[place] for place in places]
     return ordered(best, hits, versions_of(best, hits, top_k), weights, top_k, floors)
 
 
-def best_of(places: Places, scores: Scored, terms: QueryTermsHeld, query: AnalyzedQuery) -> Best:
+def best_of(places: Places, scores: Scored, terms: QueryTermsHeld) -> Best:
     """Return what ordering needs of the messages at these places, which are best first."""
     parts = scores.parts(places)
-    return Best(parts.sum(axis=1).tolist(), parts.tolist(), _subjects(places, len(scores.scores), terms, query))
+    return Best(parts.sum(axis=1).tolist(), parts.tolist(), _subjects(places, len(scores.scores), terms))
 
 
 def versions_of(best: Best, hits: Sequence[Hit], top_k: int) -> Versions:
@@ -105,14 +104,14 @@ def ordered(
     return sorted((each for each in ranked if each.score >= floors.score), key=_order, reverse=True)[:top_k]
 
 
-def _subjects(places: Places, messages: int, terms: QueryTermsHeld, query: AnalyzedQuery) -> list[int]:
+def _subjects(places: Places, messages: int, terms: QueryTermsHeld) -> list[int]:
     """Return the set of the query's terms, stop words aside, that each message itself holds, a bit for each.
 
     `messages`: how many places there are. Terms beyond the 64th share a bit: a query has 32 that are held.
     """
     subjects = np.zeros(messages, dtype=np.uint64)
-    full = np.array([query.weight_of[term] == 1.0 for term in terms.terms], dtype=np.bool_)
-    bits = np.where(full, np.uint64(1) << np.minimum(np.cumsum(full) - 1, _BITS - 1).astype(np.uint64), np.uint64(0))
+    numbers = np.minimum(np.cumsum(terms.in_full) - 1, _BITS - 1).astype(np.uint64)
+    bits = np.where(terms.in_full, np.uint64(1) << numbers, np.uint64(0))
     np.bitwise_or.at(subjects, terms.postings.places, bits[terms.postings.terms])
     held: list[int] = subjects[places].tolist()
     return held

@@ -39,7 +39,7 @@ class Key(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """How many bytes all indexes of a replica may take, and how many messages one of them may hold.
+    """Limits of memory: the bytes of all indexes of a replica, and the messages of one of them.
 
     No index may take more than half of the bytes: otherwise two large tenants in turn would be loaded each time.
     """

@@ -31,7 +31,7 @@ _NAME_BYTES = 150
 
 
 class Text(NamedTuple):
-    """What is answered as it is. `content`: None where it is too long to be kept. `metadata`: JSON."""
+    """A message's text, answered unchanged. `content`: None where it is too long to be kept. `metadata`: JSON."""
 
     content: str | None
     metadata: str

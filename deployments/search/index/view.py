@@ -1,4 +1,4 @@
-"""What a search reads of a tenant's index: the messages that its filters let through."""
+"""A search's view of a tenant's index: the messages that pass its filters, as arrays."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from deployments.embedding.providers.protocol import Vector
 from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Floats, Places, Postings
 from deployments.search.index.tenant_index import Slots, TenantIndex
-from deployments.search.messages import Messages, QueryTermsHeld, Speaker, micros
+from deployments.search.messages import Messages, QueryTermsHeld, Speaker, micros, query_weights
 from deployments.search_schemas import SearchRequest
 from deployments.storage.candidates import MEAN_PRIOR, TERM_LIMIT
 
@@ -23,7 +23,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class IndexedHit(NamedTuple):
-    """What is answered of a message. `content`: empty until it is read, where it is too long to be kept."""
+    """The fields of an answered message. `content`: empty where it is too long for the index, until it is read."""
 
     id: UUID
     conversation_id: str
@@ -92,7 +92,7 @@ class View:
 
 
 class _Answered(NamedTuple):
-    """What is answered of a slot: `_COLUMNS` of the index, and what the view knows of it."""
+    """A row of `View.hits`: a slot, its values in `_COLUMNS` of the index, and in the arrays of the view."""
 
     slot: int
     high: int
@@ -218,8 +218,10 @@ def _held(index: TenantIndex, query: AnalyzedQuery, places: Places | None) -> Qu
     renumbered[kept] = np.arange(len(kept))
     terms, at = renumbered[numbers], slots.astype(np.intp) if places is None else places[slots]
     there = (terms >= 0) & (at >= 0)
+    held = [query.terms[number] for number in kept]
     return QueryTermsHeld(
-        terms=[query.terms[number] for number in kept],
+        terms=held,
+        weights=query_weights(held, query),
         postings=Postings(terms[there], at[there], frequencies[there].astype(np.float64)),
         holders=holders[kept].astype(np.float64),
         messages=float(max(len(index), 1)),

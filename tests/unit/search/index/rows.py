@@ -68,10 +68,14 @@ def request(**fields: Any) -> SearchRequest:
     return SearchRequest(**{"tenant_id": "acme", "query": "Which one?"} | fields)
 
 
-def seen(index: TenantIndex, asked: SearchRequest | None = None, **options: Any) -> View:
+EVERY_WORD = AnalyzedQuery(WORDS, (1.0,) * len(WORDS), tuple((word,) for word in WORDS))
+
+
+def seen(
+    index: TenantIndex, asked: SearchRequest | None = None, query: AnalyzedQuery = EVERY_WORD, **options: Any
+) -> View:
     """Return what a search of `WORDS` reads."""
     vector = np.array([1.0, 0.5, -0.25, 0.0], dtype=np.float32)
-    query = AnalyzedQuery(WORDS, (1.0,) * len(WORDS), tuple((word,) for word in WORDS))
     return view(index, asked or request(), query, vector, **{"subtract_mean": True, **options})
 
 

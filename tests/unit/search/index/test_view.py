@@ -126,10 +126,10 @@ def test_without_a_vector_nothing_is_near() -> None:
 @GENERATED
 @given(rows(), st.sets(st.sampled_from(WORDS)), st.booleans())
 def test_related_is_what_has_to_do_with_the_query(messages: list[MessageRow], stop: set[str], dated: bool) -> None:
-    read = seen(index_of(messages))
     span = Span(NOW, NOW + timedelta(days=1)) if dated else None
     weights = tuple(0.2 if word in stop else 1.0 for word in WORDS)
     asked = AnalyzedQuery(WORDS, weights, tuple((word,) for word in WORDS), span=span)
+    read = seen(index_of(messages), query=asked)
 
     says = related(read.messages, read.terms, Question("Which one?", NOW, asked))
 
