@@ -5,6 +5,7 @@ them running. Importing this module imports Ray, which reads its environment the
 `cluster_environment.apply` before.
 """
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -30,7 +31,7 @@ from deployments.errors import MemoryLayerError
 
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024
 _SESSIONS_KEPT = 2
-_SERVE_STOP_SECONDS = 10.0
+_SERVE_STOP_SECONDS = 20.0
 _CENTRAL = frozenset({"gcs_server", "raylet"})
 _SIGNAL_MILLISECONDS = 500
 _SETTLED = frozenset({"HEALTHY"})
@@ -136,22 +137,23 @@ def stop(hurry: threading.Event, say: Callable[[str], None]) -> None:
     """Let the replicas finish what they have in hand, for some seconds at most, and stop Ray."""
     if not ray.is_initialized():
         return
-    drained = threading.Event()
-
-    def drain() -> None:
-        try:
-            serve.shutdown()  # type: ignore[no-untyped-call]
-        except Exception as error:  # noqa: BLE001 - whatever it is, Ray is stopped next
-            say(f"  Serve did not stop in order: {error}")
-        drained.set()
-
-    threading.Thread(target=drain, daemon=True).start()
-    deadline = time.monotonic() + _SERVE_STOP_SECONDS
-    while not (drained.wait(0.1) or hurry.is_set() or lost_processes() or time.monotonic() > deadline):
-        pass
+    try:
+        asyncio.run(_drain(hurry))
+    except Exception as error:  # noqa: BLE001 - whatever it is, Ray is stopped next
+        say(f"  Serve did not stop in order: {error}")
     # Where Ray was told to end too, as a service manager tells all processes, there is nobody to ask.
     if not lost_processes():
         ray.shutdown()
+
+
+async def _drain(hurry: threading.Event) -> None:
+    """Wait for Serve's end in this thread: Ray crashes when it is shut down while another one waits for an answer."""
+    ended = asyncio.ensure_future(serve.shutdown_async())  # type: ignore[no-untyped-call]
+    deadline = time.monotonic() + _SERVE_STOP_SECONDS
+    while not (ended.done() or hurry.is_set() or lost_processes() or time.monotonic() > deadline):
+        await asyncio.wait([ended], timeout=0.1)
+    if ended.done():
+        ended.result()
 
 
 def _client(dashboard_port: int) -> ServeSubmissionClient:

@@ -110,10 +110,12 @@ class LaunchedService:
         )
         return result.returncode, result.stderr.decode()
 
-    def interrupt(self) -> int:
-        """Press Ctrl-C: the terminal sends the signal to the whole group."""
+    def interrupt(self, times: int = 1) -> int:
+        """Press Ctrl-C, the second time for haste: the terminal sends the signal to the whole group."""
         assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGINT)
+        for press in range(times):
+            time.sleep(press)
+            os.killpg(self.process.pid, signal.SIGINT)
         return self.process.wait(timeout=STOP_SECONDS)
 
     def processes(self) -> list[psutil.Process]:

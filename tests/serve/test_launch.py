@@ -33,7 +33,7 @@ def test_data_outlives_an_orderly_stop_and_a_hard_kill_of_everything(service: La
     service.start()
     for found in (stored, second):
         assert service.request(f"/v1/messages/{found}?tenant_id=t")["content"] == message["content"]
-    assert service.interrupt() == 0, service.console()
+    assert service.interrupt(times=2) == 0, service.console()
     assert service.processes() == []
 
 
