@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from deployments.tracing.spans import is_tracing
-from serve_app.client_address import PeerOfHAProxy
+from serve_app.behind_haproxy import BehindHAProxy
 from serve_app.documentation import add_documentation
 from serve_app.gate import Gate
 from serve_app.http_errors import add_error_handlers
@@ -46,7 +46,7 @@ def create_app(services: Services, *, answers_request_id: bool = True, behind_ha
     """The application over a set of services.
 
     `answers_request_id`: false under Serve, which does it itself. `behind_haproxy`: requests come by our HAProxy alone,
-    which says who its peer is.
+    which says who its peer is, and which attempts belong to one request.
     """
     app = FastAPI(
         title="AI Memory Layer",
@@ -104,7 +104,7 @@ def _add_middleware(app: FastAPI, services: Services, *, answers_request_id: boo
     if http.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(http.trusted_proxies))
     if behind_haproxy:
-        app.add_middleware(PeerOfHAProxy)
+        app.add_middleware(BehindHAProxy)
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -1,7 +1,7 @@
 """Messages: stored, read, changed, deleted."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeAlias
@@ -11,7 +11,13 @@ import orjson
 import structlog
 from uuid_utils.compat import uuid7
 
-from deployments.errors import IdempotencyConflictError, InvalidRequestError, MemoryLayerError, NotFoundError
+from deployments.errors import (
+    IdempotencyConflictError,
+    IdTakenError,
+    InvalidRequestError,
+    MemoryLayerError,
+    NotFoundError,
+)
 from deployments.schemas import EmbeddingStatus, Message, MessageChange, NewMessage
 from deployments.storage.database import Connection, Database
 from deployments.storage.message_analysis import Analysis, MessageAnalyzer, Said
@@ -44,10 +50,13 @@ class Draft:
     request_id: str | None
 
 
-def draft(new: NewMessage, request_id: str | None, now: datetime) -> Draft:
-    """Give a new message its id and its times. Ids are UUIDs of version 7: they sort by time."""
+def draft(new: NewMessage, request_id: str | None, now: datetime, message_id: UUID | None = None) -> Draft:
+    """Give a new message its id and its times. Ids are UUIDs of version 7: they sort by time.
+
+    `message_id`: the one that it gets at each attempt to store it, where there may be several.
+    """
     message = Message.model_construct(
-        id=uuid7(),
+        id=message_id or uuid7(),
         tenant_id=new.tenant_id,
         conversation_id=new.conversation_id,
         role=new.role,
@@ -70,6 +79,13 @@ class AnalyzedDraft(NamedTuple):
 
     draft: Draft
     analysis: Analysis
+
+
+class Outcome(NamedTuple):
+    """Why drafts were refused, in their order, and those messages that an earlier attempt has stored, by their ids."""
+
+    refusals: Sequence[MemoryLayerError | None]
+    earlier: Mapping[UUID, Message]
 
 
 @dataclass(frozen=True)
@@ -105,20 +121,24 @@ class MessageRepository:
         self._keys = load_queries("idempotency")
 
     async def store(self, drafts: Sequence[Draft]) -> list[Message | MemoryLayerError]:
-        """Store messages, each together with its pending embedding; what cannot be stored fails alone."""
+        """Store messages, each together with its pending embedding; what cannot be stored fails alone.
+
+        What is there already under its id is returned as it is: an earlier attempt of the same request has stored it.
+        """
         request_ids = sorted({each.request_id for each in drafts if each.request_id})
         try:
             with structlog.contextvars.bound_contextvars(request_ids=request_ids):
-                refusals = await self._store(drafts)
+                refusals, earlier = await self._store(drafts)
         except InvalidRequestError as error:
             if len(drafts) == 1:
                 return [error]
             return [result for each in drafts for result in await self.store([each])]
-        self._counts.stored(sum(refusal is None for refusal in refusals))
+        self._counts.stored(sum(refusal is None for refusal in refusals) - len(earlier))
         for refusal in refusals:
             if refusal is not None:
                 self._counts.refused(refusal.code)
-        return [refusal or each.message for each, refusal in zip(drafts, refusals, strict=True)]
+        messages = [earlier.get(each.message.id, each.message) for each in drafts]
+        return [refusal or message for message, refusal in zip(messages, refusals, strict=True)]
 
     async def store_once(self, new: Draft, key: str, body: bytes) -> Message:
         """Store a message unless `key` was used before; then return what was answered the first time.
@@ -141,7 +161,7 @@ class MessageRepository:
             # Each new key sweeps up after some old ones, so that no job has to.
             await self._keys.purge_keys(connection, kept_hours=IDEMPOTENCY_HOURS, limit=PURGED_WITH_EACH_KEY)
             if reserved:
-                (refusal,) = await self._insert_admitted(connection, analyzed)
+                (refusal,), _ = await self._insert_admitted(connection, analyzed)
                 if refusal is not None:
                     self._counts.refused(refusal.code)
                     raise refusal
@@ -216,13 +236,12 @@ class MessageRepository:
             await self._jobs.announce_jobs(connection)
         return int(retried)
 
-    async def _store(self, drafts: Sequence[Draft]) -> Sequence[MemoryLayerError | None]:
+    async def _store(self, drafts: Sequence[Draft]) -> Outcome:
         """One statement is a transaction of its own, and saves the round trips of another."""
         analyzed = await self._analyzed(drafts)
         if self._gate is None:
             async with self._database.connection() as connection:
-                await self._insert(connection, analyzed)
-            return [None] * len(drafts)
+                return Outcome([None] * len(drafts), await self._insert(connection, analyzed))
         async with self._database.transaction() as connection:
             return await self._insert_admitted(connection, analyzed)
 
@@ -231,16 +250,12 @@ class MessageRepository:
         analyses = await self._analyzer.analyze([each.message for each in drafts])
         return list(map(AnalyzedDraft, drafts, analyses))
 
-    async def _insert_admitted(
-        self, connection: object, drafts: Sequence[AnalyzedDraft]
-    ) -> Sequence[MemoryLayerError | None]:
+    async def _insert_admitted(self, connection: object, drafts: Sequence[AnalyzedDraft]) -> Outcome:
         refusals: Sequence[MemoryLayerError | None] = [None] * len(drafts)
         if self._gate is not None:
             refusals = await self._gate.admit(connection, [each.draft.message for each in drafts])
         admitted = [each for each, refusal in zip(drafts, refusals, strict=True) if refusal is None]
-        if admitted:
-            await self._insert(connection, admitted)
-        return refusals
+        return Outcome(refusals, await self._insert(connection, admitted) if admitted else {})
 
     async def _admit_change(self, connection: object, before: Row, after: Row) -> None:
         if self._gate is not None:
@@ -252,8 +267,17 @@ class MessageRepository:
                 self._counts.refused(refusal.code)
                 raise refusal
 
-    async def _insert(self, connection: object, drafts: Sequence[AnalyzedDraft]) -> None:
-        await self._messages.store_messages(connection, **store_parameters(drafts))
+    async def _insert(self, connection: object, drafts: Sequence[AnalyzedDraft]) -> dict[UUID, Message]:
+        """Insert messages. Return those that were there already, by their ids. Raises `IdTakenError`."""
+        present = await self._messages.store_messages(connection, **store_parameters(drafts))
+        tenants = {each.draft.message.id: each.draft.message.tenant_id for each in drafts} if present else {}
+        earlier = {}
+        for message_id in present or ():
+            row = await self._messages.get_message(connection, id=message_id, tenant_id=tenants[message_id])
+            if row is None:
+                raise IdTakenError("Another message has this id.")
+            earlier[message_id] = to_message(row)
+        return earlier
 
     async def _analyze_again(self, connection: Connection, message_id: UUID, after: Row) -> Analysis:
         said = Said(**{name: after[name] for name in Said._fields})

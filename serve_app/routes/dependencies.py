@@ -1,6 +1,8 @@
 """What the routes are given. Async, though nothing is awaited: FastAPI sends the others through a thread."""
 
+from collections.abc import Iterator
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -8,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from deployments.schemas import Identifier
 from deployments.tenancy import bound_tenant, named, the_tenant
+from serve_app.message_ids import message_ids
 from serve_app.services import Services
 
 
@@ -19,6 +22,10 @@ async def _services(request: Request) -> Services:
 async def _request_id(request: Request) -> str | None:
     request_id: str | None = request.scope.get("request_id")
     return request_id
+
+
+async def _message_ids(request: Request) -> Iterator[UUID | None]:
+    return message_ids(request.scope.get("delivery"))
 
 
 async def _tenant(
@@ -43,5 +50,7 @@ async def _only_tenant() -> str | None:
 ServicesOf = Annotated[Services, Depends(_services)]
 RequestId = Annotated[str | None, Depends(_request_id)]
 TenantId = Annotated[str, Depends(_tenant)]
+# The ids of the messages that a request stores, in order, and the same at each attempt. None: any will do.
+MessageIds = Annotated[Iterator[UUID | None], Depends(_message_ids)]
 # The tenant whose things alone may be seen, or None for every tenant's.
 OnlyTenant = Annotated[str | None, Depends(_only_tenant)]

@@ -25,7 +25,7 @@ from serve_app.hot_route import HotRoute
 from serve_app.http_errors import STATUS, ErrorBody, error_responses, validation_details
 from serve_app.json_response import json_response
 from serve_app.rate_limits import TenantLimited
-from serve_app.routes.dependencies import OnlyTenant, RequestId, ServicesOf, TenantId
+from serve_app.routes.dependencies import MessageIds, OnlyTenant, RequestId, ServicesOf, TenantId
 
 hot_router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=HotRoute)
 router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=TenantLimited)
@@ -124,10 +124,11 @@ async def store_message(
     request: Request,
     services: ServicesOf,
     request_id: RequestId,
+    ids: MessageIds,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Store a message. It is found by its words at once, and by its meaning a moment later."""
-    drafted = draft(new, request_id, datetime.now(UTC))
+    drafted = draft(new, request_id, datetime.now(UTC), next(ids))
     if idempotency_key is None:
         return json_response(await services.store(drafted), 202)
     return json_response(await services.messages.store_once(drafted, idempotency_key, await request.body()), 202)
@@ -147,6 +148,7 @@ async def store_batch(
     batch: Batch,
     services: ServicesOf,
     request_id: RequestId,
+    ids: MessageIds,
     idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=False)] = None,
 ) -> Response:
     """Store up to 1,000 messages. A bad one does not lose the others, but one of another tenant than the key's does.
@@ -156,7 +158,7 @@ async def store_batch(
     if idempotency_key is not None:
         raise InvalidRequestError("A batch takes no Idempotency-Key: it would not keep a retry from storing twice.")
     now = datetime.now(UTC)
-    drafts = [draft(new, request_id, now) for new in batch.messages if isinstance(new, NewMessage)]
+    drafts = [draft(new, request_id, now, next(ids)) for new in batch.messages if isinstance(new, NewMessage)]
     stored = iter(await services.messages.store(drafts) if drafts else [])
     outcomes = [next(stored) if isinstance(each, NewMessage) else each for each in batch.messages]
     items = [_item(outcome, request_id) for outcome in outcomes]

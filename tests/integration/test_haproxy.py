@@ -1,6 +1,7 @@
 """What our wrapper makes of HAProxy, in front of a backend that answers as replicas do."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -10,6 +11,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -36,6 +39,7 @@ defaults
     timeout connect 5s
     timeout client 30s
     timeout server 30s
+    errorfile 502 {directory}/500.http
     errorfile 503 {directory}/500.http
 frontend http_frontend
     bind 127.0.0.1:{port}
@@ -47,15 +51,26 @@ backend replicas
 
 
 class Replica(BaseHTTPRequestHandler):
-    """Echoes its headers; refuses in Serve's words, or in ours."""
+    """Echoes its headers; refuses in Serve's words, or in ours; dies once of each request whose query says so."""
+
+    protocol_version = "HTTP/1.1"
+    killed: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        if self.path == "/serve":
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        attempt = f"{self.command} {self.path} {self.headers['X-Memory-Delivery']}"
+        if "dies=every-time" in self.path or ("dies" in self.path and attempt not in self.killed):
+            self.killed.append(attempt)
+            # Answers nothing.
+            self.close_connection = True
+        elif self.path == "/serve":
             self._answer(503, "text/plain", b"Request dropped due to backpressure")
         elif self.path == "/ours":
             self._answer(503, "application/json", b'{"error": {"code": "overloaded"}}')
         else:
             self._answer(200, "text/plain", self.headers.as_bytes())
+
+    do_POST = do_DELETE = do_GET  # noqa: N815 - the names that the base class calls
 
     def _answer(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)
@@ -151,6 +166,53 @@ def test_no_request_id_passes_but_a_sane_one(sent: str, passes: bool, client: ht
     seen = client.get("/", headers={"X-Request-ID": sent}).text.lower()
 
     assert (f"x-request-id: {sent}" in seen) == passes
+
+
+@pytest.mark.parametrize(
+    "call", ["GET /v1/messages", "DELETE /v1/messages/1", "POST /v1/messages", "POST /v1/memory/search"]
+)
+def test_what_may_be_repeated_survives_the_death_of_a_replica(call: str, client: httpx.Client) -> None:
+    method, path = call.split()
+    # So that there is a kept connection.
+    client.get("/")
+
+    answer = client.request(method, f"{path}?dies={uuid4().hex}")
+
+    assert answer.status_code == 200
+    assert "x-memory-delivery: " in answer.text.lower()
+
+
+def test_any_post_may_be_repeated_with_an_idempotency_key(client: httpx.Client) -> None:
+    client.get("/")
+
+    assert client.post(f"/v1/else?dies={uuid4().hex}", headers={"Idempotency-Key": "k"}).status_code == 200
+
+
+def test_what_may_not_be_repeated_is_sent_once(client: httpx.Client) -> None:
+    client.get("/")
+    path = f"/v1/else?dies={uuid4().hex}"
+
+    with contextlib.suppress(httpx.RemoteProtocolError):
+        assert_refused(client.post(path))
+
+    assert len([each for each in Replica.killed if path in each]) == 1
+
+
+def test_a_request_that_kills_each_replica_meets_three_at_most(client: httpx.Client) -> None:
+    client.get("/")
+    path = f"/v1/messages?dies=every-time-{uuid4().hex}"
+
+    with contextlib.suppress(httpx.RemoteProtocolError):
+        assert_refused(client.get(path))
+
+    assert 1 <= len([each for each in Replica.killed if path in each]) <= 3
+
+
+def test_nobody_but_haproxy_names_a_delivery(client: httpx.Client) -> None:
+    seen = client.get("/", headers={"X-Memory-Delivery": "mine"}).text.lower()
+
+    assert seen.count("x-memory-delivery") == 1
+    assert "mine" not in seen
 
 
 @pytest.fixture

@@ -84,8 +84,9 @@ def test_nothing_acknowledged_is_lost(cluster: LaunchedService, client: httpx.Cl
 
 
 def all_messages(client: httpx.Client, tenant_id: str) -> dict[str, str]:
-    """Every stored message's embedding status by its id; asserts that none is there twice."""
+    """Every stored message's embedding status by its id; asserts that nothing was stored twice."""
     statuses: dict[str, str] = {}
+    contents: set[str] = set()
     cursor = None
     while True:
         page = client.get(
@@ -93,6 +94,8 @@ def all_messages(client: httpx.Client, tenant_id: str) -> dict[str, str]:
         ).json()
         for found in page["items"]:
             assert found["id"] not in statuses
+            assert found["content"] not in contents
+            contents.add(found["content"])
             statuses[found["id"]] = found["embedding_status"]
         cursor = page["next_cursor"]
         if cursor is None:

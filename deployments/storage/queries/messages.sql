@@ -1,5 +1,6 @@
 -- name: store_messages$
--- Each message and its pending embedding, in one statement: both are there, or neither.
+-- Each message and its pending embedding, in one statement: both are there, or neither. Returns the ids that were there
+-- already: their messages stay as they are.
 WITH input AS (
     SELECT * FROM unnest(
         :ids::uuid[], :tenant_ids::text[], :conversation_ids::text[], :roles::text[], :names::text[],
@@ -14,11 +15,17 @@ WITH input AS (
     SELECT id, tenant_id, conversation_id, role, name, content, metadata::jsonb, importance_override,
            created_at, :now::timestamptz, utc_offset, language, terms::tsvector, term_count, analysis
     FROM input
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
 ), pending AS (
     INSERT INTO embedding_jobs (message_id, tenant_id, request_id, bytes)
-    SELECT id, tenant_id, request_id, octet_length(content) FROM input
+    SELECT id, tenant_id, request_id, octet_length(content) FROM input JOIN stored USING (id)
+    -- Two attempts may be stored together.
+    ON CONFLICT (message_id) DO NOTHING
+), announced AS (
+    SELECT pg_notify('embedding_jobs', '')
 )
-SELECT pg_notify('embedding_jobs', '');
+SELECT array_agg(id) FROM input, announced WHERE id NOT IN (SELECT id FROM stored);
 
 -- name: get_message^
 -- A tenant of NULL stands for a caller who may see every tenant.
