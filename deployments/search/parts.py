@@ -4,9 +4,10 @@ Every part is between 0 and 1 and means the same for every query, so the score, 
 is stretched over the candidates. What each brings: docs/decisions/0029-scores.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -94,10 +95,10 @@ def scored(messages: Messages, terms: QueryTermsHeld, question: Question, weight
         columns[name] = columns.get(name, 0.0) + relevance * part.weight * part.values
     total = max(sum(part.weight * part.most for part in (*content.values(), *further.values())), _TINY)
     if weights.session:
-        best = _best_of_conversation(messages.conversations, np.sum(list(columns.values()), axis=0) / total)
+        best = _best_of_conversation(messages.conversations, _sum(columns.values()) / total)
         columns["session"] = weights.session * relevance * best
     shares = {name: column / (total + weights.session) for name, column in columns.items()}
-    return Scored(np.sum(list(shares.values()), axis=0), shares)
+    return Scored(_sum(shares.values()), shares)
 
 
 def related(messages: Messages, terms: QueryTermsHeld, question: Question) -> npt.NDArray[np.bool_]:
@@ -132,7 +133,7 @@ def _further(messages: Messages, question: Question, weights: Weights) -> dict[s
     """Return the parts that count only as far as a message is relevant."""
     further = {
         "speaker": _speaker(messages, question, weights),
-        "importance": _Part(weights.importance, np.nan_to_num(messages.importances)),
+        "importance": _Part(weights.importance, np.where(np.isnan(messages.importances), 0.0, messages.importances)),
     }
     if question.query.span is None and asks_when(question.text):
         further["time"] = _Part(weights.time, np.where(messages.telling, TELLS_WHEN, 0.0), most=TELLS_WHEN)
@@ -144,7 +145,7 @@ def _further(messages: Messages, question: Question, weights: Weights) -> dict[s
 def _relevance(content: dict[str, _Part]) -> Floats:
     """Return the factor of the further parts for each message, 0 to 1; 1 where all content weights are 0."""
     most = sum(part.weight * part.most for part in content.values())
-    values: Floats = np.sum([part.weight * part.values for part in content.values()], axis=0)
+    values = _sum(part.weight * part.values for part in content.values())
     # In this order: the product of the least weight that there is and RELEVANT is 0.
     return np.minimum(values / most / RELEVANT, 1.0) if most else np.ones_like(values)
 
@@ -199,6 +200,11 @@ def recency(created: Micros, now: datetime) -> Floats:
     days = np.maximum(micros(now) - created, 0) / MICROS_PER_DAY
     halved: Floats = 0.5 ** (days / HALF_LIFE_DAYS)
     return halved
+
+
+def _sum(columns: Iterable[Floats]) -> Floats:
+    """Return the sum of columns, which are some: in a third of the time of `np.sum`, which stacks them first."""
+    return reduce(np.add, columns)
 
 
 def _best_of_conversation(conversations: Places, scores: Floats) -> Floats:
