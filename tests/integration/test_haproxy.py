@@ -182,6 +182,18 @@ def test_what_may_be_repeated_survives_the_death_of_a_replica(call: str, client:
     assert "x-memory-delivery: " in answer.text.lower()
 
 
+def test_a_request_whose_body_comes_later_survives_the_death_of_a_replica(client: httpx.Client) -> None:
+    def body() -> Iterator[bytes]:
+        time.sleep(0.2)
+        yield b"{}"
+
+    client.get("/")
+
+    answer = client.post(f"/v1/messages?dies={uuid4().hex}", content=body(), headers={"Content-Length": "2"})
+
+    assert answer.status_code == 200
+
+
 def test_any_post_may_be_repeated_with_an_idempotency_key(client: httpx.Client) -> None:
     client.get("/")
 

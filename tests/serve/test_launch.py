@@ -108,10 +108,11 @@ def test_the_haproxy_wrapper_makes_no_replica_a_503(tmp_path: Path) -> None:
     assert "Retry-After: 1" in head
     assert json.loads(body)["error"]["code"] == "unavailable"
     *others, last = configuration.read_text().splitlines()
-    assert others[:4] == [
+    assert others[:5] == [
         "backend http-memory",
         "    http-reuse always",
         "    retries 2",
         "    retry-on conn-failure empty-response",
+        "    option http-buffer-request",
     ]
     assert last == "    server SERVE_REPLICA-a 127.0.0.1:30000 check"

@@ -22,10 +22,8 @@ WITH input AS (
     SELECT id, tenant_id, request_id, octet_length(content) FROM input JOIN stored USING (id)
     -- Two attempts may be stored together.
     ON CONFLICT (message_id) DO NOTHING
-), announced AS (
-    SELECT pg_notify('embedding_jobs', '')
 )
-SELECT array_agg(id) FROM input, announced WHERE id NOT IN (SELECT id FROM stored);
+SELECT (SELECT array_agg(id) FROM input WHERE id NOT IN (SELECT id FROM stored)), pg_notify('embedding_jobs', '');
 
 -- name: get_message^
 -- A tenant of NULL stands for a caller who may see every tenant.
