@@ -25,7 +25,8 @@ WITH input AS (
 ), announced AS (
     SELECT pg_notify('embedding_jobs', '')
 )
-SELECT array_agg(id) FROM input, announced WHERE id NOT IN (SELECT id FROM stored);
+-- A filter and no WHERE: Postgres does not evaluate `announced` for a join without rows.
+SELECT array_agg(id) FILTER (WHERE id NOT IN (SELECT id FROM stored)) FROM input, announced;
 
 -- name: get_message^
 -- A tenant of NULL stands for a caller who may see every tenant.
