@@ -217,13 +217,18 @@ class GeminiSettings(BaseSettings):
 
 
 class OpenAISettings(BaseSettings):
-    """Any server with OpenAI's embeddings call: used with `MEMORY_EMBEDDING_PROVIDER=openai_compatible`."""
+    """Any server with OpenAI's embeddings call: used with `MEMORY_EMBEDDING_PROVIDER=openai_compatible`.
+
+    `max_input_bytes`: what the model takes of one text, in bytes of UTF-8. OpenAI's take 8,191 tokens, and a token is a
+    byte or more.
+    """
 
     model_config = _group("MEMORY_OPENAI_")
 
     base_url: Annotated[str, AfterValidator(http_url)] = "https://api.openai.com/v1"
     api_key: HeaderKey | None = None
     model: str = "text-embedding-3-small"
+    max_input_bytes: int = Field(default=8_000, ge=64)
 
 
 class SearchSettings(BaseSettings):

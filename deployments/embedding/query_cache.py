@@ -83,11 +83,13 @@ class QueryCache:
                     self._known[text] = result
 
     async def _embed_each(self, texts: list[str]) -> Sequence[Vector | EmbeddingError]:
+        """Embed texts at once; where they are rejected, each half for itself, to find those that are to blame."""
         try:
             return list(await self._embed(texts))
         except EmbeddingRejectedError as error:
             if len(texts) == 1:
                 return [error]
-            return [result for text in texts for result in await self._embed_each([text])]
+            middle = len(texts) // 2
+            return [*await self._embed_each(texts[:middle]), *await self._embed_each(texts[middle:])]
         except EmbeddingError as error:
             return [error] * len(texts)

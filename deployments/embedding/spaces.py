@@ -19,7 +19,13 @@ from deployments.embedding.providers.protocol import (
 )
 from deployments.embedding.providers.registry import SpaceSource, create_provider, settings_for, space_source
 from deployments.embedding.query_cache import QueryCache
-from deployments.errors import ConfigurationError, EmbeddingError, EmbeddingUnavailableError, MemoryLayerError
+from deployments.errors import (
+    ConfigurationError,
+    EmbeddingError,
+    EmbeddingRejectedError,
+    EmbeddingUnavailableError,
+    MemoryLayerError,
+)
 from deployments.settings import Settings
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository, OtherState, Spaces
 
@@ -194,7 +200,8 @@ class SpaceProviders:
         try:
             return await other.provider.embed_documents(texts, OTHER_PATIENCE_SECONDS)
         except EmbeddingError as error:
-            self._other_paused_until = monotonic() + OTHER_PAUSE_SECONDS
+            if not isinstance(error, EmbeddingRejectedError):
+                self._other_paused_until = monotonic() + OTHER_PAUSE_SECONDS
             logger.warning("other_space_not_filled", reason=error.message)
             return None
 

@@ -17,12 +17,12 @@ from deployments.embedding.providers.protocol import DocumentVectors
 from deployments.embedding.retrying import retry_delay
 from deployments.embedding.spaces import DocumentEmbedder
 from deployments.errors import (
-    DatabaseUnavailableError,
     EmbeddingError,
     EmbeddingRejectedError,
     EmbeddingUnavailableError,
     InvalidRequestError,
     MemoryLayerError,
+    UnavailableError,
 )
 from deployments.scoring.scorable import Scorable
 from deployments.settings import EmbeddingSettings
@@ -92,12 +92,17 @@ class EmbeddingWorker:
             yield
 
     async def _work(self, claim_id: UUID, jobs: Sequence[Job]) -> None:
-        """What was claimed too often took its worker with it every time: it is not tried once more."""
-        spent = [job for job in jobs if job.attempts > self._settings.max_attempts]
+        """Try messages together, but those alone that crashed before, and mark those as failed that did too often."""
+        spent = [job for job in jobs if job.attempts >= self._settings.max_attempts]
         if spent:
             await self._give_up(claim_id, spent, EmbeddingError("No attempt to embed it came to an end."))
-        if rest := [job for job in jobs if job not in spent]:
-            await self._process(claim_id, rest)
+        rest = [job for job in jobs if job not in spent]
+        if together := [job for job in rest if not job.is_tried_alone]:
+            await self._process(claim_id, together)
+        for job in rest:
+            # Last, so that the others are finished if it crashes the worker again.
+            if job.is_tried_alone and await self._jobs.begin_attempt(claim_id, job.message_id):
+                await self._process(claim_id, [job])
 
     async def _drain(self) -> None:
         while True:
@@ -170,17 +175,19 @@ class EmbeddingWorker:
                 logger.exception("claim_extension_broke")
 
     async def _process(self, claim_id: UUID, jobs: Sequence[Job]) -> None:
-        """One batch; where it is refused, each message for itself, to find the one that is to blame."""
+        """Finish one batch; where it is refused, each half for itself, to find the messages that are to blame."""
         try:
             await self._finish(claim_id, jobs)
         except (EmbeddingRejectedError, InvalidRequestError) as error:
             if len(jobs) == 1:
                 await self._give_up(claim_id, jobs, error)
                 return
-            for job in jobs:
-                await self._process(claim_id, [job])
-        except DatabaseUnavailableError:
-            raise
+            middle = len(jobs) // 2
+            await self._process(claim_id, jobs[:middle])
+            await self._process(claim_id, jobs[middle:])
+        except (EmbeddingUnavailableError, UnavailableError) as error:
+            # Of the database too: if it is back by now, the attempt is not counted.
+            await self._postpone(claim_id, jobs, error, deferred=True)
         except MemoryLayerError as error:
             await self._try_again_later(claim_id, jobs, error)
         except Exception:
@@ -223,30 +230,32 @@ class EmbeddingWorker:
         )
 
     async def _try_again_later(self, claim_id: UUID, jobs: Sequence[Job], error: MemoryLayerError) -> None:
-        last = [job for job in jobs if job.attempts >= self._settings.max_attempts]
+        last = [job for job in jobs if job.attempts + 1 >= self._settings.max_attempts]
         if last:
             await self._give_up(claim_id, last, error)
-        rest = [job for job in jobs if job not in last]
-        if rest:
-            importances = await self._importances_or_none(rest)
-            delays = [
-                (job.message_id, self._delay(job, error), importance)
-                for job, importance in zip(rest, importances, strict=True)
-            ]
-            await self._jobs.postpone(claim_id, delays, error.message)
-            note_error(error)
-            self._measures.messages.labels("postponed").inc(len(delays))
-            logger.warning(
-                "messages_postponed",
-                count=len(delays),
-                code=error.code,
-                reason=error.message,
-                request_ids=_requests(jobs),
-            )
+        if rest := [job for job in jobs if job not in last]:
+            await self._postpone(claim_id, rest, error, deferred=False)
 
-    def _delay(self, job: Job, error: MemoryLayerError) -> float:
+    async def _postpone(self, claim_id: UUID, jobs: Sequence[Job], error: MemoryLayerError, *, deferred: bool) -> None:
+        importances = await self._importances_or_none(jobs)
+        delays = [
+            (job.message_id, self._delay(job.deferrals if deferred else job.attempts, error), importance)
+            for job, importance in zip(jobs, importances, strict=True)
+        ]
+        await self._jobs.postpone(claim_id, delays, error.message, deferred=deferred)
+        note_error(error)
+        self._measures.messages.labels("postponed").inc(len(delays))
+        logger.warning(
+            "messages_postponed",
+            count=len(delays),
+            code=error.code,
+            reason=error.message,
+            request_ids=_requests(jobs),
+        )
+
+    def _delay(self, failed_before: int, error: MemoryLayerError) -> float:
         return retry_delay(
-            job.attempts,
+            failed_before + 1,
             self._settings.retry_base_seconds,
             self._settings.retry_max_seconds,
             random.random(),  # noqa: S311 - spreads retries, guards nothing # nosec B311

@@ -7,7 +7,7 @@ from time import monotonic
 import structlog
 
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
-from deployments.errors import EmbeddingError, UnavailableError
+from deployments.errors import EmbeddingError, EmbeddingRejectedError, UnavailableError
 from deployments.search.measures import SearchMeasures
 
 logger = structlog.get_logger(__name__)
@@ -38,13 +38,20 @@ class QueryEmbedding:
     async def vector(
         self, query: str, request_id: str | None, space: EmbeddingSpace | None = None
     ) -> QueryVector | None:
-        """Return the query's vector in a space, by default the active one. None where it takes longer than it may."""
+        """Return the query's vector in a space, by default the active one.
+
+        None where the provider rejects the query, is away, or takes longer than it may. Only the last two pause the
+        embedding of queries, for all tenants of the replica.
+        """
         if monotonic() < self._paused_until:
             return None
         try:
             with self._measures.embed.time():
                 async with asyncio.timeout(self._timeout_seconds):
                     return await self._embed(query[:EMBEDDED_CHARACTERS], request_id, space or self._space)
+        except EmbeddingRejectedError as error:
+            logger.warning("query_rejected", reason=error.message)
+            return None
         except (EmbeddingError, UnavailableError, TimeoutError) as error:
             self._paused_until = monotonic() + PAUSE_SECONDS
             logger.warning("query_not_embedded", reason=str(error) or type(error).__name__)

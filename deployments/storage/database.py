@@ -1,8 +1,8 @@
 """One pool of connections for each replica, and one meaning for all that can go wrong with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Protocol, TypeAlias
@@ -32,10 +32,8 @@ SESSION = {
     "hnsw.max_scan_tuples": "20000",
 }
 
+# Nothing but Postgres, or asyncpg on its behalf, raises these.
 _AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection that is cut between the parts of a query
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -50,6 +48,11 @@ _AWAY = (
     asyncpg.QueryCanceledError,
     asyncpg.DeadlockDetectedError,
 )
+# These show that Postgres is away only while connecting, or when the connection is closed. Over an open one the first
+# is a file's or another server's (TimeoutError is an OSError too), and the second a mistake of ours, such as a wrong
+# number of arguments.
+_AMBIGUOUS = (OSError, asyncpg.InterfaceError)
+_CANNOT_CONNECT = (*_AWAY, *_AMBIGUOUS)
 
 # What the URL asks for: a mode of TLS that is none, a certificate that is not there, a setting that no server has.
 _SENSELESS = (asyncpg.ClientConfigurationError, asyncpg.UndefinedObjectError, asyncpg.InvalidParameterValueError)
@@ -123,12 +126,14 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection of the pool. Waits for a free one for at most the connect timeout."""
-        async with self.errors():
+        with _unavailable_on(*_CANNOT_CONNECT):
             pool = self._pool or await self._open()
             acquired = await self._acquire(pool)
-            try:
+        try:
+            with self.errors(acquired):
                 yield acquired
-            finally:
+        finally:
+            with _unavailable_on(*_CANNOT_CONNECT):
                 await pool.release(acquired)
 
     @asynccontextmanager
@@ -137,15 +142,23 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
-    @asynccontextmanager
-    async def errors(self) -> AsyncIterator[None]:
-        """Give what Postgres raises in the block the meaning that it has for the service."""
+    @contextmanager
+    def errors(self, connection: Connection | OwnConnection) -> Iterator[None]:
+        """Translate what Postgres raises over a connection. The block's own errors pass.
+
+        Raises `DatabaseUnavailableError` where Postgres is away, `InvalidRequestError` for what it cannot hold.
+        """
         try:
-            yield
-        except _AWAY as error:
-            logger.warning("database_unavailable", reason=type(error).__name__, detail=str(error))
-            raise DatabaseUnavailableError("The database cannot be reached just now.") from error
+            with _unavailable_on(*_AWAY):
+                yield
+        except _AMBIGUOUS as error:
+            if not _is_closed(connection):
+                raise
+            raise _unavailable(error) from error
         except _UNSTORABLE as error:
+            if error.severity is None:
+                # Not the server's answer: asyncpg could not encode a parameter, so we passed a wrong type.
+                raise
             raise InvalidRequestError("The database cannot hold what was sent.") from error
 
     async def connect(self, *, revive: bool = True) -> OwnConnection:
@@ -159,7 +172,7 @@ class Database:
         except _SENSELESS as error:
             reason = str(error).partition("\n")[0].rstrip(".")
             raise ConfigurationError(f"The database's URL asks for what cannot be: {reason}") from error
-        except _AWAY as error:
+        except _CANNOT_CONNECT as error:
             raise DatabaseUnavailableError("The database cannot be reached just now.") from error
 
     def usage(self) -> PoolUsage:
@@ -204,7 +217,7 @@ class Database:
         )
         try:
             return await pool
-        except (*_AWAY, DatabaseUnavailableError):
+        except (*_CANNOT_CONNECT, DatabaseUnavailableError):
             self._closed_until = monotonic() + 0.5
             raise
 
@@ -230,6 +243,27 @@ class Database:
             **options,
         )
         return connection
+
+
+@contextmanager
+def _unavailable_on(*errors: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except errors as error:
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> DatabaseUnavailableError:
+    logger.warning("database_unavailable", reason=type(error).__name__, detail=str(error))
+    return DatabaseUnavailableError("The database cannot be reached just now.")
+
+
+def _is_closed(connection: Connection | OwnConnection) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        # The pool takes a closed connection back at once, also from those who hold it.
+        return True
 
 
 async def _register_types(connection: OwnConnection) -> None:

@@ -20,20 +20,33 @@ CHANNEL = "embedding_jobs"
 # How many tenants a claim looks at for each message that it may take. It looks at more than that have a turn only where
 # most tenants wait for a retry.
 VISITS_PER_MESSAGE = 4
+# A message that was in two attempts that crashed or failed for a reason of ours is tried without others from then on.
+# One crash blames all messages of its batch, and of those only one is to blame.
+ALONE_AFTER = 2
 
 
 @dataclass(frozen=True)
 class Job:
-    """A message that waits for its embedding. `attempts` counts this one too."""
+    """A message that waits for its embedding.
+
+    `attempts`: how many failed before, for a reason of the message's own or since their worker crashed.
+    `deferrals`: how often it was put off since the provider or Scoring was away.
+    """
 
     message_id: UUID
     tenant_id: str
     request_id: str | None
     attempts: int
+    deferrals: int
     role: str
     name: str | None
     content: str
     created_at: datetime
+
+    @property
+    def is_tried_alone(self) -> bool:
+        """Return whether its attempt begins with `begin_attempt`, and includes no other message."""
+        return self.attempts >= ALONE_AFTER
 
 
 @dataclass(frozen=True)
@@ -102,7 +115,12 @@ class EmbeddingJobRepository:
             share = max(1, room // len(tenant_ids))
             asked, others = tenant_ids[:room], tenant_ids[room:]
             rows = self._queries.claim_jobs(
-                connection, tenant_ids=asked, share=share, claim_id=claim_id, lease_seconds=lease_seconds
+                connection,
+                tenant_ids=asked,
+                share=share,
+                claim_id=claim_id,
+                lease_seconds=lease_seconds,
+                alone_after=ALONE_AFTER,
             )
             taken = [Job(**zoned(row)) async for row in rows]
             counts = Counter(job.tenant_id for job in taken)
@@ -115,6 +133,11 @@ class EmbeddingJobRepository:
         async with self._database.connection() as connection:
             due: float | None = await self._queries.seconds_until_due(connection)
         return due
+
+    async def begin_attempt(self, claim_id: UUID, message_id: UUID) -> bool:
+        """Count the attempt of a message that is tried alone. Returns whether it is still claimed."""
+        async with self._database.connection() as connection:
+            return bool(await self._queries.begin_attempt(connection, claim_id=claim_id, message_id=message_id))
 
     async def extend(self, claim_id: UUID, message_ids: Sequence[UUID], lease_seconds: float) -> None:
         """Hold a claim for `lease_seconds` from now."""
@@ -149,8 +172,18 @@ class EmbeddingJobRepository:
             )
         return completed
 
-    async def postpone(self, claim_id: UUID, delays: Sequence[tuple[UUID, float, float | None]], error: str) -> None:
-        """Give messages back, each to be tried again after its delay in seconds, with its importance if it has one."""
+    async def postpone(
+        self,
+        claim_id: UUID,
+        delays: Sequence[tuple[UUID, float, float | None]],
+        error: str,
+        *,
+        deferred: bool = False,
+    ) -> None:
+        """Give messages back, each to be tried again after its delay in seconds, with its importance if it has one.
+
+        `deferred`: count it as a deferral, and not as an attempt.
+        """
         async with self._database.connection() as connection:
             await self._queries.postpone_jobs(
                 connection,
@@ -159,6 +192,7 @@ class EmbeddingJobRepository:
                 delays=[delay for _, delay, _ in delays],
                 importances=[importance for _, _, importance in delays],
                 error=error,
+                deferred=deferred,
             )
 
     async def fail(self, claim_id: UUID, importances: Sequence[tuple[UUID, float | None]], error: str) -> int:

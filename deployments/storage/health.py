@@ -31,7 +31,7 @@ async def database_problem(database: Database, source: SpaceSource) -> str | Non
         # Who may read this may not read what stands in the URL.
         return "The database's URL asks for what cannot be: `python -m jobs.doctor` says what."
     try:
-        async with database.errors():
+        with database.errors(connection):
             await check(connection, source)
             if await load_queries("schema").takes_no_writes(connection):
                 return "The database takes no writes: it is a standby, or set to read only."

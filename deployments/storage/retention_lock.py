@@ -43,7 +43,7 @@ class RetentionLock:
 
     async def _locked(self, connection: OwnConnection) -> bool:
         """One transaction for each try, which is left open by the one that succeeds."""
-        async with self._database.errors():
+        with self._database.errors(connection):
             await connection.execute("BEGIN")
             await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             if await self._queries.try_lock(connection):

@@ -13,3 +13,9 @@ class DamagedFileError(MemoryLayerError):
     """The file ends too early, or is not what was once written."""
 
     code = "damaged_file"
+
+
+class FileUnwritableError(MemoryLayerError):
+    """The file cannot be written on: its disk is full, say."""
+
+    code = "file_unwritable"

@@ -1,12 +1,14 @@
 """A tenant into a file."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.moving_schemas import Header
 from deployments.storage.database import Database
 from deployments.storage.snapshots import TenantSnapshot, tenant_snapshot
+from jobs.moving.errors import FileUnwritableError
 from jobs.moving.unfinished_file import UnfinishedFile
 from jobs.progress import Progress
 
@@ -24,17 +26,20 @@ async def export_tenant(database: Database, export: Export, progress: Progress, 
     """Write all that a tenant has at one moment; returns the file's header.
 
     What an export that was cut off has written is kept, as long as nothing of it was changed or deleted since: so the
-    file is of one moment all the same. `say` hears whether it is. Raises `MovingInputError`,
+    file is of one moment all the same. `say` hears whether it is. Raises `MovingInputError`, `FileUnwritableError`,
     `DatabaseUnavailableError`.
     """
     file = UnfinishedFile(export.path, export.tenant_id, with_vectors=export.with_vectors)
     try:
         async with tenant_snapshot(database, export.tenant_id) as snapshot:
             await _go_on(file, snapshot, say)
-            header = await _write(file, snapshot, export, progress)
+            return await _write(file, snapshot, export, progress)
+    except OSError as error:
+        raise FileUnwritableError(f"{export.path} cannot be written: {error.strerror}") from error
     finally:
-        file.close()
-    return header
+        # What did not fit is written once more, and fails again.
+        with suppress(OSError):
+            file.close()
 
 
 async def _go_on(file: UnfinishedFile, snapshot: TenantSnapshot, say: Callable[[str], None]) -> None:

@@ -60,9 +60,17 @@ class Squeamish(Scripted):
 
     async def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """Embed, unless one is forbidden."""
+        self._look_at(texts)
+        return await super().embed_documents(texts)
+
+    async def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Embed, unless one is forbidden."""
+        self._look_at(texts)
+        return await super().embed_queries(texts)
+
+    def _look_at(self, texts: Sequence[str]) -> None:
         if any("forbidden" in text for text in texts):
             self.script = [EmbeddingRejectedError("The text is not allowed.")]
-        return await super().embed_documents(texts)
 
 
 class Slow(Scripted):

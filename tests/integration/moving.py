@@ -4,9 +4,11 @@ import asyncio
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,16 +121,34 @@ def deadly(*given, **named):
 module.{owner}.{method} = deadly
 sys.exit(main(sys.argv[1:]))
 """
-    done = subprocess.run(
+    done = _in_a_process(url, code, arguments)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def on_a_full_disk(url: str, room: int, *arguments: object) -> tuple[int, str]:
+    """Run the command in a process whose files may have `room` bytes. Returns its status, and what it told."""
+    code = f"""
+import resource, sys
+import deployments.storage.snapshots
+from jobs.tenants import main
+deployments.storage.snapshots.PAGE = {SMALL}
+resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))
+sys.exit(main(sys.argv[1:]))
+"""
+    done = _in_a_process(url, code, arguments)
+    return done.returncode, done.stderr
+
+
+def _in_a_process(url: str, code: str, arguments: Sequence[object]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, "MEMORY_DATABASE_URL": url},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
-    assert done.returncode == -9, done.stderr
 
 
 def summary(capsys: pytest.CaptureFixture[str]) -> tuple[int, int, int]:

@@ -148,7 +148,7 @@ async def test_an_embedding_of_the_old_content_is_not_written(service: Service) 
     assert (await get(service, stored["id"]))["embedding_status"] == "pending"
     assert (await search(service, "new"))["items"][0]["similarity"] is None
     _, again = await claim(service)
-    assert [(job.content, job.attempts) for job in again] == [("new", 1)]
+    assert [(job.content, job.attempts) for job in again] == [("new", 0)]
 
 
 async def test_a_failure_of_the_old_content_is_not_held_against_the_new(service: Service) -> None:

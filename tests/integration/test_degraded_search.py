@@ -8,8 +8,10 @@ from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.search import query_embedding
 from deployments.settings import Settings
 from tests.integration.calls import found, search, store
-from tests.integration.failing import Away, Silent
+from tests.integration.failing import Away, Silent, Squeamish
 from tests.integration.service import Service, create_service
+
+REJECTED_THEN_ALLOWED = [("forbidden apples", "acme"), ("apples", "acme"), ("apples", "globex")]
 
 
 @pytest.fixture
@@ -71,6 +73,21 @@ async def test_a_provider_that_does_not_answer_is_waited_for_once(
     assert [(answer["degraded"], answer["total"]) for answer in answers] == [(True, 1)] * 2
     assert silent.queries == [["apples"]]
     await silent.close()
+
+
+async def test_a_query_that_is_rejected_degrades_its_own_search_only(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pause(monkeypatch, 3600)
+    squeamish = Squeamish()
+    async with create_service(settings, squeamish) as service:
+        await store(service, "forbidden apples")
+
+        answers = [await search(service, query, tenant_id=tenant) for query, tenant in REJECTED_THEN_ALLOWED]
+
+    assert [answer["degraded"] for answer in answers] == [True, False, False]
+    assert answers[0]["total"] == 1
+    await squeamish.close()
 
 
 async def test_health_is_degraded_and_the_service_stays_ready(service: Service) -> None:

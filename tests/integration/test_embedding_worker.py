@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.embedding.spaces import OneSpace
-from deployments.embedding.worker import EmbeddingWorker
+from deployments.embedding.worker import EmbeddingWorker, Score
 from deployments.errors import EmbeddingRejectedError, EmbeddingUnavailableError, UnavailableError
 from deployments.scoring.scorable import Scorable
 from deployments.settings import Settings
@@ -19,6 +19,7 @@ from tests.integration.postgres import SPACE
 from tests.integration.service import Service, score
 
 AWAY = EmbeddingUnavailableError("The provider is away.")
+OUR_FAULT = "The embedding failed for a reason of ours."
 
 
 @pytest.fixture
@@ -30,9 +31,26 @@ def settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return Settings.load()
 
 
-def worker_with(service: Service, provider: EmbeddingProvider, **settings: object) -> EmbeddingWorker:
+def worker_with(
+    service: Service, provider: EmbeddingProvider, scoring: Score = score, **settings: object
+) -> EmbeddingWorker:
     changed = service.settings.embedding.model_copy(update=settings)
-    return EmbeddingWorker(service.jobs, OneSpace(SPACE, provider), score, changed, batch_size=128, concurrency=1)
+    return EmbeddingWorker(service.jobs, OneSpace(SPACE, provider), scoring, changed, batch_size=128, concurrency=1)
+
+
+async def no_scores(messages: Sequence[Scorable], request_ids: Sequence[str]) -> list[float]:
+    raise UnavailableError("No scoring replica answered.")
+
+
+class Counted:
+    """The scoring deployment, whose calls are counted."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def __call__(self, messages: Sequence[Scorable], request_ids: Sequence[str]) -> list[float]:
+        self.calls += 1
+        return await score(messages, request_ids)
 
 
 async def due_in(service: Service, message_id: str) -> float:
@@ -58,15 +76,16 @@ async def test_a_failed_attempt_is_made_again(service: Service) -> None:
     assert after_two["importance_score"] is not None
 
 
-async def test_each_attempt_waits_longer_than_the_one_before(service: Service) -> None:
+@pytest.mark.parametrize("failing", [Away, Faulty])
+async def test_each_attempt_waits_longer_than_the_one_before_up_to_a_ceiling(
+    service: Service, failing: type[Scripted]
+) -> None:
     stored = await store(service)
-    worker = worker_with(service, Away(), retry_base_seconds=100.0, retry_max_seconds=1e6, max_attempts=10)
+    worker = worker_with(service, failing(), retry_base_seconds=1000.0, retry_max_seconds=3000.0, max_attempts=10)
 
-    for attempt in range(1, 4):
+    for longest in (1000, 2000, 3000, 3000, 3000):
         await worker.work_once()
-        waits = await due_in(service, stored["id"])
-        longest = 100 * 2 ** (attempt - 1)
-        assert longest / 2 - 5 <= waits <= longest
+        assert longest / 2 - 100 <= await due_in(service, stored["id"]) <= longest
         await make_due(service)
 
 
@@ -85,15 +104,42 @@ async def test_the_wait_that_the_provider_asks_for_is_kept(service: Service) -> 
     assert await worker.work_once() == 0
 
 
+@pytest.mark.parametrize("working", [EmbeddingUnavailableError, UnavailableError], ids=["provider", "scoring"])
+async def test_an_outage_fails_no_message_however_long_it_is(service: Service, working: type[Exception]) -> None:
+    stored = await store_many(service, [message("one"), message("two")])
+    provider = Away()
+    provider.back = working is not EmbeddingUnavailableError
+    away = worker_with(service, provider, score if working is EmbeddingUnavailableError else no_scores)
+
+    for _ in range(5 * service.settings.embedding.max_attempts):
+        assert await away.work_once() == 2
+        await make_due(service)
+    assert {(await get(service, each["id"]))["embedding_status"] for each in stored} == {"pending"}
+    await service.embed_all()
+
+    assert {(await get(service, each["id"]))["embedding_status"] for each in stored} == {"completed"}
+
+
+async def test_an_outage_takes_no_attempt_from_a_message(service: Service) -> None:
+    stored = await store(service)
+    for _ in range(5):
+        await worker_with(service, Away()).work_once()
+
+    faulty = worker_with(service, Faulty())
+    assert [await faulty.work_once() for _ in range(4)] == [1, 1, 1, 0]
+
+    assert (await get(service, stored["id"]))["embedding_status"] == "failed"
+
+
 async def test_after_the_last_attempt_a_message_has_failed_and_is_found_by_its_words(service: Service) -> None:
     stored = await store(service, "I love apples")
-    provider = Away()
+    provider = Faulty()
     worker = worker_with(service, provider)
 
     assert [await worker.work_once() for _ in range(4)] == [1, 1, 1, 0]
 
     failed = await get(service, stored["id"])
-    assert (failed["embedding_status"], failed["embedding_error"]) == ("failed", "The provider is away.")
+    assert (failed["embedding_status"], failed["embedding_error"]) == ("failed", OUR_FAULT)
     assert failed["importance_score"] is not None
     assert len(provider.documents) == 3
     assert await found(service, "apples") == ["I love apples"]
@@ -103,21 +149,22 @@ async def test_after_the_last_attempt_a_message_has_failed_and_is_found_by_its_w
 
 async def test_the_log_says_by_its_code_why_messages_are_postponed_and_fail(service: Service) -> None:
     await store(service)
-    worker = worker_with(service, Away(), max_attempts=2)
 
     with capture_logs() as lines:
-        assert [await worker.work_once() for _ in range(2)] == [1, 1]
+        for provider in (Away(), Faulty(), Faulty()):
+            assert await worker_with(service, provider, max_attempts=2).work_once() == 1
 
     assert [(line["event"], line["count"], line["code"]) for line in lines if "count" in line] == [
         ("messages_postponed", 1, "embedding_unavailable"),
-        ("messages_failed", 1, "embedding_unavailable"),
+        ("messages_postponed", 1, "embedding_error"),
+        ("messages_failed", 1, "embedding_error"),
     ]
 
 
 async def fail(service: Service, *messages: str) -> None:
     for message_id in messages:
         assert (await get(service, message_id))["embedding_status"] == "pending"
-    worker = worker_with(service, Scripted(AWAY), max_attempts=1)
+    worker = worker_with(service, Faulty(), max_attempts=1)
     await worker.work_once()
     for message_id in messages:
         assert (await get(service, message_id))["embedding_status"] == "failed"
@@ -140,7 +187,7 @@ async def test_a_retried_message_has_all_its_attempts_before_it(service: Service
     await fail(service, stored["id"])
     await service.client.post(f"/v1/messages/{stored['id']}/retry")
 
-    worker = worker_with(service, Away())
+    worker = worker_with(service, Faulty())
 
     assert [await worker.work_once() for _ in range(4)] == [1, 1, 1, 0]
 
@@ -183,6 +230,19 @@ async def test_a_rejected_text_fails_alone_and_at_once(service: Service) -> None
     assert await worker.work_once() == 0
 
 
+async def test_one_rejected_text_costs_few_calls(service: Service) -> None:
+    contents = [f"message {number}" for number in range(127)] + ["forbidden"]
+    await store_many(service, [message(content) for content in contents])
+    provider, scored = Squeamish(), Counted()
+
+    assert await worker_with(service, provider, scored).work_once() == 128
+
+    counts = await service.jobs.counts()
+    assert (counts.pending, counts.failed) == (0, 1)
+    # Once for all, then twice for each of the seven halvings; to fail it, it is scored once more.
+    assert (len(provider.documents), scored.calls) == (15, 16)
+
+
 async def test_a_failed_message_that_is_changed_is_embedded(service: Service) -> None:
     stored = await store(service, "forbidden")
     worker = worker_with(service, Scripted(EmbeddingRejectedError("The text is not allowed.")))
@@ -196,16 +256,9 @@ async def test_a_failed_message_that_is_changed_is_embedded(service: Service) ->
     assert (now["embedding_status"], now["embedding_error"]) == ("completed", None)
 
 
-async def no_scores(messages: Sequence[Scorable], request_ids: Sequence[str]) -> list[float]:
-    raise UnavailableError("No scoring replica answered.")
-
-
 async def test_a_message_that_cannot_be_scored_is_tried_again(service: Service) -> None:
     stored = await store(service)
-    settings = service.settings.embedding
-    unscored = EmbeddingWorker(
-        service.jobs, OneSpace(SPACE, Scripted()), no_scores, settings, batch_size=128, concurrency=1
-    )
+    unscored = worker_with(service, Scripted(), no_scores)
 
     await unscored.work_once()
     now = await get(service, stored["id"])
@@ -215,14 +268,12 @@ async def test_a_message_that_cannot_be_scored_is_tried_again(service: Service) 
     assert (await get(service, stored["id"]))["embedding_status"] == "completed"
 
 
-async def test_a_message_that_can_be_neither_scored_nor_embedded_fails_in_the_end(service: Service) -> None:
+async def test_a_message_that_crashed_too_often_fails_without_a_score_where_scoring_is_away(service: Service) -> None:
     stored = await store(service)
-    settings = service.settings.embedding
-    unscored = EmbeddingWorker(
-        service.jobs, OneSpace(SPACE, Away()), no_scores, settings, batch_size=128, concurrency=1
-    )
+    async with service.database.connection() as connection:
+        await connection.execute("UPDATE embedding_jobs SET attempts = $1", service.settings.embedding.max_attempts)
 
-    assert [await unscored.work_once() for _ in range(4)] == [1, 1, 1, 0]
+    await worker_with(service, Scripted(), no_scores).work_once()
 
     now = await get(service, stored["id"])
     assert (now["embedding_status"], now["importance_score"]) == ("failed", None)

@@ -128,7 +128,7 @@ async def test_a_retry_has_its_turn_when_it_is_due(service: Service) -> None:
     await execute(service, "UPDATE embedding_jobs SET available_at = now() WHERE tenant_id = 'late'")
 
     (again,) = [job for job in await service.jobs.claim(uuid4(), 10, LEASE) if job.tenant_id == "late"]
-    assert again.attempts == 2
+    assert again.attempts == 1
 
 
 async def test_a_failed_message_has_no_turn(service: Service) -> None:
@@ -204,7 +204,13 @@ async def test_whose_turn_it_is_is_read_from_indexes_alone(waiting: str) -> None
 
 async def test_a_tenants_oldest_messages_are_read_in_the_indexs_order(waiting: str) -> None:
     plan = await _plan(
-        waiting, "claim_jobs", tenant_ids=["flood", "t7", "late"], share=42, claim_id=uuid4(), lease_seconds=LEASE
+        waiting,
+        "claim_jobs",
+        tenant_ids=["flood", "t7", "late"],
+        share=42,
+        claim_id=uuid4(),
+        lease_seconds=LEASE,
+        alone_after=2,
     )
 
     (due,) = [node for node in nodes(plan) if node["Node Type"] == "LockRows"]

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import psutil
 import pytest
@@ -303,24 +302,6 @@ async def test_a_connection_killed_under_a_search_is_a_503(service: Service) -> 
     assert (answer.status_code, error_of(answer)["code"]) == (503, "database_unavailable")
     assert (await search(service, "apples"))["total"] == 1
     assert 'memory_searches_total{outcome="failed"} 1.0' in (await service.client.get("/metrics")).text
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"),
-        asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
-        asyncpg.InterfaceError("connection is closed"),
-        asyncpg.AdminShutdownError("terminating connection"),
-        asyncpg.CannotConnectNowError("the database system is starting up"),
-        ConnectionResetError(),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-async def test_whatever_shows_that_postgres_is_away_means_the_same(service: Service, error: Exception) -> None:
-    with pytest.raises(DatabaseUnavailableError):
-        async with service.database.connection():
-            raise error
 
 
 async def test_metrics_go_on_without_what_only_postgres_knows(service: Service, gone: PostgresServer) -> None:

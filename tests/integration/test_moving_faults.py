@@ -34,6 +34,7 @@ from tests.integration.moving import (
     in_a_thread,
     killed,
     lines_of,
+    on_a_full_disk,
     run,
     summary,
 )
@@ -99,6 +100,19 @@ class TestKilled:
         assert lines_of(path) == lines_of(plain)
         assert {**header_of(path), "exported_at": ""} == {**header_of(plain), "exported_at": ""}
         assert sorted(each.name for each in tmp_path.iterdir()) == ["acme.jsonl.gz", "plain.jsonl.gz"]
+
+    def test_a_full_disk_is_told_as_the_files_and_the_export_goes_on(
+        self, large: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "acme.jsonl.gz"
+
+        code, said = on_a_full_disk(large, 2**14, "export", "acme", path)
+
+        assert (code, said.splitlines()[-1]) == (FAILED, f"error: {path} cannot be written: File too large")
+        assert "database" not in said
+        assert run("export", "acme", path) == OK
+        assert "Going on after" in capsys.readouterr().err
+        assert header_of(path)["messages"] == self.COUNT
 
     @pytest.mark.parametrize("change", CHANGES)
     def test_an_export_begins_again_where_what_it_had_is_not_true_any_more(

@@ -11,7 +11,7 @@ from deployments.embedding.providers.local import LocalProvider
 from deployments.embedding.spaces import OneSpace
 from deployments.settings import Settings
 from tests.integration.calls import Json, change, error_of, message, store, store_many
-from tests.integration.failing import Away
+from tests.integration.failing import Faulty
 from tests.integration.postgres import SPACE
 from tests.integration.recount import execute
 from tests.integration.service import Service, create_service
@@ -116,7 +116,7 @@ async def test_what_was_changed_while_it_waited_is_counted_as_it_is_now(service:
 
 async def test_a_failed_message_is_stored_but_not_embedded(service: Service) -> None:
     stored = await store(service, "four")
-    service.worker._embedder = OneSpace(SPACE, Away())
+    service.worker._embedder = OneSpace(SPACE, Faulty())
     service.worker._settings = service.settings.embedding.model_copy(update={"max_attempts": 1})
     await service.worker.work_once()
     assert await used(service) == (1, 4, 0, 0)

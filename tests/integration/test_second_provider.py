@@ -8,7 +8,7 @@ import pytest
 from deployments.embedding import spaces as embedding_spaces
 from deployments.embedding.providers.local import LocalProvider
 from deployments.embedding.providers.protocol import EmbeddingSpace
-from deployments.errors import EmbeddingError, EmbeddingUnavailableError
+from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
 from deployments.settings import Settings
 from jobs.reembedding import running
 from tests.integration.calls import store
@@ -43,6 +43,24 @@ async def test_the_second_provider_holds_up_no_message(service: Service, monkeyp
     # After the first failure it is left alone for a while.
     assert len(failures) == 1
     assert await not_embedded(service, 256, 128) == 3
+
+
+async def test_a_text_that_the_second_provider_rejects_does_not_pause_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await run(*TO_SMALL, "--no-switch") == 0
+    await service.spaces.refresh()
+
+    async def reject(texts: Sequence[str]) -> None:
+        if any("forbidden" in text for text in texts):
+            raise EmbeddingRejectedError("It is not allowed.")
+
+    monkeypatch.setattr(LocalProvider, "embed_documents", failing_in(SMALL, reject))
+    for said in ("forbidden apples", "apples"):
+        await store(service, said)
+        await service.embed_all()
+
+    assert await not_embedded(service, 256, 128) == 1
 
 
 async def test_a_second_provider_that_does_not_answer_is_given_up_and_counted(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deployments.embedding.providers.protocol import Vectors
+from deployments.embedding.providers.windows import cut, joined
 from deployments.errors import EmbeddingRejectedError
 
 
@@ -14,11 +15,12 @@ from deployments.errors import EmbeddingRejectedError
 class BatchLimits:
     """What a provider takes in one request: so many texts, and so many characters in all.
 
-    A text that is longer than `characters` goes alone.
+    `text_bytes`: what it takes of one text, in bytes of UTF-8. A longer one is sent in windows.
     """
 
     texts: int
     characters: int
+    text_bytes: int
 
 
 def split(texts: Sequence[str], limits: BatchLimits) -> Iterator[list[str]]:
@@ -55,7 +57,7 @@ class BoundedSender:
         self._slots = asyncio.Semaphore(requests_in_flight)
 
     async def embed(self, texts: Sequence[str], send: Callable[[list[str]], Awaitable[Vectors]]) -> Vectors:
-        """Send all texts: shape (len(texts), dimensions), in their order.
+        """Send all texts, long ones in windows: shape (len(texts), dimensions), in their order.
 
         The first batch that fails fails the call, and what is still under way for it is given up.
         """
@@ -67,9 +69,11 @@ class BoundedSender:
             async with self._slots:
                 return await send(batch)
 
-        tasks = [asyncio.ensure_future(in_a_slot(batch)) for batch in split(texts, self._limits)]
+        windows = [cut(text, self._limits.text_bytes) for text in texts]
+        batches = split([window for each in windows for window in each], self._limits)
+        tasks = [asyncio.ensure_future(in_a_slot(batch)) for batch in batches]
         try:
-            return np.concatenate(await asyncio.gather(*tasks))
+            return joined(np.concatenate(await asyncio.gather(*tasks)), windows)
         finally:
             for task in tasks:
                 task.cancel()

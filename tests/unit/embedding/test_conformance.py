@@ -126,7 +126,27 @@ async def test_any_unicode_text_has_a_vector(
     stand_in.dimensions = dimensions
     vectors = await provider.embed_documents([text, "tea"])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
-    assert [request.texts for request in stand_in.received] in ([], [[text, "tea"]])
+    sent = [each for request in stand_in.received for each in request.texts]
+    assert "".join(sent) in {"", f"{text}tea"}
+
+
+@pytest.mark.parametrize("name", ["google_gemini", "openai_compatible"])
+async def test_a_long_text_is_sent_whole_in_windows_and_has_one_vector(
+    name: str, make_provider: Callable[..., EmbeddingProvider], stand_in: StandIn
+) -> None:
+    provider = make_provider(name, MEMORY_EMBEDDING_DIMENSIONS="64", MEMORY_OPENAI_MAX_INPUT_BYTES="2000")
+    text = "Ana moved to Lisbon. 東京で会いましょう 😀 " * 2_500
+
+    both = await provider.embed_documents(["tea", text[:100_000], "milk"])
+
+    sent = [each for request in stand_in.received for each in request.texts]
+    windows = [each for each in sent if each not in {"tea", "milk"}]
+    assert "".join(windows) == text[:100_000]
+    assert max(len(each.encode()) for each in windows) <= 2_000
+    parts = await provider.embed_documents(windows)
+    mean = np.average(parts, axis=0, weights=[len(each) for each in windows])
+    np.testing.assert_allclose(both[1], mean / np.linalg.norm(mean), atol=1e-6)
+    np.testing.assert_allclose(both[[0, 2]], await provider.embed_documents(["tea", "milk"]), atol=1e-6)
 
 
 async def test_half_a_surrogate_pair_is_rejected(provider: EmbeddingProvider, stand_in: StandIn) -> None:

@@ -80,7 +80,9 @@ async def test_no_key_is_needed(make_provider: Make, stand_in: StandIn, monkeypa
 
 
 async def test_long_texts_are_spread_over_requests(make_provider: Make, stand_in: StandIn) -> None:
-    provider = make_provider("openai_compatible", MEMORY_EMBEDDING_DIMENSIONS="64")
+    provider = make_provider(
+        "openai_compatible", MEMORY_EMBEDDING_DIMENSIONS="64", MEMORY_OPENAI_MAX_INPUT_BYTES="120000"
+    )
     texts = [letter * 120_000 for letter in "abcde"]
     assert (await provider.embed_documents(texts)).shape == (5, 64)
     assert sorted(len(request.texts) for request in stand_in.received) == [1, 2, 2]

@@ -147,7 +147,18 @@ async def test_a_text_that_is_refused_does_not_fail_its_neighbours() -> None:
 
     assert lengths(await cache.embed(["a", "bad", "ccc"])) == [1, "embedding_rejected", 3]
 
-    assert embed.calls == [["a", "bad", "ccc"], ["a"], ["bad"], ["ccc"]]
+    assert embed.calls == [["a", "bad", "ccc"], ["a"], ["bad", "ccc"], ["bad"], ["ccc"]]
+
+
+async def test_one_refused_text_costs_few_calls() -> None:
+    embed = Embedder()
+    texts = [*(f"text {number}" for number in range(31)), "bad"]
+
+    results = await QueryCache(embed, 0).embed(texts)
+
+    assert sum(isinstance(result, EmbeddingError) for result in results) == 1
+    # Once for all, then twice for each of the five halvings.
+    assert len(embed.calls) == 11
 
 
 async def test_each_text_is_one_outcome_in_its_span_and_in_the_counters() -> None:
