@@ -30,7 +30,7 @@ from deployments.tracing.spans import current_trace, span
 Query = tuple[str, str | None, EmbeddingSpace | None, SpanContext | None]
 
 # What crosses of a query besides its text, and the vector of up to 4,000 dimensions that comes back.
-QUERY_BYTES = 20_000
+BYTES_BESIDES_TEXT = 20_000
 
 
 class SearchServer(Replica, Answering):
@@ -52,7 +52,7 @@ class SearchServer(Replica, Answering):
             max_batch=capacity.embed.size,
             slots=capacity.embed.slots,
             max_waiting=capacity.embed.waiting,
-            size_of=lambda query: len(query[0]) * CHARACTER_BYTES + QUERY_BYTES,
+            size_of=query_bytes,
         )
         self._local = await asyncio.to_thread(create_local_queries, settings)
         self._metrics.watch_pool(self._database)
@@ -95,3 +95,8 @@ class SearchServer(Replica, Answering):
             await self._local.close()
         await self._database.close()
         await self._end()
+
+
+def query_bytes(query: Query) -> int:
+    """Return how many bytes a query takes on the way to Embedding, and its vector on the way back, at most."""
+    return len(query[0]) * CHARACTER_BYTES + BYTES_BESIDES_TEXT

@@ -1,12 +1,16 @@
 """What crosses between replicas is bounded by bytes, and nothing is lost or exchanged on the way."""
 
+import pickle
 from itertools import pairwise
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.call_bytes import ANSWERS_BYTES, LIMIT_BYTES, cut, fit_together, parts
+from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.errors import InvalidRequestError, MemoryLayerError
+from deployments.search.server import query_bytes
 
 MOST = 100
 ERROR = InvalidRequestError("bad")
@@ -54,3 +58,13 @@ def test_an_error_is_its_only_part() -> None:
 
 def test_what_crosses_together_is_within_rays_limit() -> None:
     assert ANSWERS_BYTES < LIMIT_BYTES
+
+
+@given(st.text("a日😀", max_size=300), st.integers(1, 4_000))
+def test_a_query_and_its_vector_take_no_more_bytes_than_estimated(text: str, dimensions: int) -> None:
+    space = EmbeddingSpace("model" * 50, dimensions)
+    query = text, "r" * 128, space, None
+    vector = QueryVector(space, np.ones(dimensions, np.float32))
+
+    assert len(pickle.dumps(query)) <= query_bytes(query)
+    assert len(pickle.dumps(vector)) <= query_bytes(query)
