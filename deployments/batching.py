@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from opentelemetry.trace import Span, get_current_span
 
+from deployments.call_bytes import REQUEST_BYTES
 from deployments.errors import MemoryLayerError, OverloadedError
 from deployments.tracing.spans import shared
 
@@ -27,7 +28,8 @@ class _Waiting(Generic[Item, Result]):
 class MicroBatcher(Generic[Item, Result]):
     """Sends items in batches, without ever waiting for a batch to fill.
 
-    Whenever one of `slots` is free, all that waits (`max_batch` at most) is sent as one. A single caller thus
+    Whenever one of `slots` is free, all that waits (`max_batch` at most, and with `size_of` so many bytes as may cross
+    between replicas in one call) is sent as one. A single caller thus
     loses nothing, and under load the batches grow by themselves. `send` answers with one result or one error
     for each item, in order, so that a bad item does not fail its neighbours; what it raises fails its batch.
     A batch is given up when nobody waits for it any more: one caller that goes away takes nothing from the others.
@@ -41,11 +43,14 @@ class MicroBatcher(Generic[Item, Result]):
         max_batch: int,
         slots: int,
         max_waiting: int,
+        size_of: Callable[[Item], int] | None = None,
     ) -> None:
+        """`size_of`: bytes that an item takes on the way to another replica."""
         self._send = send
         self._max_batch = max_batch
         self._free = slots
         self._max_waiting = max_waiting
+        self._size_of = size_of
         self._waiting: deque[_Waiting[Item, Result]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -80,10 +85,15 @@ class MicroBatcher(Generic[Item, Result]):
 
     def _take(self) -> list[_Waiting[Item, Result]]:
         batch: list[_Waiting[Item, Result]] = []
+        room = REQUEST_BYTES
         while self._waiting and len(batch) < self._max_batch:
-            waiting = self._waiting.popleft()
+            waiting = self._waiting[0]
             if not waiting.future.done():
+                room -= self._size_of(waiting.item) if self._size_of else 0
+                if room < 0 and batch:
+                    break
                 batch.append(waiting)
+            self._waiting.popleft()
         return batch
 
     async def _deliver(self, batch: list[_Waiting[Item, Result]]) -> None:

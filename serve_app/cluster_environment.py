@@ -118,6 +118,9 @@ def cluster_environment(
         "RAY_worker_niceness": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        # The limit of a call between replicas. `deployments.call_bytes` uses half of it. With Ray's 4 MiB more answers
+        # would have to cross by themselves.
+        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(16 * 1024 * 1024),
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.replicas_first),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.replicas_last),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -14,11 +13,12 @@ from ray.serve.handle import DeploymentHandle
 from deployments.capacity import Capacity, IngressCapacity
 from deployments.connections import check_demands, demands, most_replicas
 from deployments.errors import DatabaseUnavailableError, SearchUnavailableError, UnavailableError
-from deployments.handles import RemoteMethod
+from deployments.handles import RemoteAnswer, RemoteMethod
 from deployments.health import CHECK_TIMEOUT_SECONDS, Ask
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.rate_limits.redis_counter import RedisCounter
 from deployments.replica import Replica
+from deployments.search.whole_answers import AnswerCalls
 from deployments.settings import Settings
 from deployments.storage.database import Database
 from deployments.storage.opening import open_database
@@ -61,8 +61,8 @@ class IngressServer(Replica):
             settings,
             capacity.ingress,
             self._database,
-            _on_replica(search, "search_many", timeout),
-            _on_replica(search, "assemble_many", timeout),
+            _on_replica(search, "search_many", "search_alone", timeout),
+            _on_replica(search, "assemble_many", "assemble_alone", timeout),
             Probes(
                 search=_probe(search),
                 embedding=_probe(embedding),
@@ -104,13 +104,16 @@ class IngressServer(Replica):
         await self._end()
 
 
-def _on_replica(search: DeploymentHandle[Any], method: str, timeout: float) -> Callable[[str], RemoteMethod]:
-    """Return what makes the call to a Search replica of its name, as `TenantRouter` understands it."""
+def _on_replica(search: DeploymentHandle[Any], together: str, alone: str, timeout: float) -> AnswerCalls[Any]:
+    """Return what makes the calls to a Search replica of its name, as `TenantRouter` understands it."""
 
-    def call_to(replica: str) -> RemoteMethod:
-        return RemoteMethod(search.options(session_id=replica), method, SearchUnavailableError, timeout)
+    def answers_of(replica: str) -> RemoteMethod:
+        return RemoteMethod(search.options(session_id=replica), together, SearchUnavailableError, timeout)
 
-    return call_to
+    def answer_of(replica: str) -> RemoteAnswer:
+        return RemoteAnswer(search.options(session_id=replica), alone, SearchUnavailableError, timeout)
+
+    return AnswerCalls(answers_of, answer_of)
 
 
 def _probe(deployment: DeploymentHandle[Any]) -> Ask:

@@ -9,9 +9,10 @@ from deployments.capacity import IngressCapacity
 from deployments.embedding.providers.registry import space_source
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.schemas import Message
-from deployments.search.affinity import RunningReplicas, Send, TenantBatcher
 from deployments.search.context_assembler import Context
 from deployments.search.ways import Search
+from deployments.search.whole_answers import AnswerCalls, WholeAnswers
+from deployments.search_schemas import SearchRequest
 from deployments.settings import HttpSettings, Settings
 from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.conversations import ConversationRepository
@@ -31,10 +32,6 @@ from serve_app.health import HealthReporter, Probes
 from serve_app.keyring import Keyring
 from serve_app.measures import IngressMetrics
 from serve_app.retention import RetentionDesk, RetentionWatch, SubmitRun
-
-# The call to a Search replica, by the replica's name.
-SearchMany = Callable[[str], Send[Search, bytes]]
-AssembleMany = Callable[[str], Send[Context, bytes]]
 
 
 @dataclass(frozen=True)
@@ -70,8 +67,8 @@ def create_services(
     settings: Settings,
     capacity: IngressCapacity,
     database: Database,
-    search_many: SearchMany,
-    assemble_many: AssembleMany,
+    searches: AnswerCalls[Search],
+    contexts: AnswerCalls[Context],
     probes: Probes,
     limiter: RateLimiter,
     submit_retention: SubmitRun,
@@ -79,7 +76,7 @@ def create_services(
     metrics: IngressMetrics,
     vitals: Vitals,
 ) -> Services:
-    """What ends in `_many` answers several at once; `vitals`: of this replica.
+    """`searches`, `contexts`: how both are answered; `vitals`: of this replica.
 
     `submit_retention` has a job take up a run of the ledger.
     """
@@ -93,9 +90,9 @@ def create_services(
 
     stores, batches = capacity.store, capacity.search
     stored = MicroBatcher(messages.store, max_batch=stores.size, slots=stores.slots, max_waiting=stores.waiting)
-    searched = TenantBatcher(search_many, RunningReplicas.names, _tenant_id, batches)
+    searched = WholeAnswers(searches, batches, lambda search: _turns(search.request))
     # Apart from the searches: a context takes longer, and is not to hold up those that would wait with it.
-    assembled = TenantBatcher(assemble_many, RunningReplicas.names, _tenant_id, batches)
+    assembled = WholeAnswers(contexts, batches, lambda context: context.request.token_budget)
     for queue, waiting in (("store", stored.waiting), ("search", searched.waiting), ("assemble", assembled.waiting)):
         metrics.replica.watch_queue(queue, waiting)
 
@@ -128,5 +125,5 @@ def create_services(
     )
 
 
-def _tenant_id(asked: Search | Context) -> str:
-    return asked.request.tenant_id
+def _turns(request: SearchRequest) -> int:
+    return request.top_k * (1 + 2 * request.neighbors)

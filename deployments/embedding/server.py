@@ -20,6 +20,7 @@ from deployments.embedding.worker import EmbeddingWorker, Score
 from deployments.errors import EmbeddingError, UnavailableError
 from deployments.handles import RemoteMethod
 from deployments.replica import Replica
+from deployments.scoring.crossing import calls
 from deployments.scoring.scorable import Scorable
 from deployments.settings import Settings
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
@@ -97,7 +98,9 @@ class EmbeddingServer(Replica):
 def _traced(remote: RemoteMethod) -> Score:
     async def score(messages: Sequence[Scorable], request_ids: Sequence[str]) -> Sequence[float]:
         with span("score", SpanKind.CLIENT):
-            scores: Sequence[float] = await remote(messages, request_ids, current_trace())
+            scores: list[float] = []
+            for some in calls(messages):
+                scores += await remote(some, request_ids, current_trace())
         return scores
 
     return score

@@ -222,7 +222,10 @@ class EmbeddingWorker:
             return await self._importances(jobs)
         except MemoryLayerError as error:
             logger.warning("messages_not_scored", reason=error.message)
-            return [None] * len(jobs)
+        except Exception:
+            # Whatever it is, it must not keep messages from being postponed or failed: they would be claimed for ever.
+            logger.exception("scoring_broke", request_ids=_requests(jobs))
+        return [None] * len(jobs)
 
     async def _embeddings(self, jobs: Sequence[Job]) -> DocumentVectors:
         return await self._embedder.embed_documents(

@@ -64,12 +64,14 @@ class TenantBatcher(Generic[Item, Result]):
         running: Callable[[], Sequence[str]],
         tenant_id: Callable[[Item], str],
         batches: Batches,
+        size_of: Callable[[Item], int] | None = None,
     ) -> None:
-        """`send_to`: the call to a replica by its name. `batches`: for each replica."""
+        """`send_to`: the call to a replica by its name. `batches`: for each replica. `size_of`: in bytes."""
         self._send_to = send_to
         self._running = running
         self._tenant_id = tenant_id
         self._batches = batches
+        self._size_of = size_of
         self._lanes: dict[str, MicroBatcher[Item, Result]] = {}
 
     def waiting(self) -> int:
@@ -101,5 +103,6 @@ class TenantBatcher(Generic[Item, Result]):
                 max_batch=self._batches.size,
                 slots=self._batches.slots,
                 max_waiting=self._batches.waiting,
+                size_of=self._size_of,
             )
         return lane

@@ -1,27 +1,26 @@
 """The search deployment."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry.trace import SpanContext, SpanKind
 from ray.serve.handle import DeploymentHandle
 
 from deployments.batching import MicroBatcher
+from deployments.call_bytes import CHARACTER_BYTES
 from deployments.capacity import SearchCapacity
 from deployments.embedding.local_queries import create_local_queries
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
-from deployments.errors import EmbeddingUnavailableError, MemoryLayerError
+from deployments.errors import EmbeddingUnavailableError
 from deployments.handles import RemoteMethod
 from deployments.replica import Replica
-from deployments.search.context_assembler import Context, ContextAssembler
+from deployments.search.answering import Answering
+from deployments.search.context_assembler import ContextAssembler
 from deployments.search.create import create_engine
 from deployments.search.measures import IndexMeasures, SearchMeasures
 from deployments.search.recall_audit import RecallAudit
 from deployments.search.recall_samples import RecallSamples
 from deployments.search.reranking.stage import create_stage
-from deployments.search.side_by_side import to_json
-from deployments.search.ways import Search
 from deployments.settings import Settings
 from deployments.storage.health import pool_problem
 from deployments.storage.opening import open_database
@@ -30,8 +29,11 @@ from deployments.tracing.spans import current_trace, span
 
 Query = tuple[str, str | None, EmbeddingSpace | None, SpanContext | None]
 
+# What crosses of a query besides its text, and the vector of up to 4,000 dimensions that comes back.
+BYTES_BESIDES_TEXT = 20_000
 
-class SearchServer(Replica):
+
+class SearchServer(Replica, Answering):
     """One replica: a pool for reading, and the way to the embedding deployment."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
@@ -50,6 +52,7 @@ class SearchServer(Replica):
             max_batch=capacity.embed.size,
             slots=capacity.embed.slots,
             max_waiting=capacity.embed.waiting,
+            size_of=query_bytes,
         )
         self._local = await asyncio.to_thread(create_local_queries, settings)
         self._metrics.watch_pool(self._database)
@@ -57,7 +60,7 @@ class SearchServer(Replica):
         measures, samples = SearchMeasures(self._metrics.registry), RecallSamples()
         sampled = samples if settings.search.recall_audits_per_minute else None
         self._reranking = create_stage(settings.rerank, measures)
-        self._engine = create_engine(
+        engine = create_engine(
             self._database,
             settings.search,
             self._embed,
@@ -67,18 +70,11 @@ class SearchServer(Replica):
             self._reranking,
         )
         self._audit = RecallAudit(self._database, settings.search, measures, samples)
-        self._contexts = ContextAssembler(RecentTurnRepository(self._database), self._engine.search, measures)
+        contexts = ContextAssembler(RecentTurnRepository(self._database), engine.search, measures)
+        Answering.__init__(self, engine, contexts)
         self._audit.start()
         self.vitals.watch("auditing its searches", self._audit.running)
         self._report_to(metrics)
-
-    async def search_many(self, searches: Sequence[Search]) -> list[bytes | MemoryLayerError]:
-        """Return the JSON of a `SearchAnswer`, or an error, for each search, in order."""
-        return to_json(await self._engine.search_many(searches))
-
-    async def assemble_many(self, contexts: Sequence[Context]) -> list[bytes | MemoryLayerError]:
-        """Return the JSON of a `ContextAnswer`, or an error, for each that is asked for, in order."""
-        return to_json(await self._contexts.assemble_many(contexts))
 
     async def probe(self) -> str | None:
         """Why searches fail here, or None: asks the database that they read, over the pool that they use."""
@@ -99,3 +95,8 @@ class SearchServer(Replica):
             await self._local.close()
         await self._database.close()
         await self._end()
+
+
+def query_bytes(query: Query) -> int:
+    """Return how many bytes a query takes on the way to Embedding, and its vector on the way back, at most."""
+    return len(query[0]) * CHARACTER_BYTES + BYTES_BESIDES_TEXT

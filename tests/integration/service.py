@@ -1,9 +1,9 @@
 """The whole service in one process: the same parts as under Ray, wired without handles."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import httpx
 import yaml
@@ -25,12 +25,14 @@ from deployments.rate_limits.limiter import LimitCounts, RateLimiter
 from deployments.rate_limits.memory_storage import BoundedMemoryStorage
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
+from deployments.search.affinity import Send
+from deployments.search.answering import Answering
 from deployments.search.context_assembler import Context, ContextAssembler
 from deployments.search.create import create_engine
 from deployments.search.measures import IndexMeasures, SearchMeasures
 from deployments.search.reranking.stage import RerankStage, create_stage
-from deployments.search.side_by_side import to_json
 from deployments.search.ways import Search
+from deployments.search.whole_answers import AnswerCalls
 from deployments.settings import Settings
 from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.database import Database
@@ -50,6 +52,9 @@ from serve_app.services import create_services
 from tests.integration.postgres import SPACE
 from tests.integration.retaining import RetentionJobs
 from tests.paths import SERVE_CONFIG
+
+# To searches and to contexts.
+Calls = tuple[AnswerCalls[Search], AnswerCalls[Context]]
 
 
 def capacity() -> Capacity:
@@ -100,16 +105,36 @@ async def well() -> None:
     """What a part says of itself that misses nothing."""
 
 
+def in_process(answering: Answering) -> Calls:
+    """Call what Search answers with directly."""
+    return (
+        AnswerCalls(lambda _: answering.search_many, lambda _: _joined(answering.search_alone)),
+        AnswerCalls(lambda _: answering.assemble_many, lambda _: _joined(answering.assemble_alone)),
+    )
+
+
+def _joined(alone: Callable[[Any], AsyncIterator[bytes | MemoryLayerError]]) -> Send[Any, bytes]:
+    async def answer(items: Sequence[Any]) -> list[bytes | MemoryLayerError]:
+        found = [part async for part in alone(*items)]
+        errors = [part for part in found if isinstance(part, MemoryLayerError)]
+        return [*errors] or [b"".join(part for part in found if isinstance(part, bytes))]
+
+    return answer
+
+
 def create_service(
     settings: Settings,
     provider: EmbeddingProvider | None,
     take_many: TakeMany | None = None,
     counts: LimitCounts | None = None,
     probes: Probes | None = None,
+    cross: Callable[[Answering], Calls] = in_process,
 ) -> Service:
     """Wire the parts together. It is closed at the end of an `async with`. `take_many`: the shared count.
 
     `probes`: what the other deployments say of themselves, in place of what these parts do.
+
+    `cross`: the way from Ingress to Search and back.
 
     No provider: those of the spaces that the database holds, as under Ray.
     """
@@ -138,12 +163,7 @@ def create_service(
     engine = create_engine(database, settings.search, embed, searching, indexes, reranking=reranking)
     contexts = ContextAssembler(RecentTurnRepository(database), engine.search, searching)
 
-    async def search_many(searches: Sequence[Search]) -> list[bytes | MemoryLayerError]:
-        return to_json(await engine.search_many(searches))
-
-    async def assemble_many(asked: Sequence[Context]) -> list[bytes | MemoryLayerError]:
-        return to_json(await contexts.assemble_many(asked))
-
+    searches, assemblies = cross(Answering(engine, contexts))
     jobs = EmbeddingJobRepository(database)
     worker = EmbeddingWorker(
         jobs, spaces, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1, measures=embedding
@@ -162,8 +182,8 @@ def create_service(
         settings,
         sizes.ingress,
         database,
-        lambda _: search_many,
-        lambda _: assemble_many,
+        searches,
+        assemblies,
         probes,
         limiter,
         retention.submit,

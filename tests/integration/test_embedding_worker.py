@@ -279,6 +279,23 @@ async def test_a_message_that_crashed_too_often_fails_without_a_score_where_scor
     assert (now["embedding_status"], now["importance_score"]) == ("failed", None)
 
 
+async def broken_scores(messages: Sequence[Scorable], request_ids: Sequence[str]) -> list[float]:
+    raise ZeroDivisionError
+
+
+async def test_scoring_that_breaks_in_an_unforeseen_way_holds_up_no_message_for_ever(service: Service) -> None:
+    stored = await store(service)
+    settings = service.settings.embedding
+    unscored = EmbeddingWorker(
+        service.jobs, OneSpace(SPACE, Scripted()), broken_scores, settings, batch_size=128, concurrency=1
+    )
+
+    assert [await unscored.work_once() for _ in range(4)] == [1, 1, 1, 0]
+
+    now = await get(service, stored["id"])
+    assert (now["embedding_status"], now["importance_score"]) == ("failed", None)
+
+
 async def test_what_the_worker_embeds_names_who_spoke_and_when(service: Service) -> None:
     await store(service, "I love apples", name="Ada", created_at="2024-03-01T12:00:00Z")
     provider = Scripted()

@@ -1,0 +1,42 @@
+"""What a Search replica answers: JSON, in sizes that cross."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from deployments.call_bytes import fit_together, parts
+from deployments.errors import MemoryLayerError
+from deployments.search.context_assembler import Context, ContextAssembler
+from deployments.search.engine import SearchEngine
+from deployments.search.side_by_side import to_json
+from deployments.search.ways import Search
+
+
+class Answering:
+    """Answers searches and contexts, several in one call or one in parts."""
+
+    def __init__(self, engine: SearchEngine, contexts: ContextAssembler) -> None:
+        self._engine = engine
+        self._contexts = contexts
+
+    async def search_many(self, searches: Sequence[Search]) -> list[bytes | int | MemoryLayerError]:
+        """Return the JSON of a `SearchAnswer`, or an error, for each search, in order.
+
+        A number: all together are too large for one call, and this answer of so many bytes is among the largest.
+        `search_alone` answers it.
+        """
+        return fit_together(to_json(await self._engine.search_many(searches)))
+
+    async def search_alone(self, search: Search) -> AsyncIterator[bytes | MemoryLayerError]:
+        """Yield the JSON of a `SearchAnswer` in parts, or an error."""
+        (answer,) = to_json(await self._engine.search_many([search]))
+        for part in parts(answer):
+            yield part
+
+    async def assemble_many(self, contexts: Sequence[Context]) -> list[bytes | int | MemoryLayerError]:
+        """Return the JSON of a `ContextAnswer`, an error, or a size, as `search_many` does."""
+        return fit_together(to_json(await self._contexts.assemble_many(contexts)))
+
+    async def assemble_alone(self, context: Context) -> AsyncIterator[bytes | MemoryLayerError]:
+        """Yield the JSON of a `ContextAnswer` in parts, or an error."""
+        (answer,) = to_json(await self._contexts.assemble_many([context]))
+        for part in parts(answer):
+            yield part

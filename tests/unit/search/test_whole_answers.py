@@ -1,0 +1,140 @@
+"""Answers of any size arrive, and those of others cross together without them."""
+
+import asyncio
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deployments.call_bytes import REQUEST_BYTES, fit_together
+from deployments.capacity import Batches
+from deployments.context_schemas import ContextRequest
+from deployments.errors import InvalidRequestError, MemoryLayerError
+from deployments.schemas import MAX_METADATA_BYTES
+from deployments.search import whole_answers
+from deployments.search.context_assembler import Context
+from deployments.search.ways import Search
+from deployments.search.whole_answers import AnswerCalls, WholeAnswers, _request_bytes
+from deployments.search_schemas import MAX_QUERY_CHARACTERS, SearchRequest
+
+MOST = 1_000
+BATCHES = Batches(size=32, slots=2, waiting=1_000)
+
+
+def search(tenant_id: str, query: str = "q", top_k: int = 10) -> Search:
+    return Search(SearchRequest(tenant_id=tenant_id, query=query, top_k=top_k), None)
+
+
+class Replica:
+    """Answers each search with as many bytes as its query says, and refuses a query that is no number."""
+
+    def __init__(self) -> None:
+        self.together: list[list[str]] = []
+        self.alone: list[str] = []
+
+    async def search_many(self, searches: Sequence[Search]) -> list[bytes | int | MemoryLayerError]:
+        await asyncio.sleep(0)
+        self.together.append([each.request.tenant_id for each in searches])
+        crossing = fit_together([self._answer(each) for each in searches], MOST)
+        assert sum(len(each) for each in crossing if isinstance(each, bytes)) <= MOST
+        return crossing
+
+    async def search_alone(self, searches: Sequence[Search]) -> list[bytes | MemoryLayerError]:
+        (only,) = searches
+        self.alone.append(only.request.tenant_id)
+        return [self._answer(only)]
+
+    def _answer(self, each: Search) -> bytes | MemoryLayerError:
+        query = each.request.query
+        return query[0].encode() * int(query) if query.isdecimal() else InvalidRequestError(query)
+
+    def answers(self) -> WholeAnswers[Search]:
+        calls = AnswerCalls[Search](lambda _: self.search_many, lambda _: self.search_alone)
+        return WholeAnswers(calls, BATCHES, lambda each: each.request.top_k)
+
+
+async def results(answers: WholeAnswers[Search], asked: Sequence[Search]) -> list[Any]:
+    return await asyncio.gather(*(answers.submit(each) for each in asked), return_exceptions=True)
+
+
+asked = st.lists(
+    st.builds(
+        search,
+        st.sampled_from(["a", "b", "c"]),
+        st.integers(0, 3 * MOST).map(str) | st.just("bad"),
+        st.sampled_from([1, 10, 100]),
+    ),
+    max_size=80,
+)
+
+
+@settings(deadline=None)
+@given(asked)
+def test_everybody_gets_an_answer_or_an_error_of_their_own(searches: list[Search]) -> None:
+    found = asyncio.run(results(Replica().answers(), searches))
+
+    for each, result in zip(searches, found, strict=True):
+        query = each.request.query
+        if query.isdecimal():
+            assert result == query[0].encode() * int(query)
+        else:
+            assert isinstance(result, InvalidRequestError)
+
+
+async def test_small_answers_cross_together_whatever_is_asked_beside_them() -> None:
+    replica = Replica()
+
+    await results(replica.answers(), [search("large", str(2 * MOST)), *(search("small", "5") for _ in range(32))])
+
+    assert set(replica.alone) == {"large"}
+
+
+async def test_a_tenant_with_large_answers_is_asked_alone_from_the_first_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_answers, "LARGE_BYTES", MOST)
+    replica = Replica()
+    answers = replica.answers()
+
+    for top_k in (50, 50, 100, 10):
+        await answers.submit(search("large", str(2 * MOST) if top_k > 10 else "5", top_k))
+
+    # The first was too large; a smaller one than that may cross with others.
+    assert (len(replica.together), len(replica.alone)) == (2, 3)
+
+
+async def test_a_tenant_is_asked_together_with_others_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    replica = Replica()
+    answers = replica.answers()
+    monkeypatch.setattr(whole_answers, "LARGE_BYTES", MOST)
+    monkeypatch.setattr(whole_answers, "LARGE_SECONDS", -1.0)
+
+    await answers.submit(search("large", str(2 * MOST)))
+    await answers.submit(search("large", "5"))
+
+    assert (len(replica.together), len(replica.alone)) == (2, 1)
+
+
+@settings(deadline=None)
+@given(st.text("a日😀", min_size=1, max_size=3), st.sampled_from([1, 1_000, MAX_QUERY_CHARACTERS]))
+def test_what_is_asked_takes_no_more_bytes_than_estimated(text: str, times: int) -> None:
+    query = (text * times)[:MAX_QUERY_CHARACTERS]
+    # Floats grow most of all metadata: 4 bytes of JSON are 9 when pickled.
+    metadata = {"numbers": [1.0] * (MAX_METADATA_BYTES // 4 - 10)}
+    common: dict[str, Any] = {"tenant_id": "😀" * 255, "conversation_id": "😀" * 255, "query": query}
+    search_request = SearchRequest(**common, metadata=metadata)
+    context_request = ContextRequest(**common, metadata=metadata)
+
+    for each in (Search(search_request, "r" * 128), Context(context_request, "r" * 128)):
+        assert len(pickle.dumps(each)) <= _request_bytes(each) < REQUEST_BYTES
+
+
+async def test_large_queries_cross_in_calls_within_the_limit() -> None:
+    replica = Replica()
+    query = "1" * MAX_QUERY_CHARACTERS
+
+    await results(replica.answers(), [search("a", f"x{query[1:]}") for _ in range(64)])
+
+    bytes_each = _request_bytes(search("a", query))
+    assert max(map(len, replica.together)) == REQUEST_BYTES // bytes_each
