@@ -137,6 +137,8 @@ def cluster_environment(
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy),
         # Without a limit a request to a replica that hangs would wait for ever.
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "120",
+        # A client that stops in the middle of a body, or of reading an answer, held its connection for an hour.
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "120",
     }
     return environment | IDLE_INTERVALS | _error_answers()
 

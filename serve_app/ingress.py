@@ -29,6 +29,7 @@ from serve_app.health import Probes
 from serve_app.measures import IngressMeasures, IngressMetrics
 from serve_app.retention_jobs import submit_retention_job
 from serve_app.services import create_services
+from serve_app.trailers import drop_trailers
 
 # Shorter than Prometheus waits by default.
 METRICS_TEXT_SECONDS = 5.0
@@ -50,6 +51,7 @@ class IngressServer(Replica):
     ) -> None:
         settings = Settings.load().for_requests()
         super().__init__("Ingress", settings)
+        drop_trailers()
         self._database = await open_database(settings, capacity.ingress.pool.size)
         await _check_connections(self._database, capacity, settings)
         self._metrics.watch_pool(self._database)

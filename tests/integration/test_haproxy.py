@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -22,6 +23,7 @@ import uvicorn
 from deployments.settings import HttpSettings
 from serve_app.api import create_app
 from serve_app.cluster_environment import haproxy_binary
+from serve_app.trailers import WithoutTrailers
 from tests.bare_services import bare_services
 from tests.paths import ROOT
 
@@ -232,7 +234,7 @@ async def service_port() -> AsyncIterator[int]:
     """The application with one trusted proxy, in a server that believes 127.0.0.1, as Serve's does."""
     app = create_app(bare_services(HttpSettings(trusted_proxies=(TRUSTED_PROXY,))), behind_haproxy=True)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+        server = uvicorn.Server(uvicorn.Config(app, http=WithoutTrailers, log_config=None, lifespan="off"))
         serving = asyncio.create_task(server.serve([listening]))
         yield listening.getsockname()[1]
         server.should_exit = True
@@ -254,3 +256,27 @@ async def test_only_a_trusted_proxy_says_who_the_client_is_and_that_it_came_by_t
     assert answer.status_code == 200
     assert ("Strict-Transport-Security" in answer.headers) == secure
     assert [line["client"] for line in lines if line["event"] == "request"] == [client]
+
+
+async def test_trailers_say_nothing(service_port: int, tmp_path: Path) -> None:
+    with haproxy(tmp_path, service_port) as url, structlog.testing.capture_logs() as lines:
+        answer = await asyncio.to_thread(request_with_trailers, urlsplit(url).port or 0, "clean")
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nx-request-id: clean\r\n" in answer.lower()
+    assert b"strict-transport-security" not in answer.lower()
+    assert [line["client"] for line in lines if line["event"] == "request"] == [TRUSTED_PROXY]
+
+
+def request_with_trailers(port: int, request_id: str) -> bytes:
+    """Return the answer to a trusted proxy's request, in whose trailers a client forges what headers say."""
+    head = f"GET /v1/admin/liveness HTTP/1.1\r\nHost: a\r\nX-Request-ID: {request_id}\r\nConnection: close\r\n"
+    trailers = (
+        f"X-Forwarded-For: {FORGED}\r\nX-Forwarded-Proto: https\r\nX-Request-ID: unclean <id>\r\n"
+        f"X-Memory-Peer: {FORGED}\r\nX-Memory-Delivery: mine\r\n"
+    )
+    body = f"Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n{trailers}\r\n"
+    address = ("127.0.0.1", port)
+    with socket.create_connection(address, timeout=DEADLINE_SECONDS, source_address=(TRUSTED_PROXY, 0)) as connection:
+        connection.sendall((head + body).encode())
+        return b"".join(iter(lambda: connection.recv(65536), b""))

@@ -11,6 +11,7 @@ import pytest
 
 from deployments.storage import embedded
 from tests.integration.tables import locked, until
+from tests.integration.test_haproxy import request_with_trailers
 from tests.serve.launched_service import LaunchedService
 from tests.serve.test_cluster import logged, message, wait_until
 
@@ -92,6 +93,15 @@ def test_only_a_trusted_proxy_says_who_the_client_is_and_that_it_came_by_tls(
     assert answer.status_code == 200
     assert ("Strict-Transport-Security" in answer.headers) == secure
     wait_until(lambda: logged(cluster, request_id, f"client={client}"))
+
+
+def test_trailers_say_nothing(cluster: LaunchedService) -> None:
+    answer = request_with_trailers(cluster.port, request_id := f"trailed-{uuid4().hex}")
+
+    assert f"\r\nx-request-id: {request_id}\r\n".encode() in answer.lower()
+    assert b"unclean" not in answer
+    assert b"strict-transport-security" not in answer.lower()
+    wait_until(lambda: logged(cluster, request_id, f"client={TRUSTED_PROXY}"))
 
 
 async def test_a_store_that_times_out_harms_none_that_comes_after(cluster: LaunchedService) -> None:

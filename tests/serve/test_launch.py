@@ -1,12 +1,10 @@
 """`make serve` as a user meets it: start, stop, hard kills, and what it says when it cannot start."""
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
@@ -84,35 +82,3 @@ def test_a_second_launcher_for_the_same_data_is_refused(service: LaunchedService
         status, complaint = service.fails_to_start()
     assert status == 2
     assert str(os.getpid()) in complaint
-
-
-def test_the_haproxy_wrapper_makes_no_replica_a_503(tmp_path: Path) -> None:
-    configuration = tmp_path / "haproxy.cfg"
-    configuration.write_text(
-        "backend http-memory\n"
-        "    http-reuse always\n"
-        "    server SERVE_REPLICA-a 127.0.0.1:30000 check\n"
-        "    server SERVE_PROXY_ACTOR-b 127.0.0.1:8500 check backup\n"
-    )
-    answer = tmp_path / "500.http"
-    answer.write_text("HTTP/1.1 500 Internal Server Error\r\n\r\n")
-    wrapper = ROOT / "serve_app" / "haproxy"
-    subprocess.run(
-        [wrapper, "-db", "-f", configuration, "-sf", "1"],
-        env={"PATH": os.environ["PATH"], "MEMORY_HAPROXY_BINARY": "true"},
-        check=True,
-    )
-    head, body = answer.read_bytes().decode().split("\r\n\r\n")
-    assert head.startswith("HTTP/1.1 503 Service Unavailable\r\n")
-    assert f"Content-Length: {len(body)}" in head
-    assert "Retry-After: 1" in head
-    assert json.loads(body)["error"]["code"] == "unavailable"
-    *others, last = configuration.read_text().splitlines()
-    assert others[:5] == [
-        "backend http-memory",
-        "    http-reuse always",
-        "    retries 2",
-        "    retry-on conn-failure empty-response",
-        "    option http-buffer-request",
-    ]
-    assert last == "    server SERVE_REPLICA-a 127.0.0.1:30000 check"
