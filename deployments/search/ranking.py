@@ -109,11 +109,15 @@ def _subjects(places: Places, messages: int, terms: QueryTermsHeld) -> list[int]
 
     `messages`: how many places there are. Terms beyond the 64th share a bit: a query has 32 that are held.
     """
-    subjects = np.zeros(messages, dtype=np.uint64)
     numbers = np.minimum(np.cumsum(terms.in_full) - 1, _BITS - 1).astype(np.uint64)
     bits = np.where(terms.in_full, np.uint64(1) << numbers, np.uint64(0))
-    np.bitwise_or.at(subjects, terms.postings.places, bits[terms.postings.terms])
-    held: list[int] = subjects[places].tolist()
+    order = np.full(messages, -1, dtype=np.intp)
+    order[places] = np.arange(len(places))
+    at = order[terms.postings.places]
+    there = at >= 0
+    subjects = np.zeros(len(places), dtype=np.uint64)
+    np.bitwise_or.at(subjects, at[there], bits[terms.postings.terms[there]])
+    held: list[int] = subjects.tolist()
     return held
 
 
