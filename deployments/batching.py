@@ -29,9 +29,9 @@ class MicroBatcher(Generic[Item, Result]):
     """Sends items in batches, without ever waiting for a batch to fill.
 
     Whenever one of `slots` is free, all that waits (`max_batch` at most, and with `size_of` so many bytes as may cross
-    between replicas in one call) is sent as one. A single caller thus
-    loses nothing, and under load the batches grow by themselves. `send` answers with one result or one error
-    for each item, in order, so that a bad item does not fail its neighbours; what it raises fails its batch.
+    between replicas in one call) is sent as one. A single caller thus loses nothing, and under load the batches grow by
+    themselves. `send` answers with one result or one error for each item, in order, so that a bad item does not fail
+    its neighbours; what it raises fails its batch.
     A batch is given up when nobody waits for it any more: one caller that goes away takes nothing from the others.
     What is done for a batch is in the trace of its first item that has one, and the spans of the others link there.
     """

@@ -1,4 +1,4 @@
-"""How many bytes cross between replicas in one call: gRPC refuses more, and whoever crosses with much waits for it.
+"""Limits of the bytes in one call between replicas: gRPC refuses more, and small items wait for large ones beside them.
 
 Ray sets the limit for a call and for its answer: RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH, 4 MiB by default, and
 16 MiB by `serve_app.cluster_environment`. What is cut here stays below either.

@@ -1,4 +1,4 @@
-"""What our HAProxy says of a request that it passes on."""
+"""Reads the headers that our HAProxy adds to each request: its peer, and the delivery to which the request belongs."""
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send

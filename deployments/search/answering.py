@@ -1,4 +1,4 @@
-"""What a Search replica answers: JSON, in sizes that cross."""
+"""Answers searches and contexts as JSON, in sizes that fit into calls between replicas."""
 
 from collections.abc import AsyncIterator, Sequence
 

@@ -33,7 +33,7 @@ class Asked(Protocol):
 
     @property
     def request(self) -> _Request:
-        """What the client sent."""
+        """Return the request that the client sent."""
 
 
 Item = TypeVar("Item", bound=Asked)

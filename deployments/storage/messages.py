@@ -269,14 +269,13 @@ class MessageRepository:
 
     async def _insert(self, connection: object, drafts: Sequence[AnalyzedDraft]) -> dict[UUID, Message]:
         """Insert messages. Return those that were there already, by their ids. Raises `IdTakenError`."""
-        present = await self._messages.store_messages(connection, **store_parameters(drafts))
-        tenants = {each.draft.message.id: each.draft.message.tenant_id for each in drafts} if present else {}
+        present = set(await self._messages.store_messages(connection, **store_parameters(drafts)) or ())
         earlier = {}
-        for message_id in present or ():
-            row = await self._messages.get_message(connection, id=message_id, tenant_id=tenants[message_id])
+        for message in (each.draft.message for each in drafts if each.draft.message.id in present):
+            row = await self._messages.get_message(connection, id=message.id, tenant_id=message.tenant_id)
             if row is None:
                 raise IdTakenError("Another message has this id.")
-            earlier[message_id] = to_message(row)
+            earlier[message.id] = to_message(row)
         return earlier
 
     async def _analyze_again(self, connection: Connection, message_id: UUID, after: Row) -> Analysis:

@@ -1,4 +1,4 @@
-"""What is larger than one call may be crosses all the same, and takes nobody with it."""
+"""Items larger than the limit of one call still arrive, and fail none of the items beside them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -33,7 +33,7 @@ CLAIM = 128
 
 
 class Scoring:
-    """What the scoring deployment serves."""
+    """Stands for the scoring deployment: scores messages behind gRPC."""
 
     async def score(self, messages: Sequence[Scorable], request_ids: Sequence[str], _trace: object) -> list[float]:
         return await score(messages, request_ids)

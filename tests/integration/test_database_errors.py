@@ -1,4 +1,4 @@
-"""What goes wrong while a connection is held: only what shows that Postgres is away is told as such."""
+"""Errors while a connection is held: only those that show that Postgres is away become `DatabaseUnavailableError`."""
 
 import errno
 from typing import Any

