@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.serve.launched_service import LaunchedService, prepared
+from tests.serve.test_cluster import wait_until
 
 SEARCH_REPLICAS = 2
 
@@ -18,7 +19,7 @@ def service() -> Iterator[LaunchedService]:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[LaunchedService]:
+def launched() -> Iterator[LaunchedService]:
     """HAProxy, Serve, every deployment and Postgres, from `serve_config.yaml`, with two Search replicas."""
     with prepared(
         # A killed worker's claim runs out sooner than in production: the tests wait for it.
@@ -32,6 +33,13 @@ def cluster() -> Iterator[LaunchedService]:
         service.with_replicas(Search=SEARCH_REPLICAS)
         service.start()
         yield service
+
+
+@pytest.fixture
+def cluster(launched: LaunchedService) -> LaunchedService:
+    """The launched service with all its Search replicas: an earlier test may have killed one."""
+    wait_until(lambda: len(launched.replicas("Search")) == SEARCH_REPLICAS)
+    return launched
 
 
 @pytest.fixture
