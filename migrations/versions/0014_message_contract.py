@@ -1,0 +1,75 @@
+"""Names of the caller's own, users and agents, expiry, chat formats, and versions of messages; keys of one user."""
+
+from alembic import op
+
+revision = "0014"
+down_revision = "0013"
+branch_labels = None
+depends_on = None
+
+# `chat`: the message as its chat format has it, where that is more than a text. `ttl_seconds`: from which a read may count
+# anew. `version`: of what callers may change, from 1.
+COLUMNS = {
+    "external_id": "text",
+    "user_id": "text",
+    "agent_id": "text",
+    "ttl_seconds": "bigint",
+    "expires_at": "timestamptz",
+    "chat": "jsonb",
+    "version": "integer NOT NULL DEFAULT 1",
+}
+# All partial: a message without these fields costs nothing.
+INDEXES = {
+    "messages_external_id": "UNIQUE INDEX {} ON messages (tenant_id, external_id) WHERE external_id IS NOT NULL",
+    "messages_user": "INDEX {} ON messages (tenant_id, user_id, created_at, id) WHERE user_id IS NOT NULL",
+    "messages_agent": "INDEX {} ON messages (tenant_id, agent_id, created_at, id) WHERE agent_id IS NOT NULL",
+    "messages_expires_at": "INDEX {} ON messages (expires_at, id) WHERE expires_at IS NOT NULL",
+}
+# What importance and embedding the service computes is no change of the caller's.
+WRITTEN_BY_CALLERS = (
+    "content",
+    "name",
+    "metadata",
+    "importance_override",
+    "language",
+    "external_id",
+    "user_id",
+    "agent_id",
+    "ttl_seconds",
+    "expires_at",
+    "chat",
+)
+VERSIONS = (
+    """
+    CREATE FUNCTION count_version() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        NEW.version := OLD.version + 1;
+        RETURN NEW;
+    END $$
+    """,
+    # A trigger, so that an older release counts too.
+    f"""
+    CREATE TRIGGER count_version_on_update BEFORE UPDATE OF {", ".join(WRITTEN_BY_CALLERS)} ON messages FOR EACH ROW
+        WHEN (({", ".join(f"NEW.{name}" for name in WRITTEN_BY_CALLERS)})
+              IS DISTINCT FROM ({", ".join(f"OLD.{name}" for name in WRITTEN_BY_CALLERS)}))
+        EXECUTE FUNCTION count_version()
+    """,
+)
+
+
+def upgrade() -> None:
+    for name, kind in COLUMNS.items():
+        op.execute(f"ALTER TABLE messages ADD COLUMN {name} {kind}")
+    for name, index in INDEXES.items():
+        op.execute(f"CREATE {index.format(name)}")
+    for statement in VERSIONS:
+        op.execute(statement)
+    op.execute("ALTER TABLE api_keys ADD COLUMN user_id text")
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE api_keys DROP COLUMN user_id")
+    op.execute("DROP TRIGGER count_version_on_update ON messages")
+    op.execute("DROP FUNCTION count_version()")
+    for name in COLUMNS:
+        op.execute(f"ALTER TABLE messages DROP COLUMN {name}")
