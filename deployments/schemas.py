@@ -27,6 +27,8 @@ from deployments.tenancy import bound_tenant, named, tenant_if_any, the_tenant
 MAX_CONTENT_CHARACTERS = 100_000
 MAX_METADATA_BYTES = 16_384
 MAX_METADATA_DEPTH = 8
+MAX_EXTERNAL_ID_CHARACTERS = 512
+MAX_TTL_SECONDS = 100 * 366 * 86_400
 MAX_BATCH = 1_000
 MAX_PAGE = 200
 CLOCK_SKEW = timedelta(minutes=5)
@@ -47,6 +49,11 @@ MESSAGE_EXAMPLE: dict[str, JsonValue] = {
     "created_at": "2026-11-23T09:30:00Z",
     "updated_at": "2026-11-23T09:30:00Z",
     "language": None,
+    "external_id": "crm-4711",
+    "user_id": "ada",
+    "agent_id": None,
+    "ttl_seconds": None,
+    "expires_at": None,
 }
 CONVERSATION_EXAMPLE: dict[str, JsonValue] = {
     "conversation_id": "conv-1",
@@ -121,6 +128,13 @@ def _plausible_time(when: datetime) -> datetime:
     return _in_whole_minutes(when)
 
 
+def _to_come(when: datetime) -> datetime:
+    expires = in_utc(when)
+    if expires <= datetime.now(UTC):
+        raise ValueError("must be in the future")
+    return expires
+
+
 def _in_whole_minutes(when: datetime) -> datetime:
     """Keep the zone that a time came with. No zone of today is ahead of UTC by seconds."""
     offset = when.utcoffset() or timedelta()
@@ -182,6 +196,12 @@ Identifier = Annotated[
     AfterValidator(storable),
     AfterValidator(not_blank),
 ]
+ExternalId = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_EXTERNAL_ID_CHARACTERS, json_schema_extra=NOT_BLANK),
+    AfterValidator(storable),
+    AfterValidator(not_blank),
+]
 TenantId = Annotated[
     Identifier,
     BeforeValidator(the_tenant),
@@ -204,6 +224,8 @@ Metadata = Annotated[dict[str, Any], BeforeValidator(_sound_metadata)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(not_boolean)]
 PastTime = Annotated[AwareDatetime, BeforeValidator(not_number), AfterValidator(_plausible_time)]
 Time = Annotated[AwareDatetime, BeforeValidator(not_number), AfterValidator(in_utc)]
+FutureTime = Annotated[AwareDatetime, BeforeValidator(not_number), AfterValidator(_to_come)]
+Seconds = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS), BeforeValidator(not_boolean)]
 Flag = Annotated[bool, BeforeValidator(not_number)]
 LanguageCode = Annotated[str, Field(json_schema_extra={"enum": list(LANGUAGES)}), AfterValidator(known_language)]
 
@@ -244,6 +266,19 @@ class NewMessage(Value):
     language: LanguageCode | None = Field(
         default=None, description="In which language. Null: the tenant's, or the one that is detected."
     )
+    external_id: ExternalId | None = Field(
+        default=None, description="The caller's own name for the message, unique in its tenant."
+    )
+    user_id: Identifier | None = Field(default=None, description="Which of the tenant's users it belongs to.")
+    agent_id: Identifier | None = Field(default=None, description="Which agent it belongs to.")
+    ttl_seconds: Seconds | None = Field(default=None, description="It expires so long after it was stored.")
+    expires_at: FutureTime | None = Field(default=None, description="When it expires: no read finds it from then on.")
+
+    @model_validator(mode="after")
+    def _expires_once(self) -> Self:
+        if self.ttl_seconds is not None and self.expires_at is not None:
+            raise ValueError("must have either ttl_seconds or expires_at")
+        return self
 
 
 class MessageChange(Value):
@@ -293,6 +328,11 @@ class Message(Value):
     created_at: datetime = Field(description="In the time zone that it was sent with.")
     updated_at: datetime
     language: str | None = Field(default=None, description="As it was sent.")
+    external_id: str | None = None
+    user_id: str | None = None
+    agent_id: str | None = None
+    ttl_seconds: int | None = None
+    expires_at: datetime | None = None
 
 
 class MessagePage(Value):

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -70,6 +70,11 @@ def draft(new: NewMessage, request_id: str | None, now: datetime, message_id: UU
         created_at=new.created_at or now,
         updated_at=now,
         language=new.language,
+        external_id=new.external_id,
+        user_id=new.user_id,
+        agent_id=new.agent_id,
+        ttl_seconds=new.ttl_seconds,
+        expires_at=new.expires_at if new.ttl_seconds is None else now + timedelta(seconds=new.ttl_seconds),
     )
     return Draft(message, new.importance_override, request_id)
 
@@ -328,5 +333,10 @@ def store_parameters(drafts: Sequence[AnalyzedDraft]) -> dict[str, object]:
         "term_counts": [each.analysis.term_count for each in drafts],
         "analyses": [each.analysis.tag for each in drafts],
         "request_ids": [each.draft.request_id for each in drafts],
+        "external_ids": [m.external_id for m in messages],
+        "user_ids": [m.user_id for m in messages],
+        "agent_ids": [m.agent_id for m in messages],
+        "ttls": [m.ttl_seconds for m in messages],
+        "expiries": [m.expires_at for m in messages],
         "now": messages[0].updated_at,
     }

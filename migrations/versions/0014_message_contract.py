@@ -7,8 +7,8 @@ down_revision = "0013"
 branch_labels = None
 depends_on = None
 
-# `chat`: the message as its chat format has it, where that is more than a text. `ttl_seconds`: from which a read may count
-# anew. `version`: of what callers may change, from 1.
+# `chat`: the message as its chat format has it, where it is more than text. `ttl_seconds`: what a read may renew.
+# `version`: of what callers may change, from 1.
 COLUMNS = {
     "external_id": "text",
     "user_id": "text",

@@ -1,6 +1,6 @@
 """One message: stored, read, and told apart from all others."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -30,7 +30,57 @@ async def test_the_answer_to_a_store_is_the_message(service: Service) -> None:
         "embedding_error": None,
         "language": None,
         "archived": False,
+        "external_id": None,
+        "user_id": None,
+        "agent_id": None,
+        "ttl_seconds": None,
+        "expires_at": None,
     }
+
+
+async def test_what_is_left_to_the_caller_is_answered_and_read_as_sent(service: Service) -> None:
+    sent = {
+        "external_id": "crm/4711 ß",
+        "user_id": "ada",
+        "agent_id": "concierge",
+        "expires_at": "2126-01-01T00:00:00Z",
+    }
+
+    stored = await store(service, "Hello", **sent)
+
+    assert stored == {**stored, **sent, "ttl_seconds": None}
+    assert await get(service, stored["id"]) == stored
+
+
+async def test_a_message_with_a_ttl_expires_so_long_after_it_was_stored(service: Service) -> None:
+    stored = await store(service, "Hello", ttl_seconds=90)
+
+    lives = datetime.fromisoformat(stored["expires_at"]) - datetime.fromisoformat(stored["updated_at"])
+    assert (stored["ttl_seconds"], lives) == (90, timedelta(seconds=90))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"ttl_seconds": 0},
+        {"ttl_seconds": True},
+        {"ttl_seconds": 1.5},
+        {"ttl_seconds": 10**12},
+        {"expires_at": "2020-01-01T00:00:00Z"},
+        {"expires_at": "2126-01-01T00:00:00"},
+        {"expires_at": 4_000_000_000},
+        {"expires_at": "2126-01-01T00:00:00Z", "ttl_seconds": 60},
+        {"external_id": ""},
+        {"external_id": " "},
+        {"external_id": "x" * 513},
+        {"user_id": "x" * 256},
+        {"agent_id": "\0"},
+    ],
+)
+async def test_what_no_message_can_have_is_refused(service: Service, fields: dict[str, object]) -> None:
+    answer = await service.client.post("/v1/messages", json=message("Hello", **fields))
+
+    assert (answer.status_code, error_of(answer)["code"]) == (422, "validation_error")
 
 
 async def test_a_stored_message_reads_as_it_was_answered(service: Service) -> None:

@@ -6,16 +6,20 @@ WITH input AS (
         :ids::uuid[], :tenant_ids::text[], :conversation_ids::text[], :roles::text[], :names::text[],
         :contents::text[], :metadatas::text[], :overrides::float8[], :created_ats::timestamptz[],
         :utc_offsets::smallint[], :languages::text[], :terms::text[], :term_counts::int[], :analyses::text[],
-        :request_ids::text[]
+        :request_ids::text[], :external_ids::text[], :user_ids::text[], :agent_ids::text[], :ttls::bigint[],
+        :expiries::timestamptz[]
     ) AS t(id, tenant_id, conversation_id, role, name, content, metadata, importance_override, created_at,
-           utc_offset, language, terms, term_count, analysis, request_id)
+           utc_offset, language, terms, term_count, analysis, request_id, external_id, user_id, agent_id, ttl_seconds,
+           expires_at)
 ), stored AS (
     INSERT INTO messages (id, tenant_id, conversation_id, role, name, content, metadata,
-                          importance_override, created_at, updated_at, utc_offset, language, terms, term_count, analysis)
+                          importance_override, created_at, updated_at, utc_offset, language, terms, term_count, analysis,
+                          external_id, user_id, agent_id, ttl_seconds, expires_at)
     SELECT id, tenant_id, conversation_id, role, name, content, metadata::jsonb, importance_override,
-           created_at, :now::timestamptz, utc_offset, language, terms::tsvector, term_count, analysis
+           created_at, :now::timestamptz, utc_offset, language, terms::tsvector, term_count, analysis,
+           external_id, user_id, agent_id, ttl_seconds, expires_at
     FROM input
-    ON CONFLICT (id) DO NOTHING
+    ON CONFLICT DO NOTHING
     RETURNING id
 ), pending AS (
     INSERT INTO embedding_jobs (message_id, tenant_id, request_id, bytes)
@@ -29,7 +33,8 @@ SELECT (SELECT array_agg(id) FROM input WHERE id NOT IN (SELECT id FROM stored))
 -- A tenant of NULL stands for a caller who may see every tenant.
 SELECT m.id, m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metadata,
        coalesce(m.importance_override, m.importance) AS importance_score, m.embedding_status, m.archived,
-       m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error
+       m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error,
+       m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id);
 
@@ -37,7 +42,8 @@ WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id);
 -- Newest first, from the position of the last message of the page before.
 SELECT m.id, m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metadata,
        coalesce(m.importance_override, m.importance) AS importance_score, m.embedding_status, m.archived,
-       m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error
+       m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error,
+       m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.tenant_id = :tenant_id
   AND (:conversation_id::text IS NULL OR m.conversation_id = :conversation_id)
