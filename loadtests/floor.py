@@ -34,7 +34,7 @@ from deployments.search.analysis.query import analyze_query
 from deployments.search.bm25 import Bm25
 from deployments.search.engine import to_hit
 from deployments.search.parts import Question
-from deployments.search.ranking import rank
+from deployments.search.ranking import Floors, best_candidates, ordered, versions_of
 from deployments.search_schemas import SearchAnswer, SearchParameters, SearchRequest
 from deployments.settings import Settings
 from deployments.storage.candidates import search_parameters, to_candidates
@@ -112,13 +112,14 @@ class Floor:
                 connection,
                 **search_parameters(request, query, embedding, self.settings.search, limit),
                 exact=True,
-                scan_words=True,
+                indexed=False,
             )
             found = to_candidates([row async for row in rows])
         question = Question(request.query, now, query)
-        hits = [
-            to_hit(each, explain=False) for each in rank(found, question, request.weights, self._bm25, request.top_k)
-        ]
+        best, candidates = best_candidates(found, question, request.weights, self._bm25, request.min_similarity)
+        versions = versions_of(best, candidates, request.top_k)
+        ranked = ordered(best, candidates, versions, request.weights, request.top_k, Floors())
+        hits = [to_hit(each, explain=False) for each in ranked]
         return SearchAnswer.model_construct(total=len(hits), degraded=False, items=hits)
 
     async def store(self, drafts: Sequence[Draft]) -> list[Message]:

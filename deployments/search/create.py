@@ -29,11 +29,11 @@ def create_engine(
     """Return what answers searches. `samples`: takes searches by SQL, to be audited."""
     measures = measures or SearchMeasures()
     embedding = QueryEmbedding(embed, settings.embedding_timeout_seconds, measures)
-    candidates = CandidateRepository(database, settings)
-    ways: list[Way] = [FromSql(candidates, embedding, settings, measures, samples)]
+    candidates, contents = CandidateRepository(database, settings), HitContents(database)
+    ways: list[Way] = [FromSql(candidates, contents, embedding, settings, measures, samples)]
     if settings.index_bytes:
         limits = Limits(settings.index_bytes, settings.index_messages)
         indexes = Indexes(MessageChangeRepository(database), limits, index_measures)
-        ways.insert(0, FromMemory(indexes, HitContents(database), embedding, settings, measures))
+        ways.insert(0, FromMemory(indexes, contents, embedding, settings, measures))
     languages = TenantLanguages(database, default_languages(settings))
     return SearchEngine(ways, candidates, languages, measures, reranking)

@@ -3,18 +3,18 @@
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import NamedTuple
 from uuid import UUID
 
 from deployments.embedding.providers.protocol import QueryVector, Vector
+from deployments.search.best_first import Seen, best_first
 from deployments.search.bm25 import Bm25
 from deployments.search.index.resident import Indexes, Resident
 from deployments.search.index.tenant_index import TenantIndex
-from deployments.search.index.view import IndexedHit, view
+from deployments.search.index.view import view
 from deployments.search.measures import SearchMeasures
 from deployments.search.parts import Question, related, scored
 from deployments.search.query_embedding import QueryEmbedding
-from deployments.search.ranking import LOOKED_BEYOND, Best, Floors, best_of, ordered, versions_of
+from deployments.search.ranking import best_of
 from deployments.search.ways import Ranking, Search
 from deployments.search_schemas import SearchRequest
 from deployments.settings import SearchSettings
@@ -24,10 +24,6 @@ from deployments.tracing.spans import span
 # How often a query is embedded in the space that has become active before words alone decide: spaces change places once
 # in a long time.
 SPACE_CHANGES = 3
-# Where the best repeat each other, so many times as many are looked at next, up to so many: a tenant of 20,000 equal
-# messages is not read whole by each search.
-LOOKED_FURTHER = 4
-LOOKED_AT_MOST = 1_000
 # Scoring so many messages takes 4 ms: beyond, a thread does it, and other searches go on.
 DIRECT_MESSAGES = 20_000
 
@@ -41,15 +37,6 @@ class _Asked:
     vector: Vector | None
     passing: Collection[UUID] | None
     besides: UUID | None
-
-
-class _Seen(NamedTuple):
-    """The best messages of an index, best first, of how many that were scored. `all`: there are no others."""
-
-    best: Best
-    hits: list[IndexedHit]
-    scored: int
-    all: bool
 
 
 class FromMemory:
@@ -78,18 +65,15 @@ class FromMemory:
             return None
         passing = None if request.metadata is None else await self._contents.with_metadata(request)
         vector = await self._vector(search, resident)
-        count = depth + LOOKED_BEYOND
-        while (index := resident.index) is not None:
+
+        async def look(count: int) -> Seen | None:
+            index = resident.index
+            if index is None:
+                return None
             usable = vector.values if vector is not None and vector.space == index.space else None
-            asked = _Asked(request, question, usable, passing, search.besides)
-            seen = await self._whole(request, await self._seen(resident, index, asked, count))
-            versions = versions_of(seen.best, seen.hits, depth)
-            if seen.all or versions.distinct >= depth + LOOKED_BEYOND or count >= LOOKED_AT_MOST:
-                floors = Floors(request.min_score, request.min_similarity)
-                ranked = ordered(seen.best, seen.hits, versions, request.weights, depth, floors)
-                return Ranking(ranked, seen.scored, degraded=usable is None)
-            count *= LOOKED_FURTHER
-        return None
+            return await self._seen(resident, index, _Asked(request, question, usable, passing, search.besides), count)
+
+        return await best_first(request, depth, look, self._contents)
 
     async def _fresh(self, request: SearchRequest) -> Resident | None:
         with self._measures.index.time(), span("index"):
@@ -109,14 +93,14 @@ class FromMemory:
             await self._fresh(search.request)
         return vector
 
-    async def _seen(self, resident: Resident, index: TenantIndex, asked: _Asked, count: int) -> _Seen:
+    async def _seen(self, resident: Resident, index: TenantIndex, asked: _Asked, count: int) -> Seen:
         with self._measures.rank.time(), span("rank"):
             if len(index) <= DIRECT_MESSAGES:
                 return self._look(index, asked, count)
             async with resident.applying:
                 return await asyncio.to_thread(self._look, index, asked, count)
 
-    def _look(self, index: TenantIndex, asked: _Asked, count: int) -> _Seen:
+    def _look(self, index: TenantIndex, asked: _Asked, count: int) -> Seen:
         request, question = asked.request, asked.question
         seen = view(
             index,
@@ -130,17 +114,10 @@ class FromMemory:
         scores = scored(seen.messages, seen.terms, question, request.weights, self._bm25)
         places = seen.best(scores.scores, related(seen.messages, seen.terms, question), request.min_similarity, count)
         best = best_of(places, scores, seen.terms)
-        return _Seen(best, seen.hits(places), len(seen.messages), len(places) < count)
-
-    async def _whole(self, request: SearchRequest, seen: _Seen) -> _Seen:
-        """Read the contents that are too long for the index. What is gone since is left out."""
-        missing = [hit.id for hit in seen.hits if not hit.has_content]
-        if not missing:
-            return seen
-        contents = await self._contents.read(request.tenant_id, missing)
-        kept = [place for place, hit in enumerate(seen.hits) if hit.has_content or hit.id in contents]
-        hits = [
-            hit if hit.has_content else hit._replace(content=contents[hit.id])
-            for hit in (seen.hits[place] for place in kept)
-        ]
-        return seen._replace(best=seen.best.at(kept), hits=hits)
+        return Seen(
+            best=best,
+            hits=seen.hits(places),
+            scored=len(seen.messages),
+            degraded=asked.vector is None,
+            all=len(places) < count,
+        )

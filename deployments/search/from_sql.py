@@ -1,16 +1,18 @@
 """Searches by candidates that SQL finds: for tenants that are too large for memory."""
 
 from deployments.embedding.providers.protocol import QueryVector
+from deployments.search.best_first import Seen, best_first
 from deployments.search.bm25 import Bm25
 from deployments.search.measures import SearchMeasures
 from deployments.search.parts import Question
 from deployments.search.query_embedding import QueryEmbedding
-from deployments.search.ranking import Floors, rank
+from deployments.search.ranking import best_candidates
 from deployments.search.recall_samples import RecallSamples
 from deployments.search.ways import Ranking, Search
 from deployments.settings import SearchSettings
 from deployments.storage.candidates import CandidateRepository, Candidates
 from deployments.storage.finding import Way, find
+from deployments.storage.hit_contents import HitContents
 from deployments.tracing.spans import span
 
 # How often a search asks for its query in another space before it goes on with words alone: they change places once in
@@ -24,6 +26,7 @@ class FromSql:
     def __init__(
         self,
         candidates: CandidateRepository,
+        contents: HitContents,
         embedding: QueryEmbedding,
         settings: SearchSettings,
         measures: SearchMeasures,
@@ -31,21 +34,32 @@ class FromSql:
     ) -> None:
         """`samples`: takes a sample of the searches, to be audited."""
         self._candidates = candidates
+        self._contents = contents
         self._embedding = embedding
         self._settings = settings
         self._bm25 = Bm25(settings.bm25_k1, settings.bm25_b, settings.neighbor_share)
         self._measures = measures
         self._samples = samples
 
-    async def ranking(self, search: Search, question: Question, depth: int) -> Ranking:
+    async def ranking(self, search: Search, question: Question, depth: int) -> Ranking | None:
         """Return the first `depth` of what both sides find."""
         request = search.request
         candidates, degraded = await self._find_in_the_active_space(search, question)
         candidates = candidates.without(search.besides)
         with self._measures.rank.time(), span("rank"):
-            floors = Floors(request.min_score, request.min_similarity)
-            ranked = rank(candidates, question, request.weights, self._bm25, depth, floors)
-        return Ranking(ranked, len(candidates.found), degraded)
+            best, hits = best_candidates(candidates, question, request.weights, self._bm25, request.min_similarity)
+
+        async def look(count: int) -> Seen:
+            looked_at = hits[:count]
+            return Seen(
+                best=best.at(range(len(looked_at))),
+                hits=looked_at,
+                scored=len(candidates.found),
+                degraded=degraded,
+                all=count >= len(hits),
+            )
+
+        return await best_first(request, depth, look, self._contents)
 
     async def _find_in_the_active_space(self, search: Search, question: Question) -> tuple[Candidates, bool]:
         """Return the candidates, and whether words alone found them. A query is embedded anew if the space changed."""

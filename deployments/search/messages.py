@@ -13,14 +13,12 @@ import numpy.typing as npt
 from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Floats, Places, Postings, frequencies
 from deployments.search.times import tells_when
-from deployments.storage.candidates import Candidate, Candidates, Corpus
+from deployments.storage.candidates import BEGINNING_CHARACTERS, Candidate, Candidates, Corpus
 
 Micros: TypeAlias = npt.NDArray[np.int64]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-# A long message nearly always says some time or other, so only its beginning is looked at.
-TELLING_CHARACTERS = 300
 
 
 class Speaker(NamedTuple):
@@ -88,8 +86,11 @@ def micros(when: datetime) -> int:
 
 
 def says_when(content: str) -> bool:
-    """Return whether the beginning of a message says when something was or will be."""
-    return tells_when(content[:TELLING_CHARACTERS])
+    """Return whether a message says when something was or will be.
+
+    A long one nearly always does so somewhere, so only its beginning is looked at.
+    """
+    return tells_when(content[:BEGINNING_CHARACTERS])
 
 
 def messages_of(candidates: Sequence[Candidate]) -> Messages:

@@ -13,7 +13,7 @@ from deployments.search.messages import QueryTermsHeld, messages_of, terms_of
 from deployments.search.parts import Parts, Question, Scored, scored
 from deployments.search.versions import Versions
 from deployments.search_schemas import Weights
-from deployments.storage.candidates import Candidates, Hit
+from deployments.storage.candidates import Candidate, Candidates, Hit
 
 # Behind the first `top_k`, so many more are looked at for a newer version of what is among them.
 LOOKED_BEYOND = 10
@@ -35,9 +35,6 @@ class Floors(NamedTuple):
     similarity: float = -1.0
 
 
-NO_FLOORS = Floors()
-
-
 class Best(NamedTuple):
     """Of the best messages, best first: the score of each, its parts, and the query's words that it holds.
 
@@ -57,24 +54,19 @@ class Best(NamedTuple):
         )
 
 
-def rank(
-    found: Candidates, question: Question, weights: Weights, bm25: Bm25, top_k: int, floors: Floors = NO_FLOORS
-) -> list[Ranked]:
-    """Return the `top_k` best candidates by the weighted mean of their parts; ties by newest first.
-
-    Of hits that say nearly the same of the same subject the newer comes first, and what says word for word what a newer
-    one says is put back.
-    """
+def best_candidates(
+    found: Candidates, question: Question, weights: Weights, bm25: Bm25, least_similarity: float
+) -> tuple[Best, list[Candidate]]:
+    """Return the candidates, best first; ties by newest first. What is less similar is left out."""
     if not found.found:
-        return []
+        return Best([], [], []), []
     messages, terms = messages_of(found.found), terms_of(found, question.query)
     scores = scored(messages, terms, question, weights, bm25)
     keys = [(score, each.created_at, each.id) for score, each in zip(scores.scores.tolist(), found.found, strict=True)]
-    near = [c.similarity is None or not c.similarity < floors.similarity for c in found.found]
+    near = [c.similarity is None or not c.similarity < least_similarity for c in found.found]
     places = sorted(compress(range(len(keys)), near), key=keys.__getitem__, reverse=True)
     best = best_of(np.array(places, dtype=np.intp), scores, terms)
-    hits = [found.found[place] for place in places]
-    return ordered(best, hits, versions_of(best, hits, top_k), weights, top_k, floors)
+    return best, [found.found[place] for place in places]
 
 
 def best_of(places: Places, scores: Scored, terms: QueryTermsHeld) -> Best:
@@ -96,7 +88,11 @@ def versions_of(best: Best, hits: Sequence[Hit], top_k: int) -> Versions:
 def ordered(
     best: Best, hits: Sequence[Hit], versions: Versions, weights: Weights, top_k: int, floors: Floors
 ) -> list[Ranked]:
-    """Return the first `top_k` with versions of one statement in the order of age. `hits`: those of `best`."""
+    """Return the `top_k` best by the weighted mean of their parts; ties by newest first. `hits`: those of `best`.
+
+    Of hits that say nearly the same of the same subject the newer comes first, and what says word for word what a newer
+    one says is put back.
+    """
     ranked = [
         _ranked(hits[place], best.parts[place], best.scores[place], weights, version_score=score, repeats=repeats)
         for place, score, repeats in versions.placed()

@@ -26,10 +26,16 @@ TERM_LIMIT = 32
 MEAN_PRIOR = 10.0
 # Of how many vectors the mean of a tenant without kept sums is: adding up so many takes 10 ms.
 MEAN_SAMPLE = 10_000
+# Of longer contents the beginning is read with the candidates; those that are answered are read whole afterwards.
+WHOLE_BYTES = 4_096
+BEGINNING_CHARACTERS = 300
 
 
 class Hit(Protocol):
-    """What is answered of a message. `metadata`: JSON. `utc_offset`: of the sender's zone, in minutes."""
+    """The fields of an answered message. `metadata`: JSON. `utc_offset`: of the sender's zone, in minutes.
+
+    `has_content`: False where `content` is not the whole of it yet.
+    """
 
     @property
     def id(self) -> UUID: ...
@@ -41,6 +47,8 @@ class Hit(Protocol):
     def name(self) -> str | None: ...
     @property
     def content(self) -> str: ...
+    @property
+    def has_content(self) -> bool: ...
     @property
     def metadata(self) -> str: ...
     @property
@@ -60,7 +68,7 @@ class Candidate(NamedTuple):
     there is no embedding; `closeness`: the same after the mean of the tenant's vectors is taken off both. `ranks`:
     ts_rank of each of the query's terms. `term_count`: the message's length. `previous`, `next`: the turns beside it,
     None where there is none or where the message itself is such a turn.
-    `utc_offset`: of the sender's zone, in minutes.
+    `utc_offset`: of the sender's zone, in minutes. `has_content`: False where `content` is only its beginning.
     """
 
     id: UUID
@@ -78,6 +86,7 @@ class Candidate(NamedTuple):
     previous: UUID | None
     next: UUID | None
     utc_offset: int = 0
+    has_content: bool = True
 
 
 class Corpus(NamedTuple):
@@ -220,6 +229,8 @@ def search_parameters(
         "scan_limit": SCAN_LIMIT,
         "term_limit": TERM_LIMIT,
         "mean_sample": MEAN_SAMPLE,
+        "whole_bytes": WHOLE_BYTES,
+        "beginning": BEGINNING_CHARACTERS,
         "mean_prior": MEAN_PRIOR if settings.subtract_mean else math.inf,
     }
 

@@ -13,6 +13,7 @@ import pytest
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.search.create import create_engine
 from deployments.search.engine import SearchEngine
+from deployments.search.index.tenant_index import KEPT_CHARACTERS
 from deployments.search.ways import Search
 from deployments.search_schemas import SearchAnswer, SearchHit, SearchRequest, Weights
 from deployments.settings import Settings
@@ -76,6 +77,12 @@ def drawn_vector(random: Random) -> Any:
     return values
 
 
+def drawn_content(random: Random) -> str:
+    """Some words; one content in ten is too long for memory, and of two such the end alone may differ."""
+    words = " ".join(random.choices(WORDS, k=random.randint(1, 8)))
+    return f"amber {'x ' * KEPT_CHARACTERS}{random.choice(WORDS)}" if random.random() < 0.1 else words
+
+
 def drawn_message(random: Random, tenant_id: str) -> list[Any]:
     """What `STORE` takes.
 
@@ -88,7 +95,7 @@ def drawn_message(random: Random, tenant_id: str) -> list[Any]:
         random.choice("abc"),
         random.choice(("user", "assistant")),
         random.choice((None, "Ida", "Bo Lund")),
-        " ".join(random.choices(WORDS, k=random.randint(1, 8))),
+        drawn_content(random),
         orjson.dumps(random.choice(({}, {"a": 1}, {"a": 2, "b": ["x"]}))).decode(),
         random.random(),
         random.choice((None, None, 0.9)),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
-from deployments.search import from_memory
+from deployments.search import best_first, from_memory
 from deployments.search.index.tenant_index import KEPT_CHARACTERS
 from deployments.search.query_embedding import QueryEmbedding
 from deployments.storage.hit_contents import HitContents
@@ -94,7 +94,7 @@ async def test_many_equal_messages_hide_none_that_differs(service: Service, monk
         return look(self, *arguments)
 
     monkeypatch.setattr(from_memory.FromMemory, "_look", counted)
-    monkeypatch.setattr(from_memory, "LOOKED_AT_MOST", 20)
+    monkeypatch.setattr(best_first, "LOOKED_AT_MOST", 20)
     assert len(await found(service, "pelican", top_k=3)) == 3
     # Where few have to do with the query, once is enough.
     assert await found(service, "nobody") == [tail]

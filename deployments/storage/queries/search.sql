@@ -20,6 +20,8 @@
 -- A query that names a time finds what was said then, whatever it says: of the newest scan_limit messages of that time, the
 -- nearest and the most important.
 --
+-- Of a content of more than whole_bytes its beginning is returned: hundreds of candidates are ranked, and a few answered.
+--
 -- A vector of another space than the active one is never compared: `asked` is then NULL, and the search goes by words
 -- alone. There is a row even where nothing is found, since it says which space is active.
 WITH eligible AS NOT MATERIALIZED (
@@ -143,12 +145,13 @@ WITH eligible AS NOT MATERIALIZED (
 ), found AS MATERIALIZED (
     SELECT id FROM turns UNION SELECT previous FROM turns UNION SELECT next FROM turns
 )
-SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.created_at,
+SELECT m.id, m.conversation_id, m.role, m.name,
+       CASE WHEN whole THEN m.content ELSE left(m.content, :beginning) END AS content, m.metadata, m.created_at,
        coalesce(m.importance_override, m.importance) AS importance,
        1 - (m.embedding <=> aim.asked) AS similarity,
        1 - (coalesce(m.embedding::vector - aim.mean, m.embedding::vector) <=> aim.direction) AS closeness,
        ARRAY(SELECT ts_rank('{1,1,1,1}', m.unpacked, one) FROM query) AS ranks,
-       m.term_count, t.previous, t.next, m.utc_offset,
+       m.term_count, t.previous, t.next, m.utc_offset, whole,
        CASE WHEN row_number() OVER () = 1 THEN (
            SELECT json_build_array(messages, term_count, embedded, (SELECT count(*) FROM near),
                                    ARRAY(SELECT term FROM query), ARRAY(SELECT holders FROM query), aim.model, aim.dimensions, indexed)::text FROM corpus
@@ -156,7 +159,8 @@ SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.created
 FROM aim
 LEFT JOIN (
     found f
-    JOIN LATERAL (SELECT *, terms || '' AS unpacked FROM eligible WHERE id = f.id LIMIT 1) AS m ON true
+    JOIN LATERAL (SELECT *, terms || '' AS unpacked, octet_length(content) <= :whole_bytes AS whole
+                  FROM eligible WHERE id = f.id LIMIT 1) AS m ON true
     LEFT JOIN turns t ON t.id = f.id
 ) ON true;
 

@@ -11,7 +11,7 @@ from deployments.schemas import Role
 from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Bm25
 from deployments.search.parts import Parts, Question
-from deployments.search.ranking import NO_FLOORS, Floors, Ranked, rank
+from deployments.search.ranking import Floors, Ranked, best_candidates, ordered, versions_of
 from deployments.search.times import time_reference
 from deployments.search_schemas import MAX_TOP_K, Weights
 from deployments.storage.candidates import Candidate, Candidates, Corpus
@@ -24,6 +24,7 @@ ONCE, TWICE, THRICE = 0.6079271, 0.7599089, 0.8274563
 NOTHING = Weights(**dict.fromkeys(Weights.model_fields, 0.0))
 ALL = Weights(recency=0.2)
 NAN = float("nan")
+NO_FLOORS = Floors()
 TERMS = ("amber", "birch", "cedar", "delta", "ember")
 QUERIES = ("Which one?", "What did I say last week?", "When did Ida and Bo move?", "What did you recommend yesterday?")
 
@@ -100,7 +101,15 @@ def ranking(
     **fields: Any,
 ) -> list[Ranked]:
     found = among(candidates, holders)
-    return rank(found, question(query, found, **fields), weights, bm25, top_k, floors)
+    return ranked(found, question(query, found, **fields), weights, bm25, top_k, floors)
+
+
+def ranked(
+    found: Candidates, asked: Question, weights: Weights, bm25: Bm25, top_k: int, floors: Floors = NO_FLOORS
+) -> list[Ranked]:
+    """What the way by SQL answers of candidates whose contents are whole."""
+    best, hits = best_candidates(found, asked, weights, bm25, floors.similarity)
+    return ordered(best, hits, versions_of(best, hits, top_k), weights, top_k, floors)
 
 
 def order(*arguments: Any, **options: Any) -> list[int]:

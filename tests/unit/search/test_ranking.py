@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deployments.search.parts import Parts
-from deployments.search.ranking import Floors, rank
+from deployments.search.ranking import Floors
 from deployments.search_schemas import MAX_TOP_K, Weights
 from deployments.storage.candidates import Candidate, Candidates
 from tests.unit.search.generated import GENERATED
@@ -32,6 +32,7 @@ from tests.unit.search.ranked import (
     order,
     parts,
     question,
+    ranked,
     ranking,
     scores,
 )
@@ -117,9 +118,9 @@ def test_ranking_twice_is_ranking_once_and_changes_nothing(candidates: list[Cand
     before = copy.deepcopy(found)
     asked = question(query, found)
 
-    once = rank(found, asked, ALL, BM25, 10)
+    once = ranked(found, asked, ALL, BM25, 10)
 
-    assert repr(rank(found, asked, ALL, BM25, 10)) == repr(once)
+    assert repr(ranked(found, asked, ALL, BM25, 10)) == repr(once)
     assert repr(found) == repr(before)
 
 
@@ -269,7 +270,7 @@ def test_no_score_is_missing_or_infinite(fields: dict[str, Any], weights: Weight
 def test_nothing_need_be_known_of_the_other_messages() -> None:
     found = Candidates([candidate(1, ranks=())])
 
-    assert [each.parts.words for each in rank(found, question("?", found), ALL, BM25, 5)] == [0]
+    assert [each.parts.words for each in ranked(found, question("?", found), ALL, BM25, 5)] == [0]
 
 
 def test_a_query_without_terms_is_ranked_by_the_rest() -> None:

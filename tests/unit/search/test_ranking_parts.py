@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from deployments.search.bm25 import Bm25
-from deployments.search.messages import TELLING_CHARACTERS, micros
+from deployments.search.messages import micros
 from deployments.search.parts import recency
+from deployments.storage.candidates import BEGINNING_CHARACTERS
 from tests.unit.search.ranked import (
     DAY,
     NAN,
@@ -260,7 +261,7 @@ def test_what_tells_when_has_a_little_of_the_times_part_where_that_is_asked(quer
 
 
 def test_a_long_message_tells_when_only_near_its_beginning() -> None:
-    before = "x" * (TELLING_CHARACTERS - len(" on Monday"))
+    before = "x" * (BEGINNING_CHARACTERS - len(" on Monday"))
     candidates = [candidate(1, content=f"{before} on Monday"), candidate(2, content=f"{before}xxxx on Monday")]
 
     found = parts(candidates, only(time=1.0), query="When did we meet?")
