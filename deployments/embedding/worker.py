@@ -196,8 +196,9 @@ class EmbeddingWorker:
             await self._try_again_later(claim_id, jobs, EmbeddingError("The embedding failed for a reason of ours."))
 
     async def _finish(self, claim_id: UUID, jobs: Sequence[Job]) -> None:
-        importances, embeddings = await asyncio.gather(self._importances(jobs), self._embeddings(jobs))
-        completed = await self._complete(claim_id, jobs, importances, embeddings)
+        # Before the embeddings, which may cost money: where Scoring is away, none is made in vain.
+        importances = await self._importances(jobs)
+        completed = await self._complete(claim_id, jobs, importances, await self._embeddings(jobs))
         if completed is None:
             # Its space was left while it was made.
             await self._embedder.refresh()

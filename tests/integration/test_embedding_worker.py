@@ -258,9 +258,12 @@ async def test_a_failed_message_that_is_changed_is_embedded(service: Service) ->
 
 async def test_a_message_that_cannot_be_scored_is_tried_again(service: Service) -> None:
     stored = await store(service)
-    unscored = worker_with(service, Scripted(), no_scores)
+    provider = Scripted()
+    unscored = worker_with(service, provider, no_scores)
 
     await unscored.work_once()
+    # What a provider is paid for is not made to be thrown away.
+    assert provider.documents == []
     now = await get(service, stored["id"])
     await service.embed_all()
 

@@ -131,3 +131,23 @@ async def test_the_oldest_messages_are_embedded_first(service: Service) -> None:
         pass
 
     assert [[text[-2:] for text in batch] for batch in provider.documents] == [["m0", "m1"], ["m2", "m3"], ["m4", "m5"]]
+
+
+async def test_statements_on_the_same_jobs_wait_for_each_other_and_none_is_ended(service: Service) -> None:
+    """The jobs lie on disk in the reverse order of their ids, and each statement names them in an order of its own."""
+    claim_id, error = uuid4(), "The provider is away."
+    ids = [UUID(int=number) for number in range(600, 0, -1)]
+    async with service.database.connection() as connection:
+        await connection.executemany(
+            "INSERT INTO embedding_jobs (message_id, tenant_id, bytes, claim_id) VALUES ($1, 'acme', 1, $2)",
+            [(message_id, claim_id) for message_id in ids],
+        )
+
+    async def change_often(order: list[UUID]) -> None:
+        for _ in range(10):
+            await service.jobs.extend(claim_id, order, LEASE)
+        await service.jobs.postpone(claim_id, [(each, 0.0, None) for each in order], error)
+        await service.jobs.fail(claim_id, [(each, None) for each in order], error)
+
+    # Postgres ends one of two that wait for each other, which is an error.
+    await asyncio.gather(*(change_often(order) for order in (ids, ids[::-1], ids[::2] + ids[1::2])))

@@ -1,3 +1,6 @@
+-- Whatever changes several jobs locks them by their ids first: statements that lock the same rows in different orders wait
+-- for each other until Postgres ends one of them.
+
 -- name: due_tenants
 -- Walks from tenant to tenant by one index entry each, from the one behind :after round to where it began, until it has
 -- met as many with due messages as a batch has room for. Among many tenants whose messages are not due yet it ends after
@@ -117,12 +120,16 @@ SELECT CASE WHEN (SELECT first OR second FROM places) THEN (SELECT count(*) FROM
 WITH results AS (
     SELECT * FROM unnest(:message_ids::uuid[], :delays::float8[], :importances::float8[])
         AS r(message_id, delay, importance)
+), held AS MATERIALIZED (
+    SELECT message_id FROM embedding_jobs
+    WHERE message_id = ANY(:message_ids::uuid[]) AND claim_id = :claim_id
+    ORDER BY message_id FOR UPDATE
 ), ours AS (
     UPDATE embedding_jobs j SET
         claim_id = NULL, available_at = now() + make_interval(secs => r.delay), last_error = :error,
         attempts = attempts - :deferred::boolean::integer, deferrals = deferrals + :deferred::boolean::integer
-    FROM results r
-    WHERE j.message_id = r.message_id AND j.claim_id = :claim_id
+    FROM results r JOIN held USING (message_id)
+    WHERE j.message_id = r.message_id
     RETURNING j.message_id, j.tenant_id, r.importance
 ), scored AS (
     UPDATE messages m SET importance = ours.importance
@@ -135,9 +142,13 @@ SELECT count(*) FROM ours;
 -- The last attempt is over: the message stays, found by its words, and can be tried again.
 WITH results AS (
     SELECT * FROM unnest(:message_ids::uuid[], :importances::float8[]) AS r(message_id, importance)
+), held AS MATERIALIZED (
+    SELECT message_id FROM embedding_jobs
+    WHERE message_id = ANY(:message_ids::uuid[]) AND claim_id = :claim_id
+    ORDER BY message_id FOR UPDATE
 ), ours AS (
     UPDATE embedding_jobs j SET claim_id = NULL, failed = true, last_error = :error
-    WHERE j.message_id = ANY(:message_ids::uuid[]) AND j.claim_id = :claim_id
+    FROM held WHERE j.message_id = held.message_id
     RETURNING j.message_id, j.tenant_id
 ), marked AS (
     UPDATE messages m SET importance = r.importance, embedding_status = 'failed'
@@ -161,11 +172,15 @@ SELECT message_id FROM embedding_jobs WHERE message_id = :message_id FOR UPDATE;
 
 -- name: retry_failed$
 -- A NULL message stands for all of the tenant's, a NULL tenant for all tenants.
-WITH again AS (
-    UPDATE embedding_jobs j SET attempts = 0, deferrals = 0, available_at = now(), failed = false
+WITH held AS MATERIALIZED (
+    SELECT message_id FROM embedding_jobs
     WHERE failed
       AND tenant_id = coalesce(:tenant_id, tenant_id)
       AND message_id = coalesce(:message_id, message_id)
+    ORDER BY message_id FOR UPDATE
+), again AS (
+    UPDATE embedding_jobs j SET attempts = 0, deferrals = 0, available_at = now(), failed = false
+    FROM held WHERE j.message_id = held.message_id
     RETURNING j.message_id, j.tenant_id
 ), marked AS (
     UPDATE messages m SET embedding_status = 'pending'
@@ -186,5 +201,10 @@ SELECT count(*) FILTER (WHERE NOT failed) AS pending, count(*) FILTER (WHERE fai
 FROM embedding_jobs;
 
 -- name: extend_claim!
-UPDATE embedding_jobs SET available_at = now() + make_interval(secs => :lease_seconds)
-WHERE message_id = ANY(:message_ids::uuid[]) AND claim_id = :claim_id;
+WITH held AS MATERIALIZED (
+    SELECT message_id FROM embedding_jobs
+    WHERE message_id = ANY(:message_ids::uuid[]) AND claim_id = :claim_id
+    ORDER BY message_id FOR UPDATE
+)
+UPDATE embedding_jobs j SET available_at = now() + make_interval(secs => :lease_seconds)
+FROM held WHERE j.message_id = held.message_id;
