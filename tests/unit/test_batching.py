@@ -123,6 +123,63 @@ async def test_more_than_may_wait_is_refused_and_the_rest_is_served() -> None:
     assert await batches.submit(5) == 10
 
 
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Slow(Sender):
+    """Takes so many seconds of a clock for each batch."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        super().__init__()
+        self._clock = clock
+        self.seconds = seconds
+
+    async def __call__(self, items: Sequence[int]) -> list[int | MemoryLayerError]:
+        answers = await super().__call__(items)
+        self._clock.now += self.seconds
+        return answers
+
+
+async def test_what_could_not_be_sent_in_time_is_refused_at_once() -> None:
+    clock = Clock()
+    send = Slow(clock, seconds=2.0)
+    batches: MicroBatcher[int, int] = MicroBatcher(send, max_batch=2, slots=1, max_waiting=1_000, clock=clock)
+    for number in range(20):
+        # Where nothing waits, nothing is refused, however long it takes.
+        assert await batches.submit(number) == 2 * number
+
+    send.go.clear()
+    tasks = submit_all(batches, list(range(20)))
+    await settle()
+    send.go.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    # Batches of two take 2 s each: the third would wait for 6 s.
+    refused = [result for result in results if isinstance(result, OverloadedError)]
+    assert results[:4] == [0, 2, 4, 6]
+    assert refused == results[4:]
+    assert {round(error.retry_after or 0) for error in refused} == {6}
+
+
+async def test_those_who_come_when_batches_are_fast_again_are_served() -> None:
+    clock = Clock()
+    send = Slow(clock, seconds=60.0)
+    batches: MicroBatcher[int, int] = MicroBatcher(send, max_batch=2, slots=1, max_waiting=1_000, clock=clock)
+    assert await asyncio.gather(*submit_all(batches, [0])) == [0]
+    send.seconds = 0.001
+
+    for number in range(20):
+        assert await batches.submit(number) == 2 * number
+    assert await asyncio.gather(*submit_all(batches, list(range(100)))) == [2 * number for number in range(100)]
+
+
 async def test_a_caller_that_went_away_before_its_turn_is_not_sent() -> None:
     send = Sender(held=True)
     batches = batcher(send)
