@@ -28,6 +28,7 @@ CONTEXT_EXAMPLE: dict[str, JsonValue] = {  # nosec B105
             "role": "user",
             "name": "Ada",
             "content": "I love Python programming",
+            "truncated": False,
             "created_at": "2026-11-23T09:30:00Z",
             "tokens": 12,
             "reasons": ["relevant"],
@@ -39,6 +40,7 @@ CONTEXT_EXAMPLE: dict[str, JsonValue] = {  # nosec B105
             "role": "user",
             "name": "Ada",
             "content": "Which language shall I use?",
+            "truncated": False,
             "created_at": "2026-11-24T09:30:00Z",
             "tokens": 12,
             "reasons": ["recent", "relevant"],
@@ -123,7 +125,8 @@ class ContextItem(Value):
     conversation_id: str
     role: Role
     name: str | None
-    content: str
+    content: str = Field(description="Where `truncated`, what of it is in `text`, with `[...]` where it was cut.")
+    truncated: bool = Field(default=False, description="True when the message was cut to fit into the budget.")
     created_at: datetime
     tokens: int = Field(description="What its line in `text` takes.")
     reasons: list[Reason]
@@ -138,6 +141,6 @@ class ContextAnswer(Value):
     token_budget: int
     tokens_used: int = Field(description="What `text` takes as a whole.")
     degraded: bool = Field(description="True when the query could not be embedded and words alone decided.")
-    omitted: int = Field(description="How many messages would have been in it with a larger budget.")
+    omitted: int = Field(description="How many messages are not in it, even in part, for want of budget.")
     items: list[ContextItem]
     text: str = Field(description="A line for the day where it changes, then `name: content` for each message.")

@@ -2,15 +2,27 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
 
 from deployments.context_schemas import ContextAnswer, ContextItem, ContextRequest, Reason
-from deployments.search.context_page import Page
-from deployments.search.tokens import count_tokens
+from deployments.search.analysis.terms import Languages
+from deployments.search.context_page import Cut, Line, Page
+from deployments.search.excerpts import Passages, cut_middle
+from deployments.search.tokens import HUNDREDTHS, count_tokens, weigh
 from deployments.search.versions import Saying, saying
 from deployments.search_schemas import SearchAnswer, SearchHit
 from deployments.storage.recent_turns import Turn
+
+# A newest turn that has to be cut loses little by leaving this much to what was said before; what is left it gets back.
+NEWEST_SHARE = 0.5
+# A long memory takes a quarter of the budget where it does not fit whole, so that others have room beside it.
+PARTS = 4
+# A part of fewer tokens says too little, unless the budget is small.
+LEAST_PART_TOKENS = 40
+# Where an eighth of the budget or less is empty, whole messages are left as they are, and nothing is cut to fill it.
+ROOM_WORTH_FILLING = 8
 
 
 @dataclass
@@ -34,11 +46,15 @@ class Choice(NamedTuple):
         return {each.turn.id: each for part in self for each in part}
 
 
-def assemble(request: ContextRequest, recent: Sequence[Turn], found: SearchAnswer) -> ContextAnswer:
-    """The context from a conversation's last turns, newest first, and what a search found, best first."""
+def assemble(
+    request: ContextRequest, recent: Sequence[Turn], found: SearchAnswer, query: str, languages: Languages
+) -> ContextAnswer:
+    """The context from a conversation's last turns, newest first, and what a search found, best first.
+
+    `query`: what was searched for, in `languages`. Long memories are cut around its words.
+    """
     choice = choose(recent, found.items, request.top_k)
-    page = Page(request.conversation_id, request.token_budget)
-    _fill(page, choice, request.recent_share)
+    page = _filled(request, choice, Passages(query, languages))
     messages = choice.messages()
     text = page.text()
     return ContextAnswer.model_construct(
@@ -46,7 +62,7 @@ def assemble(request: ContextRequest, recent: Sequence[Turn], found: SearchAnswe
         tokens_used=count_tokens(text),
         degraded=found.degraded,
         omitted=len(messages) - len(page.lines),
-        items=[_to_item(messages[line.turn.id], line.text) for line in page.lines],
+        items=[_to_item(messages[line.turn.id], line) for line in page.lines],
         text=text,
     )
 
@@ -103,26 +119,82 @@ def _turns_around(hit: SearchHit) -> Iterator[Turn]:
         yield Turn(turn.message_id, hit.conversation_id, turn.role, turn.name, turn.content, turn.created_at)
 
 
-def _fill(page: Page, choice: Choice, recent_share: float) -> None:
-    """Give room: to the newest turn, to turns before it up to their share, to memories, to further turns."""
-    turns = [each.turn for each in choice.recent if page.could_hold(each.turn)]
-    page.add_while_fitting(turns[:1], page.budget)
-    page.add_while_fitting(turns[1:], int(page.budget * recent_share))
-    for each in (*choice.relevant, *choice.neighbors):
-        page.add(each.turn, page.budget)
-    page.add_while_fitting(turns, page.budget)
+def _filled(request: ContextRequest, choice: Choice, passages: Passages) -> Page:
+    """Return the page; one without headings where the budget is too small for the newest turn and its heading."""
+    page = Page(request.conversation_id, request.token_budget)
+    filling = _Filling(page, passages)
+    filling.fill(choice, request.recent_share)
+    newest = choice.recent[0].turn if choice.recent else None
+    if newest is None or any(line.id == newest.id for line in page.lines):
+        return page
+    bare = Page(request.conversation_id, request.token_budget, headed=False)
+    bare.add(newest, bare.budget) or bare.add_part(newest, cut_middle, bare.budget)
+    return bare if bare.lines else page
 
 
-def _to_item(wanted: Wanted, line: str) -> ContextItem:
+class _Filling:
+    """Gives room on a page: whole messages first, and parts of those that are too long."""
+
+    def __init__(self, page: Page, passages: Passages) -> None:
+        self._page = page
+        self._passages = passages
+        self._least = min(LEAST_PART_TOKENS, page.budget // ROOM_WORTH_FILLING)
+        self._part = page.budget // PARTS
+
+    def fill(self, choice: Choice, recent_share: float) -> None:
+        """Give room: to the newest turn, to turns before it up to their share, to memories, to further turns."""
+        newest, earlier = choice.recent[:1], choice.recent[1:]
+        budget = self._page.budget
+        for each in newest:
+            share = max(recent_share, NEWEST_SHARE)
+            self._page.add(each.turn, budget) or self._page.add_part(each.turn, cut_middle, int(budget * share))
+        for each in earlier:
+            if not self._add(each, int(budget * recent_share)):
+                break
+        for each in (*choice.relevant, *choice.neighbors):
+            self._add(each, budget)
+        self._page.add_while_fitting([each.turn for each in choice.recent], budget)
+        self._fill_rest(newest, choice.relevant, earlier, choice.neighbors)
+
+    def _add(self, wanted: Wanted, allowance: int) -> bool:
+        """Put a message in whole, or a part if it is long. A short one that does not fit leaves its room to others."""
+        page = self._page
+        if page.add(wanted.turn, allowance):
+            return True
+        if weigh(wanted.turn.content) <= self._part * HUNDREDTHS:
+            return False
+        return page.add_part(wanted.turn, self._cut(wanted), min(allowance, page.used + self._part), self._least)
+
+    def _fill_rest(self, *lists: Sequence[Wanted]) -> None:
+        """Let parts grow, and put in parts of what was left out, while more than a little of the page is empty.
+
+        Recent turns go on without gaps.
+        """
+        page = self._page
+        whole = {line.id for line in page.lines if not line.truncated}
+        for each in chain.from_iterable(lists):
+            if each.turn.id in whole:
+                continue
+            if page.budget - page.used <= page.budget // ROOM_WORTH_FILLING:
+                return
+            page.add_part(each.turn, cut_middle if each in lists[0] else self._cut(each), page.budget, self._least)
+
+    def _cut(self, wanted: Wanted) -> Cut:
+        """Return how a message is cut: around the query's words, or in its middle where it is but a recent turn."""
+        return cut_middle if wanted.reasons == {Reason.RECENT} else self._passages.cut
+
+
+def _to_item(wanted: Wanted, line: Line) -> ContextItem:
     turn = wanted.turn
     return ContextItem.model_construct(
         message_id=turn.id,
         conversation_id=turn.conversation_id,
         role=turn.role,
         name=turn.name,
-        content=turn.content,
+        content=line.content,
+        truncated=line.truncated,
         created_at=turn.created_at,
-        tokens=count_tokens(line),
+        tokens=count_tokens(line.text),
         reasons=[reason for reason in Reason if reason in wanted.reasons],
         score=wanted.score,
     )

@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanContext
 from deployments.context_schemas import ContextAnswer, ContextRequest, Scope
 from deployments.errors import MemoryLayerError
 from deployments.schemas import Role
+from deployments.search.analysis.terms import Languages
 from deployments.search.context import assemble
 from deployments.search.measures import SearchMeasures
 from deployments.search.side_by_side import side_by_side
@@ -45,10 +46,12 @@ class ContextAssembler:
         self,
         turns: RecentTurnRepository,
         search: Callable[[Search], Awaitable[SearchAnswer]],
+        languages: Callable[[Criteria], Awaitable[Languages]],
         measures: SearchMeasures | None = None,
     ) -> None:
         self._turns = turns
         self._search = search
+        self._languages = languages
         self._measures = measures or SearchMeasures()
 
     async def assemble_many(self, contexts: Sequence[Context]) -> list[ContextAnswer | MemoryLayerError]:
@@ -60,11 +63,13 @@ class ContextAssembler:
 
     async def _assemble(self, context: Context) -> ContextAnswer:
         started = perf_counter()
-        recent, found = await self._gather(context)
+        recent, found, query = await self._gather(context)
+        # Known from the search, a moment ago.
+        languages = await self._languages(context.request) if found.items else ()
         if _characters(recent, found) > DIRECT_CHARACTERS:
-            answer = await asyncio.to_thread(assemble, context.request, recent, found)
+            answer = await asyncio.to_thread(assemble, context.request, recent, found, query, languages)
         else:
-            answer = assemble(context.request, recent, found)
+            answer = assemble(context.request, recent, found, query, languages)
         logger.debug(
             "context_assembled",
             items=len(answer.items),
@@ -75,20 +80,20 @@ class ContextAssembler:
         )
         return answer
 
-    async def _gather(self, context: Context) -> tuple[list[Turn], SearchAnswer]:
-        """The recent turns and the memories: at once where the query is known, else one after the other."""
+    async def _gather(self, context: Context) -> tuple[list[Turn], SearchAnswer, str]:
+        """The recent turns, the memories, and the query: at once where the query is known, else one after the other."""
         request = context.request
         if not request.token_budget:
-            return [], NOTHING_FOUND
+            return [], NOTHING_FOUND, ""
         if request.query is not None:
             recent, found = await asyncio.gather(
                 self._recent(request, request.recent_turns), self._memories(context, request.query)
             )
-            return recent, found
+            return recent, found, request.query
         recent = await self._recent(request, max(request.recent_turns, TURNS_WITH_A_QUERY))
         asked = last_question(recent)
         found = await self._memories(context, asked and asked.content, asked and asked.id)
-        return recent[: request.recent_turns], found
+        return recent[: request.recent_turns], found, asked.content if asked else ""
 
     async def _recent(self, request: ContextRequest, limit: int) -> list[Turn]:
         if not limit:

@@ -18,7 +18,7 @@ from deployments.search.ranking import Ranked
 from deployments.search.reranking.stage import RerankStage
 from deployments.search.side_by_side import side_by_side
 from deployments.search.ways import Ranking, Search, Way
-from deployments.search_schemas import SearchAnswer, SearchHit, SearchRequest
+from deployments.search_schemas import Criteria, SearchAnswer, SearchHit, SearchRequest
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.tenant_languages import QueryLanguages
 from deployments.storage.zones import at_offset
@@ -59,7 +59,7 @@ class SearchEngine:
         started = perf_counter()
         request = search.request
         now = request.asked_at or datetime.now(UTC)
-        query = await _analyzed(request.query, now, await self._languages_of(request))
+        query = await _analyzed(request.query, now, await self.languages_of(request))
         depth = self._reranking.depth(request.top_k) if self._reranking else request.top_k
         ranking = await self._ranking(search, Question(request.query, now, query), depth)
         hits = [to_hit(each, explain=request.explain) for each in ranking.ranked]
@@ -83,7 +83,8 @@ class SearchEngine:
                 return ranking
         raise RuntimeError("No way serves this tenant.")
 
-    async def _languages_of(self, request: SearchRequest) -> Languages:
+    async def languages_of(self, request: Criteria) -> Languages:
+        """Return the languages that a query is analysed in: its own, then the tenant's."""
         own = () if request.language is None else (request.language,)
         return tuple(dict.fromkeys((*own, *await self._languages.of(request.tenant_id))))
 

@@ -70,7 +70,7 @@ class SearchServer(Replica, Answering):
             self._reranking,
         )
         self._audit = RecallAudit(self._database, settings.search, measures, samples)
-        contexts = ContextAssembler(RecentTurnRepository(self._database), engine.search, measures)
+        contexts = ContextAssembler(RecentTurnRepository(self._database), engine.search, engine.languages_of, measures)
         Answering.__init__(self, engine, contexts)
         self._audit.start()
         self.vitals.watch("auditing its searches", self._audit.running)

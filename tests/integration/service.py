@@ -161,7 +161,7 @@ def create_service(
     reranking = create_stage(settings.rerank, searching)
     indexes = IndexMeasures(replica.registry)
     engine = create_engine(database, settings.search, embed, searching, indexes, reranking=reranking)
-    contexts = ContextAssembler(RecentTurnRepository(database), engine.search, searching)
+    contexts = ContextAssembler(RecentTurnRepository(database), engine.search, engine.languages_of, searching)
 
     searches, assemblies = cross(Answering(engine, contexts))
     jobs = EmbeddingJobRepository(database)

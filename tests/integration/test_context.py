@@ -147,16 +147,31 @@ async def test_every_budget_is_kept(service: Service) -> None:
     assert sizes[-1] == 6
 
 
-async def test_a_long_turn_is_left_out_rather_than_cut_and_counted(service: Service) -> None:
+async def test_a_newest_turn_over_the_budget_is_cut_and_leaves_room(service: Service) -> None:
     await fill(service)
-    await store(service, "word " * 20_000)
+    await store(service, f"Here is the log, why does it stall? {'word ' * 19_000}The end.")
 
     answer = await context(service, query="lisbon", top_k=1)
 
     assert "Where does my sister Ana live?" in contents(answer)
     assert "My sister Ana moved to Lisbon" in contents(answer)
-    assert answer["omitted"] == 1
-    assert len(contents(await context(service, query="lisbon", top_k=1, token_budget=1_000_000))) == 5
+    assert [item["truncated"] for item in answer["items"]] == [False] * 4 + [True]
+    assert contents(answer)[-1].startswith("Here is the log, why does it stall?")
+    assert contents(answer)[-1].endswith("The end.")
+    assert answer["omitted"] == 0
+    whole = await context(service, query="lisbon", top_k=1, token_budget=1_000_000)
+    assert not any(item["truncated"] for item in whole["items"])
+
+
+async def test_of_a_long_memory_comes_what_is_asked_for_in_the_tenants_language(service: Service) -> None:
+    await service.client.put("/v1/admin/languages/acme", json={"language": "de"})
+    text = "An diesem Tag geschah nichts. " * 800
+    await store(service, f"{text}Das Passwort lautet Marmelade. {text}", conversation_id="c2")
+
+    (item,) = (await context(service, query="Wie heißen die Passwörter?", min_score=0))["items"]
+
+    assert item["truncated"]
+    assert "Das Passwort lautet Marmelade." in item["content"]
 
 
 async def test_only_so_many_turns_and_memories_are_taken(service: Service) -> None:

@@ -75,6 +75,12 @@ def chunks(text: str) -> list[str]:
     return found
 
 
+def chunk_places(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the chunks of a text that may not be normalised, and where each begins."""
+    for found in (_CHUNK_ASCII if text.isascii() else _CHUNK).finditer(text):
+        yield found.start(), found[0]
+
+
 def words_of(chunk: str) -> Iterator[Word]:
     """Yield the words of a chunk, and the other forms by which each may be looked for."""
     return _word(chunk) if chunk.isascii() and chunk.isalpha() else _identifier(chunk)

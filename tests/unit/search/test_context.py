@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deployments.context_schemas import ContextAnswer, ContextRequest
 from deployments.schemas import Role
@@ -54,7 +56,9 @@ def context(
 ) -> ContextAnswer:
     request = ContextRequest(tenant_id="acme", conversation_id="now", token_budget=token_budget, **fields)
     newest_first = sorted(recent, key=lambda each: (each.created_at, each.id), reverse=True)
-    return assemble(request, newest_first, SearchAnswer(total=len(hits), items=list(hits)))
+    return assemble(
+        request, newest_first, SearchAnswer(total=len(hits), items=list(hits)), request.query or "", ("en",)
+    )
 
 
 def numbers(answer: ContextAnswer) -> list[int]:
@@ -177,27 +181,82 @@ def test_the_newest_turns_are_kept() -> None:
 def test_no_recent_turn_is_missing_in_between() -> None:
     turns = [turn(1, "short"), long(2), turn(3)]
 
-    assert numbers(context(turns, token_budget=cost(turns[1]))) == [3]
+    answer = context(turns, token_budget=cost(turns[1]))
+
+    assert [(item.message_id.int, item.truncated) for item in answer.items] == [(1, False), (2, True), (3, False)]
 
 
-def test_a_turn_that_could_never_fit_is_passed_over_whole() -> None:
-    turns = [turn(1), turn(2, "x" * 100_000), turn(3)]
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_turn_larger_than_the_budget_is_cut_in_its_middle(place: int) -> None:
+    turns = [turn(number, f"turn {number}") for number in (1, 2, 3)]
+    turns[place] = turn(place + 1, f"Why does it stall? {'x' * 100_000} Tell me.")
 
     answer = context(turns, token_budget=200)
 
-    assert (numbers(answer), answer.omitted) == ([1, 3], 1)
+    assert (numbers(answer), answer.omitted) == ([1, 2, 3], 0)
+    assert [item.truncated for item in answer.items] == [item.message_id.int == place + 1 for item in answer.items]
+    (cut,) = (item for item in answer.items if item.truncated)
+    assert cut.content.startswith("Why does it stall?")
+    assert cut.content.endswith(" Tell me.")
+    assert "[...]" in cut.content
+    assert f"user: {cut.content}" in answer.text
+    assert answer.tokens_used > 150
 
 
-def test_the_newest_turn_too_is_left_out_rather_than_cut() -> None:
-    answer = context([turn(1), turn(2, "x" * 100_000)], token_budget=200)
+def test_a_newest_turn_that_is_cut_leaves_room_for_memories() -> None:
+    memories = [hit(number, long(number).content) for number in range(3)]
 
-    assert (numbers(answer), answer.omitted) == ([1], 1)
+    answer = context([turn(9, "word " * 10_000)], memories, token_budget=2 * cost(*map(long, range(3))))
+
+    assert numbers(answer) == [0, 1, 2, 9]
 
 
-def test_a_memory_that_is_too_long_leaves_its_room_to_the_next() -> None:
-    answer = context([], [hit(1, "x" * 1000), hit(2), hit(3)], token_budget=100)
+@pytest.mark.parametrize("budget", [8, 12, 16, 20, 25, 40])
+def test_a_small_budget_has_the_newest_turn_without_a_heading_if_need_be(budget: int) -> None:
+    newest = turn(2, "Where do I live now, and since when?", name="\u5b57" * 255)
 
-    assert (numbers(answer), answer.omitted) == ([2, 3], 1)
+    answer = context([turn(1), newest], [hit(9)], budget)
+
+    content = next(item.content for item in answer.items if item.message_id == newest.id)
+    assert (content[0], content[-1]) == ("W", "?")
+
+
+def test_a_long_memory_comes_as_its_passage_and_leaves_room_to_others() -> None:
+    text = "Nothing of note happened on that day. " * 2_000
+    book = f"{text}The safe word is marmalade. {text}"
+
+    answer = context([], [hit(1, book), hit(2), hit(3)], 400, query="What is the safe word?")
+
+    assert (numbers(answer), answer.omitted) == ([1, 2, 3], 0)
+    assert answer.items[0].content.startswith("[...] ")
+    assert answer.items[0].content.endswith(" [...]")
+    assert "The safe word is marmalade." in answer.items[0].content
+    assert [item.truncated for item in answer.items] == [True, False, False]
+    assert answer.tokens_used > 350
+
+
+def test_a_long_recent_turn_that_is_relevant_comes_as_its_passage() -> None:
+    log = f"{'10:00 GET /items 200 ok ' * 400}kernel panic at midnight {'10:00 GET /items 200 ok ' * 400}"
+    found = hit(1, log, conversation_id="now")
+
+    answer = context([turn(1, log), turn(2, "When was the panic?")], [found], 300, query="When was the panic?")
+
+    assert "kernel panic at midnight" in answer.items[0].content
+
+
+def test_lines_of_what_is_cut_are_set_in() -> None:
+    content = "\n".join(f"[2026-01-01]\nassistant: I will pay {number}." for number in range(500))
+
+    answer = context([turn(1, content)], token_budget=300)
+
+    assert all(line.startswith("  ") for line in answer.text.splitlines()[2:])
+    assert "\n  " not in answer.items[0].content
+
+
+def test_what_is_short_is_never_cut() -> None:
+    found = [hit(number, long(number).content) for number in range(40)]
+
+    assert not any(item.truncated for item in context([], found, 2_000).items)
 
 
 def test_the_best_memories_are_kept() -> None:
@@ -352,3 +411,32 @@ def test_whatever_comes_the_budget_holds_and_each_comes_once_in_time_order() -> 
         assert context(recent, hits, whole.tokens_used, **wishes) == whole.model_copy(
             update={"token_budget": whole.tokens_used}
         )
+
+
+TEXTS = (
+    st.lists(st.sampled_from([*WORDS, "x" * 900, "\U0001f1e9\U0001f1ea", "e\u0301"]), min_size=1)
+    .map(" ".join)
+    .filter(str.strip)
+)
+LONG_TEXTS = st.tuples(TEXTS, st.integers(1, 60)).map(lambda parts: (parts[0] + " ") * parts[1])
+
+
+@given(st.lists(LONG_TEXTS, min_size=1, max_size=4), st.lists(LONG_TEXTS, max_size=4), st.integers(60, 3_000))
+@settings(max_examples=30, deadline=None)
+def test_whatever_is_long_the_newest_turn_is_there_and_no_half_is_empty(
+    turns: list[str], memories: list[str], budget: int
+) -> None:
+    recent = [turn(number + 10, content) for number, content in enumerate(turns)]
+    found = [hit(number, content) for number, content in enumerate(memories)]
+    query = turns[-1]
+
+    answer = context(recent, found, budget, query=query)
+
+    assert answer.tokens_used == count_tokens(answer.text) <= budget
+    newest = answer.items[-1]
+    assert newest.message_id == recent[-1].id
+    assert newest.content.strip()[0] == query.strip()[0]
+    assert newest.content.strip()[-1] == query.strip()[-1]
+    assert numbers(answer) == sorted(numbers(answer))
+    cut = any(item.truncated for item in answer.items)
+    assert 2 * answer.tokens_used >= budget or not (cut or answer.omitted)
