@@ -16,6 +16,7 @@ ERASURE_EXAMPLE: dict[str, JsonValue] = {
     "messages": 1200,
     "vectors": 1197,
     "pending_embeddings": 3,
+    "earlier_versions": 12,
     "idempotency_keys": 40,
     "revoked_keys": 2,
     "requested_by": "root",
@@ -43,6 +44,7 @@ class Erasure(Value):
     messages: int
     vectors: int
     pending_embeddings: int
+    earlier_versions: int = Field(description="What its messages said before they were changed.")
     idempotency_keys: int = Field(description="Answers that were kept for retries.")
     revoked_keys: int = Field(description="API keys of the tenant that open nothing any more.")
     requested_by: str = Field(description="A key's prefix, `root`, `anyone` or `job`.")

@@ -66,6 +66,15 @@ class IdempotencyConflictError(MemoryLayerError):
     code = "idempotency_conflict"
 
 
+class PreconditionFailedError(MemoryLayerError):
+    """The stored version is not one that the caller named: it was changed since it was read.
+
+    `details` gives the `version` that is stored.
+    """
+
+    code = "precondition_failed"
+
+
 class MessageQuotaError(MemoryLayerError):
     """The tenant has stored as many messages as it may."""
 

@@ -1,13 +1,10 @@
 """What goes in and out: the service's own words, used alike by the API, the deployments and the jobs."""
 
-import math
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-import orjson
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -21,12 +18,11 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
+from deployments.metadata import sound_metadata
 from deployments.search.analysis.languages import LANGUAGES, known_language
 from deployments.tenancy import bound_tenant, named, tenant_if_any, the_tenant
 
 MAX_CONTENT_CHARACTERS = 100_000
-MAX_METADATA_BYTES = 16_384
-MAX_METADATA_DEPTH = 8
 MAX_EXTERNAL_ID_CHARACTERS = 512
 MAX_TTL_SECONDS = 100 * 366 * 86_400
 MAX_BATCH = 1_000
@@ -54,6 +50,7 @@ MESSAGE_EXAMPLE: dict[str, JsonValue] = {
     "agent_id": None,
     "ttl_seconds": None,
     "expires_at": None,
+    "version": 1,
 }
 CONVERSATION_EXAMPLE: dict[str, JsonValue] = {
     "conversation_id": "conv-1",
@@ -79,6 +76,13 @@ class Role(StrEnum):
     ASSISTANT = "assistant"
     SYSTEM = "system"
     TOOL = "tool"
+
+
+class MetadataMode(StrEnum):
+    """How a change of metadata is meant."""
+
+    MERGE = "merge"
+    REPLACE = "replace"
 
 
 class EmbeddingStatus(StrEnum):
@@ -149,45 +153,6 @@ def in_utc(when: datetime) -> datetime:
         raise ValueError("must be between the years 1 and 9999 in UTC") from None
 
 
-def _is_shallow(value: Any, depth: int = MAX_METADATA_DEPTH) -> bool:
-    if not isinstance(value, dict | list):
-        return True
-    parts = value.values() if isinstance(value, dict) else value
-    return depth > 0 and all(_is_shallow(part, depth - 1) for part in parts)
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    """Keys, and what is neither an object nor an array."""
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield key
-            yield from _leaves(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _leaves(part)
-    else:
-        yield value
-
-
-def _sound_metadata(value: Any) -> Any:
-    if not isinstance(value, dict):
-        raise ValueError("must be an object")  # noqa: TRY004 - pydantic turns ValueErrors alone into a 422
-    if not _is_shallow(value):
-        raise ValueError(f"must not be nested deeper than {MAX_METADATA_DEPTH} levels")
-    leaves = list(_leaves(value))
-    if not all(math.isfinite(leaf) for leaf in leaves if isinstance(leaf, float)):
-        raise ValueError("must not hold NaN or infinite numbers")
-    if any("\0" in leaf for leaf in leaves if isinstance(leaf, str)):
-        raise ValueError("must not hold the character NUL")
-    try:
-        encoded = orjson.dumps(value)
-    except TypeError:
-        raise ValueError("must hold strings of valid Unicode and integers of 64 bits") from None
-    if len(encoded) > MAX_METADATA_BYTES:
-        raise ValueError(f"must not be larger than {MAX_METADATA_BYTES} bytes")
-    return value
-
-
 # What Python takes for white space, in the words of a schema.
 NOT_BLANK: JsonDict = {"pattern": r"[^\s\u001c-\u001f\u0085]"}
 Identifier = Annotated[
@@ -220,7 +185,7 @@ Content = Annotated[
     AfterValidator(storable),
     AfterValidator(not_blank),
 ]
-Metadata = Annotated[dict[str, Any], BeforeValidator(_sound_metadata)]
+Metadata = Annotated[dict[str, Any], BeforeValidator(sound_metadata)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(not_boolean)]
 PastTime = Annotated[AwareDatetime, BeforeValidator(not_number), AfterValidator(_plausible_time)]
 Time = Annotated[AwareDatetime, BeforeValidator(not_number), AfterValidator(in_utc)]
@@ -287,13 +252,19 @@ class MessageChange(Value):
     model_config = ConfigDict(
         json_schema_extra={
             "minProperties": 1,
-            "examples": [{"content": "I love Rust programming", "importance_override": 0.9}],
+            "dependentRequired": {"metadata_mode": ["metadata"]},
+            "examples": [{"content": "I love Rust programming", "metadata": {"channel": None, "reviewed": True}}],
         }
     )
 
     content: Content | SkipJsonSchema[None] = None
     name: Identifier | None = None
-    metadata: Metadata | SkipJsonSchema[None] = None
+    metadata: Metadata | SkipJsonSchema[None] = Field(
+        default=None, description="Merged into what is stored, as a JSON Merge Patch (RFC 7396): null removes a key."
+    )
+    metadata_mode: MetadataMode = Field(
+        default=MetadataMode.MERGE, description="`replace`: `metadata` takes the place of what is stored."
+    )
     importance_override: Share | None = Field(default=None, description="Null: the computed importance again.")
     language: LanguageCode | None = None
 
@@ -301,6 +272,8 @@ class MessageChange(Value):
     def _changes_something(self) -> Self:
         if not self.model_fields_set:
             raise ValueError("must change something")
+        if "metadata_mode" in self.model_fields_set and "metadata" not in self.model_fields_set:
+            raise ValueError("metadata_mode must come with metadata")
         for name in self.model_fields_set & {"content", "metadata"}:
             if getattr(self, name) is None:
                 raise ValueError(f"{name} must not be null")
@@ -333,6 +306,7 @@ class Message(Value):
     agent_id: str | None = None
     ttl_seconds: int | None = None
     expires_at: datetime | None = None
+    version: int = Field(default=1, description="Counts what callers changed, from 1. See `ETag`.")
 
 
 class MessagePage(Value):

@@ -40,13 +40,14 @@ class LogLevel(StrEnum):
 
 
 class RuntimeSettings(BaseSettings):
-    """Where the service runs, how it logs, and whether it answers `GET /metrics`."""
+    """Where the service runs, how it logs, whether it answers `GET /metrics`, how long it keeps what messages said."""
 
     model_config = _group("MEMORY_")
 
     environment: Environment = Environment.DEVELOPMENT
     log_level: LogLevel = LogLevel.INFO
     metrics_enabled: bool = True
+    history_days: int = Field(default=30, ge=0, le=36_500)
     data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("ai-memory-layer")))
 
     @field_validator("data_dir")

@@ -25,6 +25,7 @@ from deployments.errors import (
     MessageQuotaError,
     NotFoundError,
     OverloadedError,
+    PreconditionFailedError,
     RateLimitedError,
     RetentionConflictError,
     SearchUnavailableError,
@@ -43,6 +44,7 @@ STATUS: dict[str, HTTPStatus] = {
     NotFoundError.code: HTTPStatus.NOT_FOUND,
     IdempotencyConflictError.code: HTTPStatus.CONFLICT,
     RetentionConflictError.code: HTTPStatus.CONFLICT,
+    PreconditionFailedError.code: HTTPStatus.PRECONDITION_FAILED,
     # Waiting makes no room, so it must not look like what a client's library repeats by itself.
     MessageQuotaError.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ByteQuotaError.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -67,6 +69,7 @@ EXAMPLES = {
     404: ("not_found", "There is no such message."),
     405: ("method_not_allowed", "Method Not Allowed"),
     409: ("idempotency_conflict", "This Idempotency-Key was used before with another body."),
+    412: ("precondition_failed", "The message was changed since: it is at version 3."),
     413: ("request_too_large", "The body is larger than 16777216 bytes."),
     422: ("validation_error", "The request is not valid."),
     429: ("rate_limited", "Too many requests of this tenant: it may make 200 per 1 minute."),

@@ -21,6 +21,7 @@ from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.erasure import ErasureRepository
 from deployments.storage.health import database_problem, pool_problem
 from deployments.storage.message_analysis import message_analyzer
+from deployments.storage.message_history import MessageHistoryRepository
 from deployments.storage.messages import Draft, MessageRepository
 from deployments.storage.retention_policies import RetentionPolicyRepository, default_policy
 from deployments.storage.retention_runs import RetentionRunRepository
@@ -44,6 +45,7 @@ class Services:
 
     http: HttpSettings
     messages: MessageRepository
+    history: MessageHistoryRepository
     conversations: ConversationRepository
     keys: ApiKeyRepository
     keyring: Keyring
@@ -99,6 +101,7 @@ def create_services(
     return Services(
         http=settings.http,
         messages=messages,
+        history=MessageHistoryRepository(database),
         conversations=ConversationRepository(database),
         keys=keys,
         keyring=Keyring(keys, settings),

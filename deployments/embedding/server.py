@@ -27,6 +27,7 @@ from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
 from deployments.storage.large_tenants import LargeTenantRepository
 from deployments.storage.message_changes import MessageChangeRepository
+from deployments.storage.message_history import MessageHistoryRepository
 from deployments.storage.opening import open_database
 from deployments.storage.reanalyses import ReanalysisRepository
 from deployments.storage.tenant_languages import default_languages
@@ -63,7 +64,11 @@ class EmbeddingServer(Replica):
         )
         self._report_to(metrics)
         reanalyses = ReanalysisRepository(self._database, default_languages(settings.search))
-        pruner = ChangePruner(MessageChangeRepository(self._database))
+        pruner = ChangePruner(
+            MessageChangeRepository(self._database),
+            MessageHistoryRepository(self._database),
+            settings.runtime.history_days,
+        )
         indexing = IndexingWorker(LargeTenantRepository(self._database, settings.search))
         self._working = asyncio.gather(
             worker.run(), self._spaces.run(), ReanalysisWorker(reanalyses).run(), pruner.run(), indexing.run()

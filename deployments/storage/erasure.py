@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Any
+from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
@@ -57,9 +58,9 @@ class ErasureRepository:
         """The last receipt of a tenant, or of one of its conversations. Raises `NotFoundError`."""
         async with self._database.connection() as connection:
             row = await self._queries.latest_erasure(connection, tenant_id=tenant_id, conversation_id=conversation_id)
-        if row is None:
-            raise NotFoundError("There is no receipt of an erasure.")
-        return _to_erasure(row)
+            if row is None:
+                raise NotFoundError("There is no receipt of an erasure.")
+            return _to_erasure(row, await self._queries.erased_versions(connection, id=row["id"]))
 
     async def erase(
         self, order: ErasureOrder, until: float | None = None, erased: Callable[[int], None] = lambda _count: None
@@ -77,7 +78,7 @@ class ErasureRepository:
                 conversation_id=order.conversation_id,
                 requested_by=order.requested_by,
             )
-        work = _Work(self._database, self._queries, order, _to_erasure(row))
+        work = _Work(self._database, self._queries, order, row["id"])
         for step in (work.revoke_keys, work.erase_messages, work.erase_idempotency_keys, work.erase_planned):
             if not await step(until, erased):
                 return await work.receipt()
@@ -88,16 +89,17 @@ class ErasureRepository:
 class _Work:
     """One erasure under way. Each step says whether it came to its end before the time was over."""
 
-    def __init__(self, database: Database, queries: Any, order: ErasureOrder, erasure: Erasure) -> None:
+    def __init__(self, database: Database, queries: Any, order: ErasureOrder, erasure_id: UUID) -> None:
         self._database = database
         self._queries = queries
         self._languages = load_queries("tenant_languages")
         self._order = order
-        self._id = erasure.id
+        self._id = erasure_id
 
     async def receipt(self) -> Erasure:
         async with self._database.transaction() as connection:
-            return _to_erasure(await self._queries.lock_erasure(connection, id=self._id))
+            row = await self._queries.lock_erasure(connection, id=self._id)
+            return _to_erasure(row, await self._queries.erased_versions(connection, id=self._id))
 
     async def revoke_keys(self, _until: float | None, _erased: Callable[[int], None]) -> bool:
         """First: who holds one could store again what is being erased."""
@@ -154,6 +156,8 @@ class _Work:
             counts = await do(connection)
             noted = {name: counts.get(name, 0) for name in NOTHING}
             await self._queries.add_to_erasure(connection, id=self._id, **noted)
+            if versions := counts.get("earlier_versions"):
+                await self._queries.add_erased_versions(connection, id=self._id, versions=versions)
             return counts
 
     async def _revoke(self, connection: Connection, spared: str | None) -> Counts:
@@ -185,6 +189,6 @@ def _is_over(until: float | None) -> bool:
     return until is not None and monotonic() >= until
 
 
-def _to_erasure(row: Mapping[str, Any]) -> Erasure:
+def _to_erasure(row: Mapping[str, Any], earlier_versions: int | None) -> Erasure:
     status = ErasureStatus.UNFINISHED if row["finished_at"] is None else ErasureStatus.COMPLETED
-    return Erasure(**row, status=status)
+    return Erasure(**row, status=status, earlier_versions=earlier_versions or 0)

@@ -19,9 +19,11 @@ from deployments.errors import (
     NotFoundError,
 )
 from deployments.schemas import EmbeddingStatus, Message, MessageChange, NewMessage
+from deployments.storage.changed_fields import changed_fields, patched
 from deployments.storage.database import Connection, Database
 from deployments.storage.message_analysis import Analysis, MessageAnalyzer, Said
 from deployments.storage.named_queries import load_queries
+from deployments.storage.preconditions import Precondition
 from deployments.storage.rows import to_message
 from deployments.storage.usage import QuotaGate
 from deployments.storage.zones import offset_minutes, zoned
@@ -75,6 +77,7 @@ def draft(new: NewMessage, request_id: str | None, now: datetime, message_id: UU
         agent_id=new.agent_id,
         ttl_seconds=new.ttl_seconds,
         expires_at=new.expires_at if new.ttl_seconds is None else now + timedelta(seconds=new.ttl_seconds),
+        version=1,
     )
     return Draft(message, new.importance_override, request_id)
 
@@ -205,31 +208,42 @@ class MessageRepository:
             return [to_message(row) async for row in rows]
 
     async def change(
-        self, message_id: UUID, change: MessageChange, request_id: str | None, tenant_id: str | None = None
+        self,
+        message_id: UUID,
+        change: MessageChange,
+        request_id: str | None,
+        tenant_id: str | None = None,
+        precondition: Precondition | None = None,
     ) -> Message:
-        """Change a message; what it says anew is embedded and scored again. Raises `NotFoundError`."""
+        """Change a message; what it says anew is embedded and scored again.
+
+        Raises `NotFoundError`, `PreconditionFailedError`, and `InvalidRequestError` where merged metadata is too large.
+        """
         async with self._database.transaction() as connection:
-            await self._jobs.lock_job(connection, message_id=message_id)
-            row = await self._messages.lock_message(connection, id=message_id, tenant_id=tenant_id)
-            if row is None:
-                raise NotFoundError("There is no such message.")
+            row = await self._lock(connection, message_id, tenant_id, precondition)
             before = {**zoned(row), "metadata": orjson.loads(row["metadata"])}
-            after = {**before, **change.model_dump(exclude_unset=True)}
-            changed = {name for name in after if after[name] != before[name]}
+            after = patched(before, change)
+            changed = changed_fields(before, after)
             if changed & {"content", "name"}:
                 await self._admit_change(connection, before, after)
             reworded = changed & {"content", "name", "language"}
             analysis = await self._analyze_again(connection, message_id, after) if reworded else None
             if changed & {"content", "name"}:
                 await self._embed_again(connection, message_id, after, request_id)
-            await self._update(connection, message_id, after, analysis)
+            if changed:
+                await self._update(connection, message_id, after, analysis)
             return to_message(
                 await self._messages.get_message(connection, id=message_id, tenant_id=before["tenant_id"])
             )
 
-    async def delete(self, message_id: UUID, tenant_id: str | None = None) -> None:
-        """Delete a message; it is gone from search at once. Raises `NotFoundError`."""
-        async with self._database.connection() as connection:
+    async def delete(
+        self, message_id: UUID, tenant_id: str | None = None, precondition: Precondition | None = None
+    ) -> None:
+        """Delete a message; it is gone from search at once. Raises `NotFoundError`, `PreconditionFailedError`."""
+        opened = self._database.connection() if precondition is None else self._database.transaction()
+        async with opened as connection:
+            if precondition is not None:
+                await self._lock(connection, message_id, tenant_id, precondition)
             deleted = await self._messages.delete_message(connection, id=message_id, tenant_id=tenant_id)
         if deleted is None:
             raise NotFoundError("There is no such message.")
@@ -282,6 +296,18 @@ class MessageRepository:
                 raise IdTakenError("Another message has this id.")
             earlier[message.id] = to_message(row)
         return earlier
+
+    async def _lock(
+        self, connection: object, message_id: UUID, tenant_id: str | None, precondition: Precondition | None
+    ) -> Row:
+        """Return the locked row. Raises `NotFoundError`, `PreconditionFailedError`."""
+        await self._jobs.lock_job(connection, message_id=message_id)
+        row: Row | None = await self._messages.lock_message(connection, id=message_id, tenant_id=tenant_id)
+        if row is None:
+            raise NotFoundError("There is no such message.")
+        if precondition is not None:
+            precondition.check(row)
+        return row
 
     async def _analyze_again(self, connection: Connection, message_id: UUID, after: Row) -> Analysis:
         said = Said(**{name: after[name] for name in Said._fields})

@@ -27,6 +27,10 @@ INDEXES = {
 }
 # What importance and embedding the service computes is no change of the caller's.
 WRITTEN_BY_CALLERS = (
+    "conversation_id",
+    "role",
+    "created_at",
+    "utc_offset",
     "content",
     "name",
     "metadata",

@@ -24,6 +24,7 @@ from serve_app.cursors import decode_cursor, page_of
 from serve_app.hot_route import HotRoute
 from serve_app.http_errors import STATUS, ErrorBody, error_responses, validation_details
 from serve_app.json_response import json_response
+from serve_app.preconditions import TAGGED, IfUnchanged, message_response, tag_header
 from serve_app.rate_limits import TenantLimited
 from serve_app.routes.dependencies import MessageIds, OnlyTenant, RequestId, ServicesOf, TenantId
 
@@ -116,7 +117,7 @@ class BatchAnswer(BaseModel):
     "",
     status_code=202,
     response_model=Message,
-    responses=error_responses(400, 409, 413, 422, 429),
+    responses={**error_responses(400, 409, 413, 422, 429), 202: TAGGED},
     dependencies=[Writes],
 )
 async def store_message(
@@ -130,8 +131,10 @@ async def store_message(
     """Store a message. It is found by its words at once, and by its meaning a moment later."""
     drafted = draft(new, request_id, datetime.now(UTC), next(ids))
     if idempotency_key is None:
-        return json_response(await services.store(drafted), 202)
-    return json_response(await services.messages.store_once(drafted, idempotency_key, await request.body()), 202)
+        stored = await services.store(drafted)
+    else:
+        stored = await services.messages.store_once(drafted, idempotency_key, await request.body())
+    return json_response(stored, 202, tag_header(stored))
 
 
 @hot_router.post(
@@ -183,29 +186,44 @@ async def list_messages(
     return MessagePage.model_construct(items=items, next_cursor=next_cursor)
 
 
-@router.get("/{message_id}", response_model=Message, responses=error_responses(404, 422), dependencies=[Reads])
-async def get_message(message_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> Message:
+@router.get(
+    "/{message_id}",
+    response_model=Message,
+    responses={**error_responses(404, 422), 200: TAGGED},
+    dependencies=[Reads],
+)
+async def get_message(message_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> Response:
     """One message, and how far its embedding is."""
-    return await services.messages.get(message_id, only_tenant)
+    return message_response(await services.messages.get(message_id, only_tenant))
 
 
 @router.patch(
     "/{message_id}",
     response_model=Message,
-    responses=error_responses(400, 404, 413, 422, 429),
+    responses={**error_responses(400, 404, 412, 413, 422, 429), 200: TAGGED},
     dependencies=[Writes],
 )
 async def change_message(
-    message_id: UUID, change: MessageChange, services: ServicesOf, request_id: RequestId, only_tenant: OnlyTenant
-) -> Message:
-    """Change a message. What it says anew is found by its words at once, and embedded and scored again."""
-    return await services.messages.change(message_id, change, request_id, only_tenant)
+    message_id: UUID,
+    change: MessageChange,
+    services: ServicesOf,
+    request_id: RequestId,
+    only_tenant: OnlyTenant,
+    precondition: IfUnchanged,
+) -> Response:
+    """Change a message. What it says anew is found by its words at once, and embedded and scored again.
+
+    Metadata is merged: what the change does not name stays. With `If-Match`, nobody else's change is overwritten.
+    """
+    return message_response(await services.messages.change(message_id, change, request_id, only_tenant, precondition))
 
 
-@router.delete("/{message_id}", status_code=204, responses=error_responses(404, 422), dependencies=[Writes])
-async def delete_message(message_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> None:
-    """Delete a message. It is gone from search at once."""
-    await services.messages.delete(message_id, only_tenant)
+@router.delete("/{message_id}", status_code=204, responses=error_responses(404, 412, 422), dependencies=[Writes])
+async def delete_message(
+    message_id: UUID, services: ServicesOf, only_tenant: OnlyTenant, precondition: IfUnchanged
+) -> None:
+    """Delete a message and its history. It is gone from search at once."""
+    await services.messages.delete(message_id, only_tenant, precondition)
 
 
 @router.post(

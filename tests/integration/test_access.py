@@ -73,6 +73,7 @@ TABLE = {
     "POST /v1/messages/batch": Access(WRITE, 202, 403, body={"messages": [message()]}),
     "GET /v1/messages": Access(READ, 200, 403, query=ACME),
     "GET /v1/messages/{message_id}": Access(READ, 200, 404, makes=stored_message),
+    "GET /v1/messages/{message_id}/history": Access(READ, 200, 404, makes=stored_message),
     "PATCH /v1/messages/{message_id}": Access(WRITE, 200, 404, body={"content": "New"}, makes=stored_message),
     "DELETE /v1/messages/{message_id}": Access(WRITE, 204, 404, makes=stored_message),
     "POST /v1/messages/{message_id}/retry": Access(WRITE, 202, 404, makes=stored_message),

@@ -113,7 +113,7 @@ def test_the_embedded_postgres_is_dumped_copied_restored_and_taken_back(
     assert "(head)" in printed
     same(restored, original, folder, monkeypatch)
     upgrade = downgrade.replace("downgrade -1", "upgrade head")
-    shell(folder, where.replace(".data", ".data-restored"), *[downgrade] * 5, upgrade)
+    shell(folder, where.replace(".data", ".data-restored"), *[downgrade] * 6, upgrade)
     # The release before 0010 has no place for the senders' zones and languages.
     execute(original, "UPDATE messages SET utc_offset = 0, language = NULL")
     same(restored, original, folder, monkeypatch)

@@ -1,6 +1,7 @@
 """A changed message is embedded again; a deleted one is gone at once, whoever works on it."""
 
 import asyncio
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -92,6 +93,47 @@ async def test_what_is_left_out_of_a_change_stays(service: Service) -> None:
     assert {key: changed[key] for key in kept} == {key: stored[key] for key in kept}
     assert changed["updated_at"] > stored["updated_at"]
     assert await get(service, stored["id"]) == changed
+
+
+async def test_metadata_is_merged_unless_it_is_to_be_replaced(service: Service) -> None:
+    stored = await store(service, metadata={"source": "sms", "tags": ["home"], "at": {"city": "Faro", "room": 2}})
+
+    merged = await change(service, stored["id"], metadata={"reviewed": True, "source": None, "at": {"room": 3}})
+    assert merged["metadata"] == {"tags": ["home"], "at": {"city": "Faro", "room": 3}, "reviewed": True}
+    assert (await change(service, stored["id"], content="new"))["metadata"] == merged["metadata"]
+
+    replaced = await change(service, stored["id"], metadata={"a": None}, metadata_mode="replace")
+    assert replaced["metadata"] == {"a": None}
+
+
+async def test_callers_that_change_different_keys_at_once_lose_nothing(service: Service) -> None:
+    stored = await store(service, metadata={"kept": 1})
+
+    await asyncio.gather(*(change(service, stored["id"], metadata={f"k{n}": n, "last": n}) for n in range(100)))
+
+    now = await get(service, stored["id"])
+    assert now["metadata"].pop("last") in range(100)
+    assert now["metadata"] == {"kept": 1, **{f"k{n}": n for n in range(100)}}
+    assert now["version"] == 101
+
+
+async def test_a_change_of_metadata_that_makes_no_sense_changes_nothing(service: Service) -> None:
+    stored = await store(service, metadata={"large": "x" * 9_000})
+    senseless: list[dict[str, Any]] = [
+        {"metadata_mode": "merge"},
+        {"metadata_mode": "replace", "content": "new"},
+        {"metadata_mode": "append", "metadata": {}},
+        {"metadata_mode": None, "metadata": {}},
+        {"metadata": {"more": "x" * 9_000}},
+        {"metadata": {"a": [{"b": [{"c": [{"d": [{"e": [{}]}]}]}]}]}},
+        {"metadata": ["no object"]},
+    ]
+
+    for fields in senseless:
+        answer = await service.client.patch(f"/v1/messages/{stored['id']}", json=fields)
+        assert answer.status_code == 422, fields
+        assert error_of(answer)["code"] in {"validation_error", "invalid_request"}
+    assert await get(service, stored["id"]) == stored
 
 
 async def test_an_override_that_is_taken_back_leaves_the_computed_importance(service: Service) -> None:

@@ -13,6 +13,7 @@ from deployments.errors import DatabaseUnavailableError
 from deployments.settings import Settings
 from deployments.storage import message_changes
 from deployments.storage.message_changes import MessageChangeRepository, Position
+from deployments.storage.message_history import MessageHistoryRepository
 from tests.integration.indexed import FILL, ROOMY, Replica, connected, feed_only, replicas
 from tests.integration.polling import until, until_answered
 from tests.integration.postgres import PostgresServer
@@ -220,8 +221,9 @@ async def test_the_pruner_goes_on_after_what_fails(
 
     monkeypatch.setattr(MessageChangeRepository, "prune", failing)
     await writer.execute(FILL, "acme", 3)
+    history = MessageHistoryRepository(replica.database)
     with capture_logs() as logs:
-        running = asyncio.gather(*(ChangePruner(replica.changes).run() for _ in range(2)))
+        running = asyncio.gather(*(ChangePruner(replica.changes, history, 30).run() for _ in range(2)))
         await until(lambda: any(log["event"] == "changes_pruned" for log in logs))
         running.cancel()
         await asyncio.wait([running])

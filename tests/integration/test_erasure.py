@@ -28,7 +28,15 @@ from tests.integration.test_schema import config_for, fetch
 ACME = {"tenant_id": "acme"}
 # A table that holds something of a tenant is erased with it, or it is said here why not.
 COUNTED = {"messages", "embedding_jobs", "idempotency_keys", "tenant_statistics", "tenant_terms", "tenant_usage"}
-ERASED = {*COUNTED, "retention_policies", "retention_items", "tenant_languages", "reanalyses", "large_tenants"}
+ERASED = {
+    *COUNTED,
+    "message_history",
+    "retention_policies",
+    "retention_items",
+    "tenant_languages",
+    "reanalyses",
+    "large_tenants",
+}
 KEPT = {
     "api_keys": "revoked, so that the service never opens",
     "erasures": "the receipts",

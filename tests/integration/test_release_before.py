@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from alembic import command
 
+from deployments.erasure_schemas import Erasure
 from deployments.search_schemas import Weights
 from deployments.storage.schema import upgrade
 from tests.integration.calls import found, store
@@ -103,6 +104,28 @@ async def test_the_release_before_finds_all_without_the_indexes_of_large_tenants
         assert len(await connection.fetch(WITH_WORD_BEFORE)) == 3
         assert await connection.fetchval("SELECT embedded FROM tenant_statistics") == 3
     await recounted(service)
+
+
+# As the release before 0014 changes and erases: it knows the columns of receipts, and none other.
+METADATA_BEFORE = """
+    UPDATE messages SET name = name, content = content, metadata = '{"a": 1}', importance_override = NULL,
+                        language = language, updated_at = now()
+"""
+
+
+async def test_what_the_release_before_changes_is_in_the_history_and_it_knows_its_receipts(service: Service) -> None:
+    stored = await store(service, "a pear", metadata={"b": 2})
+    async with service.database.connection() as connection:
+        for _ in range(2):
+            await connection.execute(METADATA_BEFORE)
+        columns = await connection.fetch(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = 'erasures'"
+        )
+
+    versions = (await service.client.get(f"/v1/messages/{stored['id']}/history")).json()["items"]
+
+    assert [each["metadata"] for each in versions] == [{"a": 1}, {"b": 2}]
+    assert {row["column_name"] for row in columns} == set(Erasure.model_fields) - {"status", "earlier_versions"}
 
 
 async def test_a_job_goes_with_its_message_whoever_deletes_it(service: Service) -> None:

@@ -82,15 +82,17 @@ async def test_a_key_of_all_tenants_has_to_name_one(path: str, service: Service)
     assert {"location": ["query", "tenant_id"], "message": "Field required"} in error_of(answer)["details"]
 
 
-@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-async def test_anothers_message_does_not_exist(method: str, service: Service, keys: Keys) -> None:
+@pytest.mark.parametrize(("method", "below"), [("GET", ""), ("GET", "/history"), ("PATCH", ""), ("DELETE", "")])
+async def test_anothers_message_does_not_exist(method: str, below: str, service: Service, keys: Keys) -> None:
     acme, globex = keys
     path = f"/v1/messages/{(await store(service, acme))['id']}"
-    body = {"json": {"content": "Mine now"}} if method == "PATCH" else {}
+    options: Json = {"json": {"content": "Mine now"}} if method == "PATCH" else {}
+    options["headers"] = {} if method == "GET" else {"If-Match": "*"}
 
-    answer = await call(service, globex, method, path, **body)
+    answer = await call(service, globex, method, f"{path}{below}", **options)
 
-    nothing = await call(service, globex, method, "/v1/messages/0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10", **body)
+    nowhere = f"/v1/messages/0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10{below}"
+    nothing = await call(service, globex, method, nowhere, **options)
     assert answer.status_code == nothing.status_code == 404
     assert error_of(answer)["message"] == error_of(nothing)["message"]
     assert (await call(service, acme, "GET", path)).json()["content"] == SECRET

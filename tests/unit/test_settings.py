@@ -225,6 +225,7 @@ def test_a_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MEMORY_DATA_DIR", "~nobody-of-this-name/data"),
         ("MEMORY_LOG_LEVEL", "LOUD"),
         ("MEMORY_METRICS_ENABLED", "perhaps"),
+        ("MEMORY_HISTORY_DAYS", "-1"),
         ("MEMORY_REQUEST_MAX_BYTES", "16MB"),
         ("MEMORY_REQUEST_MAX_BYTES", "0"),
         ("MEMORY_REQUEST_TIMEOUT_SECONDS", "0"),

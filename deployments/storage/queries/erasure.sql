@@ -53,7 +53,16 @@ SELECT (SELECT count(*) FROM deleted) AS messages,
        (SELECT count(*) FROM deleted WHERE embedded) AS vectors,
        (SELECT count(*) FROM jobs WHERE NOT failed) AS pending_embeddings,
        (SELECT count(*) FROM forgotten) AS idempotency_keys,
+       -- They go with their messages.
+       (SELECT count(*) FROM message_history WHERE message_id = ANY(ARRAY(SELECT id FROM doomed))) AS earlier_versions,
        (SELECT created_at FROM last) AS created_at, (SELECT id FROM last) AS id;
+
+-- name: add_erased_versions!
+INSERT INTO erased_versions (erasure_id, versions) VALUES (:id, :versions)
+ON CONFLICT (erasure_id) DO UPDATE SET versions = erased_versions.versions + excluded.versions;
+
+-- name: erased_versions$
+SELECT versions FROM erased_versions WHERE erasure_id = :id;
 
 -- name: erase_idempotency_keys^
 -- Counted are those that still held an answer: the others were counted with their messages.

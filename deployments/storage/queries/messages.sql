@@ -34,7 +34,7 @@ SELECT (SELECT array_agg(id) FROM input WHERE id NOT IN (SELECT id FROM stored))
 SELECT m.id, m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metadata,
        coalesce(m.importance_override, m.importance) AS importance_score, m.embedding_status, m.archived,
        m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error,
-       m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at
+       m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.version
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id);
 
@@ -43,7 +43,7 @@ WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id);
 SELECT m.id, m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metadata,
        coalesce(m.importance_override, m.importance) AS importance_score, m.embedding_status, m.archived,
        m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error,
-       m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at
+       m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.version
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.tenant_id = :tenant_id
   AND (:conversation_id::text IS NULL OR m.conversation_id = :conversation_id)
@@ -52,7 +52,8 @@ ORDER BY m.created_at DESC, m.id DESC
 LIMIT :limit;
 
 -- name: lock_message^
-SELECT tenant_id, name, content, metadata, importance_override, embedding_status, created_at, utc_offset, language
+SELECT tenant_id, name, content, metadata, importance_override, embedding_status, created_at, utc_offset, language,
+       version, updated_at
 FROM messages
 WHERE id = :id AND tenant_id = coalesce(:tenant_id, tenant_id)
 FOR NO KEY UPDATE;

@@ -13,7 +13,7 @@ from deployments.call_bytes import REQUEST_BYTES, fit_together
 from deployments.capacity import Batches
 from deployments.context_schemas import ContextRequest
 from deployments.errors import InvalidRequestError, MemoryLayerError
-from deployments.schemas import MAX_METADATA_BYTES
+from deployments.metadata import MAX_METADATA_BYTES
 from deployments.search import whole_answers
 from deployments.search.context_assembler import Context
 from deployments.search.ways import Search

@@ -1,0 +1,59 @@
+"""What a message said before, as the API answers it."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import ConfigDict, Field, JsonValue
+
+from deployments.schemas import Role, Value
+
+VERSION_EXAMPLE: dict[str, JsonValue] = {
+    "version": 1,
+    "since": "2026-11-23T09:30:00Z",
+    "until": "2026-11-24T16:05:12Z",
+    "conversation_id": "conv-1",
+    "role": "user",
+    "name": "Ada",
+    "content": "I love Python programming",
+    "metadata": {"channel": "web"},
+    "importance_override": None,
+    "created_at": "2026-11-23T09:30:00Z",
+    "language": None,
+    "external_id": "crm-4711",
+    "user_id": "ada",
+    "agent_id": None,
+    "ttl_seconds": None,
+    "expires_at": None,
+    "chat": None,
+}
+
+
+class MessageVersion(Value):
+    """What a message said for a while: the fields that callers write."""
+
+    version: int
+    since: datetime = Field(description="When it was stored or changed to this.")
+    until: datetime | None = Field(description="When it was changed again; null for what it says now.")
+    conversation_id: str
+    role: Role
+    name: str | None
+    content: str
+    metadata: dict[str, Any]
+    importance_override: float | None
+    created_at: datetime = Field(description="In the time zone that it was sent with.")
+    language: str | None
+    external_id: str | None
+    user_id: str | None
+    agent_id: str | None
+    ttl_seconds: int | None
+    expires_at: datetime | None
+    chat: dict[str, Any] | None = Field(description="The message as a chat format sent it; null for a plain text.")
+
+
+class MessageHistory(Value):
+    """Versions of a message, newest first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [VERSION_EXAMPLE], "next_cursor": None}]})
+
+    items: list[MessageVersion]
+    next_cursor: str | None = Field(description="Give it back as `cursor` for the next page; null at the end.")

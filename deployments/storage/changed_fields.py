@@ -1,0 +1,31 @@
+"""What a change makes of a stored message."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from deployments.errors import InvalidRequestError
+from deployments.metadata import merge_patch, sound_metadata
+from deployments.schemas import MessageChange, MetadataMode
+
+
+def patched(before: Mapping[str, Any], change: MessageChange) -> dict[str, Any]:
+    """Return the fields after a change. Raises `InvalidRequestError` where merged metadata is beyond its bounds."""
+    fields = change.model_dump(exclude_unset=True, exclude={"metadata_mode"})
+    if change.metadata is not None and change.metadata_mode is MetadataMode.MERGE:
+        fields["metadata"] = merge_patch(before["metadata"], change.metadata)
+        try:
+            sound_metadata(fields["metadata"])
+        except ValueError as error:
+            raise InvalidRequestError(f"The merged metadata {error}.") from None
+    return {**before, **fields}
+
+
+def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    """Return the names of the fields that differ, as JSON: to Python, true equals 1."""
+    return {name for name in after if _canonical(after[name]) != _canonical(before[name])}
+
+
+def _canonical(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
