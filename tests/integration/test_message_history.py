@@ -151,6 +151,17 @@ async def test_a_history_goes_with_its_message_whoever_deletes_it(service: Servi
     assert (await ask(service, stored[0]["id"])).status_code == 404
 
 
+async def test_what_is_changed_while_it_is_deleted_leaves_no_history(service: Service) -> None:
+    for _ in range(5):
+        stored = await store(service)
+        path = f"/v1/messages/{stored['id']}"
+        changes = [service.client.patch(path, json={"content": f"{n}"}) for n in range(12)]
+        answers = await asyncio.gather(*changes[:6], service.client.delete(path), *changes[6:])
+        assert {answer.status_code for answer in answers} <= {200, 204, 404}
+
+    assert await kept(service) == 0
+
+
 async def test_retention_that_deletes_a_message_deletes_its_history(service: Service) -> None:
     for each in await archived(service, 2, days_ago=100):
         await change(service, each, content="changed")
