@@ -35,6 +35,7 @@ async def test_the_answer_to_a_store_is_the_message(service: Service) -> None:
         "agent_id": None,
         "ttl_seconds": None,
         "expires_at": None,
+        "version": 1,
     }
 
 
