@@ -78,6 +78,7 @@ WRITTEN_TABLES = (
     "large_tenants",
     "message_change_marks",
     "message_changes",
+    "message_history",
     "messages",
     "tenant_statistics",
     "tenant_terms",
