@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -199,6 +199,15 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Expiring = TypeVar("Expiring", "NewMessage", "MessageChange")
+
+
+def expires_once(given: Expiring) -> Expiring:
+    if given.ttl_seconds is not None and given.expires_at is not None:
+        raise ValueError("must have either ttl_seconds or expires_at")
+    return given
+
+
 class NewMessage(Value):
     """A message to store."""
 
@@ -239,11 +248,7 @@ class NewMessage(Value):
     ttl_seconds: Seconds | None = Field(default=None, description="It expires so long after it was stored.")
     expires_at: FutureTime | None = Field(default=None, description="When it expires: no read finds it from then on.")
 
-    @model_validator(mode="after")
-    def _expires_once(self) -> Self:
-        if self.ttl_seconds is not None and self.expires_at is not None:
-            raise ValueError("must have either ttl_seconds or expires_at")
-        return self
+    _expires_once = model_validator(mode="after")(expires_once)
 
 
 class MessageChange(Value):
@@ -267,6 +272,12 @@ class MessageChange(Value):
     )
     importance_override: Share | None = Field(default=None, description="Null: the computed importance again.")
     language: LanguageCode | None = None
+    ttl_seconds: Seconds | None = Field(default=None, description="It expires so long after this change.")
+    expires_at: FutureTime | None = Field(
+        default=None, description="When it expires. Null for this or `ttl_seconds`: it does not expire."
+    )
+
+    _expires_once = model_validator(mode="after")(expires_once)
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
@@ -347,7 +358,7 @@ class Quotas(Value):
 
 
 class Usage(Value):
-    """What a tenant has stored, archived messages included, and had embedded since midnight UTC."""
+    """What a tenant has stored and had embedded since midnight UTC. What is archived or expired still counts."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [USAGE_EXAMPLE]})
 

@@ -100,6 +100,12 @@ class Filters(Value):
         default=0.0, description="Leave out what scores less. A score means the same for every query."
     )
     min_similarity: Cosine = Field(default=-1.0, description="Leave out what is embedded and less similar.")
+    refresh_ttl: Flag = Field(
+        default=False,
+        description=(
+            "Messages with `ttl_seconds` that are returned live for so long from now on. Needs the scope `write`, too."
+        ),
+    )
 
 
 class Criteria(Filters):

@@ -62,12 +62,17 @@ def _needing(needed: KeyScope) -> Callable[..., Awaitable[Caller]]:
         _key: Annotated[str | None, Security(_header)],
         _credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
     ) -> Caller:
-        caller: Caller = request.scope["caller"]
-        if needed not in caller.rights.scopes:
-            raise ForbiddenError(f"This key lacks the scope {needed}.")
-        return caller
+        return require(request, needed)
 
     return allowed
+
+
+def require(request: Request, needed: KeyScope) -> Caller:
+    """Return who asks. Raises `ForbiddenError` where the key lacks the scope."""
+    caller: Caller = request.scope["caller"]
+    if needed not in caller.rights.scopes:
+        raise ForbiddenError(f"This key lacks the scope {needed}.")
+    return caller
 
 
 Reads = Security(_needing(KeyScope.READ))

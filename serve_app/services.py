@@ -19,6 +19,7 @@ from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.erasure import ErasureRepository
+from deployments.storage.expiry import ExpiryRepository
 from deployments.storage.health import database_problem, pool_problem
 from deployments.storage.message_analysis import message_analyzer
 from deployments.storage.message_history import MessageHistoryRepository
@@ -62,6 +63,7 @@ class Services:
     retention_watch: RetentionWatch
     languages: LanguageRepository
     erasures: ErasureRepository
+    expiry: ExpiryRepository
     metrics: IngressMetrics | None
 
 
@@ -124,6 +126,7 @@ def create_services(
         retention_watch=RetentionWatch(runs, submit_retention, settings.retention.schedule_seconds),
         languages=LanguageRepository(database, default_languages(settings.search)),
         erasures=ErasureRepository(database),
+        expiry=ExpiryRepository(database),
         metrics=metrics if settings.runtime.metrics_enabled else None,
     )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -9,11 +10,11 @@ from opentelemetry.trace import SpanContext, SpanKind
 from ray.serve.handle import DeploymentHandle
 
 from deployments.capacity import EmbeddingCapacity
-from deployments.embedding.change_pruner import ChangePruner
 from deployments.embedding.indexing_worker import IndexingWorker
 from deployments.embedding.measures import EmbeddingMeasures
 from deployments.embedding.provider_probe import ProviderProbe
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
+from deployments.embedding.pruner import CHANGES_SECONDS, EXPIRED_SECONDS, HISTORY_SECONDS, Pruner
 from deployments.embedding.reanalysis_worker import ReanalysisWorker
 from deployments.embedding.spaces import SpaceProviders
 from deployments.embedding.worker import EmbeddingWorker, Score
@@ -25,6 +26,7 @@ from deployments.scoring.scorable import Scorable
 from deployments.settings import Settings
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
+from deployments.storage.expiry import ExpiryRepository
 from deployments.storage.large_tenants import LargeTenantRepository
 from deployments.storage.message_changes import MessageChangeRepository
 from deployments.storage.message_history import MessageHistoryRepository
@@ -64,14 +66,19 @@ class EmbeddingServer(Replica):
         )
         self._report_to(metrics)
         reanalyses = ReanalysisRepository(self._database, default_languages(settings.search))
-        pruner = ChangePruner(
-            MessageChangeRepository(self._database),
-            MessageHistoryRepository(self._database),
-            settings.runtime.history_days,
+        history = MessageHistoryRepository(self._database)
+        pruners = (
+            Pruner("changes", MessageChangeRepository(self._database).prune, CHANGES_SECONDS),
+            Pruner("history", partial(history.prune, settings.runtime.history_days), HISTORY_SECONDS),
+            Pruner("expired_messages", ExpiryRepository(self._database).delete_all, EXPIRED_SECONDS),
         )
         indexing = IndexingWorker(LargeTenantRepository(self._database, settings.search))
         self._working = asyncio.gather(
-            worker.run(), self._spaces.run(), ReanalysisWorker(reanalyses).run(), pruner.run(), indexing.run()
+            worker.run(),
+            self._spaces.run(),
+            ReanalysisWorker(reanalyses).run(),
+            indexing.run(),
+            *(pruner.run() for pruner in pruners),
         )
         self._provider = ProviderProbe(self._spaces.ask)
         self.vitals.watch("embedding what waits", self._working)

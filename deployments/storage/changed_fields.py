@@ -1,6 +1,7 @@
 """What a change makes of a stored message."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -8,11 +9,17 @@ import orjson
 from deployments.errors import InvalidRequestError
 from deployments.metadata import merge_patch, sound_metadata
 from deployments.schemas import MessageChange, MetadataMode
+from deployments.storage.expiry import expiry_of
 
 
-def patched(before: Mapping[str, Any], change: MessageChange) -> dict[str, Any]:
-    """Return the fields after a change. Raises `InvalidRequestError` where merged metadata is beyond its bounds."""
+def patched(before: Mapping[str, Any], change: MessageChange, now: datetime) -> dict[str, Any]:
+    """Return the fields after a change at the time `now`.
+
+    Raises `InvalidRequestError` where merged metadata is beyond its bounds.
+    """
     fields = change.model_dump(exclude_unset=True, exclude={"metadata_mode"})
+    if not fields.keys().isdisjoint({"ttl_seconds", "expires_at"}):
+        fields |= {"ttl_seconds": change.ttl_seconds, "expires_at": expiry_of(change, now)}
     if change.metadata is not None and change.metadata_mode is MetadataMode.MERGE:
         fields["metadata"] = merge_patch(before["metadata"], change.metadata)
         try:

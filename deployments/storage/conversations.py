@@ -36,7 +36,7 @@ class ConversationRepository:
         return to_conversation(row)
 
     async def delete(self, tenant_id: str, conversation_id: str) -> int:
-        """Delete a conversation with all of its messages, a batch at a time. Returns how many.
+        """Delete a conversation with all of its messages, a batch at a time. Returns how many had not expired.
 
         One that is cut off has deleted the oldest: asked again, it deletes the rest. Raises `NotFoundError`.
         """
@@ -52,7 +52,7 @@ class ConversationRepository:
                     limit=BATCH,
                     most_terms=MOST_TERMS,
                 )
-            deleted += row["messages"]
+            deleted += row["live"]
             position = (row["created_at"], row["id"])
             if row["id"] is None:
                 break

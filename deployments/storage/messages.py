@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from deployments.errors import (
 from deployments.schemas import EmbeddingStatus, Message, MessageChange, NewMessage
 from deployments.storage.changed_fields import changed_fields, patched
 from deployments.storage.database import Connection, Database
+from deployments.storage.expiry import expiry_of
 from deployments.storage.message_analysis import Analysis, MessageAnalyzer, Said
 from deployments.storage.named_queries import load_queries
 from deployments.storage.preconditions import Precondition
@@ -76,7 +77,7 @@ def draft(new: NewMessage, request_id: str | None, now: datetime, message_id: UU
         user_id=new.user_id,
         agent_id=new.agent_id,
         ttl_seconds=new.ttl_seconds,
-        expires_at=new.expires_at if new.ttl_seconds is None else now + timedelta(seconds=new.ttl_seconds),
+        expires_at=expiry_of(new, now),
         version=1,
     )
     return Draft(message, new.importance_override, request_id)
@@ -222,7 +223,7 @@ class MessageRepository:
         async with self._database.transaction() as connection:
             row = await self._lock(connection, message_id, tenant_id, precondition)
             before = {**zoned(row), "metadata": orjson.loads(row["metadata"])}
-            after = patched(before, change)
+            after = patched(before, change, datetime.now(UTC))
             changed = changed_fields(before, after)
             if changed & {"content", "name"}:
                 await self._admit_change(connection, before, after)
@@ -232,9 +233,10 @@ class MessageRepository:
                 await self._embed_again(connection, message_id, after, request_id)
             if changed:
                 await self._update(connection, message_id, after, analysis)
-            return to_message(
-                await self._messages.get_message(connection, id=message_id, tenant_id=before["tenant_id"])
-            )
+            row = await self._messages.get_message(connection, id=message_id, tenant_id=before["tenant_id"])
+        if row is None:
+            raise NotFoundError("The message has expired.")
+        return to_message(row)
 
     async def delete(
         self, message_id: UUID, tenant_id: str | None = None, precondition: Precondition | None = None
@@ -325,6 +327,8 @@ class MessageRepository:
             metadata=orjson.dumps(after["metadata"]).decode(),
             importance_override=after["importance_override"],
             language=after["language"],
+            ttl_seconds=after["ttl_seconds"],
+            expires_at=after["expires_at"],
             terms=analysis and analysis.terms,
             term_count=analysis and analysis.term_count,
             analysis=analysis and analysis.tag,

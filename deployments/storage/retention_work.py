@@ -1,6 +1,7 @@
 """What a run does with messages, a batch at a time. Each batch is one transaction, with the count of it."""
 
 from deployments.storage.database import Database
+from deployments.storage.expiry import ExpiryRepository
 from deployments.storage.named_queries import load_queries
 from deployments.storage.retention_runs import ClaimedRun, claim_lost
 
@@ -14,6 +15,7 @@ class RetentionWorkRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queries = load_queries("retention_work")
+        self._expiry = ExpiryRepository(database)
 
     async def left(self, run: ClaimedRun) -> int:
         """How many messages the phase that the run is in has still to look at."""
@@ -33,6 +35,10 @@ class RetentionWorkRepository:
             return _ours(
                 await self._queries.delete_batch(connection, run_id=run.id, claim_id=run.claim_id, limit=limit)
             )
+
+    async def delete_expired(self, run: ClaimedRun, limit: int) -> int:
+        """Delete some messages that have expired, of the tenant that the run is for or of all."""
+        return await self._expiry.delete_some(limit, run.tenant_id)
 
     async def restore(self, run: ClaimedRun, limit: int) -> int:
         """Restore some of what the run's source archived."""

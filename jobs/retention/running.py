@@ -122,6 +122,8 @@ class RetentionRunner:
         elif phase is Phase.FINISHING:
             await self._forget_plans(run)
         else:
+            if phase is Phase.DELETING:
+                await self._delete_expired(run, as_of)
             work = {
                 Phase.ARCHIVING: self._work.archive,
                 Phase.DELETING: self._work.delete,
@@ -129,6 +131,16 @@ class RetentionRunner:
             }[phase]
             with self._progress.step(phase, await self._work.left(run)) as advance:
                 await self._pace.drain(lambda: work(run, self._pace.batch_size), self._alive(advance))
+
+    async def _delete_expired(self, run: ClaimedRun, as_of: datetime) -> None:
+        """Delete what has expired, which no policy and no plan decides, and no count of the run includes."""
+
+        async def batch() -> int:
+            # Says that the run is alive, and ends it where the claim is lost.
+            await self._runs.enter_phase(run, Phase.DELETING, as_of)
+            return await self._work.delete_expired(run, self._pace.batch_size)
+
+        await self._pace.drain(batch, self._alive(lambda _deleted: None))
 
     async def _forget_plans(self, run: ClaimedRun) -> None:
         for plan_id in await self._plans.spent_plans(run.id):

@@ -25,7 +25,8 @@ INDEXES = {
     "messages_agent": "INDEX {} ON messages (tenant_id, agent_id, created_at, id) WHERE agent_id IS NOT NULL",
     "messages_expires_at": "INDEX {} ON messages (expires_at, id) WHERE expires_at IS NOT NULL",
 }
-# What importance and embedding the service computes is no change of the caller's.
+# What importance and embedding the service computes is no change of the caller's, and neither is a read that refreshes
+# `expires_at`: it leaves `updated_at` as it is.
 WRITTEN_BY_CALLERS = (
     "conversation_id",
     "role",
@@ -40,7 +41,6 @@ WRITTEN_BY_CALLERS = (
     "user_id",
     "agent_id",
     "ttl_seconds",
-    "expires_at",
     "chat",
 )
 VERSIONS = (
@@ -53,9 +53,11 @@ VERSIONS = (
     """,
     # A trigger, so that an older release counts too.
     f"""
-    CREATE TRIGGER count_version_on_update BEFORE UPDATE OF {", ".join(WRITTEN_BY_CALLERS)} ON messages FOR EACH ROW
+    CREATE TRIGGER count_version_on_update BEFORE UPDATE OF {", ".join(WRITTEN_BY_CALLERS)}, expires_at
+        ON messages FOR EACH ROW
         WHEN (({", ".join(f"NEW.{name}" for name in WRITTEN_BY_CALLERS)})
-              IS DISTINCT FROM ({", ".join(f"OLD.{name}" for name in WRITTEN_BY_CALLERS)}))
+              IS DISTINCT FROM ({", ".join(f"OLD.{name}" for name in WRITTEN_BY_CALLERS)})
+              OR NEW.expires_at IS DISTINCT FROM OLD.expires_at AND NEW.updated_at <> OLD.updated_at)
         EXECUTE FUNCTION count_version()
     """,
 )

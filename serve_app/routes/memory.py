@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from deployments.context_schemas import ContextAnswer, ContextRequest
 from deployments.search.context_assembler import Context
@@ -12,6 +12,7 @@ from serve_app.auth import Reads
 from serve_app.hot_route import HotRoute
 from serve_app.http_errors import error_responses
 from serve_app.json_response import json_response
+from serve_app.refreshing import refreshed_answer
 from serve_app.routes.dependencies import RequestId, ServicesOf
 
 router = APIRouter(prefix="/v1/memory", tags=["memory"], route_class=HotRoute)
@@ -19,21 +20,28 @@ router = APIRouter(prefix="/v1/memory", tags=["memory"], route_class=HotRoute)
 
 @router.get("/search", response_model=SearchAnswer, responses=error_responses(422), dependencies=[Reads])
 async def search_memory(
-    parameters: Annotated[SearchParameters, Query()], services: ServicesOf, request_id: RequestId
+    parameters: Annotated[SearchParameters, Query()], http: Request, services: ServicesOf, request_id: RequestId
 ) -> Response:
     """The messages that matter most to a query, by meaning and by words."""
     # What is valid as parameters is valid here, and what they lack has its default.
     request = SearchRequest.model_construct(**dict(parameters))
-    return json_response(await services.search(Search(request, request_id)))
+    answer = await services.search(Search(request, request_id))
+    return json_response(await refreshed_answer(http, services.expiry, request, answer))
 
 
 @router.post("/search", response_model=SearchAnswer, responses=error_responses(400, 413, 422), dependencies=[Reads])
-async def search_memory_with_body(request: SearchRequest, services: ServicesOf, request_id: RequestId) -> Response:
+async def search_memory_with_body(
+    request: SearchRequest, http: Request, services: ServicesOf, request_id: RequestId
+) -> Response:
     """The same, with metadata filters, weights, explanations and the turns around each hit."""
-    return json_response(await services.search(Search(request, request_id)))
+    answer = await services.search(Search(request, request_id))
+    return json_response(await refreshed_answer(http, services.expiry, request, answer))
 
 
 @router.post("/context", response_model=ContextAnswer, responses=error_responses(400, 413, 422), dependencies=[Reads])
-async def assemble_context(request: ContextRequest, services: ServicesOf, request_id: RequestId) -> Response:
+async def assemble_context(
+    request: ContextRequest, http: Request, services: ServicesOf, request_id: RequestId
+) -> Response:
     """The last turns of a conversation and the memories that matter to it, as a prompt takes them, within a budget."""
-    return json_response(await services.assemble(Context(request, request_id)))
+    answer = await services.assemble(Context(request, request_id))
+    return json_response(await refreshed_answer(http, services.expiry, request, answer))

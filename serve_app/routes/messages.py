@@ -26,6 +26,7 @@ from serve_app.http_errors import STATUS, ErrorBody, error_responses, validation
 from serve_app.json_response import json_response
 from serve_app.preconditions import TAGGED, IfUnchanged, message_response, tag_header
 from serve_app.rate_limits import TenantLimited
+from serve_app.refreshing import RefreshTtl, refreshed
 from serve_app.routes.dependencies import MessageIds, OnlyTenant, RequestId, ServicesOf, TenantId
 
 hot_router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=HotRoute)
@@ -174,6 +175,7 @@ async def store_batch(
 async def list_messages(
     services: ServicesOf,
     tenant_id: TenantId,
+    refresh_ttl: RefreshTtl,
     conversation_id: Annotated[Identifier | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     cursor: Annotated[str | None, Query(max_length=1024)] = None,
@@ -183,6 +185,7 @@ async def list_messages(
     after = None if cursor is None else Position(*decode_cursor(cursor, listing, UUID))
     found = await services.messages.page(tenant_id, conversation_id, limit + 1, after)
     items, next_cursor = page_of(found, limit, listing, lambda message: (message.created_at, str(message.id)))
+    items = await refreshed(services.expiry, items) if refresh_ttl else items
     return MessagePage.model_construct(items=items, next_cursor=next_cursor)
 
 
@@ -192,9 +195,12 @@ async def list_messages(
     responses={**error_responses(404, 422), 200: TAGGED},
     dependencies=[Reads],
 )
-async def get_message(message_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> Response:
+async def get_message(
+    message_id: UUID, services: ServicesOf, only_tenant: OnlyTenant, refresh_ttl: RefreshTtl
+) -> Response:
     """One message, and how far its embedding is."""
-    return message_response(await services.messages.get(message_id, only_tenant))
+    message = await services.messages.get(message_id, only_tenant)
+    return message_response((await refreshed(services.expiry, [message]))[0] if refresh_ttl else message)
 
 
 @router.patch(

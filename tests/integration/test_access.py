@@ -215,3 +215,28 @@ async def test_a_body_is_not_read_before_the_key(service: Service) -> None:
     answer = await service.client.post("/v1/messages", content=body())
 
     assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/messages/{id}?refresh_ttl=true"),
+        ("GET", "/v1/messages?refresh_ttl=true"),
+        ("GET", "/v1/memory/search?query=Python&refresh_ttl=true"),
+        ("POST", "/v1/memory/search"),
+        ("POST", "/v1/memory/context"),
+    ],
+)
+async def test_a_key_that_may_only_read_keeps_nothing_alive(service: Service, method: str, path: str) -> None:
+    """To put off when a message expires is to change it."""
+    path = path.format(id=await stored_message(service))
+    body = {"query": "Python", "refresh_ttl": True} | ({"conversation_id": "c1"} if "context" in path else {})
+
+    answers = [
+        await service.client.request(
+            method, path, json=body if method == "POST" else None, headers=sent(await make(service, "acme", *scopes))
+        )
+        for scopes in ((READ,), (READ, WRITE))
+    ]
+
+    assert [answer.status_code for answer in answers] == [403, 200]

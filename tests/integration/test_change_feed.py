@@ -7,13 +7,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from deployments.embedding import change_pruner
-from deployments.embedding.change_pruner import ChangePruner
+from deployments.embedding.pruner import Pruner
 from deployments.errors import DatabaseUnavailableError
 from deployments.settings import Settings
 from deployments.storage import message_changes
 from deployments.storage.message_changes import MessageChangeRepository, Position
-from deployments.storage.message_history import MessageHistoryRepository
 from tests.integration.indexed import FILL, ROOMY, Replica, connected, feed_only, replicas
 from tests.integration.polling import until, until_answered
 from tests.integration.postgres import PostgresServer
@@ -207,7 +205,6 @@ async def test_the_pruner_goes_on_after_what_fails(
     replica: Replica, writer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two of them do no harm, and neither does one that fails."""
-    monkeypatch.setattr(change_pruner, "PRUNE_SECONDS", 0.001)
     monkeypatch.setattr(message_changes, "KEPT_SECONDS", -1.0)
     asked, errors = 0, [DatabaseUnavailableError("away"), ValueError("a fault of ours")]
     prune = MessageChangeRepository.prune
@@ -221,13 +218,12 @@ async def test_the_pruner_goes_on_after_what_fails(
 
     monkeypatch.setattr(MessageChangeRepository, "prune", failing)
     await writer.execute(FILL, "acme", 3)
-    history = MessageHistoryRepository(replica.database)
     with capture_logs() as logs:
-        running = asyncio.gather(*(ChangePruner(replica.changes, history, 30).run() for _ in range(2)))
-        await until(lambda: any(log["event"] == "changes_pruned" for log in logs))
+        running = asyncio.gather(*(Pruner("changes", replica.changes.prune, 0.001).run() for _ in range(2)))
+        await until(lambda: any(log["event"] == "pruned" for log in logs))
         running.cancel()
         await asyncio.wait([running])
 
-    assert [log["event"] for log in logs[:2]] == ["changes_not_pruned", "pruning_broke"]
+    assert [log["event"] for log in logs[:2]] == ["not_pruned", "pruning_broke"]
     assert await writer.fetchval("SELECT count(*) FROM message_changes") == 0
     assert len(await replica.said()) == 3

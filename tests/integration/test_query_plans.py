@@ -16,6 +16,7 @@ from deployments.storage.candidates import CandidateRepository, Candidates, Tena
 from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.exact_order import Comparison, ExactOrderRepository
+from deployments.storage.expiry import ExpiryRepository
 from deployments.storage.message_analysis import message_analyzer
 from deployments.storage.messages import MessageRepository, Position
 from deployments.storage.named_queries import load_queries
@@ -247,8 +248,19 @@ async def test_what_waits_is_summed_by_its_index_alone(explaining: ExplainingDat
 async def test_conversations_are_read_by_a_tenants_index(explaining: ExplainingDatabase) -> None:
     await ConversationRepository(explaining).page(SMALL_TENANT, 51, None)
 
-    assert indexes(explaining.plan) & TENANT_INDEXES
+    (counted,) = [node for node in nodes(explaining.plan) if node.get("Index Name") in TENANT_INDEXES]
+    assert counted["Node Type"] == "Index Only Scan"
     assert not scanned(explaining.plan) & {"messages", "embedding_jobs"}
+
+
+@pytest.mark.parametrize("tenant_id", [None, LARGE_TENANT])
+async def test_what_has_expired_is_found_by_its_own_index(
+    explaining: ExplainingDatabase, tenant_id: str | None
+) -> None:
+    await ExpiryRepository(explaining).delete_some(500, tenant_id)
+
+    assert "messages_expires_at" in indexes(explaining.plan)
+    assert "messages" not in scanned(explaining.plan)
 
 
 async def test_a_small_tenant_inside_of_a_large_table_is_not_lost_by_the_hnsw_index(

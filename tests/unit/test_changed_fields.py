@@ -1,6 +1,7 @@
 """Metadata is merged as RFC 7396 says, and what merging makes of it stays within the bounds."""
 
 from copy import deepcopy
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from deployments.metadata import MAX_METADATA_BYTES, merge_patch
 from deployments.schemas import MessageChange
 from deployments.storage.changed_fields import changed_fields, patched
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 # RFC 7396, appendix A.
 CASES: list[tuple[Any, Any, Any]] = [
     ({"a": "b"}, {"a": "c"}, {"a": "c"}),
@@ -61,11 +63,11 @@ def test_merged_metadata_that_is_too_large_is_refused() -> None:
     half = "x" * (MAX_METADATA_BYTES // 2)
 
     with pytest.raises(InvalidRequestError, match="merged metadata must not be larger than 16384 bytes"):
-        patched({"metadata": {"a": half}}, MessageChange(metadata={"b": half}))
+        patched({"metadata": {"a": half}}, MessageChange(metadata={"b": half}), NOW)
 
 
 def test_what_takes_keys_away_is_taken_however_large_the_rest_is_in_the_patch() -> None:
-    after = patched({"metadata": {"a": "x" * 9_000}}, MessageChange(metadata={"a": None, "b": "x" * 9_000}))
+    after = patched({"metadata": {"a": "x" * 9_000}}, MessageChange(metadata={"a": None, "b": "x" * 9_000}), NOW)
 
     assert after["metadata"].keys() == {"b"}
 

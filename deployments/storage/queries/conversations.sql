@@ -1,9 +1,11 @@
 -- name: list_conversations
--- The most recently used first.
+-- The most recently used first. Expired messages are looked up by their own index, and are few, since they are deleted
+-- soon: that keeps the counting an index-only scan.
 SELECT conversation_id, count(*) AS messages, min(created_at) AS first_message_at,
        max(created_at) AS last_message_at
-FROM messages
-WHERE tenant_id = :tenant_id
+FROM messages m
+WHERE m.tenant_id = :tenant_id
+  AND NOT EXISTS (SELECT FROM messages e WHERE e.tenant_id = :tenant_id AND e.id = m.id AND e.expires_at <= now())
 GROUP BY conversation_id
 HAVING :before::timestamptz IS NULL OR (max(created_at), conversation_id) < (:before, :before_id::text)
 ORDER BY last_message_at DESC, conversation_id DESC
@@ -12,6 +14,7 @@ LIMIT :limit;
 -- name: get_conversation^
 SELECT conversation_id, count(*) AS messages, min(created_at) AS first_message_at,
        max(created_at) AS last_message_at
-FROM messages
-WHERE tenant_id = :tenant_id AND conversation_id = :conversation_id
+FROM messages m
+WHERE m.tenant_id = :tenant_id AND conversation_id = :conversation_id
+  AND NOT EXISTS (SELECT FROM messages e WHERE e.tenant_id = :tenant_id AND e.id = m.id AND e.expires_at <= now())
 GROUP BY conversation_id;

@@ -52,7 +52,8 @@ SELECT extract(epoch FROM min(available_at) - now())::float8 FROM embedding_jobs
 -- The oldest messages of each tenant, at most :share of each. A claim is a lease: if its worker dies, it runs out and
 -- another worker takes the messages. The tenant is compared and ordered by together with the time: only the index that
 -- begins with it serves that, however little the planner knows of a tenant that has just come. An attempt is counted
--- here, before it crashes; of messages that are tried alone, each one's is counted by `begin_attempt`.
+-- here, before it crashes; of messages that are tried alone, each one's is counted by `begin_attempt`. What has expired is
+-- claimed, and embedded by nobody: it is deleted with its job.
 WITH due AS MATERIALIZED (
     SELECT j.message_id, j.attempts
     FROM unnest(:tenant_ids::text[]) AS t(tenant_id) CROSS JOIN LATERAL (
@@ -75,6 +76,7 @@ WITH due AS MATERIALIZED (
 SELECT c.message_id, c.tenant_id, c.request_id, d.attempts, c.deferrals, m.role, m.name, m.content, m.created_at,
        m.utc_offset
 FROM claimed c JOIN due d USING (message_id) JOIN messages m ON m.id = c.message_id AND m.tenant_id = c.tenant_id
+WHERE (m.expires_at IS NULL OR m.expires_at > now())
 ORDER BY c.message_id;
 
 -- name: begin_attempt$

@@ -41,7 +41,7 @@ WITH next AS MATERIALIZED (
 ), deleted AS (
     DELETE FROM messages
     WHERE tenant_id = :tenant_id AND id = ANY(ARRAY(SELECT id FROM doomed)) AND (SELECT count(*) FROM jobs) >= 0
-    RETURNING id, embedding IS NOT NULL AS embedded
+    RETURNING id, embedding IS NOT NULL AS embedded, (expires_at IS NULL OR expires_at > now()) AS live
 ), forgotten AS (
     UPDATE idempotency_keys SET answer = 'null'
     WHERE tenant_id = :tenant_id AND answer ->> 'id' = ANY(ARRAY(SELECT id::text FROM doomed))
@@ -50,6 +50,7 @@ WITH next AS MATERIALIZED (
     SELECT created_at, id FROM doomed ORDER BY created_at DESC, id DESC LIMIT 1
 )
 SELECT (SELECT count(*) FROM deleted) AS messages,
+       (SELECT count(*) FROM deleted WHERE live) AS live,
        (SELECT count(*) FROM deleted WHERE embedded) AS vectors,
        (SELECT count(*) FROM jobs WHERE NOT failed) AS pending_embeddings,
        (SELECT count(*) FROM forgotten) AS idempotency_keys,

@@ -9,7 +9,12 @@ WHERE k.created_at < now() - make_interval(hours => :kept_hours)
 RETURNING true AS reserved;
 
 -- name: get_answer^
-SELECT fingerprint, answer FROM idempotency_keys WHERE tenant_id = :tenant_id AND key = :key;
+-- That of a message that has expired is forgotten, as that of a deleted one.
+SELECT fingerprint,
+       CASE WHEN EXISTS (SELECT FROM messages m WHERE m.id = (k.answer ->> 'id')::uuid AND m.tenant_id = k.tenant_id
+                                                  AND m.expires_at <= now())
+            THEN 'null'::jsonb ELSE answer END AS answer
+FROM idempotency_keys k WHERE tenant_id = :tenant_id AND key = :key;
 
 -- name: purge_keys!
 DELETE FROM idempotency_keys

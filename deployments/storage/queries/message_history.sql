@@ -15,7 +15,7 @@ LEFT JOIN LATERAL (
     FROM message_history h
     WHERE h.message_id = m.id AND h.until > now() - make_interval(days => p.kept_days)
 ) AS v ON :before::int IS NULL OR v.version < :before
-WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id)
+WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id) AND (m.expires_at IS NULL OR m.expires_at > now())
 ORDER BY v.version DESC
 LIMIT :limit;
 

@@ -3,10 +3,10 @@
 SELECT now() AS taken_at, count(*) AS messages, count(embedding) AS vectors,
        (SELECT json_build_object('provider', provider, 'model', model, 'dimensions', dimensions)::text
         FROM embedding_space) AS space
-FROM messages WHERE tenant_id = :tenant_id;
+FROM messages WHERE tenant_id = :tenant_id AND (expires_at IS NULL OR expires_at > now());
 
 -- name: read_snapshot
--- Oldest first, from the position of the last message before. What `mark` is made of changes whenever the row does, and
+-- Oldest first, without what had expired when the snapshot was taken, from the position of the last message before. What `mark` is made of changes whenever the row does, and
 -- with the embedding space.
 SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.importance, m.importance_override, m.archived,
        m.archived_at, m.embedding_status, j.last_error AS embedding_error, m.created_at, m.utc_offset, m.updated_at,
@@ -14,7 +14,7 @@ SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.importa
        hashtextextended(concat(m.id, m.xmin, j.last_error, (SELECT concat(model, dimensions) FROM embedding_space)),
                         0) AS mark
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
-WHERE m.tenant_id = :tenant_id
+WHERE m.tenant_id = :tenant_id AND (m.expires_at IS NULL OR m.expires_at > now())
   AND (:after::timestamptz IS NULL OR (m.created_at, m.id) > (:after, :after_id::uuid))
 ORDER BY m.created_at, m.id
 LIMIT :limit;
@@ -24,7 +24,8 @@ LIMIT :limit;
 SELECT count(*) AS messages, coalesce(sum(hashtextextended(
            concat(m.id, m.xmin, j.last_error, (SELECT concat(model, dimensions) FROM embedding_space)), 0)), 0)::text AS marks
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
-WHERE m.tenant_id = :tenant_id AND (m.created_at, m.id) <= (:until, :until_id::uuid);
+WHERE m.tenant_id = :tenant_id AND (m.created_at, m.id) <= (:until, :until_id::uuid)
+  AND (m.expires_at IS NULL OR m.expires_at > now());
 
 -- name: take_in_messages
 -- What is there already stays as it is. What has no vector yet waits for one, and so does what has one of a space that is

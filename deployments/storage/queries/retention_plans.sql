@@ -15,17 +15,17 @@ SELECT coalesce(sum(messages), 0)::bigint FROM tenant_usage WHERE :only_tenant::
 -- name: oldest_kept^
 -- The last of the newest messages that are kept.
 SELECT created_at, id FROM messages
-WHERE tenant_id = :tenant_id AND NOT archived
+WHERE tenant_id = :tenant_id AND NOT archived AND (expires_at IS NULL OR expires_at > now())
 ORDER BY created_at DESC, id DESC
 LIMIT 1 OFFSET :kept - 1;
 
 -- name: plan_archiving^
 -- One page of a tenant's messages, oldest first: those that the policy selects go into the plan as they are now. What is
--- not scored yet, or about to be again, is none of them.
+-- not scored yet, or about to be again, or has expired, is none of them.
 WITH ours AS MATERIALIZED (
     UPDATE retention_runs SET heartbeat_at = now() WHERE id = :run_id AND claim_id = :claim_id RETURNING id
 ), page AS MATERIALIZED (
-    SELECT id, created_at, updated_at, archived, embedding_status,
+    SELECT id, created_at, updated_at, archived, embedding_status, expires_at,
            coalesce(importance_override, importance) AS importance
     FROM messages
     WHERE tenant_id = :tenant_id AND (created_at, id) > (:after, :after_id::uuid) AND created_at < :archive_before
@@ -38,6 +38,7 @@ WITH ours AS MATERIALIZED (
            importance, updated_at
     FROM page, ours
     WHERE NOT archived AND embedding_status <> 'pending' AND importance < :threshold
+      AND (expires_at IS NULL OR expires_at > now())
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM ours) AS ours, (SELECT count(*) FROM planned) AS planned, count(*) AS read,
@@ -45,11 +46,12 @@ SELECT (SELECT count(*) FROM ours) AS ours, (SELECT count(*) FROM planned) AS pl
 FROM page;
 
 -- name: plan_deleting^
--- One page of a tenant's archived messages, in the order in which they were archived.
+-- One page of a tenant's archived messages, in the order in which they were archived. What has expired goes
+-- without a plan.
 WITH ours AS MATERIALIZED (
     UPDATE retention_runs SET heartbeat_at = now() WHERE id = :run_id AND claim_id = :claim_id RETURNING id
 ), page AS MATERIALIZED (
-    SELECT id, archived_at, updated_at, coalesce(importance_override, importance) AS importance
+    SELECT id, archived_at, updated_at, expires_at, coalesce(importance_override, importance) AS importance
     FROM messages
     WHERE tenant_id = :tenant_id AND archived AND (archived_at, id) > (:after, :after_id::uuid)
       AND archived_at <= :delete_until
@@ -60,6 +62,7 @@ WITH ours AS MATERIALIZED (
     SELECT ours.id, 'delete', :position + row_number() OVER (ORDER BY archived_at, page.id), :tenant_id, page.id,
            importance, updated_at, archived_at
     FROM page, ours
+    WHERE (expires_at IS NULL OR expires_at > now())
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM ours) AS ours, (SELECT count(*) FROM planned) AS planned, count(*) AS read,

@@ -51,6 +51,7 @@ CROSS JOIN LATERAL (
     ORDER BY position LIMIT 1
 ) AS i
 JOIN messages m ON m.id = i.message_id AND m.tenant_id = i.tenant_id
+WHERE (m.expires_at IS NULL OR m.expires_at > now())
 GROUP BY m.id, i.action, i.position
 ORDER BY i.action, i.position;
 

@@ -1,0 +1,46 @@
+"""Reads that have messages live on: `refresh_ttl`."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+import orjson
+from fastapi import Depends, Query, Request
+
+from deployments.key_schemas import KeyScope
+from deployments.schemas import Flag, Message
+from deployments.search_schemas import Filters
+from deployments.storage.expiry import ExpiryRepository
+from serve_app.auth import require
+
+REFRESH_TTL = Filters.model_fields["refresh_ttl"].description
+
+
+async def _refresh_ttl(request: Request, refresh_ttl: Annotated[Flag, Query(description=REFRESH_TTL)] = False) -> bool:
+    if refresh_ttl:
+        require(request, KeyScope.WRITE)
+    return refresh_ttl
+
+
+RefreshTtl = Annotated[bool, Depends(_refresh_ttl)]
+
+
+async def refreshed(expiry: ExpiryRepository, messages: Sequence[Message]) -> list[Message]:
+    """Refresh messages of one tenant. Returns them with their new `expires_at`."""
+    lasting = [message for message in messages if message.ttl_seconds is not None]
+    if not lasting:
+        return list(messages)
+    until = await expiry.refresh(lasting[0].tenant_id, [message.id for message in lasting])
+    return [
+        message.model_copy(update={"expires_at": until[message.id]}) if message.id in until else message
+        for message in messages
+    ]
+
+
+async def refreshed_answer(request: Request, expiry: ExpiryRepository, asked: Filters, answer: bytes) -> bytes:
+    """Refresh what a search or a context found, where that is asked for. Returns the answer as it is."""
+    if asked.refresh_ttl:
+        require(request, KeyScope.WRITE)
+        items = orjson.loads(answer)["items"]
+        await expiry.refresh(asked.tenant_id, [UUID(item["message_id"]) for item in items])
+    return answer
