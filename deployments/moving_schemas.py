@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
+from deployments.chat_schemas import Chat
 from deployments.schemas import EmbeddingStatus, Identifier, NewMessage, PastTime, Share, Time, Value, storable
 
 FORMAT: Literal["ai-memory-layer"] = "ai-memory-layer"
@@ -52,6 +53,7 @@ class MovedMessage(NewMessage):
     embedding_status: EmbeddingStatus = EmbeddingStatus.PENDING
     embedding: str | None = None
     embedding_error: Annotated[str, AfterValidator(storable)] | None = None
+    chat: Chat | None = None
 
     @model_validator(mode="after")
     def _has_a_vector_where_it_says_so(self) -> Self:

@@ -51,6 +51,7 @@ MESSAGE_EXAMPLE: dict[str, JsonValue] = {
     "ttl_seconds": None,
     "expires_at": None,
     "version": 1,
+    "chat": None,
 }
 CONVERSATION_EXAMPLE: dict[str, JsonValue] = {
     "conversation_id": "conv-1",
@@ -318,6 +319,10 @@ class Message(Value):
     ttl_seconds: int | None = None
     expires_at: datetime | None = None
     version: int = Field(default=1, description="Counts what callers changed, from 1. See `ETag`.")
+    chat: dict[str, Any] | None = Field(
+        default=None,
+        description="The message as a chat format sent it, with its parts and calls of tools; null for a plain text.",
+    )
 
 
 class MessagePage(Value):

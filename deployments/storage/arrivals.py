@@ -14,6 +14,7 @@ from deployments.moving_schemas import MovedMessage, VectorSpace
 from deployments.storage.database import Connection, Database
 from deployments.storage.message_analysis import MessageAnalyzer
 from deployments.storage.named_queries import load_queries
+from deployments.storage.rows import chat_json
 from deployments.storage.zones import offset_minutes
 
 
@@ -84,6 +85,7 @@ class ArrivalRepository:
             "names": [m.name for m in messages],
             "contents": [m.content for m in messages],
             "metadatas": [orjson.dumps(m.metadata).decode() for m in messages],
+            "chats": [chat_json(m.chat) for m in messages],
             "importances": [m.importance for m in messages],
             "overrides": [m.importance_override for m in messages],
             "embeddings": [self._vector(m) for m in messages],

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from deployments.chat_schemas import ChatChange, chat_after
 from deployments.errors import InvalidRequestError
 from deployments.metadata import merge_patch, sound_metadata
 from deployments.schemas import MessageChange, MetadataMode
@@ -17,7 +18,7 @@ def patched(before: Mapping[str, Any], change: MessageChange, now: datetime) -> 
 
     Raises `InvalidRequestError` where merged metadata is beyond its bounds.
     """
-    fields = change.model_dump(exclude_unset=True, exclude={"metadata_mode"})
+    fields = change.model_dump(exclude_unset=True, exclude={"metadata_mode", "parts"})
     if not fields.keys().isdisjoint({"ttl_seconds", "expires_at"}):
         fields |= {"ttl_seconds": change.ttl_seconds, "expires_at": expiry_of(change, now)}
     if change.metadata is not None and change.metadata_mode is MetadataMode.MERGE:
@@ -26,7 +27,9 @@ def patched(before: Mapping[str, Any], change: MessageChange, now: datetime) -> 
             sound_metadata(fields["metadata"])
         except ValueError as error:
             raise InvalidRequestError(f"The merged metadata {error}.") from None
-    return {**before, **fields}
+    parts = change.parts if isinstance(change, ChatChange) else None
+    said = {name: value for name, value in fields.items() if value != before[name] or (name == "content" and parts)}
+    return {**before, **fields, "chat": chat_after(before, said, parts)}
 
 
 def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:

@@ -11,6 +11,7 @@ import orjson
 import structlog
 from uuid_utils.compat import uuid7
 
+from deployments.chat_schemas import ChatMessage
 from deployments.errors import (
     IdempotencyConflictError,
     IdTakenError,
@@ -25,7 +26,7 @@ from deployments.storage.expiry import expiry_of
 from deployments.storage.message_analysis import Analysis, MessageAnalyzer, Said
 from deployments.storage.named_queries import load_queries
 from deployments.storage.preconditions import Precondition
-from deployments.storage.rows import to_message
+from deployments.storage.rows import chat_json, to_chat, to_message
 from deployments.storage.usage import QuotaGate
 from deployments.storage.zones import offset_minutes, zoned
 
@@ -79,6 +80,7 @@ def draft(new: NewMessage, request_id: str | None, now: datetime, message_id: UU
         ttl_seconds=new.ttl_seconds,
         expires_at=expiry_of(new, now),
         version=1,
+        chat=new.chat if isinstance(new, ChatMessage) else None,
     )
     return Draft(message, new.importance_override, request_id)
 
@@ -222,7 +224,7 @@ class MessageRepository:
         """
         async with self._database.transaction() as connection:
             row = await self._lock(connection, message_id, tenant_id, precondition)
-            before = {**zoned(row), "metadata": orjson.loads(row["metadata"])}
+            before = {**zoned(row), "metadata": orjson.loads(row["metadata"]), "chat": to_chat(row["chat"])}
             after = patched(before, change, datetime.now(UTC))
             changed = changed_fields(before, after)
             if changed & {"content", "name"}:
@@ -325,6 +327,7 @@ class MessageRepository:
             name=after["name"],
             content=after["content"],
             metadata=orjson.dumps(after["metadata"]).decode(),
+            chat=chat_json(after["chat"]),
             importance_override=after["importance_override"],
             language=after["language"],
             ttl_seconds=after["ttl_seconds"],
@@ -355,6 +358,7 @@ def store_parameters(drafts: Sequence[AnalyzedDraft]) -> dict[str, object]:
         "names": [m.name for m in messages],
         "contents": [m.content for m in messages],
         "metadatas": [orjson.dumps(m.metadata).decode() for m in messages],
+        "chats": [chat_json(m.chat) for m in messages],
         "overrides": [each.draft.importance_override for each in drafts],
         "created_ats": [m.created_at for m in messages],
         "utc_offsets": [offset_minutes(m.created_at) for m in messages],

@@ -16,9 +16,20 @@ def to_message(row: Mapping[str, Any]) -> Message:
             **zoned(row),
             "role": Role(row["role"]),
             "metadata": orjson.loads(row["metadata"]),
+            "chat": to_chat(row["chat"]),
             "embedding_status": EmbeddingStatus(row["embedding_status"]),
         }
     )
+
+
+def to_chat(column: str | None) -> dict[str, Any] | None:
+    """The column `chat` as an object."""
+    return None if column is None else orjson.loads(column)
+
+
+def chat_json(chat: Mapping[str, Any] | None) -> str | None:
+    """What is written into the column `chat`."""
+    return None if chat is None else orjson.dumps(chat).decode()
 
 
 def to_conversation(row: Mapping[str, Any]) -> Conversation:

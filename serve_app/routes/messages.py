@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
 
+from deployments.chat_schemas import SentChange, SentMessage
 from deployments.errors import InvalidRequestError, MemoryLayerError
 from deployments.schemas import (
     MAX_BATCH,
@@ -14,7 +15,6 @@ from deployments.schemas import (
     MESSAGE_EXAMPLE,
     Identifier,
     Message,
-    MessageChange,
     MessagePage,
     NewMessage,
 )
@@ -32,7 +32,7 @@ from serve_app.routes.dependencies import MessageIds, OnlyTenant, RequestId, Ser
 hot_router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=HotRoute)
 router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=TenantLimited)
 
-_new_message = TypeAdapter(NewMessage)
+_new_message: TypeAdapter[NewMessage] = TypeAdapter(SentMessage)
 _NEW_MESSAGES = {
     "type": "array",
     "items": {"$ref": "#/components/schemas/NewMessage"},
@@ -122,7 +122,7 @@ class BatchAnswer(BaseModel):
     dependencies=[Writes],
 )
 async def store_message(
-    new: NewMessage,
+    new: SentMessage,
     request: Request,
     services: ServicesOf,
     request_id: RequestId,
@@ -211,7 +211,7 @@ async def get_message(
 )
 async def change_message(
     message_id: UUID,
-    change: MessageChange,
+    change: SentChange,
     services: ServicesOf,
     request_id: RequestId,
     only_tenant: OnlyTenant,

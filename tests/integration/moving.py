@@ -27,8 +27,8 @@ SMALL = 20
 COUNT = 40
 VECTOR = "(SELECT array_agg(random() - 0.5 + 0 * (n + d)) FROM generate_series(1, 256) AS d)::real[]"
 # Everything that a message can be: pending, failed and embedded, archived, named, odd in its text, its time and its
-# metadata, scored by hand, sent from other zones, in another language; several of one moment, which only their ids put
-# into order.
+# metadata, scored by hand, sent from other zones, in another language, in parts; several of one moment, which only
+# their ids put into order.
 EVERY_KIND = f"""
     WITH rows AS (
         SELECT gen_random_uuid() AS id, n, (ARRAY['pending', 'failed', 'completed', 'completed'])[1 + n % 4] AS status,
@@ -39,7 +39,7 @@ EVERY_KIND = f"""
     ), stored AS (
         INSERT INTO messages (id, tenant_id, conversation_id, role, name, content, metadata, importance,
                               importance_override, embedding, embedding_status, terms, archived, created_at, updated_at,
-                              utc_offset, language)
+                              utc_offset, language, chat)
         SELECT id, 'acme', 'c ' || n % 7, role, CASE WHEN n % 3 = 0 THEN 'Ana' END, said,
                CASE WHEN n % 2 = 0 THEN '{{}}'
                     ELSE '{{"z": 1.5, "a": [1e300, null, "é"], "big": 18446744073709551615}}' END::jsonb,
@@ -47,7 +47,8 @@ EVERY_KIND = f"""
                CASE WHEN status = 'completed' THEN l2_normalize({VECTOR}::halfvec) END,
                status, message_terms('english', CASE WHEN n % 3 = 0 THEN 'Ana' END, said, said_at),
                n % 6 = 0, said_at, said_at + interval '1 day',
-               (n % 3 - 1) * 330, CASE WHEN n % 4 = 0 THEN 'de' END
+               (n % 3 - 1) * 330, CASE WHEN n % 4 = 0 THEN 'de' END,
+               CASE WHEN n % 7 = 0 THEN '{{"role": "user", "content": [{{"type": "text", "text": "é"}}]}}'::jsonb END
         FROM rows
     )
     INSERT INTO embedding_jobs (message_id, tenant_id, bytes, failed, last_error, attempts)

@@ -37,7 +37,7 @@ BAD_FIELDS: dict[str, tuple[str, object]] = {
     "half a surrogate pair in content": ("content", "a\ud800b"),
     "no content": ("content", None),
     "content of the wrong type": ("content", 1),
-    "content in a list": ("content", ["text"]),
+    "content in a list": ("content", [5]),
     "unknown role": ("role", "wizard"),
     "role in capitals": ("role", "USER"),
     "no role": ("role", None),

@@ -36,6 +36,7 @@ async def test_the_answer_to_a_store_is_the_message(service: Service) -> None:
         "ttl_seconds": None,
         "expires_at": None,
         "version": 1,
+        "chat": None,
     }
 
 

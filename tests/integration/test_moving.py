@@ -49,7 +49,7 @@ def test_what_stands_in_a_line(exported: Path) -> None:
     assert set(line) == {
         *("id", "conversation_id", "role", "name", "content", "metadata", "importance", "importance_override"),
         *("archived", "archived_at", "embedding_status", "embedding_error", "created_at", "updated_at", "embedding"),
-        "language",
+        *("language", "chat"),
     }
     assert exported.stat().st_mode & 0o077 == 0
 

@@ -63,11 +63,13 @@ def test_merged_metadata_that_is_too_large_is_refused() -> None:
     half = "x" * (MAX_METADATA_BYTES // 2)
 
     with pytest.raises(InvalidRequestError, match="merged metadata must not be larger than 16384 bytes"):
-        patched({"metadata": {"a": half}}, MessageChange(metadata={"b": half}), NOW)
+        patched({"chat": None, "metadata": {"a": half}}, MessageChange(metadata={"b": half}), NOW)
 
 
 def test_what_takes_keys_away_is_taken_however_large_the_rest_is_in_the_patch() -> None:
-    after = patched({"metadata": {"a": "x" * 9_000}}, MessageChange(metadata={"a": None, "b": "x" * 9_000}), NOW)
+    after = patched(
+        {"chat": None, "metadata": {"a": "x" * 9_000}}, MessageChange(metadata={"a": None, "b": "x" * 9_000}), NOW
+    )
 
     assert after["metadata"].keys() == {"b"}
 

@@ -7,17 +7,17 @@ WITH input AS (
         :contents::text[], :metadatas::text[], :overrides::float8[], :created_ats::timestamptz[],
         :utc_offsets::smallint[], :languages::text[], :terms::text[], :term_counts::int[], :analyses::text[],
         :request_ids::text[], :external_ids::text[], :user_ids::text[], :agent_ids::text[], :ttls::bigint[],
-        :expiries::timestamptz[]
+        :expiries::timestamptz[], :chats::text[]
     ) AS t(id, tenant_id, conversation_id, role, name, content, metadata, importance_override, created_at,
            utc_offset, language, terms, term_count, analysis, request_id, external_id, user_id, agent_id, ttl_seconds,
-           expires_at)
+           expires_at, chat)
 ), stored AS (
     INSERT INTO messages (id, tenant_id, conversation_id, role, name, content, metadata,
                           importance_override, created_at, updated_at, utc_offset, language, terms, term_count, analysis,
-                          external_id, user_id, agent_id, ttl_seconds, expires_at)
+                          external_id, user_id, agent_id, ttl_seconds, expires_at, chat)
     SELECT id, tenant_id, conversation_id, role, name, content, metadata::jsonb, importance_override,
            created_at, :now::timestamptz, utc_offset, language, terms::tsvector, term_count, analysis,
-           external_id, user_id, agent_id, ttl_seconds, expires_at
+           external_id, user_id, agent_id, ttl_seconds, expires_at, chat::jsonb
     FROM input
     ON CONFLICT DO NOTHING
     RETURNING id
@@ -35,7 +35,7 @@ SELECT (SELECT array_agg(id) FROM input WHERE id NOT IN (SELECT id FROM stored))
 SELECT m.id, m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metadata,
        coalesce(m.importance_override, m.importance) AS importance_score, m.embedding_status, m.archived,
        m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error,
-       m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.version
+       m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.version, m.chat
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id) AND (m.expires_at IS NULL OR m.expires_at > now());
 
@@ -44,7 +44,7 @@ WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id) AND (m.expi
 SELECT m.id, m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metadata,
        coalesce(m.importance_override, m.importance) AS importance_score, m.embedding_status, m.archived,
        m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error,
-       m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.version
+       m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.version, m.chat
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.tenant_id = :tenant_id AND (m.expires_at IS NULL OR m.expires_at > now())
   AND (:conversation_id::text IS NULL OR m.conversation_id = :conversation_id)
@@ -53,8 +53,8 @@ ORDER BY m.created_at DESC, m.id DESC
 LIMIT :limit;
 
 -- name: lock_message^
-SELECT tenant_id, name, content, metadata, importance_override, embedding_status, created_at, utc_offset, language,
-       version, updated_at, ttl_seconds, expires_at
+SELECT tenant_id, role, name, content, metadata, importance_override, embedding_status, created_at, utc_offset, language,
+       version, updated_at, ttl_seconds, expires_at, chat
 FROM messages
 WHERE id = :id AND tenant_id = coalesce(:tenant_id, tenant_id) AND (expires_at IS NULL OR expires_at > now())
 FOR NO KEY UPDATE;
@@ -65,6 +65,7 @@ UPDATE messages SET
     name = :name,
     content = :content,
     metadata = :metadata::text::jsonb,
+    chat = :chat::text::jsonb,
     importance_override = :importance_override,
     language = :language,
     ttl_seconds = :ttl_seconds,
