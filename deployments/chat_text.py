@@ -45,6 +45,8 @@ _KEYED = (
 # Kinds as `_plain` spells them: in lower case, without `-` and `_`.
 _TEXTS = {"text", "inputtext", "outputtext", "summarytext"}
 _THOUGHTS = {"thinking", "redactedthinking", "reasoning", "reasoningcontent"}
+# ChatGPT's exports name files that they do not hold, also beside the words that were heard in them.
+_POINTER = "assetpointer"
 _CALLS = {"functioncall", "toolcall", "customtoolcall"}
 _RESULTS = {"functioncalloutput", "customtoolcalloutput", "functionresponse"}
 _CODE = {"executablecode", "codeexecutionresult"}
@@ -118,14 +120,14 @@ def _texts(content: Any, field: str) -> list[str]:
 
 
 def _stand_in(message: Json) -> str:
-    """Return what stands for a message without any text: a result that is empty, or what only a model thought."""
+    """Return what stands for a message without any text: an empty result, or what says nothing beside a text."""
     if message.get("tool_call_id"):
         return _EMPTY_RESULT
     parts = [each for field in ("content", "parts") if isinstance(message.get(field), list) for each in message[field]]
-    kinds = [_kind(each) or "" for each in parts if isinstance(each, dict)]
-    if any(_plain(kind) in _THOUGHTS for kind in kinds) or message.get("reasoning_content"):
+    kinds = [_plain(_kind(each) or "") for each in parts if isinstance(each, dict)]
+    if any(kind in _THOUGHTS for kind in kinds) or message.get("reasoning_content"):
         return "[thinking]"
-    return ""
+    return next((f"[{_label(kind, kind, {})}]" for kind in kinds if kind.endswith(_POINTER)), "")
 
 
 def _part(part: Any, place: Place) -> str:
@@ -140,7 +142,7 @@ def _part(part: Any, place: Place) -> str:
         return _text(part, place)
     if plain in _CALLS or plain.endswith("tooluse"):
         return _call(inner, place)
-    return "" if plain in _THOUGHTS else _told(plain, kind, part, inner)
+    return "" if plain in _THOUGHTS or plain.endswith(_POINTER) else _told(plain, kind, part, inner)
 
 
 def _told(plain: str, kind: str, part: Json, inner: Json) -> str:
@@ -149,7 +151,7 @@ def _told(plain: str, kind: str, part: Json, inner: Json) -> str:
         return _output(inner)
     if plain in _CODE:
         return str(inner.get("code") or inner.get("output") or "")
-    if plain == "json":
+    if plain == "json" and kind in part:
         return _compact(part[kind])
     if isinstance(part.get("text"), str) or isinstance(part.get("refusal"), str):
         return str(part.get("text") or part.get("refusal") or "")
@@ -216,7 +218,7 @@ def _label(plain: str, kind: str, inner: Json) -> str:
 def _file(label: str, part: Json, inner: Json) -> str:
     """Return a title in brackets and the text that is held in a document; or what stands for a picture."""
     source = part.get("source")
-    held = source if isinstance(source, dict) and source.get("type") in {"text", "content"} else {}
+    held = source if isinstance(source, dict) and source.get("type") in ("text", "content") else {}
     holders = [part, *(each for each in part.values() if isinstance(each, dict))]
     title = next((each[key] for each in holders for key in _TITLES if isinstance(each.get(key), str)), None)
     texts = [_free(held.get("data")), _free(held.get("content")), _free(part.get("content"))]

@@ -136,6 +136,8 @@ def _moved_turn(turn: Turn, tenant_id: str, said_at: datetime) -> Arriving | Lef
         "metadata": turn.metadata,
         "created_at": said_at,
         "updated_at": datetime.now(UTC),
+        "chat": turn.chat,
+        "external_id": turn.external_id,
     }
     try:
         return Arriving(turn.place, MovedMessage.model_validate(fields))

@@ -71,6 +71,20 @@ def test_chats_are_stored_once_embedded_and_found(
     assert (counted["acme"].messages, counted["acme"].embedded) == (3, 3)
 
 
+def test_what_is_more_than_a_text_is_kept(database_url: str, log: Path) -> None:
+    call = {"id": "c1", "function": {"name": "weather", "arguments": '{"city": "Lisbon"}'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    log.write_text(json.dumps({"messages": [message, {"role": "user", "content": "Thanks."}]}))
+
+    assert run("import", log, "--tenant", "acme") == OK
+
+    rows = execute(database_url, "SELECT content, chat FROM messages ORDER BY created_at")
+    assert [(row["content"], json.loads(row["chat"] or "null")) for row in rows] == [
+        ('weather({"city": "Lisbon"})', message),
+        ("Thanks.", None),
+    ]
+
+
 def test_quotas_hold_nothing_back_but_count_it(database_url: str, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMORY_QUOTA_MESSAGES", "1")
     log.write_text(json.dumps(CHATS[1]))

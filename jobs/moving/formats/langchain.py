@@ -1,14 +1,27 @@
 """LangChain's message histories, as `messages_to_dict` writes them: `{"type": "human", "data": {"content", ...}}`.
 
+And as `dumpd` does: `{"lc": 1, "type": "constructor", "id": [..., "HumanMessage"], "kwargs": {"content", ...}}`.
+
 A file holds a list of them, or a message in each line, or in each line `{"session_id", "messages": [...]}`.
 """
 
 from typing import Any
 
-from jobs.moving.formats.turns import TIME_FIELDS, LeftOut, Place, Read, Spoken, conversation_of, said, to_turn
+from deployments.chat_text import FIELDS, ROLES
+from jobs.moving.formats.turns import (
+    CHAT_FIELDS,
+    TIME_FIELDS,
+    LeftOut,
+    Place,
+    Read,
+    Spoken,
+    conversation_of,
+    said,
+    to_turn,
+)
 
 NAME = "langchain"
-DATA_FIELDS = {"content", "type", "name", "role", "example", *TIME_FIELDS}
+DATA_FIELDS = {*CHAT_FIELDS, "type", "example", *TIME_FIELDS}
 TIMES_STAND_IN = ("additional_kwargs", "response_metadata")
 
 
@@ -43,23 +56,40 @@ def _messages(record: Any) -> list[Any]:
 
 
 def _is_message(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("type"), str) and isinstance(value.get("data"), dict)
+    return _data(value) is not None
+
+
+def _data(value: Any) -> dict[str, Any] | None:
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        return None
+    data = value.get("kwargs" if "lc" in value else "data")
+    return data if isinstance(data, dict) else None
+
+
+def _speaker(message: dict[str, Any], data: dict[str, Any]) -> str:
+    path = message.get("id")
+    if "lc" in message:
+        kind = str(data.get("type") or (path[-1] if isinstance(path, list) and path else "")).removesuffix("Message")
+    else:
+        kind = message["type"]
+    # Of a ChatMessage the role stands in its data; of a part that was streamed the type ends in MessageChunk.
+    role = str(data.get("role")) if kind in {"chat", "Chat", "ChatMessageChunk"} else kind
+    spoken = role.removesuffix("MessageChunk").lower()
+    return ROLES.get(spoken, spoken)
 
 
 def _turn(message: dict[str, Any], where: str, conversation_id: str, index: int) -> Read:
-    data = message["data"]
-    # Of a ChatMessage the role stands in its data; of a part that was streamed the type ends in MessageChunk.
-    speaker = str(data.get("role")) if message["type"] in {"chat", "ChatMessageChunk"} else message["type"]
+    data = _data(message) or {}
+    more = data.get("additional_kwargs")
+    # As the provider answered; LangChain's own `tool_calls` come after, where there are both.
+    answered = {name: more[name] for name in FIELDS if more.get(name)} if isinstance(more, dict) else {}
     yield from to_turn(
         Spoken(
             place=where,
             index=index,
             conversation_id=conversation_id,
-            role=speaker.removesuffix("MessageChunk").lower(),
-            name=data.get("name"),
-            content=data.get("content"),
+            chat={**answered, **said(data, set()), "content": data.get("content"), "role": _speaker(message, data)},
             metadata=said(data, DATA_FIELDS),
             times=[data, *(data[name] for name in TIMES_STAND_IN if isinstance(data.get(name), dict))],
-            calls=bool(data.get("tool_calls")),
         )
     )

@@ -1,16 +1,16 @@
 """mem0's memories, as `get_all` gives them: `{"results": [{"id", "memory", "metadata", "created_at", ...}]}`.
 
-A list of them and a memory in each line are read too.
+A list of them, a memory in each line, and lists under other names (`memories`, `items`, `data`) are read too.
 """
 
-from dataclasses import replace
 from typing import Any
 
-from deployments.schemas import Role
-from jobs.moving.formats.turns import ROLES, LeftOut, Place, Read, Spoken, Turn, said, to_turn
+from deployments.chat_text import ROLES
+from jobs.moving.formats.turns import LeftOut, Place, Read, Spoken, name_of, said, to_turn
 
 NAME = "mem0"
 # What the service keeps by itself, and what is only of mem0's own use.
+LISTS = ("results", "memories", "items", "data")
 OWN_FIELDS = {"id", "memory", "metadata", "role", "actor_id", "run_id", "created_at", "hash", "score"}
 
 
@@ -35,27 +35,29 @@ def read(record: Any, place: Place) -> Read:
 
 def _memories(record: Any) -> list[Any]:
     if isinstance(record, dict):
-        results = record.get("results")
-        return results if isinstance(results, list) else [record] if "memory" in record else []
+        found: list[Any] = next((record[name] for name in LISTS if isinstance(record.get(name), list)), [])
+        return [record] if "memory" in record else found
     return record if isinstance(record, list) else []
 
 
 def _turn(memory: dict[str, Any], where: str, place: Place) -> Read:
     own = memory.get("metadata")
     more = {"mem0_id": memory.get("id"), **said(memory, OWN_FIELDS), **(own if isinstance(own, dict) else {})}
+    # A memory without a role is what was learnt of the user.
     role = str(memory.get("role"))
-    spoken = Spoken(
-        place=where,
-        index=0,
-        conversation_id=str(memory.get("run_id") or memory.get("user_id") or memory.get("agent_id") or place.file),
-        # A memory without a role is what was learnt of the user.
-        role=role if role in ROLES else Role.USER,
-        name=memory.get("actor_id"),
-        content=memory["memory"],
-        metadata=said(more, set()),
-        times=[{"created_at": memory.get("created_at")}],
-        calls=False,
+    yield from to_turn(
+        Spoken(
+            place=where,
+            index=0,
+            conversation_id=str(memory.get("run_id") or memory.get("user_id") or memory.get("agent_id") or place.file),
+            chat={
+                "role": role if role in ROLES else "user",
+                "name": memory.get("actor_id"),
+                "content": memory["memory"],
+            },
+            metadata=said(more, set()),
+            times=[memory],
+            identity=f"mem0\0{memory.get('id') or memory['memory']}",
+            external_id=name_of(memory.get("id")),
+        )
     )
-    identity = f"mem0\0{memory.get('id') or memory['memory']}"
-    for each in to_turn(spoken):
-        yield replace(each, identity=identity) if isinstance(each, Turn) else each

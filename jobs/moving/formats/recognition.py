@@ -6,13 +6,15 @@ from typing import Any
 
 from deployments.moving_schemas import FORMAT
 from jobs.moving.errors import MovingInputError
-from jobs.moving.formats import langchain, mem0, openai_chat
+from jobs.moving.formats import chatgpt, claude, langchain, langgraph, mem0, openai_chat, zep
 from jobs.moving.formats.turns import LeftOut, Place, Turn
 from jobs.moving.records import Record
 
 OWN = FORMAT
 # A memory may have a role as a chat's message does: the first that fits is taken.
-FOREIGN: dict[str, ModuleType] = {module.NAME: module for module in (mem0, langchain, openai_chat)}
+FOREIGN: dict[str, ModuleType] = {
+    module.NAME: module for module in (chatgpt, claude, langgraph, mem0, langchain, zep, openai_chat)
+}
 NAMES = (OWN, *FOREIGN)
 
 

@@ -29,7 +29,7 @@ CHAT = {
             "content": [{"type": "text", "text": "Where is"}, {"type": "text", "text": "Ana?"}],
             "name": "Per",
         },
-        {"role": "assistant", "content": "In Lisbon.", "tool_calls": [{"id": "t1", "type": "function"}]},
+        {"role": "assistant", "content": "In Lisbon.", "tool_calls": [{"id": "t1", "name": "look_up"}]},
         {"role": "tool", "content": "sunny", "tool_call_id": "t1"},
         {"role": "developer", "content": "Be brief."},
     ]
@@ -85,6 +85,7 @@ MEMORIES: dict[str, Any] = {
 }
 
 
+LARGE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'A' * 300_000}"}}
 OPENED: list[RecordFile] = []
 
 
@@ -126,14 +127,12 @@ def test_openai_chats(tmp_path: Path) -> None:
     assert [(m.role.value, m.name, m.content) for m in messages[:5]] == [
         ("system", None, "You are kind."),
         ("user", "Per", "Where is\nAna?"),
-        ("assistant", None, "In Lisbon."),
+        ("assistant", None, "In Lisbon.\nlook_up()"),
         ("tool", None, "sunny"),
         ("system", None, "Be brief."),
     ]
-    assert [m.metadata for m in messages[2:4]] == [
-        {"tool_calls": [{"id": "t1", "type": "function"}]},
-        {"tool_call_id": "t1"},
-    ]
+    assert [m.chat for m in messages[:5]] == [None, *CHAT["messages"][1:]]
+    assert [m.metadata for m in messages] == [{}] * 10
     assert {m.tenant_id for m in messages} == {"acme"}
 
 
@@ -160,7 +159,8 @@ def test_langchain_histories(tmp_path: Path) -> None:
     assert messages[1].metadata["id"] == "run-1"
     assert messages[1].created_at == datetime(2023, 5, 7, 10, tzinfo=UTC)
     assert messages[0].metadata == {}
-    assert messages[2].metadata == {"tool_call_id": "t1", "status": "success"}
+    assert messages[2].metadata == {"status": "success"}
+    assert messages[2].chat == {"role": "tool", "content": "42", "tool_call_id": "t1"}
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
@@ -214,8 +214,17 @@ def test_formats_are_recognised_and_can_be_named(tmp_path: Path, value: Any, for
     ("message", "reason", "whole"),
     [
         ({"role": "user", "content": None}, "has no text", True),
-        ({"role": "assistant", "content": None, "tool_calls": [{"id": "t"}]}, "has no text, but calls of tools", True),
-        ({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, "has no text, but image_url", True),
+        ({"role": "user", "content": []}, "has no text", True),
+        (
+            {"role": "user", "content": [5]},
+            "has no text: content.0: must be a string, or an object with a type or a text",
+            True,
+        ),
+        (
+            {"role": "user", "content": [LARGE]},
+            "has no text: what the chat format sent must not be larger than 262144 bytes",
+            True,
+        ),
         ({"role": "narrator", "content": "x"}, "nobody has the role 'narrator'", True),
         ({"role": "user", "content": "x" * 100_001}, "content: String should have at most 100000 characters", True),
         ({"role": "user", "content": "x\0"}, "content: must not hold the character NUL", True),
@@ -230,10 +239,14 @@ def test_formats_are_recognised_and_can_be_named(tmp_path: Path, value: Any, for
             for time, said in (("yesterday", "'yesterday'"), (32503680000, "'32503680000'"), (1e300, "'1e+300'"))
         ),
         ("hello", "is no message", True),
-        (
-            {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "input_audio"}]},
-            "was taken without what is no text: input_audio",
-            False,
+        *(
+            ({"role": "user", "content": ["x", part]}, f"was taken without what is no text: {said}", False)
+            for part, said in (
+                (LARGE, "what the chat format sent must not be larger than 262144 bytes"),
+                ({"type": "of_tomorrow", "x": "\0"}, "what the chat format sent must not hold the character NUL"),
+                ({"type": "tool_result", "content": "y" * 100_000}, "its text would have more than 100,000 characters"),
+                (5, "content.1: must be a string, or an object with a type or a text"),
+            )
         ),
     ],
 )
