@@ -333,6 +333,17 @@ class TestIds:
         assert later == more
         assert len(set(more)) == len(more)
 
+    def test_marks_and_calls_make_no_other_message(self, tmp_path: Path) -> None:
+        """So a log that an earlier release imported, by its words alone, is known again."""
+        words = {"role": "assistant", "content": [{"type": "text", "text": "Look."}]}
+        more = {
+            **words,
+            "content": [{"type": "image_url", "image_url": {}}, *words["content"]],
+            "tool_calls": [{"name": "f"}],
+        }
+
+        assert self.ids(tmp_path, lines(words)) == self.ids(tmp_path, lines(more))
+
     def test_another_tenants_are_others(self, tmp_path: Path) -> None:
         text = lines(CHAT)
 
