@@ -1,17 +1,33 @@
 """What goes in and out when memories are searched."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
+from pydantic_core import from_json
 
+from deployments.filters.containment import without_operators
+from deployments.filters.where import Where, parse_where
+from deployments.metadata import MAX_METADATA_BYTES, sound_metadata, sound_object
 from deployments.schemas import (
+    MAX_PAGE,
     NOT_BLANK,
+    ExternalId,
     Flag,
     Identifier,
     LanguageCode,
-    Metadata,
     Role,
     Share,
     TenantId,
@@ -26,6 +42,8 @@ from deployments.schemas import (
 
 MAX_QUERY_CHARACTERS = 100_000
 MAX_TOP_K = 100
+# Of the JSON of a `where`: each level of `and` or `or` is an object and a list, and an operand may be nested too.
+MAX_WHERE_LEVELS = 32
 
 HIT_EXAMPLE: dict[str, JsonValue] = {
     "message_id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
@@ -50,6 +68,10 @@ HIT_EXAMPLE: dict[str, JsonValue] = {
         "repetition": 0.0,
     },
     "neighbors": None,
+    "external_id": None,
+    "user_id": "ada",
+    "agent_id": None,
+    "expires_at": None,
 }
 
 
@@ -61,6 +83,44 @@ def _in_its_zone(when: datetime) -> datetime:
 Weight = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), BeforeValidator(not_boolean)]
 Cosine = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False), BeforeValidator(not_boolean)]
 ZonedTime = Annotated[AwareDatetime, BeforeValidator(not_number), AfterValidator(_in_its_zone)]
+
+
+def _parsed_where(given: object) -> Where:
+    """Return a tree as it is, and what a client sent as a tree."""
+    if isinstance(given, Where):
+        return given
+    return parse_where(sound_object(given, MAX_METADATA_BYTES, MAX_WHERE_LEVELS))
+
+
+def _from_json(given: object) -> object:
+    """Return what a parameter of a query says."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return from_json(given, allow_inf_nan=False)
+    except ValueError:
+        raise ValueError("must be JSON") from None
+
+
+def _metadata_filter(given: object) -> dict[str, Any]:
+    return without_operators(sound_metadata(given))
+
+
+METADATA = "Messages whose metadata holds all of this. For conditions see `where`."
+WHERE = "Conditions on fields and metadata, as docs/filters.md says."
+AS_JSON = "As JSON."
+WHERE_EXAMPLE: dict[str, JsonValue] = {"priority": {"gte": 4}, "or": [{"role": "user"}, {"reviewed": True}]}
+_OBJECT: dict[str, JsonValue] = {"type": "object", "additionalProperties": True}
+_JSON_TEXT: dict[str, JsonValue] = {"type": "string", "contentMediaType": "application/json"}
+MetadataFilter = Annotated[dict[str, Any], PlainValidator(_metadata_filter), WithJsonSchema(_OBJECT)]
+MetadataInQuery = Annotated[
+    dict[str, Any], PlainValidator(lambda given: _metadata_filter(_from_json(given))), WithJsonSchema(_JSON_TEXT)
+]
+_ParsedWhere = Annotated[Where, PlainSerializer(lambda where: where)]
+WhereFilter = Annotated[_ParsedWhere, PlainValidator(_parsed_where), WithJsonSchema(_OBJECT)]
+WhereInQuery = Annotated[
+    _ParsedWhere, PlainValidator(lambda given: _parsed_where(_from_json(given))), WithJsonSchema(_JSON_TEXT)
+]
 TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K), BeforeValidator(not_boolean)]
 Neighbors = Annotated[int, Field(ge=0, le=5), BeforeValidator(not_boolean)]
 Query = Annotated[
@@ -87,19 +147,19 @@ class Weights(Value):
     diversity: Weight = Field(default=1.0, description="Puts back what says word for word what a newer hit says.")
 
 
-class Filters(Value):
-    """Among which messages of a tenant to look, and what a hit must come to."""
+class MessageFilters(Value):
+    """Which messages of a tenant: in searches, contexts and listings alike."""
 
     tenant_id: TenantId
     role: Role | None = None
-    min_importance: Share | None = None
+    user_id: Identifier | None = Field(default=None, description="Messages of this user.")
+    agent_id: Identifier | None = Field(default=None, description="Messages of this agent.")
+    conversation_prefix: Identifier | None = Field(
+        default=None, description="A namespace: `a/b` has the conversations `a/b` and `a/b/c`, and not `a/bc`."
+    )
+    min_importance: Share | None = Field(default=None, description="What is not scored yet passes.")
     created_after: Time | None = Field(default=None, description="Inclusive.")
     created_before: Time | None = Field(default=None, description="Exclusive.")
-    include_archived: Flag = False
-    min_score: Share = Field(
-        default=0.0, description="Leave out what scores less. A score means the same for every query."
-    )
-    min_similarity: Cosine = Field(default=-1.0, description="Leave out what is embedded and less similar.")
     refresh_ttl: Flag = Field(
         default=False,
         description=(
@@ -108,10 +168,44 @@ class Filters(Value):
     )
 
 
+class Filters(MessageFilters):
+    """Among which messages of a tenant to look, and what a hit must come to."""
+
+    include_archived: Flag = False
+    min_score: Share = Field(
+        default=0.0, description="Leave out what scores less. A score means the same for every query."
+    )
+    min_similarity: Cosine = Field(default=-1.0, description="Leave out what is embedded and less similar.")
+
+
+class Order(StrEnum):
+    """Of a listing, by time."""
+
+    NEWEST_FIRST = "desc"
+    OLDEST_FIRST = "asc"
+
+
+class MessageListing(MessageFilters):
+    """Which messages to list, in which order, and which page of them."""
+
+    conversation_id: Identifier | None = None
+    name: Identifier | None = Field(default=None, description="Messages of who has this name.")
+    external_id: ExternalId | None = Field(default=None, description="The message that its caller named so.")
+    include_archived: Flag = True
+    metadata: MetadataInQuery | None = Field(default=None, description=f"{METADATA} {AS_JSON}")
+    where: WhereInQuery | None = Field(default=None, description=f"{WHERE} {AS_JSON}")
+    order: Order = Field(default=Order.NEWEST_FIRST, description="desc: newest first; asc: oldest first.")
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE), BeforeValidator(not_boolean)] = 50
+    cursor: Annotated[str | None, Field(max_length=1024, description="Of the page before, with the same filters.")] = (
+        None
+    )
+
+
 class Criteria(Filters):
     """What a search and a context take alike, when they come with a body."""
 
-    metadata: Metadata | None = Field(default=None, description="Messages whose metadata holds all of this.")
+    metadata: MetadataFilter | None = Field(default=None, description=METADATA)
+    where: WhereFilter | None = Field(default=None, description=WHERE, examples=[WHERE_EXAMPLE])
     weights: Weights = Weights()
     asked_at: ZonedTime | None = Field(
         default=None,
@@ -129,6 +223,8 @@ class SearchParameters(Filters):
     query: Query = Field(description="What to look for.")
     top_k: TopK = 10
     conversation_id: Identifier | None = None
+    metadata: MetadataInQuery | None = Field(default=None, description=f"{METADATA} {AS_JSON}")
+    where: WhereInQuery | None = Field(default=None, description=f"{WHERE} {AS_JSON}")
 
 
 class SearchRequest(SearchParameters, Criteria):
@@ -148,6 +244,8 @@ class SearchRequest(SearchParameters, Criteria):
         }
     )
 
+    metadata: MetadataFilter | None = Field(default=None, description=METADATA)
+    where: WhereFilter | None = Field(default=None, description=WHERE, examples=[WHERE_EXAMPLE])
     explain: Flag = Field(default=False, description="Say what each score is made of.")
 
 
@@ -182,6 +280,10 @@ class SearchHit(Value):
         default=None, description="With `explain`: the parts of the score, which add up to it."
     )
     neighbors: list[Neighbor] | None = Field(default=None, description="With `neighbors`: in time order.")
+    external_id: str | None = Field(default=None, description="The caller's own name for the message.")
+    user_id: str | None = None
+    agent_id: str | None = None
+    expires_at: datetime | None = Field(default=None, description="From when on it is not found any more.")
 
 
 class SearchAnswer(Value):

@@ -45,6 +45,7 @@ from deployments.storage.messages import AnalyzedDraft, Draft, draft, store_para
 from deployments.storage.named_queries import load_queries
 from deployments.storage.schema import database_url, prepare
 from deployments.storage.tenant_languages import default_languages
+from deployments.storage.where_sql import EVERYTHING
 from loadtests.environment import use_the_services_database
 
 _DRAIN_BATCH = 128
@@ -94,7 +95,7 @@ class Floor:
         self._space = embedding_space(self.settings)
         search = self.settings.search
         self._bm25 = Bm25(search.bm25_k1, search.bm25_b, search.neighbor_share)
-        self._search = load_queries("search", dimensions=self._space.dimensions)
+        self._search = load_queries("search", dimensions=self._space.dimensions, where=EVERYTHING.text)
         self._messages = load_queries("messages")
         self._policy = default_languages(search)
         self._jobs = load_queries("embedding_jobs")
@@ -110,7 +111,7 @@ class Floor:
         async with self._connection() as connection:
             rows = self._search.find_candidates(
                 connection,
-                **search_parameters(request, query, embedding, self.settings.search, limit),
+                **search_parameters(request, query, embedding, self.settings.search, limit, now),
                 exact=True,
                 indexed=False,
             )

@@ -13,13 +13,13 @@ from functools import wraps
 from math import ceil
 from typing import Any
 
-from fastapi.routing import APIRoute
 from starlette.types import Message, Send
 
 from deployments.rate_limits.leases import Counted, Standing
 from deployments.rate_limits.limiter import Admission, RateLimiter
 from deployments.tenancy import named_tenants
 from serve_app.keyring import Caller
+from serve_app.strict_route import StrictRoute
 
 # Who asks these asks all the time, and must not be told that the service is away because of it.
 UNLIMITED_PATHS = frozenset({"/v1/admin/health", "/v1/admin/readiness", "/v1/admin/liveness", "/metrics"})
@@ -34,7 +34,7 @@ def limits_of(limiter: RateLimiter, caller: Caller) -> tuple[Counted, ...]:
     return limits if tenant_id is None else (*limits, *limiter.of_tenant(tenant_id))
 
 
-class TenantLimited(APIRoute):
+class TenantLimited(StrictRoute):
     """A route that counts the tenants that its request names, when it is valid and before anything is done for it."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:

@@ -9,11 +9,11 @@ from fastapi import Depends, Query, Request
 
 from deployments.key_schemas import KeyScope
 from deployments.schemas import Flag, Message
-from deployments.search_schemas import Filters
+from deployments.search_schemas import Filters, MessageFilters, MessageListing
 from deployments.storage.expiry import ExpiryRepository
 from serve_app.auth import require
 
-REFRESH_TTL = Filters.model_fields["refresh_ttl"].description
+REFRESH_TTL = MessageFilters.model_fields["refresh_ttl"].description
 
 
 async def _refresh_ttl(request: Request, refresh_ttl: Annotated[Flag, Query(description=REFRESH_TTL)] = False) -> bool:
@@ -35,6 +35,16 @@ async def refreshed(expiry: ExpiryRepository, messages: Sequence[Message]) -> li
         message.model_copy(update={"expires_at": until[message.id]}) if message.id in until else message
         for message in messages
     ]
+
+
+async def refreshed_listing(
+    request: Request, expiry: ExpiryRepository, asked: MessageListing, messages: list[Message]
+) -> list[Message]:
+    """Refresh the messages of a page, where that is asked for. Returns them with their new `expires_at`."""
+    if not asked.refresh_ttl:
+        return messages
+    require(request, KeyScope.WRITE)
+    return await refreshed(expiry, messages)
 
 
 async def refreshed_answer(request: Request, expiry: ExpiryRepository, asked: Filters, answer: bytes) -> bytes:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from time import perf_counter
 from uuid import UUID
 
@@ -99,7 +100,11 @@ class ContextAssembler:
         if not limit:
             return []
         return await self._turns.newest(
-            request.tenant_id, request.conversation_id, limit, include_archived=request.include_archived
+            request.tenant_id,
+            request.conversation_id,
+            limit,
+            datetime.now(UTC),
+            include_archived=request.include_archived,
         )
 
     async def _memories(self, context: Context, query: str | None, besides: UUID | None = None) -> SearchAnswer:

@@ -8,7 +8,7 @@ from deployments.search.measures import IndexMeasures, SearchMeasures
 from deployments.search.query_embedding import Embed, QueryEmbedding
 from deployments.search.recall_samples import RecallSamples
 from deployments.search.reranking.stage import RerankStage
-from deployments.search.ways import Way
+from deployments.search.ways import Clock, Way, utc_now
 from deployments.settings import SearchSettings
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.database import Database
@@ -25,15 +25,16 @@ def create_engine(
     index_measures: IndexMeasures | None = None,
     samples: RecallSamples | None = None,
     reranking: RerankStage | None = None,
+    clock: Clock = utc_now,
 ) -> SearchEngine:
-    """Return what answers searches. `samples`: takes searches by SQL, to be audited."""
+    """Return what answers searches. `samples`: takes searches by SQL, to be audited. `clock`: messages expire by it."""
     measures = measures or SearchMeasures()
     embedding = QueryEmbedding(embed, settings.embedding_timeout_seconds, measures)
     candidates, contents = CandidateRepository(database, settings), HitContents(database)
-    ways: list[Way] = [FromSql(candidates, contents, embedding, settings, measures, samples)]
+    ways: list[Way] = [FromSql(candidates, contents, embedding, settings, measures, samples, clock)]
     if settings.index_bytes:
         limits = Limits(settings.index_bytes, settings.index_messages)
         indexes = Indexes(MessageChangeRepository(database), limits, index_measures)
-        ways.insert(0, FromMemory(indexes, contents, embedding, settings, measures))
+        ways.insert(0, FromMemory(indexes, contents, embedding, settings, measures, clock))
     languages = TenantLanguages(database, default_languages(settings))
-    return SearchEngine(ways, candidates, languages, measures, reranking)
+    return SearchEngine(ways, candidates, languages, measures, reranking, clock)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from time import perf_counter
 
 import orjson
@@ -17,7 +17,7 @@ from deployments.search.parts import Question
 from deployments.search.ranking import Ranked
 from deployments.search.reranking.stage import RerankStage
 from deployments.search.side_by_side import side_by_side
-from deployments.search.ways import Ranking, Search, Way
+from deployments.search.ways import Clock, Ranking, Search, Way, utc_now
 from deployments.search_schemas import Criteria, SearchAnswer, SearchHit, SearchRequest
 from deployments.storage.candidates import CandidateRepository
 from deployments.storage.tenant_languages import QueryLanguages
@@ -39,6 +39,7 @@ class SearchEngine:
         languages: QueryLanguages,
         measures: SearchMeasures | None = None,
         reranking: RerankStage | None = None,
+        clock: Clock = utc_now,
     ) -> None:
         """`ways`: tried in order; the last serves every tenant. `reranking`: None answers in the ranking's order."""
         self._ways = ways
@@ -46,6 +47,7 @@ class SearchEngine:
         self._languages = languages
         self._measures = measures or SearchMeasures()
         self._reranking = reranking
+        self._clock = clock
 
     async def search_many(self, searches: Sequence[Search]) -> list[SearchAnswer | MemoryLayerError]:
         """Run searches side by side; each has its own answer or its own error, in order."""
@@ -58,7 +60,7 @@ class SearchEngine:
     async def _search(self, search: Search) -> SearchAnswer:
         started = perf_counter()
         request = search.request
-        now = request.asked_at or datetime.now(UTC)
+        now = request.asked_at or self._clock()
         query = await _analyzed(request.query, now, await self.languages_of(request))
         depth = self._reranking.depth(request.top_k) if self._reranking else request.top_k
         ranking = await self._ranking(search, Question(request.query, now, query), depth)
@@ -89,7 +91,7 @@ class SearchEngine:
         return tuple(dict.fromkeys((*own, *await self._languages.of(request.tenant_id))))
 
     async def _with_neighbors(self, request: SearchRequest, hits: Sequence[SearchHit]) -> list[SearchHit]:
-        around = await self._candidates.neighbors(request, [hit.message_id for hit in hits])
+        around = await self._candidates.neighbors(request, [hit.message_id for hit in hits], self._clock())
         return [hit.model_copy(update={"neighbors": around[hit.message_id]}) for hit in hits]
 
 
@@ -115,4 +117,8 @@ def to_hit(ranked: Ranked, *, explain: bool) -> SearchHit:
         importance=found.importance,
         explanation=ranked.parts._asdict() if explain else None,
         neighbors=None,
+        external_id=found.external_id,
+        user_id=found.user_id,
+        agent_id=found.agent_id,
+        expires_at=found.expires_at,
     )

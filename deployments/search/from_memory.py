@@ -1,8 +1,8 @@
 """Searches a tenant's index in memory, which is as new as the search: all of its messages are scored."""
 
 import asyncio
-from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from deployments.embedding.providers.protocol import QueryVector, Vector
@@ -15,7 +15,7 @@ from deployments.search.measures import SearchMeasures
 from deployments.search.parts import Question, related, scored
 from deployments.search.query_embedding import QueryEmbedding
 from deployments.search.ranking import best_of
-from deployments.search.ways import Ranking, Search
+from deployments.search.ways import Clock, Ranking, Search, utc_now
 from deployments.search_schemas import SearchRequest
 from deployments.settings import SearchSettings
 from deployments.storage.hit_contents import HitContents
@@ -30,12 +30,12 @@ DIRECT_MESSAGES = 20_000
 
 @dataclass(frozen=True)
 class _Asked:
-    """A search of an index. `passing`: ids that pass the filters on fields that it lacks; None: no such filter."""
+    """A search of an index. `now`: what has expired by then is left out. `besides`: see `Search`."""
 
     request: SearchRequest
     question: Question
     vector: Vector | None
-    passing: Collection[UUID] | None
+    now: datetime
     besides: UUID | None
 
 
@@ -49,13 +49,16 @@ class FromMemory:
         embedding: QueryEmbedding,
         settings: SearchSettings,
         measures: SearchMeasures,
+        clock: Clock = utc_now,
     ) -> None:
+        """`clock`: by which messages expire."""
         self._indexes = indexes
         self._contents = contents
         self._embedding = embedding
         self._settings = settings
         self._bm25 = Bm25(settings.bm25_k1, settings.bm25_b, settings.neighbor_share)
         self._measures = measures
+        self._clock = clock
 
     async def ranking(self, search: Search, question: Question, depth: int) -> Ranking | None:
         """Return the first `depth` messages. None: the tenant is too large for memory."""
@@ -63,7 +66,6 @@ class FromMemory:
         resident = await self._fresh(request)
         if resident is None:
             return None
-        passing = None if request.metadata is None else await self._contents.with_metadata(request)
         vector = await self._vector(search, resident)
 
         async def look(count: int) -> Seen | None:
@@ -71,7 +73,8 @@ class FromMemory:
             if index is None:
                 return None
             usable = vector.values if vector is not None and vector.space == index.space else None
-            return await self._seen(resident, index, _Asked(request, question, usable, passing, search.besides), count)
+            asked = _Asked(request, question, usable, self._clock(), search.besides)
+            return await self._seen(resident, index, asked, count)
 
         return await best_first(request, depth, look, self._contents)
 
@@ -108,7 +111,7 @@ class FromMemory:
             question.query,
             asked.vector,
             subtract_mean=self._settings.subtract_mean,
-            allowed=asked.passing,
+            now=asked.now,
             besides=asked.besides,
         )
         scores = scored(seen.messages, seen.terms, question, request.weights, self._bm25)

@@ -8,7 +8,7 @@ from deployments.search.parts import Question
 from deployments.search.query_embedding import QueryEmbedding
 from deployments.search.ranking import best_candidates
 from deployments.search.recall_samples import RecallSamples
-from deployments.search.ways import Ranking, Search
+from deployments.search.ways import Clock, Ranking, Search, utc_now
 from deployments.settings import SearchSettings
 from deployments.storage.candidates import CandidateRepository, Candidates
 from deployments.storage.finding import Way, find
@@ -31,8 +31,9 @@ class FromSql:
         settings: SearchSettings,
         measures: SearchMeasures,
         samples: RecallSamples | None = None,
+        clock: Clock = utc_now,
     ) -> None:
-        """`samples`: takes a sample of the searches, to be audited."""
+        """`samples`: takes a sample of the searches, to be audited. `clock`: by which messages expire."""
         self._candidates = candidates
         self._contents = contents
         self._embedding = embedding
@@ -40,6 +41,7 @@ class FromSql:
         self._bm25 = Bm25(settings.bm25_k1, settings.bm25_b, settings.neighbor_share)
         self._measures = measures
         self._samples = samples
+        self._clock = clock
 
     async def ranking(self, search: Search, question: Question, depth: int) -> Ranking | None:
         """Return the first `depth` of what both sides find."""
@@ -77,7 +79,9 @@ class FromSql:
         """Return the candidates in the active space, and have queries embedded in that space from now on."""
         request = search.request
         with self._measures.sql.time():
-            candidates, way = await find(self._candidates, request, question.query, embedding, self._settings)
+            candidates, way = await find(
+                self._candidates, request, question.query, embedding, self._settings, self._clock()
+            )
         space = candidates.corpus.space
         self._embedding.follow(space)
         walked = way is not Way.EXACT and embedding is not None and embedding.space == space

@@ -1,7 +1,9 @@
 """The ways to the ranked messages of a search."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from opentelemetry.trace import SpanContext
@@ -9,6 +11,13 @@ from opentelemetry.trace import SpanContext
 from deployments.search.parts import Question
 from deployments.search.ranking import Ranked
 from deployments.search_schemas import SearchRequest
+
+Clock: TypeAlias = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)

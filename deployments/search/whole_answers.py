@@ -11,6 +11,8 @@ from deployments.search.affinity import RunningReplicas, Send, TenantBatcher
 
 # Metadata of 16,384 bytes as JSON, identifiers and the rest of a request, pickled.
 REQUEST_BYTES_BESIDES_QUERY = 48_000
+# The tree of a `where` whose JSON takes 16,384 bytes, pickled. Counted where there is one: 32 requests cross together.
+WHERE_BYTES = 64_000
 # So many large answers are made at once by a Search replica for an ingress replica: each may take 100 MB in both.
 ALONE_SLOTS = 2
 # For so long a tenant with an answer of more than so many bytes is taken to have others: they cross by themselves from
@@ -26,6 +28,9 @@ class _Request(Protocol):
 
     @property
     def query(self) -> str | None: ...
+
+    @property
+    def where(self) -> object: ...
 
 
 class Asked(Protocol):
@@ -95,4 +100,5 @@ def _tenant_id(item: Asked) -> str:
 
 
 def _request_bytes(item: Asked) -> int:
-    return len(item.request.query or "") * CHARACTER_BYTES + REQUEST_BYTES_BESIDES_QUERY
+    where = 0 if item.request.where is None else WHERE_BYTES
+    return len(item.request.query or "") * CHARACTER_BYTES + REQUEST_BYTES_BESIDES_QUERY + where

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -11,11 +11,14 @@ import orjson
 from pgvector import HalfVector
 
 from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
+from deployments.filters.namespaces import path_prefix
+from deployments.filters.where import Where
 from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search_schemas import Neighbor, SearchParameters, SearchRequest
 from deployments.settings import SearchSettings
 from deployments.storage.database import Connections
 from deployments.storage.named_queries import load_queries
+from deployments.storage.where_sql import where_sql
 from deployments.storage.zones import zoned
 
 # Words are looked up by the rarest terms of a query, as many as hold about so many messages together: more cost time
@@ -59,6 +62,14 @@ class Hit(Protocol):
     def importance(self) -> float | None: ...
     @property
     def similarity(self) -> float | None: ...
+    @property
+    def user_id(self) -> str | None: ...
+    @property
+    def agent_id(self) -> str | None: ...
+    @property
+    def external_id(self) -> str | None: ...
+    @property
+    def expires_at(self) -> datetime | None: ...
 
 
 class Candidate(NamedTuple):
@@ -87,6 +98,10 @@ class Candidate(NamedTuple):
     next: UUID | None
     utc_offset: int = 0
     has_content: bool = True
+    user_id: str | None = None
+    agent_id: str | None = None
+    external_id: str | None = None
+    expires_at: datetime | None = None
 
 
 class Corpus(NamedTuple):
@@ -114,7 +129,15 @@ class Corpus(NamedTuple):
 
 
 _COLUMNS = len(Candidate._fields)
-_PARAMETERS = set(SearchParameters.model_fields) - {"top_k", "query", "min_score", "min_similarity"}
+_PARAMETERS = set(SearchParameters.model_fields) - {
+    "top_k",
+    "query",
+    "min_score",
+    "min_similarity",
+    "metadata",
+    "where",
+    "conversation_prefix",
+}
 
 
 NOTHING_KNOWN = Corpus(messages=1.0, term_count=0.0, embedded=0, near=0, terms=(), holders=())
@@ -161,19 +184,21 @@ class CandidateRepository:
         exact: bool,
         limit: int,
         indexed: bool | None = None,
+        now: datetime | None = None,
     ) -> Candidates:
         """At most `limit` candidates of each side and the turns beside them. Without an embedding, by words alone.
 
         So it is where the embedding is not of the active space, which comes back with the corpus.
 
         `exact`: measure all vectors of the tenant, else walk the HNSW index. `indexed`: look words up in the GIN index,
-        else read the terms of all of its messages; if None, unless `exact`.
+        else read the terms of all of its messages; if None, unless `exact`. `now`: what has expired by then is left
+        out; None: the clock's.
         Raises `DatabaseUnavailableError`, `OverloadedError`.
         """
         async with self._database.connection() as connection:
-            rows = _queries(embedding).find_candidates(
+            rows = _queries(embedding, request.where).find_candidates(
                 connection,
-                **search_parameters(request, query, embedding, self._settings, limit),
+                **search_parameters(request, query, embedding, self._settings, limit, now or datetime.now(UTC)),
                 exact=exact,
                 indexed=not exact if indexed is None else indexed,
             )
@@ -184,16 +209,19 @@ class CandidateRepository:
         async with self._database.connection() as connection:
             return TenantSize(**await load_queries("large_tenants").tenant_size(connection, tenant_id=tenant_id))
 
-    async def neighbors(self, request: SearchRequest, message_ids: Sequence[UUID]) -> dict[UUID, list[Neighbor]]:
-        """At most `request.neighbors` turns before and after each message, in time order."""
+    async def neighbors(
+        self, request: SearchRequest, message_ids: Sequence[UUID], now: datetime
+    ) -> dict[UUID, list[Neighbor]]:
+        """At most `request.neighbors` turns before and after each message that have not expired, in time order."""
         around: dict[UUID, list[Neighbor]] = {message_id: [] for message_id in message_ids}
         async with self._database.connection() as connection:
-            rows = _queries(None).find_neighbors(
+            rows = load_queries("search").find_neighbors(
                 connection,
                 tenant_id=request.tenant_id,
                 ids=list(message_ids),
                 reach=request.neighbors,
                 include_archived=request.include_archived,
+                now=now,
             )
             async for row in rows:
                 fields = zoned(row)
@@ -202,9 +230,11 @@ class CandidateRepository:
         return around
 
 
-def _queries(embedding: QueryVector | None) -> Any:
+def _queries(embedding: QueryVector | None, where: Where | None) -> Any:
     """An index holds vectors of one number of dimensions, which has to be written where it is to be used."""
-    return load_queries("search", dimensions=embedding.space.dimensions if embedding else 1)
+    return load_queries(
+        "search", dimensions=embedding.space.dimensions if embedding else 1, where=where_sql(where).text
+    )
 
 
 def search_parameters(
@@ -213,10 +243,14 @@ def search_parameters(
     embedding: QueryVector | None,
     settings: SearchSettings,
     limit: int,
+    now: datetime,
 ) -> dict[str, object]:
     """The parameters of `find_candidates`, but for the ways that it takes."""
     return {
         **request.model_dump(include=_PARAMETERS),
+        "conversation_prefix": path_prefix(request.conversation_prefix),
+        "where_values": where_sql(request.where).values,
+        "now": now,
         "metadata": None if request.metadata is None else orjson.dumps(request.metadata).decode(),
         "embedding": embedding and HalfVector(embedding.values),
         "model": embedding and embedding.space.model,

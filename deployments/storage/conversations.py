@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from deployments.errors import NotFoundError
+from deployments.filters.namespaces import path_prefix
 from deployments.schemas import Conversation
 from deployments.storage.database import Database
 from deployments.storage.erasure import BATCH, MOST_TERMS
@@ -18,12 +19,22 @@ class ConversationRepository:
         self._queries = load_queries("conversations")
         self._erasure = load_queries("erasure")
 
-    async def page(self, tenant_id: str, limit: int, after: tuple[datetime, str] | None) -> list[Conversation]:
-        """At most `limit` conversations, the most recently used first, behind (last message's time, id)."""
+    async def page(
+        self, tenant_id: str, limit: int, after: tuple[datetime, str] | None, namespace: str | None = None
+    ) -> list[Conversation]:
+        """At most `limit` conversations, the most recently used first, behind (last message's time, id).
+
+        `namespace`: only those of it.
+        """
         before, before_id = after or (None, None)
         async with self._database.connection() as connection:
             rows = self._queries.list_conversations(
-                connection, tenant_id=tenant_id, before=before, before_id=before_id, limit=limit
+                connection,
+                tenant_id=tenant_id,
+                conversation_prefix=path_prefix(namespace),
+                before=before,
+                before_id=before_id,
+                limit=limit,
             )
             return [to_conversation(row) async for row in rows]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from deployments.storage.candidates import CandidateRepository, search_parameter
 from deployments.storage.database import Connection, Database
 from deployments.storage.finding import Way, find
 from deployments.storage.named_queries import load_queries
+from deployments.storage.where_sql import where_sql
 
 FIRST = 10
 # Up to so many bytes of messages, without their indexes and long contents, all of the table is read.
@@ -64,13 +66,16 @@ class ExactOrderRepository:
                 return None
 
     async def _compare(self, connection: Connection, request: SearchRequest, embedding: QueryVector) -> Comparison:
+        now = datetime.now(UTC)
         milliseconds = int(self._settings.recall_audit_timeout_seconds * 1e3)
         await self._queries.bound_transaction(connection, timeout=str(milliseconds))
         repository = CandidateRepository(_Lent(connection), self._settings)
-        candidates, way = await find(repository, request, NO_WORDS, embedding, self._settings)
+        candidates, way = await find(repository, request, NO_WORDS, embedding, self._settings, now)
         whole = await self._queries.read_tables_whole(connection, most_bytes=TABLE_BYTES)
-        rows = self._queries.measure_all(
-            connection, **search_parameters(request, NO_WORDS, embedding, self._settings, FIRST), found=candidates.hits
+        rows = load_queries("exact_order", where=where_sql(request.where).text).measure_all(
+            connection,
+            **search_parameters(request, NO_WORDS, embedding, self._settings, FIRST, now),
+            found=candidates.hits,
         )
         measured = [Measured(*row) async for row in rows]
         return Comparison(measured, way, Reference.TABLE if whole else Reference.INDEX)

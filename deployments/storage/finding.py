@@ -1,5 +1,6 @@
 """Finds a search's candidates; which way, the tenant's size decides."""
 
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
@@ -32,14 +33,16 @@ async def find(
     query: AnalyzedQuery,
     embedding: QueryVector | None,
     settings: SearchSettings,
+    now: datetime | None = None,
 ) -> Finding:
     """Two round trips, the first of 0.2 ms; a third one only where the HNSW walk ended before it had found enough.
 
+    `now`: what has expired by then is left out.
     Raises `DatabaseUnavailableError`, `OverloadedError`.
     """
     limit = max(settings.candidates, request.top_k)
     size = await repository.size(request.tenant_id)
-    by = partial(repository.find, request, query, embedding, limit=limit)
+    by = partial(repository.find, request, query, embedding, limit=limit, now=now)
     exact = not size.indexed or size.embedded <= settings.exact_limit
     candidates = await by(exact=exact, indexed=size.indexed)
     if size.indexed and not candidates.corpus.indexed:

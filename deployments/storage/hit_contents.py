@@ -1,17 +1,14 @@
-"""What an index in memory does not hold of messages: long contents, and what their metadata say."""
+"""What an index in memory does not hold of messages: long contents."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
-import orjson
-
-from deployments.search_schemas import SearchRequest
 from deployments.storage.database import Connections
 from deployments.storage.named_queries import load_queries
 
 
 class HitContents:
-    """Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
+    """Reads contents. Raises `DatabaseUnavailableError`, `OverloadedError`."""
 
     def __init__(self, database: Connections) -> None:
         self._database = database
@@ -22,11 +19,3 @@ class HitContents:
         async with self._database.connection() as connection:
             rows = self._queries.read_contents(connection, tenant_id=tenant_id, ids=list(ids))
             return {row["id"]: row["content"] async for row in rows}
-
-    async def with_metadata(self, request: SearchRequest) -> set[UUID]:
-        """Return the tenant's messages whose metadata hold what the request asks for."""
-        async with self._database.connection() as connection:
-            rows = self._queries.with_metadata(
-                connection, tenant_id=request.tenant_id, metadata=orjson.dumps(request.metadata).decode()
-            )
-            return {row["id"] async for row in rows}

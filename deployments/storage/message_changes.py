@@ -22,6 +22,7 @@ class MessageRow(NamedTuple):
 
     `metadata`: JSON. `importance`: 0 to 1, None until scored. `embedding`: as `halfvec_send` gives it, None while there
     is none. `terms`: a tsvector's text. `utc_offset`: of the sender's zone, in minutes.
+    `external_id`: the caller's own name for it.
     """
 
     id: UUID
@@ -36,6 +37,10 @@ class MessageRow(NamedTuple):
     embedding: bytes | None
     terms: str
     term_count: int
+    user_id: str | None = None
+    agent_id: str | None = None
+    external_id: str | None = None
+    expires_at: datetime | None = None
 
 
 _COLUMNS = len(MessageRow._fields)

@@ -19,15 +19,18 @@ from deployments.errors import (
     MemoryLayerError,
     NotFoundError,
 )
+from deployments.filters.namespaces import path_prefix
 from deployments.schemas import EmbeddingStatus, Message, MessageChange, NewMessage
+from deployments.search_schemas import MessageListing, Order
 from deployments.storage.changed_fields import changed_fields, patched
 from deployments.storage.database import Connection, Database
 from deployments.storage.expiry import expiry_of
 from deployments.storage.message_analysis import Analysis, MessageAnalyzer, Said
-from deployments.storage.named_queries import load_queries
+from deployments.storage.named_queries import Sql, load_queries
 from deployments.storage.preconditions import Precondition
 from deployments.storage.rows import chat_json, to_chat, to_message
 from deployments.storage.usage import QuotaGate
+from deployments.storage.where_sql import where_sql
 from deployments.storage.zones import offset_minutes, zoned
 
 Row: TypeAlias = dict[str, Any]
@@ -35,6 +38,10 @@ Row: TypeAlias = dict[str, Any]
 IDEMPOTENCY_HOURS = 24
 FORGOTTEN = "null"
 PURGED_WITH_EACH_KEY = 10
+_ORDERS = {
+    Order.NEWEST_FIRST: {"order": Sql("DESC"), "beyond": Sql("<")},
+    Order.OLDEST_FIRST: {"order": Sql("ASC"), "beyond": Sql(">")},
+}
 
 
 @dataclass(frozen=True)
@@ -195,17 +202,15 @@ class MessageRepository:
             raise NotFoundError("There is no such message.")
         return to_message(row)
 
-    async def page(
-        self, tenant_id: str, conversation_id: str | None, limit: int, after: Position | None
-    ) -> list[Message]:
-        """At most `limit` messages of a tenant, newest first, behind the position `after`."""
+    async def page(self, listing: MessageListing, limit: int, after: Position | None) -> list[Message]:
+        """At most `limit` messages of a listing in its order, behind the position `after`."""
         async with self._database.connection() as connection:
-            rows = self._messages.list_messages(
+            queries = load_queries("messages", where=where_sql(listing.where).text, **_ORDERS[listing.order])
+            rows = queries.list_messages(
                 connection,
-                tenant_id=tenant_id,
-                conversation_id=conversation_id,
-                before=after and after.created_at,
-                before_id=after and after.id,
+                **listing_parameters(listing),
+                position=after and after.created_at,
+                position_id=after and after.id,
                 limit=limit,
             )
             return [to_message(row) async for row in rows]
@@ -345,6 +350,16 @@ class MessageRepository:
         )
         await self._messages.forget_meaning(connection, id=message_id, tenant_id=tenant_id)
         await self._jobs.announce_jobs(connection)
+
+
+def listing_parameters(listing: MessageListing) -> dict[str, object]:
+    """The parameters of `list_messages`, but for the page."""
+    return {
+        **listing.model_dump(exclude={"metadata", "where", "order", "limit", "cursor"}),
+        "conversation_prefix": path_prefix(listing.conversation_prefix),
+        "metadata": None if listing.metadata is None else orjson.dumps(listing.metadata).decode(),
+        "where_values": where_sql(listing.where).values,
+    }
 
 
 def store_parameters(drafts: Sequence[AnalyzedDraft]) -> dict[str, object]:

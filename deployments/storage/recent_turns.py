@@ -29,9 +29,9 @@ class RecentTurnRepository:
         self._queries = load_queries("recent_turns")
 
     async def newest(
-        self, tenant_id: str, conversation_id: str, limit: int, *, include_archived: bool = False
+        self, tenant_id: str, conversation_id: str, limit: int, now: datetime, *, include_archived: bool = False
     ) -> list[Turn]:
-        """At most `limit` turns, newest first; none of a conversation that is not known.
+        """At most `limit` turns that have not expired `now`, newest first; none of a conversation that is not known.
 
         Raises `DatabaseUnavailableError`, `OverloadedError`.
         """
@@ -42,5 +42,6 @@ class RecentTurnRepository:
                 conversation_id=conversation_id,
                 include_archived=include_archived,
                 limit=limit,
+                now=now,
             )
             return [Turn(**{**zoned(row), "role": Role(row["role"])}) async for row in rows]

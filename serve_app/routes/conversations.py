@@ -18,13 +18,16 @@ router = APIRouter(prefix="/v1/conversations", tags=["conversations"], route_cla
 async def list_conversations(
     services: ServicesOf,
     tenant_id: TenantId,
+    conversation_prefix: Annotated[
+        Identifier | None, Query(description="A namespace: `a/b` has `a/b` and `a/b/c`, and not `a/bc`.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     cursor: Annotated[str | None, Query(max_length=2048)] = None,
 ) -> ConversationPage:
     """A tenant's conversations, the most recently used first."""
-    listing = f"conversations\0{tenant_id}"
+    listing = f"conversations\0{tenant_id}" + ("" if conversation_prefix is None else f"\0{conversation_prefix}")
     after = None if cursor is None else decode_cursor(cursor, listing, str)
-    found = await services.conversations.page(tenant_id, limit + 1, after)
+    found = await services.conversations.page(tenant_id, limit + 1, after, conversation_prefix)
     items, next_cursor = page_of(found, limit, listing, lambda each: (each.last_message_at, each.conversation_id))
     return ConversationPage(items=items, next_cursor=next_cursor)
 

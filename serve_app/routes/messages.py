@@ -11,13 +11,12 @@ from deployments.chat_schemas import SentChange, SentMessage
 from deployments.errors import InvalidRequestError, MemoryLayerError
 from deployments.schemas import (
     MAX_BATCH,
-    MAX_PAGE,
     MESSAGE_EXAMPLE,
-    Identifier,
     Message,
     MessagePage,
     NewMessage,
 )
+from deployments.search_schemas import MessageListing
 from deployments.storage.messages import Position, draft
 from serve_app.auth import Reads, Writes
 from serve_app.cursors import decode_cursor, page_of
@@ -26,8 +25,8 @@ from serve_app.http_errors import STATUS, ErrorBody, error_responses, validation
 from serve_app.json_response import json_response
 from serve_app.preconditions import TAGGED, IfUnchanged, message_response, tag_header
 from serve_app.rate_limits import TenantLimited
-from serve_app.refreshing import RefreshTtl, refreshed
-from serve_app.routes.dependencies import MessageIds, OnlyTenant, RequestId, ServicesOf, TenantId
+from serve_app.refreshing import RefreshTtl, refreshed, refreshed_listing
+from serve_app.routes.dependencies import MessageIds, OnlyTenant, RequestId, ServicesOf
 
 hot_router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=HotRoute)
 router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=TenantLimited)
@@ -173,19 +172,14 @@ async def store_batch(
 
 @router.get("", response_model=MessagePage, responses=error_responses(422), dependencies=[Reads])
 async def list_messages(
-    services: ServicesOf,
-    tenant_id: TenantId,
-    refresh_ttl: RefreshTtl,
-    conversation_id: Annotated[Identifier | None, Query()] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
-    cursor: Annotated[str | None, Query(max_length=1024)] = None,
+    listing: Annotated[MessageListing, Query()], request: Request, services: ServicesOf
 ) -> MessagePage:
-    """A tenant's messages, newest first."""
-    listing = f"messages\0{tenant_id}\0{conversation_id or ''}"
-    after = None if cursor is None else Position(*decode_cursor(cursor, listing, UUID))
-    found = await services.messages.page(tenant_id, conversation_id, limit + 1, after)
-    items, next_cursor = page_of(found, limit, listing, lambda message: (message.created_at, str(message.id)))
-    items = await refreshed(services.expiry, items) if refresh_ttl else items
+    """A tenant's messages by time, newest first unless `order` says otherwise, filtered as a search is."""
+    name = _listing_name(listing)
+    after = None if listing.cursor is None else Position(*decode_cursor(listing.cursor, name, UUID))
+    found = await services.messages.page(listing, listing.limit + 1, after)
+    items, next_cursor = page_of(found, listing.limit, name, lambda message: (message.created_at, str(message.id)))
+    items = await refreshed_listing(request, services.expiry, listing, items)
     return MessagePage.model_construct(items=items, next_cursor=next_cursor)
 
 
@@ -243,6 +237,15 @@ async def retry_embedding(message_id: UUID, services: ServicesOf, only_tenant: O
     """Have a message whose embedding failed embedded again. Changes nothing for any other."""
     await services.messages.retry_embedding(only_tenant, message_id)
     return await services.messages.get(message_id, only_tenant)
+
+
+def _listing_name(listing: MessageListing) -> str:
+    """Return what a cursor belongs to. Without newer filters it is what earlier releases gave cursors out for."""
+    name = f"messages\0{listing.tenant_id}\0{listing.conversation_id or ''}"
+    further = listing.model_dump(
+        exclude={"tenant_id", "conversation_id", "limit", "cursor", "refresh_ttl"}, exclude_defaults=True, mode="python"
+    )
+    return f"{name}\0{sorted(further.items())!r}" if further else name
 
 
 def _item(outcome: Message | MemoryLayerError | ValidationError, request_id: str | None) -> Accepted | Rejected:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deployments.embedding.providers.protocol import QueryVector
-from deployments.search_schemas import SearchRequest
+from deployments.search_schemas import MessageListing, Order, SearchRequest
 from deployments.settings import DatabaseSettings, SearchSettings
 from deployments.storage import exact_order
 from deployments.storage.candidates import CandidateRepository, Candidates, TenantSize
@@ -201,7 +201,7 @@ async def test_a_large_tenants_words_are_found_by_the_gin_index(explaining: Expl
 async def test_neighbors_are_found_by_the_conversations_index(explaining: ExplainingDatabase) -> None:
     request = SearchRequest(tenant_id=LARGE_TENANT, query="apple", neighbors=2)
 
-    await CandidateRepository(explaining, SearchSettings()).neighbors(request, [uuid4()])
+    await CandidateRepository(explaining, SearchSettings()).neighbors(request, [uuid4()], NOW)
 
     assert TURNS in indexes(explaining.plan)
     assert not scanned(explaining.plan)
@@ -213,24 +213,25 @@ def messages_of(database: ExplainingDatabase) -> MessageRepository:
 
 @pytest.mark.parametrize("tenant_id", [LARGE_TENANT, SMALL_TENANT])
 @pytest.mark.parametrize("after", [None, Position(NOW, uuid4())])
+@pytest.mark.parametrize("order", list(Order))
 async def test_a_page_of_messages_is_read_in_the_indexs_order(
-    explaining: ExplainingDatabase, tenant_id: str, after: Position | None
+    explaining: ExplainingDatabase, tenant_id: str, after: Position | None, order: Order
 ) -> None:
-    await messages_of(explaining).page(tenant_id, None, 51, after)
+    await messages_of(explaining).page(MessageListing(tenant_id=tenant_id, order=order), 51, after)
 
     assert "messages_tenant_time" in indexes(explaining.plan)
     assert "messages" not in scanned(explaining.plan)
 
 
 async def test_a_page_of_a_conversation_is_read_in_the_indexs_order(explaining: ExplainingDatabase) -> None:
-    await messages_of(explaining).page(LARGE_TENANT, "c1", 51, None)
+    await messages_of(explaining).page(MessageListing(tenant_id=LARGE_TENANT, conversation_id="c1"), 51, None)
 
     assert "messages_conversation_time" in indexes(explaining.plan)
     assert "messages" not in scanned(explaining.plan)
 
 
 async def test_the_last_turns_of_a_conversation_are_read_in_the_indexs_order(explaining: ExplainingDatabase) -> None:
-    await RecentTurnRepository(explaining).newest(LARGE_TENANT, "c1", 20)
+    await RecentTurnRepository(explaining).newest(LARGE_TENANT, "c1", 20, NOW)
 
     assert "messages_conversation_time" in indexes(explaining.plan)
     assert not {node["Node Type"] for node in nodes(explaining.plan)} & {"Sort", "Seq Scan"}

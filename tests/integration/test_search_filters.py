@@ -24,7 +24,12 @@ async def fill(service: Service) -> None:
             ),
             message("note B", created_at="2024-03-02T00:00:00Z", importance_override=0.5, role="assistant"),
             message("note C", created_at="2024-03-03T00:00:00Z", importance_override=0.9, conversation_id="c2"),
-            message("note D", created_at="2024-03-04T00:00:00Z", metadata={"k": 2, "deep": {"a": 1, "b": 2}}),
+            message(
+                "note D",
+                created_at="2024-03-04T00:00:00Z",
+                importance_override=0.1,
+                metadata={"k": 2, "deep": {"a": 1, "b": 2}},
+            ),
         ],
     )
 

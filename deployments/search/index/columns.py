@@ -6,6 +6,8 @@ import numpy.typing as npt
 # An eighth more than is needed, so that what grows one by one is copied seldom and little memory is idle.
 _SPARE_SHARE = 8
 _SPARE_LEAST = 16
+# The time at which a message expires that does not.
+NEVER = np.iinfo(np.int64).max
 
 
 class Columns:
@@ -13,8 +15,9 @@ class Columns:
 
     vectors: of the shape (capacity, dimensions), zeros where there is no embedding. norms: their squared lengths, NaN
     where there is none. high, low: the halves of ids. importances: NaN until scored. created: microseconds since 1970.
-    offsets: of the sender's zone, in minutes. lengths: in terms. conversations, who: numbers of the index. previous,
-    following: slots of the turns beside, -1 where there is none. telling: see `says_when`. live: it holds a message.
+    offsets: of the sender's zone, in minutes. lengths: in terms. conversations, who, owners: numbers of the index.
+    previous, following: slots of the turns beside, -1 where there is none. telling: see `says_when`. live: it holds a
+    message. expires: microseconds since 1970, or NEVER.
     fingerprints: of all that does not change when a message is embedded or scored.
     """
 
@@ -26,7 +29,9 @@ class Columns:
         self.created = np.zeros(0, dtype=np.int64)
         self.offsets = np.zeros(0, dtype=np.int16)
         self.lengths = np.zeros(0, dtype=np.float64)
-        self.conversations, self.who = np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+        self.conversations = np.zeros(0, dtype=np.intp)
+        self.who, self.owners = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32)
+        self.expires = np.zeros(0, dtype=np.int64)
         self.previous, self.following = np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
         self.telling, self.live = np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.bool_)
         self.fingerprints = np.zeros(0, dtype=np.int64)

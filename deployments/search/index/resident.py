@@ -138,6 +138,10 @@ class Indexes:
         if resident.index is None or not await self._caught_up(resident, resident.index):
             await self._load(resident)
         resident.read_from = began
+        if resident.index is not None and not self._limits.hold(resident.index):
+            # Columns of metadata are made again where they are asked for.
+            async with resident.applying:
+                resident.index.metadata.clear()
         self._count(resident)
 
     async def _caught_up(self, resident: Resident, index: TenantIndex) -> bool:

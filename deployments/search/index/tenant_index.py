@@ -1,21 +1,23 @@
 """One tenant's messages in memory, as arrays that scoring reads."""
 
 import sys
-from collections.abc import Collection, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 
 from deployments.embedding.providers.protocol import EmbeddingSpace
-from deployments.search.index.columns import Columns
+from deployments.search.index.columns import NEVER, Columns
+from deployments.search.index.metadata_columns import MetadataColumns
 from deployments.search.index.postings import Postings, term_counts
 from deployments.search.index.turns import link
 from deployments.search.messages import Speaker, micros, says_when
 from deployments.storage.message_changes import MessageRow
 
 Slots: TypeAlias = npt.NDArray[np.intp]
+Names = TypeVar("Names", "Owner", Speaker)
 
 # What `halfvec_send` puts before the numbers: how many they are, and two bytes that mean nothing yet.
 _HEADER_BYTES = 4
@@ -30,11 +32,19 @@ _GONE_LEAST = 64
 _NAME_BYTES = 150
 
 
+class Owner(NamedTuple):
+    """Whose a message is."""
+
+    user_id: str | None
+    agent_id: str | None
+
+
 class Text(NamedTuple):
     """A message's text, answered unchanged. `content`: None where it is too long to be kept. `metadata`: JSON."""
 
     content: str | None
     metadata: str
+    external_id: str | None = None
 
 
 _EMPTY = "{}"
@@ -51,7 +61,10 @@ class TenantIndex:
         self.conversations: dict[str, int] = {}
         self.conversation_names: list[str] = []
         self.speakers: dict[Speaker, int] = {}
+        self.owners: dict[Owner, int] = {}
         self.texts: list[Text] = []
+        self.metadata = MetadataColumns()
+        self.expiring = 0
         self.vector_sum = np.zeros(space.dimensions)
         self.embedded = 0
         self.term_count = 0
@@ -72,7 +85,7 @@ class TenantIndex:
     def nbytes(self) -> int:
         """Return what the index takes, in bytes, its contents included."""
         texts = sys.getsizeof(self.texts) + self._text_bytes
-        return self.columns.nbytes + self.postings.nbytes + texts + self._name_bytes
+        return self.columns.nbytes + self.postings.nbytes + texts + self._name_bytes + self.metadata.nbytes
 
     @property
     def live(self) -> npt.NDArray[np.bool_]:
@@ -134,7 +147,9 @@ class TenantIndex:
         columns.offsets[at] = [row.utc_offset for row in rows]
         columns.lengths[at] = [row.term_count for row in rows]
         columns.conversations[at] = [self._conversation(row.conversation_id) for row in rows]
-        columns.who[at] = [self._speaker(Speaker(row.role, row.name)) for row in rows]
+        columns.who[at] = [self._number(self.speakers, Speaker(row.role, row.name)) for row in rows]
+        columns.owners[at] = [self._number(self.owners, Owner(row.user_id, row.agent_id)) for row in rows]
+        columns.expires[at] = NEVER
         columns.telling[at] = [says_when(row.content) for row in rows]
         columns.norms[at], columns.vectors[at], columns.live[at] = np.nan, 0.0, True
         self.postings.add(slots, [term_counts(row.terms) for row in rows])
@@ -149,16 +164,18 @@ class TenantIndex:
             self._name_bytes += _name_size(name)
         return number
 
-    def _speaker(self, speaker: Speaker) -> int:
-        number = self.speakers.get(speaker)
+    def _number(self, numbers: dict[Names, int], names: Names) -> int:
+        number = numbers.get(names)
         if number is None:
-            number = self.speakers[speaker] = len(self.speakers)
-            self._name_bytes += _name_size(speaker.name)
+            number = numbers[names] = len(numbers)
+            self._name_bytes += _names_size(names)
         return number
 
     def _update(self, slots: Sequence[int], rows: Sequence[MessageRow]) -> None:
         """Set what changes of messages when they are embedded or scored."""
         self._forget_vectors(slots)
+        self._set_expiry(slots, [NEVER if row.expires_at is None else micros(row.expires_at) for row in rows])
+        self.metadata.put(slots, [row.metadata for row in rows])
         self.columns.importances[slots] = [np.nan if row.importance is None else row.importance for row in rows]
         for slot, row in zip(slots, rows, strict=True):
             self._text_bytes -= _size(self.texts[slot])
@@ -177,6 +194,7 @@ class TenantIndex:
     def _take_away(self, slots: Sequence[int]) -> set[int]:
         """Have slots hold no message any more. Returns the conversations that they belonged to."""
         self._forget_vectors(slots)
+        self._set_expiry(slots, [NEVER] * len(slots))
         self.columns.live[slots] = False
         self.term_count -= int(self.columns.lengths[slots].sum())
         for slot in slots:
@@ -184,6 +202,12 @@ class TenantIndex:
             self.texts[slot] = _NOTHING
         self._gone += len(slots)
         return set(self.columns.conversations[slots].tolist())
+
+    def _set_expiry(self, slots: Sequence[int], expires: Sequence[int]) -> None:
+        column = self.columns.expires
+        self.expiring -= int(np.count_nonzero(column[slots] != NEVER))
+        column[slots] = expires
+        self.expiring += int(np.count_nonzero(column[slots] != NEVER))
 
     def _forget_vectors(self, slots: Sequence[int]) -> None:
         self._products = None
@@ -207,6 +231,7 @@ class TenantIndex:
         self.columns.keep(kept)
         self.texts = [self.texts[slot] for slot in kept.tolist()]
         self._gone = 0
+        self.metadata.clear()
         self._number_names_anew()
         self._products = None
         # What was added and taken away in turn leaves a rest of roundings.
@@ -214,28 +239,26 @@ class TenantIndex:
         link(self.columns, self.slots, range(len(self.conversations)))
 
     def _number_names_anew(self) -> None:
-        """Forget the names of conversations and speakers without messages."""
+        """Forget the names of conversations, speakers and owners without messages."""
         columns = self.columns
         used, numbers = np.unique(columns.conversations, return_inverse=True)
         columns.conversations = numbers
         self.conversation_names = [self.conversation_names[number] for number in used.tolist()]
         self.conversations = {name: number for number, name in enumerate(self.conversation_names)}
-        speakers = list(self.speakers)
-        used, numbers = np.unique(columns.who, return_inverse=True)
-        columns.who = numbers
-        self.speakers = {speakers[number]: place for place, number in enumerate(used.tolist())}
-        names = (*self.conversation_names, *(speaker.name for speaker in self.speakers))
-        self._name_bytes = sum(map(_name_size, names))
+        self.speakers, columns.who = _renumbered(self.speakers, columns.who)
+        self.owners, columns.owners = _renumbered(self.owners, columns.owners)
+        names = sum(map(_names_size, self.speakers)) + sum(map(_names_size, self.owners))
+        self._name_bytes = sum(map(_name_size, self.conversation_names)) + names
 
 
 def _text(row: MessageRow) -> Text:
     content = row.content if len(row.content) <= KEPT_CHARACTERS else None
     # Most messages have no metadata: one text for all of them.
-    return Text(content, _EMPTY if row.metadata == _EMPTY else row.metadata)
+    return Text(content, _EMPTY if row.metadata == _EMPTY else row.metadata, row.external_id)
 
 
 def _fingerprint(row: MessageRow) -> int:
-    kept = row._replace(metadata="", importance=None, embedding=None)
+    kept = row._replace(metadata="", importance=None, embedding=None, external_id=None, expires_at=None)
     return hash(kept)
 
 
@@ -250,3 +273,16 @@ def _size(text: Text) -> int:
 
 def _name_size(name: str | None) -> int:
     return _NAME_BYTES + (0 if name is None else sys.getsizeof(name))
+
+
+def _names_size(names: Speaker | Owner) -> int:
+    return sum(map(_name_size, names))
+
+
+def _renumbered(
+    numbers: Mapping[Names, int], column: npt.NDArray[np.int32]
+) -> tuple[dict[Names, int], npt.NDArray[np.int32]]:
+    """Return the names that a column uses with new numbers, and the column with those."""
+    names = list(numbers)
+    used, column_anew = np.unique(column, return_inverse=True)
+    return {names[number]: place for place, number in enumerate(used.tolist())}, column_anew.astype(np.int32)

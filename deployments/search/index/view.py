@@ -1,6 +1,6 @@
 """A search's view of a tenant's index: the messages that pass its filters, as arrays."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import compress
@@ -14,8 +14,10 @@ import numpy.typing as npt
 from deployments.embedding.providers.protocol import Vector
 from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Floats, Places, Postings
-from deployments.search.index.tenant_index import Slots, TenantIndex
-from deployments.search.messages import Messages, QueryTermsHeld, Speaker, micros, query_weights
+from deployments.search.index.columns import NEVER
+from deployments.search.index.filtering import passing
+from deployments.search.index.tenant_index import Owner, Slots, TenantIndex
+from deployments.search.messages import Messages, QueryTermsHeld, Speaker, query_weights
 from deployments.search_schemas import SearchRequest
 from deployments.storage.candidates import MEAN_PRIOR, TERM_LIMIT
 
@@ -36,6 +38,10 @@ class IndexedHit(NamedTuple):
     importance: float | None
     similarity: float | None
     has_content: bool = True
+    user_id: str | None = None
+    agent_id: str | None = None
+    external_id: str | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -71,11 +77,13 @@ class View:
         columns = (getattr(self.index.columns, name)[slots].tolist() for name in _COLUMNS)
         seen = (column[places].tolist() for column in (self.messages.who, self.similarities))
         rows = zip(slots.tolist(), *columns, *seen, strict=True)
-        return [self._hit(_Answered(*row)) for row in rows]
+        owners = list(self.index.owners)
+        return [self._hit(_Answered(*row), owners) for row in rows]
 
-    def _hit(self, row: "_Answered") -> IndexedHit:
-        content, metadata = self.index.texts[row.slot]
+    def _hit(self, row: "_Answered", owners: Sequence[Owner]) -> IndexedHit:
+        content, metadata, external_id = self.index.texts[row.slot]
         role, name = self.messages.speakers[row.who]
+        user_id, agent_id = owners[row.owners]
         return IndexedHit(
             UUID(int=row.high << 64 | row.low),
             self.index.conversation_names[row.conversations],
@@ -83,11 +91,15 @@ class View:
             name,
             content or "",
             metadata,
-            _EPOCH + timedelta(microseconds=row.created),
+            _time(row.created),
             row.offsets,
             None if isnan(row.importances) else row.importances,
             None if isnan(row.similarity) else row.similarity,
             content is not None,
+            user_id,
+            agent_id,
+            external_id,
+            None if row.expires == NEVER else _time(row.expires),
         )
 
 
@@ -101,11 +113,17 @@ class _Answered(NamedTuple):
     created: int
     offsets: int
     importances: float
+    owners: int
+    expires: int
     who: int
     similarity: float
 
 
 _COLUMNS = _Answered._fields[1:-2]
+
+
+def _time(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def view(
@@ -115,21 +133,20 @@ def view(
     vector: Vector | None,
     *,
     subtract_mean: bool,
-    allowed: Collection[UUID] | None = None,
+    now: datetime,
     besides: UUID | None = None,
 ) -> View:
     """Return the messages that pass the request's filters. `vector`: the query's, None: it has none.
 
-    `allowed`: those that pass the filters that the index does not know; None: there are no such filters. `besides`: a
-    message that is left out.
+    `now`: what has expired by then is left out. `besides`: a message that is left out.
     """
-    passing = _passing(index, request, allowed)
+    passes = passing(index, request, now)
     if besides is not None:
-        passing[index.slots_of([besides])] = False
-    if passing.all():
+        passes[index.slots_of([besides])] = False
+    if passes.all():
         slots, places = np.arange(index.slots), None
     else:
-        slots = np.flatnonzero(passing)
+        slots = np.flatnonzero(passes)
         # The last cell stands for none: -1 is its index, and its value.
         places = np.full(index.slots + 1, -1, dtype=np.intp)
         places[slots] = np.arange(len(slots))
@@ -142,7 +159,9 @@ def _messages(index: TenantIndex, slots: Slots, places: Places | None, closeness
     """Return the columns of some slots. places: of all slots among them; None: they are all, and nothing is copied."""
     columns, at = index.columns, slice(index.slots) if places is None else slots
     previous, following = columns.previous[at], columns.following[at]
-    speakers, who = (list(index.speakers), columns.who[at]) if places is None else _speakers(index, slots)
+    speakers, who = (
+        (list(index.speakers), columns.who[at].astype(np.intp)) if places is None else _speakers(index, slots)
+    )
     return Messages(
         closeness=closeness,
         importances=columns.importances[at],
@@ -155,27 +174,6 @@ def _messages(index: TenantIndex, slots: Slots, places: Places | None, closeness
         following=following if places is None else places[following],
         telling=columns.telling[at],
     )
-
-
-def _passing(index: TenantIndex, request: SearchRequest, allowed: Collection[UUID] | None) -> npt.NDArray[np.bool_]:
-    columns, slots = index.columns, index.slots
-    passing = index.live.copy()
-    if request.conversation_id is not None:
-        passing &= columns.conversations[:slots] == index.conversations.get(request.conversation_id, -1)
-    if request.role is not None:
-        of_role = np.array([speaker.role == request.role for speaker in index.speakers], dtype=np.bool_)
-        passing &= of_role[columns.who[:slots]] if slots else passing
-    if request.min_importance is not None:
-        passing &= columns.importances[:slots] >= request.min_importance
-    if request.created_after is not None:
-        passing &= columns.created[:slots] >= micros(request.created_after)
-    if request.created_before is not None:
-        passing &= columns.created[:slots] < micros(request.created_before)
-    if allowed is not None:
-        let_through = np.zeros_like(passing)
-        let_through[index.slots_of(allowed)] = True
-        passing &= let_through
-    return passing
 
 
 def _speakers(index: TenantIndex, slots: Slots) -> tuple[list[Speaker], Places]:

@@ -19,12 +19,18 @@ WITH eligible AS NOT MATERIALIZED (
     WHERE m.tenant_id = :tenant_id
       AND (:include_archived OR NOT m.archived)
       AND (:conversation_id::text IS NULL OR m.conversation_id = :conversation_id)
+      AND (:conversation_prefix::text IS NULL OR m.conversation_id = :conversation_prefix
+           OR starts_with(m.conversation_id, :conversation_prefix || '/'))
+      AND (:user_id::text IS NULL OR m.user_id = :user_id)
+      AND (:agent_id::text IS NULL OR m.agent_id = :agent_id)
       AND (:role::text IS NULL OR m.role = :role)
       AND (:min_importance::float8 IS NULL
-           OR coalesce(m.importance_override, m.importance) >= :min_importance)
+           OR coalesce(m.importance_override, m.importance, 1) >= :min_importance)
       AND (:created_after::timestamptz IS NULL OR m.created_at >= :created_after)
       AND (:created_before::timestamptz IS NULL OR m.created_at < :created_before)
+      AND (m.expires_at IS NULL OR m.expires_at > :now)
       AND (:metadata::text IS NULL OR m.metadata @> :metadata::text::jsonb)
+      AND {where}
 ), corpus AS MATERIALIZED (
     SELECT sum(embedding_sum * array_fill((1.0 / (summed + :mean_prior::float8))::real,
                                           ARRAY[coalesce(vector_dims(embedding_sum), 1)])::vector) AS mean

@@ -1,5 +1,2 @@
 -- name: read_contents
 SELECT id, content FROM messages WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid[]);
-
--- name: with_metadata
-SELECT id FROM messages WHERE tenant_id = :tenant_id AND metadata @> :metadata::text::jsonb;

@@ -40,16 +40,31 @@ FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id) AND (m.expires_at IS NULL OR m.expires_at > now());
 
 -- name: list_messages
--- Newest first, from the position of the last message of the page before.
+-- In the order of time, from the position of the last message of the page before. What is not scored yet passes
+-- min_importance.
 SELECT m.id, m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metadata,
        coalesce(m.importance_override, m.importance) AS importance_score, m.embedding_status, m.archived,
        m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error,
        m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.version, m.chat
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.tenant_id = :tenant_id AND (m.expires_at IS NULL OR m.expires_at > now())
+  AND (:include_archived OR NOT m.archived)
   AND (:conversation_id::text IS NULL OR m.conversation_id = :conversation_id)
-  AND (:before::timestamptz IS NULL OR (m.created_at, m.id) < (:before, :before_id::uuid))
-ORDER BY m.created_at DESC, m.id DESC
+  AND (:conversation_prefix::text IS NULL OR m.conversation_id = :conversation_prefix
+       OR starts_with(m.conversation_id, :conversation_prefix || '/'))
+  AND (:user_id::text IS NULL OR m.user_id = :user_id)
+  AND (:agent_id::text IS NULL OR m.agent_id = :agent_id)
+  AND (:external_id::text IS NULL OR m.external_id = :external_id)
+  AND (:role::text IS NULL OR m.role = :role)
+  AND (:name::text IS NULL OR m.name = :name)
+  AND (:min_importance::float8 IS NULL
+       OR coalesce(m.importance_override, m.importance, 1) >= :min_importance)
+  AND (:created_after::timestamptz IS NULL OR m.created_at >= :created_after)
+  AND (:created_before::timestamptz IS NULL OR m.created_at < :created_before)
+  AND (:metadata::text IS NULL OR m.metadata @> :metadata::text::jsonb)
+  AND {where}
+  AND (:position::timestamptz IS NULL OR (m.created_at, m.id) {beyond} (:position, :position_id::uuid))
+ORDER BY m.created_at {order}, m.id {order}
 LIMIT :limit;
 
 -- name: lock_message^

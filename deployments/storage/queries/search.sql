@@ -24,17 +24,25 @@
 --
 -- A vector of another space than the active one is never compared: `asked` is then NULL, and the search goes by words
 -- alone. There is a row even where nothing is found, since it says which space is active.
+--
+-- What is not scored yet passes min_importance. What has expired at :now is no candidate.
 WITH eligible AS NOT MATERIALIZED (
     SELECT m.* FROM messages m
     WHERE m.tenant_id = :tenant_id
       AND (:include_archived OR NOT m.archived)
       AND (:conversation_id::text IS NULL OR m.conversation_id = :conversation_id)
+      AND (:conversation_prefix::text IS NULL OR m.conversation_id = :conversation_prefix
+           OR starts_with(m.conversation_id, :conversation_prefix || '/'))
+      AND (:user_id::text IS NULL OR m.user_id = :user_id)
+      AND (:agent_id::text IS NULL OR m.agent_id = :agent_id)
       AND (:role::text IS NULL OR m.role = :role)
       AND (:min_importance::float8 IS NULL
-           OR coalesce(m.importance_override, m.importance) >= :min_importance)
+           OR coalesce(m.importance_override, m.importance, 1) >= :min_importance)
       AND (:created_after::timestamptz IS NULL OR m.created_at >= :created_after)
       AND (:created_before::timestamptz IS NULL OR m.created_at < :created_before)
+      AND (m.expires_at IS NULL OR m.expires_at > :now)
       AND (:metadata::text IS NULL OR m.metadata @> :metadata::text::jsonb)
+      AND {where}
 ), means AS MATERIALIZED (
     SELECT sum(embedding_sum * array_fill((1.0 / (summed + :mean_prior::float8))::real,
                                           ARRAY[coalesce(vector_dims(embedding_sum), 1)])::vector) AS mean
@@ -151,7 +159,7 @@ SELECT m.id, m.conversation_id, m.role, m.name,
        1 - (m.embedding <=> aim.asked) AS similarity,
        1 - (coalesce(m.embedding::vector - aim.mean, m.embedding::vector) <=> aim.direction) AS closeness,
        ARRAY(SELECT ts_rank('{1,1,1,1}', m.unpacked, one) FROM query) AS ranks,
-       m.term_count, t.previous, t.next, m.utc_offset, whole,
+       m.term_count, t.previous, t.next, m.utc_offset, whole, m.user_id, m.agent_id, m.external_id, m.expires_at,
        CASE WHEN row_number() OVER () = 1 THEN (
            SELECT json_build_array(messages, term_count, embedded, (SELECT count(*) FROM near),
                                    ARRAY(SELECT term FROM query), ARRAY(SELECT holders FROM query), aim.model, aim.dimensions, indexed)::text FROM corpus
@@ -172,11 +180,13 @@ CROSS JOIN LATERAL (
     (SELECT id, role, name, content, created_at, utc_offset FROM messages
      WHERE tenant_id = :tenant_id AND conversation_id = hit.conversation_id
        AND (created_at, id) < (hit.created_at, hit.id) AND (:include_archived OR NOT archived)
+       AND (expires_at IS NULL OR expires_at > :now)
      ORDER BY created_at DESC, id DESC LIMIT :reach)
     UNION ALL
     (SELECT id, role, name, content, created_at, utc_offset FROM messages
      WHERE tenant_id = :tenant_id AND conversation_id = hit.conversation_id
        AND (created_at, id) > (hit.created_at, hit.id) AND (:include_archived OR NOT archived)
+       AND (expires_at IS NULL OR expires_at > :now)
      ORDER BY created_at, id LIMIT :reach)
 ) AS n
 WHERE hit.tenant_id = :tenant_id AND hit.id = ANY(:ids::uuid[])

@@ -7,6 +7,10 @@ from deployments.search_schemas import Criteria, SearchRequest
 CHOSEN = {
     "tenant_id": "acme",
     "role": "user",
+    "user_id": "ada",
+    "agent_id": "helper",
+    "conversation_prefix": "team/",
+    "where": {"priority": {"gte": 4}},
     "min_importance": 0.1,
     "created_after": "2026-01-01T00:00:00Z",
     "created_before": "2026-02-01T00:00:00Z",

@@ -122,12 +122,14 @@ def test_what_is_asked_takes_no_more_bytes_than_estimated(text: str, times: int)
     query = (text * times)[:MAX_QUERY_CHARACTERS]
     # Floats grow most of all metadata: 4 bytes of JSON are 9 when pickled.
     metadata = {"numbers": [1.0] * (MAX_METADATA_BYTES // 4 - 10)}
-    common: dict[str, Any] = {"tenant_id": "😀" * 255, "conversation_id": "😀" * 255, "query": query}
-    search_request = SearchRequest(**common, metadata=metadata)
-    context_request = ContextRequest(**common, metadata=metadata)
+    names = ("tenant_id", "conversation_id", "conversation_prefix", "user_id", "agent_id")
+    common: dict[str, Any] = {**dict.fromkeys(names, "😀" * 255), "query": query, "metadata": metadata}
+    where = {"a": {"in": metadata["numbers"][:4_000]}} | {f"k{n}": {"gte": n} for n in range(20)}
 
-    for each in (Search(search_request, "r" * 128), Context(context_request, "r" * 128)):
-        assert len(pickle.dumps(each)) <= _request_bytes(each) < REQUEST_BYTES
+    for asked in (common, common | {"where": where}):
+        search_request, context_request = SearchRequest(**asked), ContextRequest(**asked)
+        for each in (Search(search_request, "r" * 128), Context(context_request, "r" * 128)):
+            assert len(pickle.dumps(each)) <= _request_bytes(each) < REQUEST_BYTES
 
 
 async def test_large_queries_cross_in_calls_within_the_limit() -> None:

@@ -3,7 +3,7 @@
 import struct
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,8 @@ from tests.unit.search.ranked import NOW
 
 DIMENSIONS = 4
 SPACE = EmbeddingSpace("stand-in", DIMENSIONS)
+# Nothing has expired then.
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 WORDS = ("amber", "birch", "cedar")
 # Equal in one half or the other, as no ids by chance are.
 IDS = tuple(UUID(int=(high << 64) | low) for high in (0, 1, 2**63) for low in (0, 1, 2**64 - 1))
@@ -76,7 +78,7 @@ def seen(
 ) -> View:
     """Return what a search of `WORDS` reads."""
     vector = np.array([1.0, 0.5, -0.25, 0.0], dtype=np.float32)
-    return view(index, asked or request(), query, vector, **{"subtract_mean": True, **options})
+    return view(index, asked or request(), query, vector, **{"subtract_mean": True, "now": LONG_AGO, **options})
 
 
 def told(view: View) -> dict[str, Any]:
@@ -137,9 +139,13 @@ _CHANGING: dict[str, st.SearchStrategy[Any]] = {
     "importance": st.none() | st.floats(0, 1),
     "embedding": st.none() | st.lists(st.integers(-4, 4), min_size=4, max_size=4).map(lambda e: embedding(*e)),
     "metadata": st.sampled_from(["{}", '{"a": 1}']),
+    "external_id": st.sampled_from([None, "crm-1"]),
+    "expires_at": st.sampled_from([None, None, NOW, NOW + timedelta(microseconds=1)]),
 }
 _LASTING: dict[str, st.SearchStrategy[Any]] = {
-    "conversation_id": st.sampled_from("abc"),
+    "conversation_id": st.sampled_from(["a", "a/b", "ab"]),
+    "user_id": st.sampled_from([None, "ada"]),
+    "agent_id": st.sampled_from([None, "helper"]),
     "role": st.sampled_from(["user", "assistant"]),
     "name": st.sampled_from([None, "Ida", "Bo"]),
     "content": st.sampled_from(["I like tea", "we met on Monday", "", "long " * KEPT_CHARACTERS]),

@@ -22,6 +22,7 @@ from tests.unit.search.index.rows import (
     index_of,
     literal,
     nearness,
+    request,
     row,
     rows,
     seen,
@@ -44,12 +45,14 @@ def test_an_index_equals_one_that_is_built_anew(steps: list[tuple[set[UUID], lis
         index.remove(gone)
         index.put(came)
         now = {each: kept for each, kept in now.items() if each not in gone} | {each.id: each for each in came}
+        # The column that the first of these makes is kept up from then on.
+        assert with_metadata(index) == {each for each, message in now.items() if message.metadata == '{"a": 1}'}
     anew = index_of(list(now.values()))
 
     view, built = seen(index), seen(anew)
     assert len(index) == len(now)
     assert told(view) == told(built)
-    assert index.embedded == anew.embedded
+    assert (index.embedded, index.expiring) == (anew.embedded, anew.expiring)
     np.testing.assert_allclose(index.vector_sum, anew.vector_sum, atol=1e-5)
     near, near_anew = nearness(view), nearness(built)
     assert near.keys() == near_anew.keys()
@@ -60,7 +63,13 @@ def test_an_index_equals_one_that_is_built_anew(steps: list[tuple[set[UUID], lis
     assert index._name_bytes == anew._name_bytes
     index.remove(IDS)
     index._compact()
-    assert (index._text_bytes, index._name_bytes, len(index), index.embedded) == (0, 0, 0, 0)
+    assert (index._text_bytes, index._name_bytes, len(index), index.embedded, index.expiring) == (0, 0, 0, 0, 0)
+
+
+def with_metadata(index: TenantIndex) -> set[UUID]:
+    """Return the messages whose metadata say that `a` is 1."""
+    found = seen(index, request(where={"a": 1}))
+    return {hit.id for hit in found.hits(np.arange(len(found.slots)))}
 
 
 @GENERATED

@@ -1,0 +1,69 @@
+"""What JSON values mean to filters: equality, order of times, and containment. As jsonb has it, times aside."""
+
+import re
+from collections.abc import Hashable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+# ISO 8601 with an offset, and days that the calendar has: SQL casts what matches, and a cast that fails would fail the
+# search. In the syntax that Python and Postgres share.
+_DAYS = (
+    "(?!0000)(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    "|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
+)
+_CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:[.][0-9]+)?)?"
+_OFFSET = "(?:Z|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)"
+TIME_PATTERN = f"^{_DAYS}[T ]{_CLOCK}{_OFFSET}$"
+_TIME = re.compile(TIME_PATTERN.removeprefix("^").removesuffix("$"))
+
+
+def instant(value: object) -> int | None:
+    """Return the time that a string says, in microseconds since 1970; None: it is not ISO 8601 with an offset."""
+    # Most strings do not begin with a year, and a regular expression takes ten times as long to say so.
+    if not isinstance(value, str) or value[4:5] != "-" or not _TIME.fullmatch(value):
+        return None
+    return (datetime.fromisoformat(value) - _EPOCH) // _MICROSECOND
+
+
+def is_number(value: object) -> bool:
+    """Return whether it is a number to JSON, as true is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def identity(value: Any) -> Hashable:
+    """Return what is equal for equal values alone: 1 equals 1.0, and neither equals true."""
+    if isinstance(value, bool):
+        return bool, value
+    if isinstance(value, list):
+        return list, tuple(map(identity, value))
+    if isinstance(value, dict):
+        return dict, frozenset((key, identity(part)) for key, part in value.items())
+    plain: Hashable = value
+    return plain
+
+
+def equal(value: Any, operand: Any) -> bool:
+    """Return whether two values are equal. Two times are if they are the same instant."""
+    when = instant(operand)
+    if when is not None and instant(value) == when:
+        return True
+    return identity(value) == identity(operand)
+
+
+def contains(value: Any, operand: Any) -> bool:
+    """Return whether a list has an element that equals the operand, or a string has it for a part."""
+    if isinstance(value, list):
+        return any(equal(each, operand) for each in value)
+    return isinstance(value, str) and isinstance(operand, str) and operand in value
+
+
+def holds(value: Any, part: Any) -> bool:
+    """Return whether a value holds all of `part`, as jsonb's `@>` has it inside of an object."""
+    if isinstance(part, dict):
+        return isinstance(value, dict) and all(key in value and holds(value[key], each) for key, each in part.items())
+    if isinstance(part, list):
+        return isinstance(value, list) and all(any(holds(each, wanted) for each in value) for wanted in part)
+    return identity(value) == identity(part)
