@@ -37,9 +37,10 @@ QUERIES = (
 )
 STORE = """
     INSERT INTO messages (id, tenant_id, conversation_id, role, name, content, metadata, importance,
-                          importance_override, archived, embedding, embedding_status, terms, created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::halfvec, $12,
-            message_terms('english', $5, $6, $13), $13, $13)
+                          importance_override, archived, embedding, embedding_status, user_id, expires_at, terms,
+                          created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::halfvec, $12, $13, $14,
+            message_terms('english', $5, $6, $15), $15, $15)
 """
 
 
@@ -50,8 +51,9 @@ class BothWays:
         # So that no side of the SQL way leaves a message out.
         found_whole = settings.search.model_copy(update={"candidates": 1_000})
         self.vector = QueryVector(SPACE, np.zeros(256, dtype=np.float32))
-        self._memory = create_engine(database, found_whole, self._embed)
-        self._sql = create_engine(database, found_whole.model_copy(update={"index_bytes": 0}), self._embed)
+        self._memory = create_engine(database, found_whole, self._embed, clock=lambda: NOW)
+        by_sql = found_whole.model_copy(update={"index_bytes": 0})
+        self._sql = create_engine(database, by_sql, self._embed, clock=lambda: NOW)
 
     async def answers(self, request: SearchRequest) -> tuple[SearchAnswer, SearchAnswer]:
         """Return the answer from memory, and the one by SQL."""
@@ -102,6 +104,8 @@ def drawn_message(random: Random, tenant_id: str) -> list[Any]:
         False,
         str(drawn_vector(random).tolist()),
         "completed",
+        random.choice((None, "ada")),
+        random.choice((None, None, NOW, NOW + timedelta(seconds=1))),
         NOW - random.choice((timedelta(), timedelta(days=1), timedelta(days=6), timedelta(days=200, seconds=5))),
     ]
 
@@ -115,6 +119,9 @@ def drawn_request(random: Random, tenant_id: str) -> SearchRequest:
         "created_before": NOW,
         "include_archived": True,
         "metadata": random.choice(({"a": 1}, {"b": ["x"]})),
+        "where": random.choice(({"a": {"ne": 1}}, {"or": [{"b": {"contains": "x"}}, {"name": {"exists": False}}]})),
+        "user_id": "ada",
+        "conversation_prefix": "a",
         "min_score": 0.2,
         "min_similarity": 0.1,
     }

@@ -130,3 +130,32 @@ async def test_a_conversation_that_the_tenant_has_not_is_not_found(service: Serv
         answer = await service.client.request(method, path, params={"tenant_id": tenant_id})
         assert answer.status_code == 404
         assert error_of(answer)["code"] == "not_found"
+
+
+async def test_the_conversations_of_a_namespace_are_listed_apart(service: Service) -> None:
+    for name in ("a/b", "a/b/c", "a/bc", "a", "x/a/b", "/a/b"):
+        await store(service, conversation_id=name)
+
+    async def listed(prefix: str) -> set[str]:
+        asked = {"tenant_id": "acme", "conversation_prefix": prefix}
+        answer = await service.client.get("/v1/conversations", params=asked)
+        assert answer.status_code == 200
+        return {each["conversation_id"] for each in answer.json()["items"]}
+
+    assert await listed("a/b") == await listed("a/b/") == {"a/b", "a/b/c"}
+    assert await listed("a") == {"a", "a/b", "a/b/c", "a/bc"}
+    assert await listed("/") == {"/a/b"}
+    assert await listed("%") == set()
+
+
+async def test_a_cursor_of_another_namespace_is_refused(service: Service) -> None:
+    for name in ("a/1", "a/2"):
+        await store(service, conversation_id=name)
+    asked = {"tenant_id": "acme", "limit": 1, "conversation_prefix": "a"}
+    cursor = (await service.client.get("/v1/conversations", params=asked)).json()["next_cursor"]
+
+    answer = await service.client.get(
+        "/v1/conversations", params={**asked, "cursor": cursor, "conversation_prefix": "b"}
+    )
+
+    assert answer.status_code == 422

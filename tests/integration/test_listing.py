@@ -1,14 +1,16 @@
-"""A tenant's messages, newest first, page by page."""
+"""A tenant's messages by time, filtered, page by page."""
 
 import base64
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from serve_app.cursors import encode_cursor
 from tests.integration.calls import error_of, message, store, store_many
+from tests.integration.recount import execute
 from tests.integration.service import Service
 
 
@@ -133,3 +135,98 @@ async def test_a_page_of_no_or_too_many_messages_is_refused(service: Service, li
         answer = await service.client.get(path, params={"tenant_id": "acme", "limit": limit})
         assert answer.status_code == 422
         assert error_of(answer)["details"][0]["location"] == ["query", "limit"]
+
+
+async def fill(service: Service) -> None:
+    """Four messages that differ in all that a listing filters by."""
+    await store_many(
+        service,
+        [
+            message("A", created_at=day(1), conversation_id="team/a", metadata={"k": 1}, importance_override=0.2),
+            message("B", created_at=day(2), conversation_id="team/a/x", role="assistant", importance_override=0.9),
+            message("C", created_at=day(3), conversation_id="team/ab", name="Ada"),
+            message("D", created_at=day(4), conversation_id="team", importance_override=0.5),
+        ],
+    )
+    await execute(service, "UPDATE messages SET user_id = 'ada', external_id = 'crm-1' WHERE content = 'A'")
+    await execute(service, "UPDATE messages SET user_id = 'ada', agent_id = 'helper' WHERE content = 'B'")
+    await execute(service, "UPDATE messages SET archived = true WHERE content = 'D'")
+
+
+FILTERS: list[tuple[dict[str, Any], str]] = [
+    ({}, "DCBA"),
+    ({"order": "desc"}, "DCBA"),
+    ({"order": "asc"}, "ABCD"),
+    ({"role": "assistant"}, "B"),
+    ({"name": "Ada"}, "C"),
+    ({"user_id": "ada"}, "BA"),
+    ({"user_id": "nobody"}, ""),
+    ({"agent_id": "helper"}, "B"),
+    ({"external_id": "crm-1"}, "A"),
+    ({"created_after": day(3)}, "DC"),
+    ({"created_before": day(2)}, "A"),
+    # What is not scored yet passes.
+    ({"min_importance": 0.5}, "DCB"),
+    ({"include_archived": "true"}, "DCBA"),
+    ({"include_archived": "false"}, "CBA"),
+    ({"metadata": '{"k": 1}'}, "A"),
+    ({"where": '{"k": {"exists": false}, "role": "user"}'}, "DC"),
+    ({"conversation_prefix": "team/a"}, "BA"),
+    ({"conversation_prefix": "team/a/"}, "BA"),
+    ({"conversation_prefix": "team/a%"}, ""),
+    ({"conversation_prefix": "team", "conversation_id": "team/ab"}, "C"),
+    ({"user_id": "ada", "order": "asc", "created_after": day(1)}, "AB"),
+]
+
+
+@pytest.mark.parametrize(("filters", "expected"), FILTERS)
+async def test_a_listing_takes_the_filters_of_a_search(
+    service: Service, filters: dict[str, Any], expected: str
+) -> None:
+    await fill(service)
+
+    listed = [item["content"] for page in [page async for page in pages(service, limit=1, **filters)] for item in page]
+
+    assert "".join(listed) == expected
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"conversationId": "none"},
+        {"offset": "1"},
+        {"order": "up"},
+        {"role": "robot"},
+        {"created_after": "yesterday"},
+        {"min_importance": "2"},
+        {"metadata": "{"},
+        {"metadata": "[]"},
+        {"where": '{"a": NaN}'},
+        {"conversation_prefix": ""},
+    ],
+)
+async def test_a_filter_that_is_not_understood_is_refused(service: Service, parameters: dict[str, str]) -> None:
+    answer = await service.client.get("/v1/messages", params={"tenant_id": "acme", **parameters})
+
+    assert answer.status_code == 422
+    assert answer.json()["error"]["details"][0]["location"][:2] == ["query", *parameters]
+
+
+@pytest.mark.parametrize("other", [{"order": "asc"}, {"role": "user"}, {"where": '{"a": 1}'}])
+async def test_a_cursor_belongs_to_its_filters_and_order(service: Service, other: dict[str, str]) -> None:
+    await fill(service)
+    asked = {"tenant_id": "acme", "limit": 1}
+    cursor = (await service.client.get("/v1/messages", params=asked)).json()["next_cursor"]
+
+    answer = await service.client.get("/v1/messages", params={**asked, **other, "cursor": cursor})
+
+    assert answer.status_code == 422
+
+
+async def test_a_cursor_of_an_earlier_release_goes_on(service: Service) -> None:
+    await fill(service)
+    cursor = encode_cursor(datetime(2024, 3, 3, 12, tzinfo=UTC), str(UUID(int=0)), "messages\0acme\0")
+
+    answer = await service.client.get("/v1/messages", params={"tenant_id": "acme", "cursor": cursor})
+
+    assert [item["content"] for item in answer.json()["items"]] == ["B", "A"]
