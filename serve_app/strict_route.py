@@ -44,4 +44,4 @@ def _query_names(dependant: Dependant) -> Iterator[str]:
 
 
 def _unknown(name: str) -> dict[str, Any]:
-    return {"type": "extra_forbidden", "loc": ("query", name), "msg": "This parameter is not known"}
+    return {"type": "extra_forbidden", "loc": ("query", name), "msg": "Extra inputs are not permitted"}

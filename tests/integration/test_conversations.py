@@ -1,5 +1,6 @@
 """Conversations: what a tenant's messages add up to."""
 
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -151,7 +152,7 @@ async def test_the_conversations_of_a_namespace_are_listed_apart(service: Servic
 async def test_a_cursor_of_another_namespace_is_refused(service: Service) -> None:
     for name in ("a/1", "a/2"):
         await store(service, conversation_id=name)
-    asked = {"tenant_id": "acme", "limit": 1, "conversation_prefix": "a"}
+    asked: dict[str, Any] = {"tenant_id": "acme", "limit": 1, "conversation_prefix": "a"}
     cursor = (await service.client.get("/v1/conversations", params=asked)).json()["next_cursor"]
 
     answer = await service.client.get(

@@ -215,7 +215,7 @@ async def test_a_filter_that_is_not_understood_is_refused(service: Service, para
 @pytest.mark.parametrize("other", [{"order": "asc"}, {"role": "user"}, {"where": '{"a": 1}'}])
 async def test_a_cursor_belongs_to_its_filters_and_order(service: Service, other: dict[str, str]) -> None:
     await fill(service)
-    asked = {"tenant_id": "acme", "limit": 1}
+    asked: dict[str, Any] = {"tenant_id": "acme", "limit": 1}
     cursor = (await service.client.get("/v1/messages", params=asked)).json()["next_cursor"]
 
     answer = await service.client.get("/v1/messages", params={**asked, **other, "cursor": cursor})
