@@ -19,7 +19,7 @@ WRITERS = 6
 WRITES = 80
 READERS_OF_EACH = 2
 # One of these tenants has room, so that the others are loaded again and again.
-CRAMPED = Limits(total_bytes=170_000, messages=100_000)
+CRAMPED = Limits(total_bytes=180_000, messages=100_000)
 
 
 class Writer:
