@@ -13,7 +13,8 @@ from serve_app.behind_haproxy import BehindHAProxy
 from serve_app.documentation import add_documentation
 from serve_app.gate import Gate
 from serve_app.http_errors import add_error_handlers
-from serve_app.middleware import BodyLimit, RequestContext
+from serve_app.middleware import RequestContext
+from serve_app.request_body import RequestBody
 from serve_app.request_metrics import RequestMetrics
 from serve_app.request_timeout import RequestTimeout
 from serve_app.request_tracing import RequestTracing
@@ -31,6 +32,7 @@ from serve_app.routes import (
 )
 from serve_app.security_headers import SecurityHeaders
 from serve_app.services import Services
+from serve_app.trailing_slash import without_slash
 
 DESCRIPTION = """
 Stores what was said to an assistant and gives back what matters.
@@ -81,8 +83,11 @@ def create_app(services: Services, *, answers_request_id: bool = True, behind_ha
         docs_url=None,
         redoc_url=None,
         telemetry=NO_TELEMETRY,
+        redirect_slashes=False,
+        strict_content_type=False,
     )
     app.state.services = services
+    app.router.default = without_slash(app.router)
     add_error_handlers(app)
     _add_middleware(app, services, answers_request_id=answers_request_id, behind_haproxy=behind_haproxy)
     add_documentation(app)
@@ -109,7 +114,7 @@ def _add_middleware(app: FastAPI, services: Services, *, answers_request_id: boo
     - The gate counts the address, checks the key, and counts the key and its tenant, all before the body is read.
     """
     http = services.http
-    app.add_middleware(BodyLimit, most=http.request_max_bytes)
+    app.add_middleware(RequestBody, most=http.request_max_bytes)
     app.add_middleware(Gate, keyring=services.keyring, limiter=services.limiter)
     app.add_middleware(RequestTimeout, seconds=http.request_timeout_seconds)
     app.add_middleware(RequestContext, answers_id=answers_request_id, slow_seconds=http.slow_request_seconds)

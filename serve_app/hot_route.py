@@ -32,7 +32,7 @@ class HotRoute(TenantLimited):
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        super().__init__(path, endpoint, **options | {"operation_id": endpoint.__name__})
+        super().__init__(path, endpoint, **options | {"operation_id": endpoint.__name__, "strict_content_type": False})
         self._by_fastapi = self.app
         self._request_name = self.dependant.request_param_name
         self._dependencies = [(each.name, _of_request(each)) for each in self.dependant.dependencies]
@@ -53,16 +53,14 @@ class HotRoute(TenantLimited):
             await response(scope, receive, send)
 
     def _is_plain(self, scope: Scope) -> bool:
-        """Return whether a request brings JSON by its usual name, where it has a body, and no header to validate."""
-        says_so = self.body_field is None
+        """Return whether a request names no other type than JSON, where it has a body, and no header to validate."""
         for name, value in scope["headers"]:
             if name in self._special_headers:
                 return False
-            if name == b"content-type" and self.body_field is not None:
-                says_so = True
-                if value.partition(b";")[0].strip().lower() != JSON:
-                    return False
-        return says_so
+            names_type = name == b"content-type" and self.body_field is not None
+            if names_type and value.partition(b";")[0].strip().lower() != JSON:
+                return False
+        return True
 
     async def _response(self, request: Request) -> Response | None:
         """Return the endpoint's answer, or None where the model is not valid."""

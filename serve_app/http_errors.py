@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
@@ -62,8 +62,13 @@ HEADERS = {
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "1"},
 }
 
+NOT_JSON = "The body is not valid JSON."
+JSON_ONLY = "Send JSON, with the header Content-Type: application/json."
+# What FastAPI says of a body that is JSON by its type and that Python cannot read, as one of other bytes than UTF-8.
+FASTAPIS_UNREADABLE_BODY = "There was an error parsing the body"
+
 EXAMPLES = {
-    400: ("invalid_json", "The body is not valid JSON."),
+    400: ("invalid_json", NOT_JSON),
     401: ("unauthorized", "This API key does not hold: it is unknown, expired or revoked."),
     403: ("forbidden", "This key is bound to another tenant."),
     404: ("not_found", "There is no such message."),
@@ -71,6 +76,7 @@ EXAMPLES = {
     409: ("idempotency_conflict", "This Idempotency-Key was used before with another body."),
     412: ("precondition_failed", "The message was changed since: it is at version 3."),
     413: ("request_too_large", "The body is larger than 16777216 bytes."),
+    415: ("unsupported_media_type", JSON_ONLY),
     422: ("validation_error", "The request is not valid."),
     429: ("rate_limited", "Too many requests of this tenant: it may make 200 per 1 minute."),
     503: ("database_unavailable", "The database cannot be reached just now."),
@@ -126,8 +132,9 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def open_error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors that a route which needs no key may answer with, for OpenAPI."""
-    return {status: _documented(status) for status in sorted({*statuses, 503, 504})}
+    """The errors that a route which needs no key may answer with, for OpenAPI. What has a body has a type (415)."""
+    of_type = {415} if 413 in statuses else set()
+    return {status: _documented(status) for status in sorted({*statuses, *of_type, 503, 504})}
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -193,27 +200,44 @@ async def _on_memory_layer_error(request: Request, error: Exception) -> JSONResp
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     errors = error.errors() if isinstance(error, RequestValidationError) else []
     if any(each["type"] == "json_invalid" for each in errors):
-        return error_answer(400, "invalid_json", "The body is not valid JSON.", _request_id(request))
+        return error_answer(400, "invalid_json", NOT_JSON, _request_id(request))
+    if any(each["loc"] == ("body",) for each in errors) and _names_another_type(request):
+        return error_answer(415, "unsupported_media_type", JSON_ONLY, _request_id(request))
     details = validation_details(errors)
     return error_answer(422, "validation_error", "The request is not valid.", _request_id(request), details)
 
 
-async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 500)
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return _other_method(request)
     phrase = HTTPStatus(status).phrase
-    code = "invalid_json" if status == HTTPStatus.BAD_REQUEST else phrase.lower().replace(" ", "_")
-    message = "The body is not valid JSON." if status == HTTPStatus.BAD_REQUEST else phrase
+    code, message = phrase.lower().replace(" ", "_"), phrase
+    if getattr(error, "detail", None) == FASTAPIS_UNREADABLE_BODY:
+        code, message = "invalid_json", NOT_JSON
     answer = error_answer(status, code, message, _request_id(request))
     answer.headers.update(getattr(error, "headers", None) or {})
-    if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return answer
 
 
-def _methods(request: Request) -> set[str]:
-    """What the path answers to: Starlette names the methods of the first route alone, and a path has several."""
-    return {
+def _other_method(request: Request) -> Response:
+    """Say what the path answers to: Starlette names the methods of the first route alone, and a path has several."""
+    methods = {
         method
         for _, route in matching_routes(request.app, request.scope)
         for method in getattr(route, "methods", None) or ()
     }
+    allowed = {"Allow": ", ".join(sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))}
+    if request.method == "OPTIONS":
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=allowed)
+    answer = error_answer(
+        405, "method_not_allowed", f"This path does not answer {request.method}.", _request_id(request)
+    )
+    answer.headers.update(allowed)
+    return answer
+
+
+def _names_another_type(request: Request) -> bool:
+    """Return whether a body was sent as something else than JSON."""
+    kind = (request.headers.get("content-type") or "application/json").partition(";")[0].strip().lower()
+    return kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json"))

@@ -8,14 +8,13 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.hot_route import HotRoute
-from serve_app.http_errors import error_answer, unexpected_error_answer
+from serve_app.http_errors import unexpected_error_answer
 
 logger = structlog.get_logger(__name__)
 
 # What a client may choose as its request id: enough for UUIDs and trace ids, nothing that could forge a log line.
 # `serve_app/haproxy` drops the others before Serve sees them.
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
-MAX_LENGTH_DIGITS = 18
 FIRST_ERROR = 400
 
 
@@ -78,64 +77,7 @@ class RequestContext:
         )
 
 
-class BodyLimit:
-    """Refuses a body that is too large before it is read whole, whatever its Content-Length claims.
-
-    FastAPI's own `max_body_size` answers in a shape of its own where the length is declared.
-    """
-
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self._app = app
-        self._most = most
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-        elif _declared_length(scope) > self._most:
-            await self._refuse(scope, receive, send)
-        else:
-            await self._count(scope, receive, send)
-
-    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
-        read, started = 0, False
-
-        async def receive_counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._most:
-                raise _TooLargeError
-            return message
-
-        async def send_noted(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive_counted, send_noted)
-        except _TooLargeError:
-            if started:
-                raise
-            await self._refuse(scope, receive, send)
-
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        message = f"The body is larger than {self._most} bytes."
-        # The connection stays open: uvicorn reads past the rest of the body, and closing on it could cost the answer.
-        await error_answer(413, "request_too_large", message, scope.get("request_id"))(scope, receive, send)
-
-
-class _TooLargeError(BaseException):
-    """Passes every handler on its way from the reading of the body to the middleware."""
-
-
 def request_id_of(scope: Scope) -> str:
     """The client's own request id where it is sane, else a new one."""
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
     return given.decode() if SANE_REQUEST_ID.fullmatch(given) else uuid4().hex
-
-
-def _declared_length(scope: Scope) -> int:
-    value = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    # More digits than any body has bytes are not worth the reading (and Python refuses thousands of them).
-    return int(value[:MAX_LENGTH_DIGITS]) if value.isdigit() else 0

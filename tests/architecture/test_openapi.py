@@ -84,7 +84,7 @@ def test_a_route_says_what_it_does_and_how_it_fails(name: str, operation: Json) 
     if not name.endswith("/liveness"):
         expected |= {"503", "504"}
     if "requestBody" in operation:
-        expected |= {"400", "413", "422"}
+        expected |= {"400", "413", "415", "422"}
     if operation.get("parameters"):
         expected.add("422")
     if "{" in name:

@@ -217,7 +217,7 @@ async def test_a_method_that_is_not_allowed_is_told_which_are() -> None:
     answer = await ask("/v1/messages", method="PUT")
 
     assert answer.status_code == 405
-    assert answer.headers["Allow"] == "GET, POST"
+    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
 
 
 async def client_of(headers: Mapping[str, str], *, trusted: tuple[str, ...], peer: str, behind_haproxy: bool) -> str:

@@ -1,0 +1,21 @@
+"""A path with a slash too many at its end, answered as the path without it: a redirect would name our own host."""
+
+from starlette.exceptions import HTTPException
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+def without_slash(router: Router) -> ASGIApp:
+    """Return what answers the paths of no route: once more without a slash at the end, else with 404.
+
+    A name at the end of a path keeps its slash, since its route has taken the path before.
+    """
+
+    async def again(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if scope["type"] != "http" or not path.endswith("/") or path.endswith("//") or path == "/":
+            raise HTTPException(404)
+        scope["path"] = path[:-1]
+        await router.app(scope, receive, send)
+
+    return again
