@@ -1,8 +1,11 @@
 """Who is let in: those who have requests left and a key that holds."""
 
+from contextlib import AbstractContextManager
+from urllib.parse import parse_qsl
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deployments.errors import MemoryLayerError
+from deployments.errors import ForbiddenError, InvalidRequestError, MemoryLayerError
 from deployments.rate_limits.limiter import Admission, RateLimiter
 from deployments.tenancy import bound_to
 from serve_app.auth import is_open, presented_key
@@ -11,6 +14,8 @@ from serve_app.keyring import Caller, Keyring
 from serve_app.rate_limits import UNLIMITED_PATHS, admitting, limits_of, saying_how_it_stands
 
 UNKNOWN_ADDRESS = "unknown"
+# Their routes say themselves which parameters they take.
+READING_METHODS = frozenset({"GET", "HEAD"})
 
 
 class Gate:
@@ -34,6 +39,7 @@ class Gate:
             send = saying_how_it_stands(admission, send)
         try:
             caller = await self._admitted(scope, admission)
+            held = _held_to_its_tenant(scope, caller)
         except MemoryLayerError as error:
             await answer_to(error, scope.get("request_id"))(scope, receive, send)
             return
@@ -41,7 +47,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         scope["caller"] = caller
-        with bound_to(caller.rights.tenant_id), admitting(admission):
+        with held, admitting(admission):
             await self._app(scope, receive, send)
 
     async def _admitted(self, scope: Scope, admission: Admission | None) -> Caller | None:
@@ -55,3 +61,22 @@ class Gate:
         if admission is not None:
             await admission.admit(limits_of(self._limiter, caller))
         return caller
+
+
+def _held_to_its_tenant(scope: Scope, caller: Caller | None) -> AbstractContextManager[None]:
+    """Return what holds a request to the tenant of its key, or else to the one in its query, whatever its route takes.
+
+    So `tenant_id` counts where a route has no such parameter too. Raises `ForbiddenError` and `InvalidRequestError`.
+    """
+    bound = None if caller is None else caller.rights.tenant_id
+    if not scope["query_string"] or scope["method"] in READING_METHODS:
+        return bound_to(bound)
+    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    tenants = {value for name, value in query if name == "tenant_id"}
+    if len(tenants) > 1:
+        raise InvalidRequestError("The query names several tenants.")
+    if not tenants:
+        return bound_to(bound)
+    if bound is not None and tenants != {bound}:
+        raise ForbiddenError("This key is bound to another tenant.")
+    return bound_to(tenants.pop(), in_query=bound is None)

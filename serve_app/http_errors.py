@@ -133,7 +133,7 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def open_error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors that a route which needs no key may answer with, for OpenAPI. What has a body has a type (415)."""
-    of_type = {415} if 413 in statuses else set()
+    of_type = {415} if HTTPStatus.REQUEST_ENTITY_TOO_LARGE in statuses else set()
     return {status: _documented(status) for status in sorted({*statuses, *of_type, 503, 504})}
 
 

@@ -1,7 +1,7 @@
 """What the routes are given. Async, though nothing is awaited: FastAPI sends the others through a thread."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, cast
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticCustomError
 
 from deployments.schemas import Identifier
-from deployments.tenancy import bound_tenant, named, the_tenant
+from deployments.tenancy import named, tenant_if_any, the_tenant
 from serve_app.message_ids import message_ids
 from serve_app.services import Services
 
@@ -43,8 +43,13 @@ async def _tenant(
         raise RequestValidationError([missing]) from None
 
 
-async def _only_tenant() -> str | None:
-    return bound_tenant()
+async def _only_tenant(
+    tenant_id: Annotated[
+        Identifier | None,
+        Query(description="Only what is this tenant's: 404 for another's. Left out: the key's.", examples=["acme"]),
+    ] = None,
+) -> str | None:
+    return named(cast("str | None", tenant_if_any(tenant_id)))
 
 
 ServicesOf = Annotated[Services, Depends(_services)]

@@ -1,5 +1,6 @@
 """Keys: made, listed, rotated, revoked. A key manages those of its own tenant that allow no more than it does."""
 
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -46,17 +47,20 @@ async def list_keys(
 
 
 @router.delete("/{key_id}", status_code=204, responses=error_responses(404, 422))
-async def revoke_key(key_id: UUID, services: ServicesOf, caller: Administrator) -> None:
+async def revoke_key(key_id: UUID, services: ServicesOf, caller: Administrator, only_tenant: OnlyTenant) -> None:
     """Revoke a key: within a second it opens nothing any more. Revoking it again is no error."""
-    prefix = await services.keys.revoke(key_id, caller.rights.tenant_id)
+    prefix = await services.keys.revoke(key_id, only_tenant)
     logger.info("key_revoked", prefix=prefix, by=caller.name)
 
 
 @router.post(
     "/{key_id}/rotate", status_code=201, response_model=CreatedKey, responses=error_responses(400, 404, 413, 422)
 )
-async def rotate_key(key_id: UUID, rotation: Rotation, services: ServicesOf, caller: Administrator) -> CreatedKey:
+async def rotate_key(
+    key_id: UUID, rotation: Rotation, services: ServicesOf, caller: Administrator, only_tenant: OnlyTenant
+) -> CreatedKey:
     """Make a key with the same rights; the old one expires after the overlap."""
-    created = await services.keys.rotate(key_id, rotation.overlap_seconds, caller.rights)
+    within = replace(caller.rights, tenant_id=only_tenant)
+    created = await services.keys.rotate(key_id, rotation.overlap_seconds, within)
     logger.info("key_rotated", prefix=created.prefix, rotated_id=str(key_id), by=caller.name)
     return created

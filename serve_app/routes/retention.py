@@ -73,10 +73,11 @@ async def undo_retention_run(
     services: ServicesOf,
     caller: Administrator,
     response: Response,
+    only_tenant: OnlyTenant,
     wait_seconds: Annotated[Wait, Query(description=WAIT)] = 30,
 ) -> RetentionReport:
     """Take back what a run archived, as far as it is not deleted yet. That is a run of its own."""
-    undone = await services.retention.undo(run_id, caller.rights.tenant_id, caller.name, wait_seconds)
+    undone = await services.retention.undo(run_id, only_tenant, caller.name, wait_seconds)
     return _answer(undone, response)
 
 

@@ -162,6 +162,7 @@ async def test_the_same_idempotency_key_is_another_for_another_tenant(service: S
 
 async def test_a_cursor_of_another_tenant_is_refused(service: Service, keys: Keys) -> None:
     acme, globex = keys
+    await make(service, "acme")
     for number in range(3):
         await store(service, acme, f"Message {number}", conversation_id=f"c{number}")
 
