@@ -21,7 +21,8 @@ class _Bound(NamedTuple):
     in_query: bool
 
 
-_bound: ContextVar[_Bound] = ContextVar("bound", default=_Bound(None, in_query=False))
+_TO_NONE = _Bound(None, in_query=False)
+_bound: ContextVar[_Bound] = ContextVar("bound", default=_TO_NONE)
 _named: ContextVar[set[str] | None] = ContextVar("named_tenants", default=None)
 
 

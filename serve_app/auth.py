@@ -37,7 +37,7 @@ _bearer = HTTPBearer(scheme_name="Bearer", auto_error=False)
 
 def is_open(path: str) -> bool:
     """Return whether a path is answered without a key."""
-    return path.rstrip("/") in OPEN_PATHS or path.startswith(OPEN_PREFIX)
+    return path.removesuffix("/") in OPEN_PATHS or path.startswith(OPEN_PREFIX)
 
 
 def presented_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

@@ -34,7 +34,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         admission = None
-        if scope["path"].rstrip("/") not in UNLIMITED_PATHS:
+        if scope["path"].removesuffix("/") not in UNLIMITED_PATHS:
             admission = Admission(self._limiter)
             send = saying_how_it_stands(admission, send)
         try:

@@ -12,10 +12,11 @@ def without_slash(router: Router) -> ASGIApp:
     """
 
     async def again(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        if scope["type"] != "http" or not path.endswith("/") or path.endswith("//") or path == "/":
+        path, raw = scope["path"], scope.get("raw_path") or scope["path"].encode()
+        # An encoded slash belongs to a name.
+        if scope["type"] != "http" or not raw.endswith(b"/") or path.endswith("//") or path == "/":
             raise HTTPException(404)
-        scope["path"] = path[:-1]
+        scope["path"], scope["raw_path"] = path[:-1], raw[:-1]
         await router.app(scope, receive, send)
 
     return again

@@ -8,10 +8,10 @@ from deployments.schemas import TenantInPath, TenantOrAll, Usage
 from serve_app.auth import Administers
 from serve_app.health import Health, Liveness, Readiness
 from serve_app.http_errors import error_responses, open_error_responses
-from serve_app.rate_limits import TenantLimited
+from serve_app.named_paths import NamedRoute
 from serve_app.routes.dependencies import ServicesOf
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=TenantLimited)
+router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=NamedRoute)
 
 
 class RetryRequest(BaseModel):
@@ -79,11 +79,14 @@ async def retry_failed_embeddings(request: RetryRequest, services: ServicesOf) -
     return RetryAnswer(retried=await services.messages.retry_embedding(tenant_id=request.tenant_id))
 
 
+@router.get("/usage", response_model=Usage, responses=error_responses(422), dependencies=[Administers])
 @router.get(
-    "/tenants/{tenant_id:path}/usage",
+    "/tenants/{tenant_id:name}/usage",
     response_model=Usage,
     responses=error_responses(404, 422),
     dependencies=[Administers],
+    deprecated=True,
+    name="tenant_usage_by_path",
 )
 async def tenant_usage(tenant_id: TenantInPath, services: ServicesOf) -> Usage:
     """What a tenant has stored and had embedded today, and what it may."""

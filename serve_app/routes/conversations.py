@@ -8,10 +8,10 @@ from deployments.schemas import MAX_PAGE, Conversation, ConversationPage, Identi
 from serve_app.auth import Reads, Writes
 from serve_app.cursors import decode_cursor, page_of
 from serve_app.http_errors import error_responses
-from serve_app.rate_limits import TenantLimited
+from serve_app.named_paths import NamedRoute
 from serve_app.routes.dependencies import ServicesOf, TenantId
 
-router = APIRouter(prefix="/v1/conversations", tags=["conversations"], route_class=TenantLimited)
+router = APIRouter(prefix="/v1/conversations", tags=["conversations"], route_class=NamedRoute)
 
 
 @router.get("", response_model=ConversationPage, responses=error_responses(422), dependencies=[Reads])
@@ -33,7 +33,7 @@ async def list_conversations(
 
 
 @router.get(
-    "/{conversation_id:path}",
+    "/{conversation_id:name}",
     response_model=Conversation,
     responses=error_responses(404, 422),
     dependencies=[Reads],
@@ -43,7 +43,7 @@ async def get_conversation(conversation_id: Identifier, services: ServicesOf, te
     return await services.conversations.get(tenant_id, conversation_id)
 
 
-@router.delete("/{conversation_id:path}", status_code=204, responses=error_responses(404, 422), dependencies=[Writes])
+@router.delete("/{conversation_id:name}", status_code=204, responses=error_responses(404, 422), dependencies=[Writes])
 async def delete_conversation(conversation_id: Identifier, services: ServicesOf, tenant_id: TenantId) -> None:
     """Delete a conversation with all of its messages. They are gone from search at once."""
     await services.conversations.delete(tenant_id, conversation_id)

@@ -1,7 +1,7 @@
 """Erasing a tenant, or one of its conversations, with a receipt."""
 
 from time import monotonic
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Query, Response
@@ -11,12 +11,12 @@ from deployments.schemas import Flag, Identifier, TenantInPath
 from deployments.storage.erasure import ErasureOrder
 from serve_app.auth import Administers, Administrator
 from serve_app.http_errors import error_responses
-from serve_app.rate_limits import TenantLimited
+from serve_app.named_paths import NamedRoute
 from serve_app.routes.dependencies import ServicesOf
 
 logger = structlog.get_logger(__name__)
 
-router = APIRouter(prefix="/v1/admin/tenants", tags=["admin"], route_class=TenantLimited)
+router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=NamedRoute)
 
 MAX_WAIT_SECONDS = 50.0
 WAIT = "How long to erase; at most four fifths of what a request may take."
@@ -24,12 +24,20 @@ WAIT = "How long to erase; at most four fifths of what a request may take."
 OfConversation = Annotated[Identifier | None, Query(description="Only this conversation. Left out: everything.")]
 
 
+def _erasure_responses() -> dict[int | str, dict[str, Any]]:
+    unfinished = {"model": Erasure, "description": "Not all is gone yet: ask again, and it goes on."}
+    return {**error_responses(404, 422), 202: unfinished}
+
+
+@router.get("/erasures/latest", response_model=Erasure, responses=error_responses(404, 422), dependencies=[Administers])
 # Before the one below, whose path may hold slashes as tenants' names may.
 @router.get(
-    "/{tenant_id:path}/erasure",
+    "/tenants/{tenant_id:name}/erasure",
     response_model=Erasure,
     responses=error_responses(404, 422),
     dependencies=[Administers],
+    deprecated=True,
+    name="latest_erasure_by_path",
 )
 async def latest_erasure(
     tenant_id: TenantInPath, services: ServicesOf, conversation_id: OfConversation = None
@@ -38,13 +46,13 @@ async def latest_erasure(
     return await services.erasures.latest(tenant_id, conversation_id)
 
 
+@router.delete("/tenants", response_model=Erasure, responses=_erasure_responses())
 @router.delete(
-    "/{tenant_id:path}",
+    "/tenants/{tenant_id:name}",
     response_model=Erasure,
-    responses={
-        **error_responses(404, 422),
-        202: {"model": Erasure, "description": "Not all is gone yet: ask again, and it goes on."},
-    },
+    responses=_erasure_responses(),
+    deprecated=True,
+    name="erase_tenant_by_path",
 )
 async def erase_tenant(
     tenant_id: TenantInPath,

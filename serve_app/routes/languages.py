@@ -6,12 +6,12 @@ from deployments.language_schemas import OwnLanguage, TenantLanguage
 from deployments.schemas import TenantInPath
 from serve_app.auth import Administers
 from serve_app.http_errors import error_responses
-from serve_app.rate_limits import TenantLimited
+from serve_app.named_paths import NamedRoute
 from serve_app.routes.dependencies import ServicesOf
 
-router = APIRouter(prefix="/v1/admin/languages", tags=["admin"], route_class=TenantLimited)
+router = APIRouter(prefix="/v1/admin/languages", tags=["admin"], route_class=NamedRoute)
 
-LANGUAGE = "/{tenant_id:path}"
+LANGUAGE = "/{tenant_id:name}"
 
 
 @router.get(LANGUAGE, response_model=TenantLanguage, responses=error_responses(404, 422), dependencies=[Administers])

@@ -19,12 +19,13 @@ from deployments.schemas import MAX_PAGE, TenantInPath
 from serve_app.auth import Administers, Administrator
 from serve_app.cursors import decode_cursor, page_of
 from serve_app.http_errors import error_responses
-from serve_app.rate_limits import TenantLimited
+from serve_app.named_paths import NamedRoute
 from serve_app.routes.dependencies import OnlyTenant, ServicesOf
 
-router = APIRouter(prefix="/v1/admin", tags=["retention"], route_class=TenantLimited)
+router = APIRouter(prefix="/v1/admin", tags=["retention"], route_class=NamedRoute)
 
-POLICY = "/tenants/{tenant_id:path}/retention"
+POLICY = "/retention/policy"
+POLICY_BY_PATH = "/tenants/{tenant_id:name}/retention"
 RUNS = "/retention/runs"
 
 
@@ -81,17 +82,30 @@ async def undo_retention_run(
     return _answer(undone, response)
 
 
-@router.get(POLICY, response_model=TenantRetention, responses=error_responses(404, 422), dependencies=[Administers])
+@router.get(POLICY, response_model=TenantRetention, responses=error_responses(422), dependencies=[Administers])
+@router.get(
+    POLICY_BY_PATH,
+    response_model=TenantRetention,
+    responses=error_responses(404, 422),
+    dependencies=[Administers],
+    deprecated=True,
+    name="get_retention_policy_by_path",
+)
 async def get_retention_policy(tenant_id: TenantInPath, services: ServicesOf) -> TenantRetention:
     """What holds for a tenant, and what of it is its own."""
     return await services.retention_policies.get(tenant_id)
 
 
 @router.put(
-    POLICY,
+    POLICY, response_model=TenantRetention, responses=error_responses(400, 404, 413, 422), dependencies=[Administers]
+)
+@router.put(
+    POLICY_BY_PATH,
     response_model=TenantRetention,
     responses=error_responses(400, 404, 413, 422),
     dependencies=[Administers],
+    deprecated=True,
+    name="put_retention_policy_by_path",
 )
 async def put_retention_policy(tenant_id: TenantInPath, own: TenantPolicy, services: ServicesOf) -> TenantRetention:
     """Give a tenant a policy of its own, in the place of the one that it had."""
@@ -99,6 +113,14 @@ async def put_retention_policy(tenant_id: TenantInPath, own: TenantPolicy, servi
 
 
 @router.delete(POLICY, status_code=204, responses=error_responses(404, 422), dependencies=[Administers])
+@router.delete(
+    POLICY_BY_PATH,
+    status_code=204,
+    responses=error_responses(404, 422),
+    dependencies=[Administers],
+    deprecated=True,
+    name="delete_retention_policy_by_path",
+)
 async def delete_retention_policy(tenant_id: TenantInPath, services: ServicesOf) -> None:
     """Have the service's settings hold for a tenant again."""
     await services.retention_policies.delete(tenant_id)

@@ -53,7 +53,7 @@ backend replicas
 
 
 class Replica(BaseHTTPRequestHandler):
-    """Echoes its headers; refuses in Serve's words, or in ours; dies once of each request whose query says so."""
+    """Echoes path and headers; refuses in Serve's words, or in ours; dies once of each request whose query says so."""
 
     protocol_version = "HTTP/1.1"
     killed: ClassVar[list[str]] = []
@@ -70,7 +70,7 @@ class Replica(BaseHTTPRequestHandler):
         elif self.path == "/ours":
             self._answer(503, "application/json", b'{"error": {"code": "overloaded"}}')
         else:
-            self._answer(200, "text/plain", self.headers.as_bytes())
+            self._answer(200, "text/plain", f"path: {self.path}\n".encode() + self.headers.as_bytes())
 
     do_POST = do_DELETE = do_GET  # noqa: N815 - the names that the base class calls
 
@@ -145,6 +145,10 @@ def test_what_serve_refuses_has_our_shape_and_says_when_to_come_again(client: ht
 
 def test_what_we_refuse_ourselves_passes(client: httpx.Client) -> None:
     assert client.get("/ours").json() == {"error": {"code": "overloaded"}}
+
+
+def test_a_path_arrives_as_it_was_sent(client: httpx.Client) -> None:
+    assert "path: /v1/admin/tenants/x%2Fretention%0A\n" in client.get("/v1/admin/tenants/x%2Fretention%0A").text
 
 
 def test_no_replica_is_a_503(client: httpx.Client, replica: ThreadingHTTPServer) -> None:

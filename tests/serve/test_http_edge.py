@@ -1,6 +1,8 @@
 """Time limits and proxies, behind HAProxy and over handles."""
 
 import asyncio
+import gzip
+import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +46,25 @@ def cluster() -> Iterator[LaunchedService]:
 def postgres_log(cluster: LaunchedService) -> str:
     """What Postgres has written so far."""
     return Path(cluster.data_dir, "postgres", "server.log").read_text(errors="replace")
+
+
+async def test_an_encoded_slash_belongs_to_a_name(cluster: LaunchedService) -> None:
+    policy = {"max_age_days": 400}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{cluster.port}", timeout=30) as client:
+        await client.put("/v1/admin/retention/policy", params={"tenant_id": "x"}, json=policy)
+        erased = await client.delete("/v1/admin/tenants/x%2Fretention")
+        kept = await client.get("/v1/admin/tenants/x/retention/")
+        zipped = await client.post(
+            "/v1/messages",
+            content=gzip.compress(json.dumps(message("zipped", "x")).encode()),
+            headers={"Content-Encoding": "gzip"},
+        )
+        head = await client.head("/v1/admin/liveness")
+
+    assert erased.json()["tenant_id"] == "x/retention"
+    assert kept.json()["own"]["max_age_days"] == 400
+    assert (zipped.status_code, head.status_code) == (202, 200)
+    assert int(head.headers["Content-Length"]) > 0
 
 
 @pytest.mark.parametrize("path", ["/v1/memory/search", "/v1/messages"])
