@@ -14,7 +14,8 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from deployments.chat_text import FIELDS, ROLES, Json, Place, UnreadableError, is_plain, is_text, spoken_fields, text_of
 from deployments.metadata import sound_object
-from deployments.schemas import MAX_CONTENT_CHARACTERS, NOT_BLANK, MessageChange, NewMessage
+from deployments.name_characters import NOT_BLANK
+from deployments.schemas import MAX_CONTENT_CHARACTERS, MessageChange, NewMessage
 
 MAX_CHAT_BYTES = 262_144
 MAX_CHAT_DEPTH = 32

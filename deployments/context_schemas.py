@@ -3,12 +3,11 @@
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
-from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
-from deployments.schemas import Identifier, Role, Share, Value, not_boolean
-from deployments.search_schemas import MAX_TOP_K, Criteria, Query
+from deployments.schemas import Role, Share, StoredIdentifier, Value, not_boolean
+from deployments.search_schemas import MAX_TOP_K, Criteria, OfMessage, Query
 
 MAX_TOKEN_BUDGET = 1_000_000
 MAX_RECENT_TURNS = 100
@@ -23,6 +22,7 @@ CONTEXT_EXAMPLE: dict[str, JsonValue] = {  # nosec B105
     "omitted": 0,
     "items": [
         {
+            "id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
             "message_id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
             "conversation_id": "conv-1",
             "role": "user",
@@ -35,6 +35,7 @@ CONTEXT_EXAMPLE: dict[str, JsonValue] = {  # nosec B105
             "score": 0.97,
         },
         {
+            "id": "0199d7ca-5652-7d11-8a52-61c1b0e6f0a2",
             "message_id": "0199d7ca-5652-7d11-8a52-61c1b0e6f0a2",
             "conversation_id": "conv-2",
             "role": "user",
@@ -89,7 +90,9 @@ class ContextRequest(Criteria):
         }
     )
 
-    conversation_id: Identifier = Field(description="The conversation that goes on. It may be one without messages.")
+    conversation_id: StoredIdentifier = Field(
+        description="The conversation that goes on. It may be one without messages."
+    )
     query: Query | None = Field(
         default=None,
         description="What memories are looked for. Left out: what the user said last in this conversation.",
@@ -118,10 +121,9 @@ class ContextRequest(Criteria):
     )
 
 
-class ContextItem(Value):
+class ContextItem(OfMessage):
     """A message of the context."""
 
-    message_id: UUID
     conversation_id: str
     role: Role
     name: str | None

@@ -21,4 +21,7 @@ def json_of(model: BaseModel) -> bytes:
 
 def _plain(value: Any) -> object:
     """Return what orjson knows in the place of what it does not: a model, or asyncpg's own kind of UUID."""
-    return str(value) if isinstance(value, UUID) else value.__dict__
+    if isinstance(value, UUID):
+        return str(value)
+    computed = value.__pydantic_computed_fields__
+    return value.__dict__ | {name: getattr(value, name) for name in computed} if computed else value.__dict__

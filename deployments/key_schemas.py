@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue
 
 from deployments.rate_limits.notation import RateLimit
-from deployments.schemas import Identifier, TenantOrAll, Time, Value, not_boolean
+from deployments.schemas import Identifier, NewTenantOrAll, Time, Value, not_boolean
 
 MAX_OVERLAP_SECONDS = 30 * 24 * 3600
 
@@ -78,7 +78,7 @@ class NewKey(Value):
     )
 
     name: Identifier = Field(description="What it is for, in listings.")
-    tenant_id: TenantOrAll = Field(
+    tenant_id: NewTenantOrAll = Field(
         default=None, validate_default=True, description="Left out: every tenant, or the tenant of the key that asks."
     )
     scopes: Scopes

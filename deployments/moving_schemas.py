@@ -8,7 +8,17 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from deployments.chat_schemas import Chat
-from deployments.schemas import EmbeddingStatus, Identifier, NewMessage, PastTime, Share, Time, Value, storable
+from deployments.schemas import (
+    EmbeddingStatus,
+    NewMessage,
+    PastTime,
+    Share,
+    StoredIdentifier,
+    TenantId,
+    Time,
+    Value,
+    storable,
+)
 
 FORMAT: Literal["ai-memory-layer"] = "ai-memory-layer"
 VERSION: Literal[1] = 1
@@ -31,7 +41,7 @@ class Header(Value):
 
     format: Literal["ai-memory-layer"] = FORMAT
     version: Literal[1] = VERSION
-    tenant_id: Identifier
+    tenant_id: StoredIdentifier
     exported_at: AwareDatetime
     space: VectorSpace | None
     messages: Annotated[int, Field(ge=0)]
@@ -45,6 +55,10 @@ class MovedMessage(NewMessage):
     """
 
     id: UUID
+    # As it was stored, which may have been before a name had to be in one line.
+    tenant_id: TenantId
+    conversation_id: StoredIdentifier
+    name: StoredIdentifier | None = None
     created_at: PastTime
     updated_at: Time
     importance: Share | None = None

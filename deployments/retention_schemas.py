@@ -6,9 +6,10 @@ from enum import StrEnum
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, computed_field, model_validator
 
 from deployments.schemas import Flag, Role, Share, TenantOrAll, Value, not_boolean
+from deployments.search_schemas import OfMessage
 
 MAX_DAYS = 36_500
 MAX_KEPT = 1_000_000
@@ -27,10 +28,13 @@ POLICY_EXAMPLE: dict[str, JsonValue] = {
     "exempt": False,
 }
 RUN_EXAMPLE: dict[str, JsonValue] = {
+    "id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
     "run_id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
     "status": "completed",
     "phase": "planning",
     "dry_run": True,
+    "would_archive": 412,
+    "would_delete": 57,
     "archived": 412,
     "deleted": 57,
     "restored": 0,
@@ -55,6 +59,7 @@ TENANT_EXAMPLE: dict[str, JsonValue] = {
     "policy": POLICY_EXAMPLE,
 }
 SAMPLE_EXAMPLE: dict[str, JsonValue] = {
+    "id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
     "message_id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
     "tenant_id": "acme",
     "action": "archive",
@@ -179,16 +184,16 @@ class RetentionRequest(Value):
 
 
 class RetentionRun(Value):
-    """A row of the ledger. Of a dry run, `archived` and `deleted` say what would be."""
+    """A row of the ledger."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [RUN_EXAMPLE]})
 
-    run_id: UUID
+    run_id: UUID = Field(description="`id` by its old name.", json_schema_extra={"deprecated": True})
     status: RunStatus
     phase: Phase = Field(description="How far it is, or was when it ended.")
     dry_run: bool
-    archived: int
-    deleted: int
+    archived: int = Field(description="So far. Of a dry run: `would_archive`, for those who read it here; that goes.")
+    deleted: int = Field(description="So far. Of a dry run: `would_delete`, in the same way.")
     restored: int
     skipped: int = Field(description="Planned, but changed since: left alone.")
     tenant_id: str | None = Field(description="Null: every tenant.")
@@ -202,6 +207,24 @@ class RetentionRun(Value):
     created_at: datetime
     finished_at: datetime | None
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def id(self) -> UUID:
+        """The run's id."""
+        return self.run_id
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def would_archive(self) -> int | None:
+        """How many messages a dry run has planned to archive. Null: it is none."""
+        return self.archived if self.dry_run else None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def would_delete(self) -> int | None:
+        """How many messages a dry run has planned to delete. Null: it is none."""
+        return self.deleted if self.dry_run else None
+
 
 class PlannedTenant(Value):
     """What is planned for one tenant."""
@@ -214,10 +237,9 @@ class PlannedTenant(Value):
     policy: RetentionPolicy
 
 
-class RetentionSample(Value):
+class RetentionSample(OfMessage):
     """A message that is planned to be archived or deleted. What it says is not shown to those who may not read."""
 
-    message_id: UUID
     tenant_id: str
     action: Action
     conversation_id: str

@@ -13,12 +13,13 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    computed_field,
     model_validator,
 )
-from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
 from deployments.metadata import sound_metadata
+from deployments.name_characters import NEW_NAME, NOT_BLANK, in_one_line
 from deployments.search.analysis.languages import LANGUAGES, known_language
 from deployments.tenancy import bound_tenant, named, tenant_if_any, the_tenant
 
@@ -38,6 +39,7 @@ MESSAGE_EXAMPLE: dict[str, JsonValue] = {
     "name": "Ada",
     "content": "I love Python programming",
     "metadata": {"channel": "web"},
+    "importance": 0.62,
     "importance_score": 0.62,
     "embedding_status": "completed",
     "embedding_error": None,
@@ -154,22 +156,23 @@ def in_utc(when: datetime) -> datetime:
         raise ValueError("must be between the years 1 and 9999 in UTC") from None
 
 
-# What Python takes for white space, in the words of a schema.
-NOT_BLANK: JsonDict = {"pattern": r"[^\s\u001c-\u001f\u0085]"}
-Identifier = Annotated[
+# Of what is looked for: names that were stored before `in_one_line` held stay readable, and can be deleted.
+StoredIdentifier = Annotated[
     str,
     Field(min_length=1, max_length=255, json_schema_extra=NOT_BLANK),
     AfterValidator(storable),
     AfterValidator(not_blank),
 ]
+Identifier = Annotated[StoredIdentifier, Field(json_schema_extra=NEW_NAME), AfterValidator(in_one_line)]
 ExternalId = Annotated[
     str,
-    Field(min_length=1, max_length=MAX_EXTERNAL_ID_CHARACTERS, json_schema_extra=NOT_BLANK),
+    Field(min_length=1, max_length=MAX_EXTERNAL_ID_CHARACTERS, json_schema_extra=NEW_NAME),
     AfterValidator(storable),
     AfterValidator(not_blank),
+    AfterValidator(in_one_line),
 ]
 TenantId = Annotated[
-    Identifier,
+    StoredIdentifier,
     BeforeValidator(the_tenant),
     AfterValidator(named),
     Field(
@@ -178,8 +181,11 @@ TenantId = Annotated[
         description="Whose memory it is. May be left out with a key that is bound to a tenant.",
     ),
 ]
-TenantOrAll = Annotated[Identifier | None, AfterValidator(tenant_if_any), AfterValidator(named)]
-TenantInPath = Annotated[Identifier, AfterValidator(tenant_if_any), AfterValidator(named)]
+NewTenantId = Annotated[TenantId, Field(json_schema_extra=NEW_NAME), AfterValidator(in_one_line)]
+TenantOrAll = Annotated[StoredIdentifier | None, AfterValidator(tenant_if_any), AfterValidator(named)]
+NewTenantOrAll = Annotated[Identifier | None, AfterValidator(tenant_if_any), AfterValidator(named)]
+TenantInPath = Annotated[StoredIdentifier, AfterValidator(tenant_if_any), AfterValidator(named)]
+NewTenantInPath = Annotated[TenantInPath, Field(json_schema_extra=NEW_NAME), AfterValidator(in_one_line)]
 Content = Annotated[
     str,
     Field(min_length=1, max_length=MAX_CONTENT_CHARACTERS, json_schema_extra=NOT_BLANK),
@@ -227,7 +233,7 @@ class NewMessage(Value):
         }
     )
 
-    tenant_id: TenantId
+    tenant_id: NewTenantId
     conversation_id: Identifier
     role: Role
     content: Content
@@ -305,7 +311,7 @@ class Message(Value):
     content: str
     metadata: dict[str, Any]
     importance_score: float | None = Field(
-        description="0 to 1; null until the message is scored, a moment after it was stored."
+        description="`importance` by its old name.", json_schema_extra={"deprecated": True}
     )
     embedding_status: EmbeddingStatus
     embedding_error: str | None = Field(default=None, description="Why the last attempt to embed it failed.")
@@ -323,6 +329,12 @@ class Message(Value):
         default=None,
         description="The message as a chat format sent it, with its parts and calls of tools; null for a plain text.",
     )
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def importance(self) -> float | None:
+        """0 to 1; null until the message is scored, a moment after it was stored."""
+        return self.importance_score
 
 
 class MessagePage(Value):

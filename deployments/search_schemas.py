@@ -15,21 +15,22 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     WithJsonSchema,
+    computed_field,
 )
 from pydantic_core import from_json
 
 from deployments.filters.containment import without_operators
 from deployments.filters.where import Where, parse_where
 from deployments.metadata import MAX_METADATA_BYTES, sound_metadata, sound_object
+from deployments.name_characters import NOT_BLANK
 from deployments.schemas import (
     MAX_PAGE,
-    NOT_BLANK,
     ExternalId,
     Flag,
-    Identifier,
     LanguageCode,
     Role,
     Share,
+    StoredIdentifier,
     TenantId,
     Time,
     Value,
@@ -46,6 +47,7 @@ MAX_TOP_K = 100
 MAX_WHERE_LEVELS = 32
 
 HIT_EXAMPLE: dict[str, JsonValue] = {
+    "id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
     "message_id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
     "conversation_id": "conv-1",
     "role": "user",
@@ -152,9 +154,9 @@ class MessageFilters(Value):
 
     tenant_id: TenantId
     role: Role | None = None
-    user_id: Identifier | None = Field(default=None, description="Messages of this user.")
-    agent_id: Identifier | None = Field(default=None, description="Messages of this agent.")
-    conversation_prefix: Identifier | None = Field(
+    user_id: StoredIdentifier | None = Field(default=None, description="Messages of this user.")
+    agent_id: StoredIdentifier | None = Field(default=None, description="Messages of this agent.")
+    conversation_prefix: StoredIdentifier | None = Field(
         default=None, description="A namespace: `a/b` has the conversations `a/b` and `a/b/c`, and not `a/bc`."
     )
     min_importance: Share | None = Field(default=None, description="What is not scored yet passes.")
@@ -188,8 +190,8 @@ class Order(StrEnum):
 class MessageListing(MessageFilters):
     """Which messages to list, in which order, and which page of them."""
 
-    conversation_id: Identifier | None = None
-    name: Identifier | None = Field(default=None, description="Messages of who has this name.")
+    conversation_id: StoredIdentifier | None = None
+    name: StoredIdentifier | None = Field(default=None, description="Messages of who has this name.")
     external_id: ExternalId | None = Field(default=None, description="The message that its caller named so.")
     include_archived: Flag = True
     metadata: MetadataInQuery | None = Field(default=None, description=f"{METADATA} {AS_JSON}")
@@ -222,7 +224,7 @@ class SearchParameters(Filters):
 
     query: Query = Field(description="What to look for.")
     top_k: TopK = 10
-    conversation_id: Identifier | None = None
+    conversation_id: StoredIdentifier | None = None
     metadata: MetadataInQuery | None = Field(default=None, description=f"{METADATA} {AS_JSON}")
     where: WhereInQuery | None = Field(default=None, description=f"{WHERE} {AS_JSON}")
 
@@ -249,22 +251,32 @@ class SearchRequest(SearchParameters, Criteria):
     explain: Flag = Field(default=False, description="Say what each score is made of.")
 
 
-class Neighbor(Value):
+class OfMessage(Value):
+    """What an answer says of a message that it does not show whole."""
+
+    message_id: UUID = Field(description="`id` by its old name.", json_schema_extra={"deprecated": True})
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def id(self) -> UUID:
+        """The message's id."""
+        return self.message_id
+
+
+class Neighbor(OfMessage):
     """A turn before or after a hit, in the same conversation."""
 
-    message_id: UUID
     role: Role
     name: str | None
     content: str
     created_at: datetime
 
 
-class SearchHit(Value):
+class SearchHit(OfMessage):
     """A message that matters to the query."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [HIT_EXAMPLE]})
 
-    message_id: UUID
     conversation_id: str
     role: Role
     name: str | None
@@ -289,10 +301,21 @@ class SearchHit(Value):
 class SearchAnswer(Value):
     """The hits, best first."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"total": 1, "degraded": False, "items": [HIT_EXAMPLE]}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"count": 1, "total": 1, "degraded": False, "items": [HIT_EXAMPLE]}]}
+    )
 
-    total: int = Field(description="How many hits are in this answer.")
+    total: int = Field(
+        description="`count` by its old name: not how many messages match, which every message does to some degree.",
+        json_schema_extra={"deprecated": True},
+    )
     degraded: bool = Field(
         default=False, description="True when the query could not be embedded and words alone decided."
     )
     items: list[SearchHit]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def count(self) -> int:
+        """How many hits are in this answer: `top_k` at most."""
+        return len(self.items)

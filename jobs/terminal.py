@@ -5,11 +5,11 @@ import sys
 
 from pydantic import TypeAdapter, ValidationError
 
-from deployments.schemas import Identifier
+from deployments.schemas import StoredIdentifier
 
 OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
-_identifier = TypeAdapter(Identifier)
+_identifier = TypeAdapter(StoredIdentifier)
 
 
 def complain(text: str, status: int) -> int:

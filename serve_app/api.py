@@ -10,7 +10,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from deployments.tracing.spans import is_tracing
 from serve_app.behind_haproxy import BehindHAProxy
-from serve_app.documentation import add_documentation
+from serve_app.documentation import add_documentation, add_parameter_examples
 from serve_app.gate import Gate
 from serve_app.http_errors import add_error_handlers
 from serve_app.middleware import RequestContext
@@ -91,6 +91,7 @@ def create_app(services: Services, *, answers_request_id: bool = True, behind_ha
     add_error_handlers(app)
     _add_middleware(app, services, answers_request_id=answers_request_id, behind_haproxy=behind_haproxy)
     add_documentation(app)
+    add_parameter_examples(app)
     if services.metrics is not None:
         app.include_router(metrics.router)
     # Ahead of all others, and not inside of routers: FastAPI takes 30 us to find a route in the second one.

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from importlib.resources import as_file, files
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
@@ -12,6 +13,39 @@ from fastapi.staticfiles import StaticFiles
 
 ASSETS = "/docs/assets"
 _INLINE_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
+
+
+# By name, so that each route has them: what `/docs` fills in where somebody tries a call.
+_ID = "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10"
+PARAMETER_EXAMPLES = {
+    "tenant_id": "acme",
+    "conversation_id": "conv-1",
+    "message_id": _ID,
+    "key_id": _ID,
+    "run_id": _ID,
+    "role": "user",
+    "query": "Which language does Ada like?",
+    "min_importance": 0.35,
+    "created_after": "2026-11-01T00:00:00Z",
+    "created_before": "2026-12-01T00:00:00Z",
+    "Idempotency-Key": "store-4711",
+}
+
+
+def add_parameter_examples(app: FastAPI) -> None:
+    """Give the parameters in the OpenAPI document examples that look real."""
+    document = app.openapi
+
+    def with_examples() -> dict[str, Any]:
+        specification = document()
+        for operation in (each for path in specification["paths"].values() for each in path.values()):
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"] in PARAMETER_EXAMPLES:
+                    parameter["example"] = PARAMETER_EXAMPLES[parameter["name"]]
+                    parameter["schema"].pop("examples", None)
+        return specification
+
+    app.openapi = with_examples  # type: ignore[method-assign]
 
 
 def add_documentation(app: FastAPI) -> None:

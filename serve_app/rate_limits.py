@@ -38,7 +38,14 @@ class TenantLimited(StrictRoute):
     """A route that counts the tenants that its request names, when it is valid and before anything is done for it."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        if options.get("summary") is None:
+            options["summary"] = _first_sentence(endpoint)
         super().__init__(path, _counting_tenants(endpoint), **options)
+
+
+def _first_sentence(endpoint: Callable[..., Any]) -> str:
+    """Return what an endpoint does, for lists of all of them, where FastAPI would show its name."""
+    return f"{(endpoint.__doc__ or '').strip().partition('.')[0].partition(chr(10))[0]}."
 
 
 def _counting_tenants(endpoint: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

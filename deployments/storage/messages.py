@@ -173,7 +173,7 @@ class MessageRepository:
                 tenant_id=tenant_id,
                 key=key,
                 fingerprint=fingerprint,
-                answer=new.message.model_dump_json(),
+                answer=new.message.model_dump_json(exclude={"importance"}),
                 kept_hours=IDEMPOTENCY_HOURS,
             )
             # Each new key sweeps up after some old ones, so that no job has to.

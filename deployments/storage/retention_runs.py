@@ -145,7 +145,7 @@ class RetentionRunRepository:
             planned = [_to_planned(each) async for each in tenants]
             found = self._queries.planned_samples(connection, run_id=plan_id, limit=SAMPLES_SHOWN)
             samples = [RetentionSample(**each) async for each in found]
-        return RetentionReport(**_to_run(row).model_dump(), tenants=planned, samples=samples)
+        return RetentionReport(**dict(_to_run(row)), tenants=planned, samples=samples)
 
     async def page(self, tenant_id: str | None, limit: int, after: tuple[datetime, UUID] | None) -> list[RetentionRun]:
         """At most `limit` runs, newest first, behind the position (created_at, id)."""

@@ -36,7 +36,7 @@ class RetryAnswer(BaseModel):
     responses={**open_error_responses(), 503: {"model": Health, "description": "The database is away."}},
 )
 async def health(services: ServicesOf, response: Response) -> Health:
-    """Everything, with latencies: for people and dashboards."""
+    """Report the health of every part, with latencies: for people and dashboards."""
     report = await services.health.health()
     response.status_code = _status_code(report.status)
     return report
@@ -48,7 +48,7 @@ async def health(services: ServicesOf, response: Response) -> Health:
     responses={**open_error_responses(), 503: {"model": Readiness, "description": "Do not send requests here."}},
 )
 async def readiness(services: ServicesOf, response: Response) -> Readiness:
-    """Whether requests may be sent here: for load balancers."""
+    """Tell whether requests may be sent here: for load balancers."""
     report = await services.health.readiness()
     response.status_code = _status_code(report.status)
     return report
@@ -60,7 +60,7 @@ async def readiness(services: ServicesOf, response: Response) -> Readiness:
     responses={503: {"model": Liveness, "description": "This replica is to be replaced."}},
 )
 async def liveness(services: ServicesOf, response: Response) -> Liveness:
-    """Whether the process does all that it is to do, by the rule of Serve's own checks: for whoever restarts it."""
+    """Tell whether the process does all that it is to do, by the rule of Serve's checks: for whoever restarts it."""
     problem = services.vitals.problem()
     status = Status.OK if problem is None else Status.UNAVAILABLE
     response.status_code = _status_code(status)
@@ -75,7 +75,7 @@ async def liveness(services: ServicesOf, response: Response) -> Liveness:
     dependencies=[Administers],
 )
 async def retry_failed_embeddings(request: RetryRequest, services: ServicesOf) -> RetryAnswer:
-    """Have all failed messages embedded again, of one tenant or of all."""
+    """Embed all failed messages again, of one tenant or of all."""
     return RetryAnswer(retried=await services.messages.retry_embedding(tenant_id=request.tenant_id))
 
 
@@ -89,7 +89,7 @@ async def retry_failed_embeddings(request: RetryRequest, services: ServicesOf) -
     name="tenant_usage_by_path",
 )
 async def tenant_usage(tenant_id: TenantInPath, services: ServicesOf) -> Usage:
-    """What a tenant has stored and had embedded today, and what it may."""
+    """Show what a tenant has stored and had embedded today, and what it may."""
     return await services.usage.get(tenant_id)
 
 

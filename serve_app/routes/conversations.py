@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from deployments.schemas import MAX_PAGE, Conversation, ConversationPage, Identifier
+from deployments.schemas import MAX_PAGE, Conversation, ConversationPage, StoredIdentifier
 from serve_app.auth import Reads, Writes
 from serve_app.cursors import decode_cursor, page_of
 from serve_app.http_errors import error_responses
@@ -19,12 +19,12 @@ async def list_conversations(
     services: ServicesOf,
     tenant_id: TenantId,
     conversation_prefix: Annotated[
-        Identifier | None, Query(description="A namespace: `a/b` has `a/b` and `a/b/c`, and not `a/bc`.")
+        StoredIdentifier | None, Query(description="A namespace: `a/b` has `a/b` and `a/b/c`, and not `a/bc`.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     cursor: Annotated[str | None, Query(max_length=2048)] = None,
 ) -> ConversationPage:
-    """A tenant's conversations, the most recently used first."""
+    """List a tenant's conversations, the most recently used first."""
     listing = f"conversations\0{tenant_id}" + ("" if conversation_prefix is None else f"\0{conversation_prefix}")
     after = None if cursor is None else decode_cursor(cursor, listing, str)
     found = await services.conversations.page(tenant_id, limit + 1, after, conversation_prefix)
@@ -38,12 +38,14 @@ async def list_conversations(
     responses=error_responses(404, 422),
     dependencies=[Reads],
 )
-async def get_conversation(conversation_id: Identifier, services: ServicesOf, tenant_id: TenantId) -> Conversation:
-    """How many messages a conversation has, and its first and last time."""
+async def get_conversation(
+    conversation_id: StoredIdentifier, services: ServicesOf, tenant_id: TenantId
+) -> Conversation:
+    """Show how many messages a conversation has, and its first and last time."""
     return await services.conversations.get(tenant_id, conversation_id)
 
 
 @router.delete("/{conversation_id:name}", status_code=204, responses=error_responses(404, 422), dependencies=[Writes])
-async def delete_conversation(conversation_id: Identifier, services: ServicesOf, tenant_id: TenantId) -> None:
+async def delete_conversation(conversation_id: StoredIdentifier, services: ServicesOf, tenant_id: TenantId) -> None:
     """Delete a conversation with all of its messages. They are gone from search at once."""
     await services.conversations.delete(tenant_id, conversation_id)

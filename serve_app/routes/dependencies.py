@@ -8,7 +8,7 @@ from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticCustomError
 
-from deployments.schemas import Identifier
+from deployments.schemas import StoredIdentifier
 from deployments.tenancy import named, tenant_if_any, the_tenant
 from serve_app.message_ids import message_ids
 from serve_app.services import Services
@@ -30,7 +30,7 @@ async def _message_ids(request: Request) -> Iterator[UUID | None]:
 
 async def _tenant(
     tenant_id: Annotated[
-        Identifier | None,
+        StoredIdentifier | None,
         Query(
             description="Whose memory it is. May be left out with a key that is bound to a tenant.", examples=["acme"]
         ),
@@ -45,7 +45,7 @@ async def _tenant(
 
 async def _only_tenant(
     tenant_id: Annotated[
-        Identifier | None,
+        StoredIdentifier | None,
         Query(description="Only what is this tenant's: 404 for another's. Left out: the key's.", examples=["acme"]),
     ] = None,
 ) -> str | None:

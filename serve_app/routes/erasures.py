@@ -7,7 +7,7 @@ import structlog
 from fastapi import APIRouter, Query, Response
 
 from deployments.erasure_schemas import Erasure, ErasureStatus
-from deployments.schemas import Flag, Identifier, TenantInPath
+from deployments.schemas import Flag, StoredIdentifier, TenantInPath
 from deployments.storage.erasure import ErasureOrder
 from serve_app.auth import Administers, Administrator
 from serve_app.http_errors import error_responses
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=NamedRoute)
 MAX_WAIT_SECONDS = 50.0
 WAIT = "How long to erase; at most four fifths of what a request may take."
 
-OfConversation = Annotated[Identifier | None, Query(description="Only this conversation. Left out: everything.")]
+OfConversation = Annotated[StoredIdentifier | None, Query(description="Only this conversation. Left out: everything.")]
 
 
 def _erasure_responses() -> dict[int | str, dict[str, Any]]:
@@ -42,7 +42,7 @@ def _erasure_responses() -> dict[int | str, dict[str, Any]]:
 async def latest_erasure(
     tenant_id: TenantInPath, services: ServicesOf, conversation_id: OfConversation = None
 ) -> Erasure:
-    """The last receipt of a tenant, or of one of its conversations."""
+    """Show the last receipt of a tenant, or of one of its conversations."""
     return await services.erasures.latest(tenant_id, conversation_id)
 
 

@@ -38,7 +38,7 @@ async def list_keys(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     cursor: Annotated[str | None, Query(max_length=1024)] = None,
 ) -> KeyPage:
-    """All keys, or those of the tenant of the key that asks, newest first; revoked and expired ones too."""
+    """List all keys, or those of one tenant, newest first; revoked and expired ones too."""
     listing = f"keys\0{only_tenant or ''}"
     after = None if cursor is None else decode_cursor(cursor, listing, UUID)
     found = await services.keys.page(only_tenant, limit + 1, after)

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from deployments.language_schemas import OwnLanguage, TenantLanguage
-from deployments.schemas import TenantInPath
+from deployments.schemas import NewTenantInPath, TenantInPath
 from serve_app.auth import Administers
 from serve_app.http_errors import error_responses
 from serve_app.named_paths import NamedRoute
@@ -16,7 +16,7 @@ LANGUAGE = "/{tenant_id:name}"
 
 @router.get(LANGUAGE, response_model=TenantLanguage, responses=error_responses(404, 422), dependencies=[Administers])
 async def get_language(tenant_id: TenantInPath, services: ServicesOf) -> TenantLanguage:
-    """The language that holds for a tenant, and whether its messages are being analysed anew."""
+    """Show the language that holds for a tenant, and whether its messages are being analysed anew."""
     return await services.languages.get(tenant_id)
 
 
@@ -26,7 +26,7 @@ async def get_language(tenant_id: TenantInPath, services: ServicesOf) -> TenantL
     responses=error_responses(400, 404, 413, 422),
     dependencies=[Administers],
 )
-async def put_language(tenant_id: TenantInPath, own: OwnLanguage, services: ServicesOf) -> TenantLanguage:
+async def put_language(tenant_id: NewTenantInPath, own: OwnLanguage, services: ServicesOf) -> TenantLanguage:
     """Give a tenant a language of its own. What it has stored is analysed anew in the background."""
     return await services.languages.put(tenant_id, own)
 

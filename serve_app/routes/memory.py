@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/memory", tags=["memory"], route_class=HotRoute)
 async def search_memory(
     parameters: Annotated[SearchParameters, Query()], http: Request, services: ServicesOf, request_id: RequestId
 ) -> Response:
-    """The messages that matter most to a query, by meaning and by words."""
+    """Find the messages that matter most to a query, by meaning and by words."""
     # What is valid as parameters is valid here, and what they lack has its default.
     request = SearchRequest.model_construct(**dict(parameters))
     answer = await services.search(Search(request, request_id))
@@ -33,7 +33,7 @@ async def search_memory(
 async def search_memory_with_body(
     request: SearchRequest, http: Request, services: ServicesOf, request_id: RequestId
 ) -> Response:
-    """The same, with metadata filters, weights, explanations and the turns around each hit."""
+    """Find them with conditions, weights, explanations and the turns around each hit."""
     answer = await services.search(Search(request, request_id))
     return json_response(await refreshed_answer(http, services.expiry, request, answer))
 
@@ -42,6 +42,6 @@ async def search_memory_with_body(
 async def assemble_context(
     request: ContextRequest, http: Request, services: ServicesOf, request_id: RequestId
 ) -> Response:
-    """The last turns of a conversation and the memories that matter to it, as a prompt takes them, within a budget."""
+    """Assemble the last turns of a conversation and the memories that matter to it for a prompt, within a budget."""
     answer = await services.assemble(Context(request, request_id))
     return json_response(await refreshed_answer(http, services.expiry, request, answer))

@@ -174,7 +174,7 @@ async def store_batch(
 async def list_messages(
     listing: Annotated[MessageListing, Query()], request: Request, services: ServicesOf
 ) -> MessagePage:
-    """A tenant's messages by time, newest first unless `order` says otherwise, filtered as a search is."""
+    """List a tenant's messages by time, newest first unless `order` says otherwise, filtered as a search is."""
     name = _listing_name(listing)
     after = None if listing.cursor is None else Position(*decode_cursor(listing.cursor, name, UUID))
     found = await services.messages.page(listing, listing.limit + 1, after)
@@ -192,7 +192,7 @@ async def list_messages(
 async def get_message(
     message_id: UUID, services: ServicesOf, only_tenant: OnlyTenant, refresh_ttl: RefreshTtl
 ) -> Response:
-    """One message, and how far its embedding is."""
+    """Show one message, and how far its embedding is."""
     message = await services.messages.get(message_id, only_tenant)
     return message_response((await refreshed(services.expiry, [message]))[0] if refresh_ttl else message)
 
@@ -234,7 +234,7 @@ async def delete_message(
     dependencies=[Writes],
 )
 async def retry_embedding(message_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> Message:
-    """Have a message whose embedding failed embedded again. Changes nothing for any other."""
+    """Embed a message again whose embedding failed. Changes nothing for any other."""
     await services.messages.retry_embedding(only_tenant, message_id)
     return await services.messages.get(message_id, only_tenant)
 

@@ -15,7 +15,7 @@ from deployments.retention_schemas import (
     TenantRetention,
     Wait,
 )
-from deployments.schemas import MAX_PAGE, TenantInPath
+from deployments.schemas import MAX_PAGE, NewTenantInPath, TenantInPath
 from serve_app.auth import Administers, Administrator
 from serve_app.cursors import decode_cursor, page_of
 from serve_app.http_errors import error_responses
@@ -49,7 +49,7 @@ async def list_retention_runs(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     cursor: Annotated[str | None, Query(max_length=1024)] = None,
 ) -> RetentionRunPage:
-    """The ledger, newest first: all runs, or those for the tenant of the key that asks."""
+    """List the ledger, newest first: all runs, or those for one tenant."""
     listing = f"retention\0{only_tenant or ''}"
     after = None if cursor is None else decode_cursor(cursor, listing, UUID)
     found = await services.retention_runs.page(only_tenant, limit + 1, after)
@@ -64,7 +64,7 @@ async def list_retention_runs(
     dependencies=[Administers],
 )
 async def get_retention_run(run_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> RetentionReport:
-    """One run: how far it is or how it ended, what it planned for each tenant, and samples."""
+    """Show one run: how far it is or how it ended, what it planned for each tenant, and samples."""
     return await services.retention_runs.report(run_id, only_tenant)
 
 
@@ -92,7 +92,7 @@ async def undo_retention_run(
     name="get_retention_policy_by_path",
 )
 async def get_retention_policy(tenant_id: TenantInPath, services: ServicesOf) -> TenantRetention:
-    """What holds for a tenant, and what of it is its own."""
+    """Show the policy that holds for a tenant, and what of it is its own."""
     return await services.retention_policies.get(tenant_id)
 
 
@@ -107,7 +107,7 @@ async def get_retention_policy(tenant_id: TenantInPath, services: ServicesOf) ->
     deprecated=True,
     name="put_retention_policy_by_path",
 )
-async def put_retention_policy(tenant_id: TenantInPath, own: TenantPolicy, services: ServicesOf) -> TenantRetention:
+async def put_retention_policy(tenant_id: NewTenantInPath, own: TenantPolicy, services: ServicesOf) -> TenantRetention:
     """Give a tenant a policy of its own, in the place of the one that it had."""
     return await services.retention_policies.put(tenant_id, own)
 

@@ -1,5 +1,6 @@
 """OpenAPI is complete: each answer and each error of each route has its model and an example."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -100,6 +101,38 @@ def test_what_a_route_takes_has_an_example(name: str, operation: Json) -> None:
     content = operation["requestBody"]["content"]["application/json"]
 
     assert has_example(content), f"the body of {name} has no example"
+
+
+@OPERATIONS
+def test_the_summary_of_a_route_is_a_sentence_of_its_own_words(name: str, operation: Json) -> None:
+    assert re.fullmatch(r"[A-Z][a-z]+ .{8,}\.", operation["summary"]), name
+    assert operation["description"].startswith(operation["summary"].rstrip("."))
+
+
+@OPERATIONS
+def test_a_parameter_of_text_has_an_example(name: str, operation: Json) -> None:
+    """Save for cursors, which the service gives out."""
+    for parameter in operation.get("parameters", ()):
+        is_text = '"string"' in json.dumps(parameter["schema"]) and parameter["name"] != "cursor"
+        assert not is_text or "example" in parameter, f"{parameter['name']} of {name}"
+
+
+def examples(node: Any) -> Iterator[Any]:
+    if isinstance(node, dict):
+        yield from (part for name, part in node.items() if name in {"example", "examples"})
+    for part in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from examples(part)
+
+
+def test_examples_look_real() -> None:
+    assert not re.search(r'"(string|additionalProp\d)"', json.dumps(list(examples(SPECIFICATION))))
+
+
+@pytest.mark.parametrize("model", SPECIFICATION["components"]["schemas"])
+def test_the_example_of_a_model_names_its_fields_alone(model: str) -> None:
+    schema = SPECIFICATION["components"]["schemas"][model]
+    for example in schema.get("examples", ()):
+        assert set(example) <= set(schema["properties"]), model
 
 
 def test_every_operation_has_a_name_of_its_own() -> None:
