@@ -309,7 +309,10 @@ async def test_an_odd_query_finds_what_it_finds(service: Service, query: str) ->
 async def test_the_answer_is_what_is_documented(service: Service) -> None:
     await fill(service)
 
-    ContextAnswer.model_validate(await context(service, query="Ana", neighbors=2))
+    answer = await context(service, query="Ana", neighbors=2)
+
+    assert all(item.pop("id") == item["message_id"] for item in answer["items"])
+    ContextAnswer.model_validate(answer)
 
 
 BAD: dict[str, Json] = {

@@ -25,6 +25,7 @@ async def test_the_answer_to_a_store_is_the_message(service: Service) -> None:
         "name": "Ada",
         "content": "Hello",
         "metadata": {"channel": "web"},
+        "importance": None,
         "importance_score": None,
         "embedding_status": "pending",
         "embedding_error": None,
