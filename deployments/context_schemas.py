@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
+from deployments.message_references import OfMessage
 from deployments.schemas import Role, Share, StoredIdentifier, Value, not_boolean
-from deployments.search_schemas import MAX_TOP_K, Criteria, OfMessage, Query
+from deployments.search_schemas import MAX_TOP_K, Criteria, Query
 
 MAX_TOKEN_BUDGET = 1_000_000
 MAX_RECENT_TURNS = 100

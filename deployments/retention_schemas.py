@@ -8,8 +8,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, computed_field, model_validator
 
+from deployments.message_references import OfMessage
 from deployments.schemas import Flag, Role, Share, TenantOrAll, Value, not_boolean
-from deployments.search_schemas import OfMessage
 
 MAX_DAYS = 36_500
 MAX_KEPT = 1_000_000

@@ -3,7 +3,6 @@
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
-from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +20,7 @@ from pydantic_core import from_json
 
 from deployments.filters.containment import without_operators
 from deployments.filters.where import Where, parse_where
+from deployments.message_references import OfMessage
 from deployments.metadata import MAX_METADATA_BYTES, sound_metadata, sound_object
 from deployments.name_characters import NOT_BLANK
 from deployments.schemas import (
@@ -249,18 +249,6 @@ class SearchRequest(SearchParameters, Criteria):
     metadata: MetadataFilter | None = Field(default=None, description=METADATA)
     where: WhereFilter | None = Field(default=None, description=WHERE, examples=[WHERE_EXAMPLE])
     explain: Flag = Field(default=False, description="Say what each score is made of.")
-
-
-class OfMessage(Value):
-    """What an answer says of a message that it does not show whole."""
-
-    message_id: UUID = Field(description="`id` by its old name.", json_schema_extra={"deprecated": True})
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def id(self) -> UUID:
-        """The message's id."""
-        return self.message_id
 
 
 class Neighbor(OfMessage):
