@@ -41,7 +41,10 @@ Errors have one shape: `{"error": {"code", "message", "request_id", "details"?}}
 `X-Request-ID`; send your own to find a request in the logs.
 
 A key goes into `X-API-Key` or `Authorization: Bearer`. With one that is bound to a tenant `tenant_id` may be left out,
-and another's is refused.
+and another's is refused. With one for all tenants, `tenant_id` in the query holds any request to that tenant.
+
+Bodies are JSON, compressed or not (`Content-Encoding: gzip` or `deflate`). HEAD answers where GET does. What is marked
+as deprecated goes with the release after this one.
 
 Where requests are limited, every answer says how the limit with the least left stands: `X-RateLimit-Limit`,
 `X-RateLimit-Remaining` and `X-RateLimit-Reset` (seconds since 1970). Beyond it: 429 with `Retry-After`.
@@ -53,8 +56,10 @@ NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, auto_co
 CROSS_ORIGIN_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 CROSS_ORIGIN_HEADERS = (
     "Authorization",
+    "Content-Encoding",
     "Idempotency-Key",
     "If-Match",
+    "If-None-Match",
     "If-Unmodified-Since",
     "X-API-Key",
     "X-Request-ID",
