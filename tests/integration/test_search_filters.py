@@ -312,7 +312,7 @@ async def test_a_message_that_stands_alone_has_no_neighbors(service: Service) ->
 
 
 async def test_a_search_among_nothing_finds_nothing(service: Service) -> None:
-    assert await search(service, "anything") == {"total": 0, "degraded": False, "items": []}
+    assert await search(service, "anything") == {"count": 0, "total": 0, "degraded": False, "items": []}
 
 
 @pytest.mark.parametrize(
