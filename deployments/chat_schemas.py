@@ -80,7 +80,9 @@ class _ChatForm:
         raise NotImplementedError
 
 
-class _MessageForm(_ChatForm):
+class MessageForm(_ChatForm):
+    """Takes a new message as chat formats send it."""
+
     def validate(self, value: Any, handler: Callable[[Any], Any]) -> Any:
         if not isinstance(value, dict) or (value.keys().isdisjoint(FIELDS) and is_text(value)):
             return handler(value)
@@ -122,7 +124,7 @@ class _ChangeForm(_ChatForm):
 
 
 # A route that is hot validates what stands in front, by itself, and comes here only if that fails.
-SentMessage = Annotated[NewMessage, _MessageForm()]
+SentMessage = Annotated[NewMessage, MessageForm()]
 SentChange = Annotated[MessageChange, _ChangeForm()]
 
 

@@ -66,10 +66,16 @@ class IdempotencyConflictError(MemoryLayerError):
     code = "idempotency_conflict"
 
 
-class PreconditionFailedError(MemoryLayerError):
-    """The stored version is not one that the caller named: it was changed since it was read.
+class ExternalIdConflictError(MemoryLayerError):
+    """The tenant has another message of this external id."""
 
-    `details` gives the `version` that is stored.
+    code = "external_id_conflict"
+
+
+class PreconditionFailedError(MemoryLayerError):
+    """What is stored is not what the caller's condition asks for.
+
+    `details` gives the `version` that is stored, where another one was asked for.
     """
 
     code = "precondition_failed"
@@ -157,6 +163,6 @@ class EmbeddingRejectedError(EmbeddingError):
 
 
 class IdTakenError(MemoryLayerError):
-    """Messages that come from elsewhere have ids that are another tenant's here."""
+    """Another message has the id that the caller chose: one that says something else, or another tenant's."""
 
     code = "id_taken"

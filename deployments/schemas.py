@@ -247,6 +247,7 @@ class NewMessage(Value):
     language: LanguageCode | None = Field(
         default=None, description="In which language. Null: the tenant's, or the one that is detected."
     )
+    id: UUID | None = Field(default=None, description="The caller's own choice. One is made, if left out.")
     external_id: ExternalId | None = Field(
         default=None, description="The caller's own name for the message, unique in its tenant."
     )

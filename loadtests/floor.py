@@ -39,9 +39,9 @@ from deployments.search_schemas import SearchAnswer, SearchParameters, SearchReq
 from deployments.settings import Settings
 from deployments.storage.candidates import search_parameters, to_candidates
 from deployments.storage.database import SESSION, Database, PoolSize
+from deployments.storage.drafts import AnalyzedDraft, Draft, draft, store_parameters
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.message_analysis import Analysis, terms_of
-from deployments.storage.messages import AnalyzedDraft, Draft, draft, store_parameters
 from deployments.storage.named_queries import load_queries
 from deployments.storage.schema import database_url, prepare
 from deployments.storage.tenant_languages import default_languages

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve_app.http_errors import error_answer
 
 # Those that HTTP calls idempotent, of those that we answer.
-REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
+REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
 logger = structlog.get_logger(__name__)
 

@@ -17,13 +17,16 @@ from deployments.settings import HttpSettings, Settings
 from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.conversations import ConversationRepository
 from deployments.storage.database import Database
+from deployments.storage.drafts import Draft
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.erasure import ErasureRepository
 from deployments.storage.expiry import ExpiryRepository
 from deployments.storage.health import database_problem, pool_problem
+from deployments.storage.idempotency import IdempotentStores
 from deployments.storage.message_analysis import message_analyzer
 from deployments.storage.message_history import MessageHistoryRepository
-from deployments.storage.messages import Draft, MessageRepository
+from deployments.storage.messages import MessageRepository
+from deployments.storage.named_messages import NamedMessageRepository
 from deployments.storage.retention_policies import RetentionPolicyRepository, default_policy
 from deployments.storage.retention_runs import RetentionRunRepository
 from deployments.storage.tenant_languages import LanguageRepository, default_languages
@@ -47,6 +50,8 @@ class Services:
     http: HttpSettings
     messages: MessageRepository
     history: MessageHistoryRepository
+    named_messages: NamedMessageRepository
+    idempotent: IdempotentStores
     conversations: ConversationRepository
     keys: ApiKeyRepository
     keyring: Keyring
@@ -104,6 +109,8 @@ def create_services(
         http=settings.http,
         messages=messages,
         history=MessageHistoryRepository(database),
+        named_messages=NamedMessageRepository(database, messages),
+        idempotent=IdempotentStores(database, messages),
         conversations=ConversationRepository(database),
         keys=keys,
         keyring=Keyring(keys, settings),

@@ -1,6 +1,6 @@
 """Messages that come from elsewhere, with all that was known of them there."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -9,9 +9,10 @@ import numpy as np
 import orjson
 from pgvector import HalfVector
 
-from deployments.errors import IdTakenError, InvalidRequestError
+from deployments.errors import ExternalIdConflictError, IdTakenError, InvalidRequestError, MemoryLayerError
 from deployments.moving_schemas import MovedMessage, VectorSpace
 from deployments.storage.database import Connection, Database
+from deployments.storage.earlier_messages import names_of
 from deployments.storage.message_analysis import MessageAnalyzer
 from deployments.storage.named_queries import load_queries
 from deployments.storage.rows import chat_json
@@ -25,7 +26,7 @@ class Arrival(Enum):
     PRESENT = auto()
 
 
-Outcome: TypeAlias = Arrival | InvalidRequestError
+Outcome: TypeAlias = Arrival | MemoryLayerError
 
 
 class ArrivalRepository:
@@ -37,10 +38,13 @@ class ArrivalRepository:
         self._analyzer = analyzer
         self._space = space
         self._queries = load_queries("moving")
+        self._named = load_queries("named_messages")
         self._jobs = load_queries("embedding_jobs")
 
     async def take_in(self, tenant_id: str, messages: Sequence[MovedMessage]) -> list[Outcome]:
         """Store what is not there yet, in one transaction; what cannot be stored fails alone.
+
+        So does what has the external id of another message: `ExternalIdConflictError`.
 
         Raises `IdTakenError`, `DatabaseUnavailableError`, `OverloadedError`.
         """
@@ -55,26 +59,52 @@ class ArrivalRepository:
         new = {each.id: each for each in reversed(messages)}
         columns = await self._columns(list(new.values()))
         async with self._database.transaction() as connection:
-            rows = self._queries.take_in_messages(
-                connection,
-                tenant_id=tenant_id,
-                model=self._space.model,
-                dimensions=self._space.dimensions,
-                **columns,
-            )
-            stored = {row["id"]: row["stored"] async for row in rows}
-            await self._check_owner(connection, tenant_id, new.keys() - stored.keys())
+            stored = await self._stored(connection, tenant_id, columns)
+            unknown = [each for each in new.values() if each.id not in stored]
+            if unknown and await self._deleted_expired(connection, tenant_id, unknown):
+                stored = await self._stored(connection, tenant_id, columns) | stored
+                unknown = [each for each in new.values() if each.id not in stored]
+            conflicts = await self._conflicts(connection, tenant_id, unknown)
             await self._jobs.announce_jobs(connection)
         # Of those that came twice the first is stored.
-        return [Arrival.STORED if stored.pop(each.id, False) else Arrival.PRESENT for each in messages]
+        return [
+            conflicts.get(each.id) or (Arrival.STORED if stored.pop(each.id, False) else Arrival.PRESENT)
+            for each in messages
+        ]
 
-    async def _check_owner(self, connection: Connection, tenant_id: str, unknown: Set[UUID]) -> None:
-        """What was neither stored nor seen came in at the same moment, or is another tenant's."""
+    async def _stored(
+        self, connection: Connection, tenant_id: str, columns: Mapping[str, list[Any]]
+    ) -> dict[UUID, bool]:
+        """Store what is not there. Return whether each was stored, of those that are there now under their ids."""
+        rows = self._queries.take_in_messages(
+            connection, tenant_id=tenant_id, model=self._space.model, dimensions=self._space.dimensions, **columns
+        )
+        return {row["id"]: row["stored"] async for row in rows}
+
+    async def _deleted_expired(
+        self, connection: Connection, tenant_id: str, unknown: Sequence[MovedMessage]
+    ) -> list[object]:
+        rows = self._named.delete_messages(connection, tenant_id=tenant_id, **names_of(unknown), expired=True)
+        return [row async for row in rows]
+
+    async def _conflicts(
+        self, connection: Connection, tenant_id: str, unknown: Sequence[MovedMessage]
+    ) -> dict[UUID, MemoryLayerError]:
+        """Return why messages are not there, by their ids. Others came in at the same moment.
+
+        Raises `IdTakenError`.
+        """
         if not unknown:
-            return
-        present = await self._queries.count_present(connection, tenant_id=tenant_id, ids=list(unknown))
-        if present < len(unknown):
+            return {}
+        rows = [row async for row in self._named.get_messages(connection, tenant_id=tenant_id, **names_of(unknown))]
+        ids, names = {row["id"] for row in rows}, {row["external_id"] for row in rows} - {None}
+        absent = [each for each in unknown if each.id not in ids]
+        if any(each.external_id not in names for each in absent):
             raise IdTakenError("Messages of another tenant have the same ids here.")
+        return {
+            each.id: ExternalIdConflictError(f"another message here has its external_id {each.external_id!r}")
+            for each in absent
+        }
 
     async def _columns(self, messages: Sequence[MovedMessage]) -> dict[str, list[Any]]:
         analyses = await self._analyzer.analyze(messages)
@@ -100,6 +130,7 @@ class ArrivalRepository:
             "terms": [each.terms for each in analyses],
             "term_counts": [each.term_count for each in analyses],
             "analyses": [each.tag for each in analyses],
+            "external_ids": [m.external_id for m in messages],
         }
 
     def _vector(self, message: MovedMessage) -> HalfVector | None:

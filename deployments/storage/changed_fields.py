@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import orjson
-
 from deployments.chat_schemas import ChatChange, chat_after
 from deployments.errors import InvalidRequestError
 from deployments.metadata import merge_patch, sound_metadata
@@ -33,9 +31,16 @@ def patched(before: Mapping[str, Any], change: MessageChange, now: datetime) -> 
 
 
 def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
-    """Return the names of the fields that differ, as JSON: to Python, true equals 1."""
-    return {name for name in after if _canonical(after[name]) != _canonical(before[name])}
+    """Return the names of the fields that differ, as JSON."""
+    return {name for name in after if not same_json(before[name], after[name])}
 
 
-def _canonical(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+def same_json(one: Any, other: Any) -> bool:
+    """Return whether two values are the same as JSON: to Python, true equals 1. 1e16 is stored as an integer."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same_json(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_json, one, other))
+    return bool(one == other)

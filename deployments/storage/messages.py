@@ -1,47 +1,38 @@
 """Messages: stored, read, changed, deleted."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
 import structlog
-from uuid_utils.compat import uuid7
 
-from deployments.chat_schemas import ChatMessage
-from deployments.errors import (
-    IdempotencyConflictError,
-    IdTakenError,
-    InvalidRequestError,
-    MemoryLayerError,
-    NotFoundError,
-)
+from deployments.errors import IdTakenError, InvalidRequestError, MemoryLayerError, NotFoundError
 from deployments.filters.namespaces import path_prefix
-from deployments.schemas import EmbeddingStatus, Message, MessageChange, NewMessage
+from deployments.schemas import EmbeddingStatus, Message, MessageChange
 from deployments.search_schemas import MessageListing, Order
 from deployments.storage.changed_fields import changed_fields, patched
 from deployments.storage.database import Connection, Database
-from deployments.storage.expiry import expiry_of
+from deployments.storage.drafts import AnalyzedDraft, Draft, Placed, in_lock_order, store_parameters
+from deployments.storage.earlier_messages import Earlier, EarlierMessages
 from deployments.storage.message_analysis import Analysis, MessageAnalyzer, Said
 from deployments.storage.named_queries import Sql, load_queries
 from deployments.storage.preconditions import Precondition
 from deployments.storage.rows import chat_json, to_chat, to_message
 from deployments.storage.usage import QuotaGate
 from deployments.storage.where_sql import where_sql
-from deployments.storage.zones import offset_minutes, zoned
+from deployments.storage.zones import zoned
 
 Row: TypeAlias = dict[str, Any]
 
-IDEMPOTENCY_HOURS = 24
-FORGOTTEN = "null"
-PURGED_WITH_EACH_KEY = 10
 _ORDERS = {
     Order.NEWEST_FIRST: {"order": Sql("DESC"), "beyond": Sql("<")},
     Order.OLDEST_FIRST: {"order": Sql("ASC"), "beyond": Sql(">")},
 }
+# How often a message is stored anew because what was in its place is gone by then.
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -52,58 +43,8 @@ class Position:
     id: UUID
 
 
-@dataclass(frozen=True)
-class Draft:
-    """A message about to be stored, and the request that brought it."""
-
-    message: Message
-    importance_override: float | None
-    request_id: str | None
-
-
-def draft(new: NewMessage, request_id: str | None, now: datetime, message_id: UUID | None = None) -> Draft:
-    """Give a new message its id and its times. Ids are UUIDs of version 7: they sort by time.
-
-    `message_id`: the one that it gets at each attempt to store it, where there may be several.
-    """
-    message = Message.model_construct(
-        id=message_id or uuid7(),
-        tenant_id=new.tenant_id,
-        conversation_id=new.conversation_id,
-        role=new.role,
-        name=new.name,
-        content=new.content,
-        metadata=new.metadata,
-        importance_score=new.importance_override,
-        embedding_status=EmbeddingStatus.PENDING,
-        embedding_error=None,
-        archived=False,
-        created_at=new.created_at or now,
-        updated_at=now,
-        language=new.language,
-        external_id=new.external_id,
-        user_id=new.user_id,
-        agent_id=new.agent_id,
-        ttl_seconds=new.ttl_seconds,
-        expires_at=expiry_of(new, now),
-        version=1,
-        chat=new.chat if isinstance(new, ChatMessage) else None,
-    )
-    return Draft(message, new.importance_override, request_id)
-
-
-class AnalyzedDraft(NamedTuple):
-    """A draft with the terms that find it."""
-
-    draft: Draft
-    analysis: Analysis
-
-
-class Outcome(NamedTuple):
-    """Why drafts were refused, in their order, and those messages that an earlier attempt has stored, by their ids."""
-
-    refusals: Sequence[MemoryLayerError | None]
-    earlier: Mapping[UUID, Message]
+# What storing a draft came to: its message, what is there in its place, or why it was refused.
+Attempt: TypeAlias = Message | Earlier | MemoryLayerError
 
 
 @dataclass(frozen=True)
@@ -136,63 +77,45 @@ class MessageRepository:
         self._counts = counts or StoreCounts()
         self._messages = load_queries("messages")
         self._jobs = load_queries("embedding_jobs")
-        self._keys = load_queries("idempotency")
+        self._earlier = EarlierMessages()
 
     async def store(self, drafts: Sequence[Draft]) -> list[Message | MemoryLayerError]:
         """Store messages, each together with its pending embedding; what cannot be stored fails alone.
 
-        What is there already under its id is returned as it is: an earlier attempt of the same request has stored it.
+        What is there already under its id or external id is returned as it is, if it is what the caller says of it.
+        Else: `IdTakenError`, `ExternalIdConflictError`.
         """
+        attempts = await self.attempt(drafts)
+        return [answer_of(draft, attempt) for draft, attempt in zip(drafts, attempts, strict=True)]
+
+    async def attempt(self, drafts: Sequence[Draft]) -> list[Attempt]:
+        """Do the same, but return what is there already as `Earlier`, whatever it says."""
         request_ids = sorted({each.request_id for each in drafts if each.request_id})
         try:
             with structlog.contextvars.bound_contextvars(request_ids=request_ids):
-                refusals, earlier = await self._store(drafts)
+                attempts = await self._store(drafts)
         except InvalidRequestError as error:
             if len(drafts) == 1:
                 return [error]
-            return [result for each in drafts for result in await self.store([each])]
-        self._counts.stored(sum(refusal is None for refusal in refusals) - len(earlier))
-        for refusal in refusals:
-            if refusal is not None:
-                self._counts.refused(refusal.code)
-        messages = [earlier.get(each.message.id, each.message) for each in drafts]
-        return [refusal or message for message, refusal in zip(messages, refusals, strict=True)]
+            return [attempt for each in drafts for attempt in await self.attempt([each])]
+        self.count_stored(attempts)
+        return attempts
 
-    async def store_once(self, new: Draft, key: str, body: bytes) -> Message:
-        """Store a message unless `key` was used before; then return what was answered the first time.
+    def count_stored(self, attempts: Sequence[Attempt]) -> None:
+        """Tell the metrics what was committed."""
+        self._counts.stored(sum(isinstance(each, Message) for each in attempts))
 
-        `body` is what the client asked for: another body under the same key raises `IdempotencyConflictError`, and
-        so does a message that has been deleted since.
-        """
-        fingerprint = hashlib.sha256(body).digest()
-        tenant_id = new.message.tenant_id
-        analyzed = await self._analyzed([new])
-        async with self._database.transaction() as connection:
-            reserved = await self._keys.reserve_key(
-                connection,
-                tenant_id=tenant_id,
-                key=key,
-                fingerprint=fingerprint,
-                answer=new.message.model_dump_json(exclude={"importance"}),
-                kept_hours=IDEMPOTENCY_HOURS,
-            )
-            # Each new key sweeps up after some old ones, so that no job has to.
-            await self._keys.purge_keys(connection, kept_hours=IDEMPOTENCY_HOURS, limit=PURGED_WITH_EACH_KEY)
-            if reserved:
-                (refusal,), _ = await self._insert_admitted(connection, analyzed)
-                if refusal is not None:
-                    self._counts.refused(refusal.code)
-                    raise refusal
-            else:
-                first = await self._keys.get_answer(connection, tenant_id=tenant_id, key=key)
-        if reserved:
-            self._counts.stored(1)
-            return new.message
-        if first["fingerprint"] != fingerprint:
-            raise IdempotencyConflictError("This Idempotency-Key was used before with another body.")
-        if first["answer"] == FORGOTTEN:
-            raise IdempotencyConflictError("What was stored under this Idempotency-Key has been deleted since.")
-        return Message.model_validate_json(first["answer"])
+    async def analyzed(self, drafts: Sequence[Draft]) -> list[AnalyzedDraft]:
+        """Return the drafts with their terms: before a connection is taken, since that may take a while."""
+        analyses = await self._analyzer.analyze([each.message for each in drafts])
+        return list(map(AnalyzedDraft, drafts, analyses))
+
+    async def insert(self, connection: Connection, drafts: Sequence[AnalyzedDraft]) -> list[Attempt]:
+        """Insert in the caller's transaction what the quotas leave room for, in order."""
+        refusals = await self._refusals(connection, drafts)
+        admitted = [each for each, refusal in zip(drafts, refusals, strict=True) if refusal is None]
+        inserted = iter(await self._insert(connection, admitted) if admitted else [])
+        return [refusal or next(inserted) for refusal in refusals]
 
     async def get(self, message_id: UUID, tenant_id: str | None = None) -> Message:
         """One message. Raises `NotFoundError`."""
@@ -232,18 +155,42 @@ class MessageRepository:
             before = {**zoned(row), "metadata": orjson.loads(row["metadata"]), "chat": to_chat(row["chat"])}
             after = patched(before, change, datetime.now(UTC))
             changed = changed_fields(before, after)
-            if changed & {"content", "name"}:
-                await self._admit_change(connection, before, after)
-            reworded = changed & {"content", "name", "language"}
-            analysis = await self._analyze_again(connection, message_id, after) if reworded else None
-            if changed & {"content", "name"}:
-                await self._embed_again(connection, message_id, after, request_id)
+            analysis = await self.say_anew(
+                connection,
+                {"id": message_id, **before},
+                after,
+                request_id,
+                reworded=bool(changed & {"content", "name", "language"}),
+                embedded=bool(changed & {"content", "name"}),
+            )
             if changed:
                 await self._update(connection, message_id, after, analysis)
             row = await self._messages.get_message(connection, id=message_id, tenant_id=before["tenant_id"])
         if row is None:
             raise NotFoundError("The message has expired.")
         return to_message(row)
+
+    async def say_anew(
+        self,
+        connection: Connection,
+        before: Mapping[str, Any],
+        after: Row,
+        request_id: str | None,
+        *,
+        reworded: bool,
+        embedded: bool,
+    ) -> Analysis | None:
+        """Have a locked message embedded again where that is needed. Return its new terms, where it has others.
+
+        Raises what the quotas refuse.
+        """
+        message_id = before["id"]
+        if embedded:
+            await self._admit_change(connection, before, after)
+        analysis = await self._analyze_again(connection, message_id, after) if reworded else None
+        if embedded:
+            await self._embed_again(connection, message_id, after, request_id)
+        return analysis
 
     async def delete(
         self, message_id: UUID, tenant_id: str | None = None, precondition: Precondition | None = None
@@ -264,28 +211,34 @@ class MessageRepository:
             await self._jobs.announce_jobs(connection)
         return int(retried)
 
-    async def _store(self, drafts: Sequence[Draft]) -> Outcome:
+    async def _store(self, drafts: Sequence[Draft]) -> list[Attempt]:
         """One statement is a transaction of its own, and saves the round trips of another."""
-        analyzed = await self._analyzed(drafts)
+        analyzed = await self.analyzed(drafts)
         if self._gate is None:
             async with self._database.connection() as connection:
-                return Outcome([None] * len(drafts), await self._insert(connection, analyzed))
+                return await self._insert(connection, analyzed)
         async with self._database.transaction() as connection:
-            return await self._insert_admitted(connection, analyzed)
+            return await self.insert(connection, analyzed)
 
-    async def _analyzed(self, drafts: Sequence[Draft]) -> list[AnalyzedDraft]:
-        """Return the drafts with their terms: before a connection is taken, since that may take a while."""
-        analyses = await self._analyzer.analyze([each.message for each in drafts])
-        return list(map(AnalyzedDraft, drafts, analyses))
+    async def _refusals(
+        self, connection: Connection, drafts: Sequence[AnalyzedDraft]
+    ) -> Sequence[MemoryLayerError | None]:
+        """Return why quotas refuse drafts, in order. What is there already takes nothing, and is not refused."""
+        if self._gate is None:
+            return [None] * len(drafts)
+        messages = [each.draft.message for each in drafts]
+        refusals = await self._gate.admit(connection, messages)
+        if any(refusals):
+            there = await self._earlier.find(connection, messages)
+            absent = [message for message, earlier in zip(messages, there, strict=True) if earlier is None]
+            again = iter(await self._gate.admit(connection, absent) if len(absent) < len(messages) else refusals)
+            refusals = [None if earlier else next(again) for earlier in there]
+        for refusal in refusals:
+            if refusal is not None:
+                self._counts.refused(refusal.code)
+        return refusals
 
-    async def _insert_admitted(self, connection: object, drafts: Sequence[AnalyzedDraft]) -> Outcome:
-        refusals: Sequence[MemoryLayerError | None] = [None] * len(drafts)
-        if self._gate is not None:
-            refusals = await self._gate.admit(connection, [each.draft.message for each in drafts])
-        admitted = [each for each, refusal in zip(drafts, refusals, strict=True) if refusal is None]
-        return Outcome(refusals, await self._insert(connection, admitted) if admitted else {})
-
-    async def _admit_change(self, connection: object, before: Row, after: Row) -> None:
+    async def _admit_change(self, connection: object, before: Mapping[str, Any], after: Row) -> None:
         if self._gate is not None:
             waits = before["embedding_status"] == EmbeddingStatus.PENDING
             refusal = await self._gate.admit_change(
@@ -295,16 +248,35 @@ class MessageRepository:
                 self._counts.refused(refusal.code)
                 raise refusal
 
-    async def _insert(self, connection: object, drafts: Sequence[AnalyzedDraft]) -> dict[UUID, Message]:
-        """Insert messages. Return those that were there already, by their ids. Raises `IdTakenError`."""
-        present = set(await self._messages.store_messages(connection, **store_parameters(drafts)) or ())
-        earlier = {}
-        for message in (each.draft.message for each in drafts if each.draft.message.id in present):
-            row = await self._messages.get_message(connection, id=message.id, tenant_id=message.tenant_id)
-            if row is None:
-                raise IdTakenError("Another message has this id.")
-            earlier[message.id] = to_message(row)
-        return earlier
+    async def _insert(self, connection: Connection, drafts: Sequence[AnalyzedDraft]) -> list[Attempt]:
+        """Insert messages, and look for what is there in the place of those that cannot be."""
+        attempts: list[Attempt] = [each.draft.message for each in drafts]
+        if any(each.draft.is_named for each in drafts):
+            left = await self._insert_once(connection, in_lock_order(drafts))
+        else:
+            present = await self._messages.store_messages(connection, **store_parameters(drafts))
+            left = [each for each in enumerate(drafts) if present and each[1].draft.message.id in present]
+        for _ in range(TRIES):
+            if not left:
+                return attempts
+            found = await self._earlier.find(connection, [each.draft.message for _, each in left])
+            gone = []
+            for (place, each), earlier in zip(left, found, strict=True):
+                if earlier is None:
+                    gone.append((place, each))
+                else:
+                    attempts[place] = earlier
+            left = gone and await self._insert_once(connection, gone)
+        for place, _ in left:
+            attempts[place] = IdTakenError("Another message has this id.")
+        return attempts
+
+    async def _insert_once(self, connection: Connection, placed: Sequence[Placed]) -> list[Placed]:
+        """Insert messages. Return those that were there already; of one id in several, all but the first."""
+        firsts = list({each[1].draft.message.id: each for each in reversed(placed)}.values())[::-1]
+        present = set(await self._messages.store_messages(connection, **store_parameters([d for _, d in firsts])) or ())
+        inserted = {place for place, each in firsts if each.draft.message.id not in present}
+        return [each for each in placed if each[0] not in inserted]
 
     async def _lock(
         self, connection: object, message_id: UUID, tenant_id: str | None, precondition: Precondition | None
@@ -362,30 +334,6 @@ def listing_parameters(listing: MessageListing) -> dict[str, object]:
     }
 
 
-def store_parameters(drafts: Sequence[AnalyzedDraft]) -> dict[str, object]:
-    """The parameters of `store_messages`: a list for each column."""
-    messages = [each.draft.message for each in drafts]
-    return {
-        "ids": [m.id for m in messages],
-        "tenant_ids": [m.tenant_id for m in messages],
-        "conversation_ids": [m.conversation_id for m in messages],
-        "roles": [m.role for m in messages],
-        "names": [m.name for m in messages],
-        "contents": [m.content for m in messages],
-        "metadatas": [orjson.dumps(m.metadata).decode() for m in messages],
-        "chats": [chat_json(m.chat) for m in messages],
-        "overrides": [each.draft.importance_override for each in drafts],
-        "created_ats": [m.created_at for m in messages],
-        "utc_offsets": [offset_minutes(m.created_at) for m in messages],
-        "languages": [m.language for m in messages],
-        "terms": [each.analysis.terms for each in drafts],
-        "term_counts": [each.analysis.term_count for each in drafts],
-        "analyses": [each.analysis.tag for each in drafts],
-        "request_ids": [each.draft.request_id for each in drafts],
-        "external_ids": [m.external_id for m in messages],
-        "user_ids": [m.user_id for m in messages],
-        "agent_ids": [m.agent_id for m in messages],
-        "ttls": [m.ttl_seconds for m in messages],
-        "expiries": [m.expires_at for m in messages],
-        "now": messages[0].updated_at,
-    }
+def answer_of(draft: Draft, attempt: Attempt) -> Message | MemoryLayerError:
+    """Return what a caller learns who stores a message, where what is there already may take its place."""
+    return attempt.answer_to(draft.message, draft.new) if isinstance(attempt, Earlier) else attempt

@@ -1,5 +1,6 @@
 """Messages: store, batch, get, list, change, delete, and try their embedding again."""
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -8,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
 
 from deployments.chat_schemas import SentChange, SentMessage
-from deployments.errors import InvalidRequestError, MemoryLayerError
+from deployments.errors import MemoryLayerError
 from deployments.schemas import (
     MAX_BATCH,
     MESSAGE_EXAMPLE,
@@ -17,7 +18,8 @@ from deployments.schemas import (
     NewMessage,
 )
 from deployments.search_schemas import MessageListing
-from deployments.storage.messages import Position, draft
+from deployments.storage.drafts import Draft, draft
+from deployments.storage.messages import Position
 from serve_app.auth import Reads, Writes
 from serve_app.cursors import decode_cursor, page_of
 from serve_app.hot_route import HotRoute
@@ -93,9 +95,13 @@ class Accepted(BaseModel):
 
 
 class Rejected(BaseModel):
-    """A message that was not stored, and why: not valid (422), or beyond a quota (413, 429)."""
+    """A message that was not stored, and why.
 
-    status: Literal[413, 422, 429] = 422
+    Not valid (422), beyond a quota (413, 429), its id or external id is another message's or what its Idempotency-Key
+    stored has been deleted (409), its condition does not hold (412), or others hold it up (503).
+    """
+
+    status: Literal[409, 412, 413, 422, 429, 503] = 422
     error: ErrorBody
 
 
@@ -128,12 +134,15 @@ async def store_message(
     ids: MessageIds,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Store a message. It is found by its words at once, and by its meaning a moment later."""
+    """Store a message. It is found by its words at once, and by its meaning a moment later.
+
+    With an `external_id` or `id` that is there already, the same message is answered again, and another one is 409.
+    """
     drafted = draft(new, request_id, datetime.now(UTC), next(ids))
     if idempotency_key is None:
         stored = await services.store(drafted)
     else:
-        stored = await services.messages.store_once(drafted, idempotency_key, await request.body())
+        stored = await services.idempotent.store(drafted, idempotency_key, await request.body())
     return json_response(stored, 202, tag_header(stored))
 
 
@@ -142,32 +151,37 @@ async def store_message(
     status_code=202,
     response_model=BatchAnswer,
     responses={
-        **error_responses(400, 413, 422),
+        **error_responses(400, 409, 413, 422),
         207: {"model": BatchAnswer, "description": "Some were stored, some were not: see the items."},
     },
     dependencies=[Writes],
 )
 async def store_batch(
     batch: Batch,
+    request: Request,
     services: ServicesOf,
     request_id: RequestId,
     ids: MessageIds,
-    idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=False)] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Store up to 1,000 messages. A bad one does not lose the others, but one of another tenant than the key's does.
 
-    `Idempotency-Key` is for single messages.
+    A retry with the same `Idempotency-Key` and body answers with the same messages, and tries again what was refused.
+    So does a batch whose messages have an `external_id` or an `id` each, for ever.
     """
-    if idempotency_key is not None:
-        raise InvalidRequestError("A batch takes no Idempotency-Key: it would not keep a retry from storing twice.")
-    now = datetime.now(UTC)
-    drafts = [draft(new, request_id, now, next(ids)) for new in batch.messages if isinstance(new, NewMessage)]
-    stored = iter(await services.messages.store(drafts) if drafts else [])
-    outcomes = [next(stored) if isinstance(each, NewMessage) else each for each in batch.messages]
-    items = [_item(outcome, request_id) for outcome in outcomes]
-    rejected = sum(isinstance(item, Rejected) for item in items)
-    answer = BatchAnswer.model_construct(accepted=len(items) - rejected, rejected=rejected, items=items)
-    return json_response(answer, 207 if rejected else 202)
+    drafts = drafts_of(batch.messages, request_id, ids)
+    if idempotency_key is None:
+        stored = iter(await services.messages.store(list(drafts.values())) if drafts else [])
+        answers = {place: next(stored) for place in drafts}
+    else:
+        answers = await services.idempotent.store_batch(drafts, idempotency_key, await request.body())
+    items = [
+        Accepted.model_construct(status=202, message=answer)
+        if isinstance(answer, Message)
+        else rejected(answer, request_id)
+        for answer in (answers.get(place, each) for place, each in enumerate(batch.messages))
+    ]
+    return batch_response(BatchAnswer, items, 202)
 
 
 @router.get("", response_model=MessagePage, responses=error_responses(422), dependencies=[Reads])
@@ -248,18 +262,28 @@ def _listing_name(listing: MessageListing) -> str:
     return f"{name}\0{sorted(further.items())!r}" if further else name
 
 
-def _item(outcome: Message | MemoryLayerError | ValidationError, request_id: str | None) -> Accepted | Rejected:
-    if isinstance(outcome, ValidationError):
-        details = validation_details(outcome.errors(include_input=False, include_context=False))
-        return Rejected(
-            error=ErrorBody(
-                code="validation_error",
-                message="The message is not valid.",
-                request_id=request_id,
-                details=details,
-            )
-        )
-    if isinstance(outcome, MemoryLayerError):
-        error = ErrorBody(code=outcome.code, message=outcome.message, request_id=request_id, details=outcome.details)
-        return Rejected.model_validate({"status": STATUS[outcome.code].value, "error": error})
-    return Accepted.model_construct(status=202, message=outcome)
+def drafts_of(messages: Sequence[Any], request_id: str | None, ids: Iterator[UUID | None]) -> dict[int, Draft]:
+    """Return drafts of the valid messages of a batch, by their places in it."""
+    now = datetime.now(UTC)
+    return {
+        place: draft(new, request_id, now, next(ids))
+        for place, new in enumerate(messages)
+        if isinstance(new, NewMessage)
+    }
+
+
+def rejected(error: MemoryLayerError | ValidationError, request_id: str | None) -> Rejected:
+    """Return an item of an answer that says why a message was refused."""
+    if isinstance(error, ValidationError):
+        details = validation_details(error.errors(include_input=False, include_context=False))
+        code, message = "validation_error", "The message is not valid."
+        return Rejected(error=ErrorBody(code=code, message=message, request_id=request_id, details=details))
+    body = ErrorBody(code=error.code, message=error.message, request_id=request_id, details=error.details)
+    return Rejected.model_validate({"status": STATUS[error.code].value, "error": body})
+
+
+def batch_response(model: type[BaseModel], items: Sequence[BaseModel], status: int) -> Response:
+    """Return what became of each message of a batch, with 207 where some were refused."""
+    refused = sum(isinstance(item, Rejected) for item in items)
+    answer = model.model_construct(accepted=len(items) - refused, rejected=refused, items=items)
+    return json_response(answer, 207 if refused else status)

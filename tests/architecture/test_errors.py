@@ -81,7 +81,7 @@ def test_every_error_says_what_it_means(error: type[MemoryLayerError]) -> None:
 
 # Raised before there is anyone to answer, by jobs alone, or only as a base of others; or answered without.
 RERANKING = {"rerank_error", "rerank_unavailable", "rerank_rejected", "rerank_invalid"}
-NEVER_SENT = {"internal_error", "configuration_error", "embedding_error", "id_taken", *RERANKING}
+NEVER_SENT = {"internal_error", "configuration_error", "embedding_error", *RERANKING}
 
 
 @pytest.mark.parametrize("error", [error for error in errors() if error.__module__.startswith("deployments.")])

@@ -144,6 +144,7 @@ def test_every_operation_has_a_name_of_its_own() -> None:
 CONTRACT = {
     "POST /v1/messages",
     "POST /v1/messages/batch",
+    "PUT /v1/messages",
     "GET /v1/messages",
     "GET /v1/messages/{message_id}",
     "PATCH /v1/messages/{message_id}",

@@ -36,6 +36,11 @@ async def stored_message(service: Service) -> str:
     return str(answer.json()["id"])
 
 
+async def named_message(service: Service) -> str:
+    """The id of a message of acme that has a name."""
+    return str((await service.client.put("/v1/messages", json=NAMED, headers=AS_ROOT)).json()["id"])
+
+
 async def stored_key(service: Service) -> str:
     """The id of a key of acme that allows what each administrator's does, so that they may rotate it."""
     return str((await make(service, "acme", ADMIN)).id)
@@ -68,9 +73,16 @@ ACME = {"tenant_id": "acme"}
 SEARCH = {**ACME, "query": "Python"}
 CONTEXT = {**SEARCH, "conversation_id": "c1"}
 
+NAMED = message(external_id="a")
+BY_NAME = {**ACME, "external_ids": ["a"]}
+
 TABLE = {
     "POST /v1/messages": Access(WRITE, 202, 403, body=message()),
     "POST /v1/messages/batch": Access(WRITE, 202, 403, body={"messages": [message()]}),
+    "PUT /v1/messages": Access(WRITE, 200, 403, body=NAMED, makes=named_message),
+    "PUT /v1/messages/batch": Access(WRITE, 200, 403, body={"messages": [NAMED]}),
+    "POST /v1/messages/get": Access(READ, 200, 403, body=BY_NAME),
+    "POST /v1/messages/delete": Access(WRITE, 200, 403, body=BY_NAME),
     "GET /v1/messages": Access(READ, 200, 403, query=ACME),
     "GET /v1/messages/{message_id}": Access(READ, 200, 404, makes=stored_message),
     "GET /v1/messages/{message_id}/history": Access(READ, 200, 404, makes=stored_message),

@@ -287,7 +287,7 @@ async def test_a_call_for_no_tenant_is_refused(service: Service, path: str, quer
         ("GET", "/", 404, "not_found"),
         ("GET", "/v2/messages", 404, "not_found"),
         ("GET", "/v1/messages/%2e%2e/x", 404, "not_found"),
-        ("PUT", "/v1/messages", 405, "method_not_allowed"),
+        ("PATCH", "/v1/messages", 405, "method_not_allowed"),
         ("DELETE", "/v1/memory/search", 405, "method_not_allowed"),
     ],
 )

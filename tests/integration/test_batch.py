@@ -96,11 +96,3 @@ async def test_a_batch_may_span_tenants_and_conversations(service: Service) -> N
     assert len(await found(service, "apple")) == 2
     assert len(await found(service, "apple", conversation_id="c2")) == 1
     assert len(await found(service, "apple", tenant_id="globex")) == 1
-
-
-async def test_a_batch_with_an_idempotency_key_is_refused_rather_than_stored_twice(service: Service) -> None:
-    headers = {"Idempotency-Key": "k"}
-    answer = await service.client.post("/v1/messages/batch", json={"messages": [message()]}, headers=headers)
-
-    assert answer.status_code == 422
-    assert error_of(answer)["code"] == "invalid_request"

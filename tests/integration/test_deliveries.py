@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from serve_app.behind_haproxy import DELIVERY_HEADER, BehindHAProxy
-from tests.integration.calls import found, message
+from tests.integration.calls import error_of, found, message
 from tests.integration.service import Service
 
 FIRST = {DELIVERY_HEADER: "1764338400000.0f9c2f7e-6c6a-4a0e-9d5e-3f1b2c4d5e6f"}
@@ -73,5 +73,22 @@ async def test_the_id_of_another_tenants_message_is_refused(service: Service, cl
 
     answer = await client.post("/v1/messages", json=message("apple", tenant_id="globex"), headers=FIRST)
 
-    assert answer.status_code == 500
+    assert (answer.status_code, error_of(answer)["code"]) == (409, "id_taken")
     assert await found(service, "apple", tenant_id="globex") == []
+
+
+async def test_a_second_attempt_to_put_answers_as_the_first_one(service: Service, client: httpx.AsyncClient) -> None:
+    async def put(content: str, delivery: dict[str, str], **headers: str) -> httpx.Response:
+        body = message(content, external_id="fruit")
+        return await client.put("/v1/messages", json=body, headers=delivery | headers)
+
+    stored = [await put("apple", FIRST, **{"If-None-Match": "*"}) for _ in range(2)]
+    replaced = [await put("banana", SECOND) for _ in range(2)]
+    late = await put("apple", FIRST)
+
+    assert [answer.status_code for answer in stored] == [201, 201]
+    assert [answer.status_code for answer in replaced] == [200, 200]
+    assert stored[0].json() == stored[1].json()
+    # What has taken its place meanwhile stays.
+    assert (late.status_code, late.json()["content"]) == (201, "banana")
+    assert await found(service, "banana") == ["banana"]

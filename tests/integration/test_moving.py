@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from deployments.settings import Settings
 from deployments.storage.snapshots import Reached
 from jobs.moving.unfinished_file import UnfinishedFile
 from jobs.terminal import FAILED, MISUSED, OK
+from tests.integration.many_messages import alike
 from tests.integration.moving import COUNT, SMALL, at, execute, fill, header_of, in_a_thread, lines_of, run, summary
 from tests.integration.postgres import PostgresServer
 from tests.integration.reanalyzing import reanalyze_at
@@ -49,7 +51,7 @@ def test_what_stands_in_a_line(exported: Path) -> None:
     assert set(line) == {
         *("id", "conversation_id", "role", "name", "content", "metadata", "importance", "importance_override"),
         *("archived", "archived_at", "embedding_status", "embedding_error", "created_at", "updated_at", "embedding"),
-        *("language", "chat"),
+        *("language", "chat", "external_id"),
     }
     assert exported.stat().st_mode & 0o077 == 0
 
@@ -177,3 +179,28 @@ def test_an_export_is_of_one_moment(here: str, tmp_path: Path, monkeypatch: pyte
     assert run("export", "acme", path) == OK
 
     assert len(lines_of(path)) == header_of(path)["messages"] == SMALL + 5
+
+
+def test_a_name_that_another_message_has_here_is_told_and_counted(
+    there: str, exported: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, *_ = [each for each in map(json.loads, lines_of(exported)) if each["external_id"]]
+    at(there, monkeypatch)
+    execute(there, alike("acme", "plums", 2))
+    named = """
+        UPDATE messages SET external_id = $1, expires_at = $2
+        WHERE id = (SELECT id FROM messages WHERE tenant_id = 'acme' AND external_id IS NULL LIMIT 1)
+    """
+    execute(there, named, first["external_id"], None)
+    # What has expired here holds nobody up.
+    execute(there, named, second["external_id"], datetime.now(UTC) - timedelta(days=1))
+
+    assert run("import", exported) == FAILED
+
+    told = capsys.readouterr()
+    assert f"another message here has its external_id {first['external_id']!r}" in told.err
+    assert json.loads(told.out)["stored"] == COUNT - 1
+    assert json.loads(told.out)["refused"] == 1
+    there_now = {row[0] for row in execute(there, "SELECT id::text FROM messages WHERE external_id IS NOT NULL")}
+    assert second["id"] in there_now
+    assert first["id"] not in there_now

@@ -147,7 +147,7 @@ class TestKilled:
         asyncio.run(reanalyze_at(large, settings))
         path, again = tmp_path / "acme.jsonl.gz", tmp_path / "again.jsonl.gz"
         assert run("export", "acme", path) == OK
-        killed(there, "deployments.storage.arrivals", "ArrivalRepository", "_check_owner", 3, "import", path)
+        killed(there, "deployments.storage.arrivals", "ArrivalRepository", "_conflicts", 3, "import", path)
         asyncio.run(recount_at(there))
         at(there, monkeypatch)
 
@@ -246,17 +246,18 @@ class TestDatabaseGone:
         self, there: str, exported: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         at(there, monkeypatch)
-        check_owner = ArrivalRepository._check_owner
+        conflicts = ArrivalRepository._conflicts
         calls: list[int] = []
 
-        async def cut_off(self: ArrivalRepository, connection: Any, tenant_id: str, unknown: Any) -> None:
-            await check_owner(self, connection, tenant_id, unknown)
+        async def cut_off(self: ArrivalRepository, connection: Any, tenant_id: str, unknown: Any) -> Any:
+            found = await conflicts(self, connection, tenant_id, unknown)
             calls.append(1)
             if len(calls) == 2:
                 in_a_thread(there, CUT_OFF)
+            return found
 
         with monkeypatch.context() as once:
-            once.setattr(ArrivalRepository, "_check_owner", cut_off)
+            once.setattr(ArrivalRepository, "_conflicts", cut_off)
             assert run("import", exported) == FAILED
         assert "database cannot be reached" in capsys.readouterr().err.splitlines()[-1]
 

@@ -214,10 +214,10 @@ async def test_the_documentation_comes_from_here_alone(path: str) -> None:
 
 
 async def test_a_method_that_is_not_allowed_is_told_which_are() -> None:
-    answer = await ask("/v1/messages", method="PUT")
+    answer = await ask("/v1/messages", method="PATCH")
 
     assert answer.status_code == 405
-    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
+    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST, PUT"
 
 
 async def client_of(headers: Mapping[str, str], *, trusted: tuple[str, ...], peer: str, behind_haproxy: bool) -> str:
@@ -272,7 +272,7 @@ async def test_tls_that_uvicorn_believes_in_behind_haproxy_is_none() -> None:
 
 @pytest.mark.parametrize(
     ("method", "headers", "may_be_repeated"),
-    [("GET", {}, True), ("POST", {}, False), ("POST", {"Idempotency-Key": "k"}, True)],
+    [("GET", {}, True), ("PUT", {}, True), ("POST", {}, False), ("POST", {"Idempotency-Key": "k"}, True)],
 )
 async def test_a_timeout_asks_for_another_try_where_that_does_no_harm(
     method: str, headers: dict[str, str], may_be_repeated: bool

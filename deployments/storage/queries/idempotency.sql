@@ -16,6 +16,9 @@ SELECT fingerprint,
             THEN 'null'::jsonb ELSE answer END AS answer
 FROM idempotency_keys k WHERE tenant_id = :tenant_id AND key = :key;
 
+-- name: set_answer!
+UPDATE idempotency_keys SET answer = :answer::text::jsonb WHERE tenant_id = :tenant_id AND key = :key;
+
 -- name: purge_keys!
 DELETE FROM idempotency_keys
 WHERE (tenant_id, key) IN (

@@ -10,7 +10,7 @@ FROM messages WHERE tenant_id = :tenant_id AND (expires_at IS NULL OR expires_at
 -- with the embedding space.
 SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.importance, m.importance_override, m.archived,
        m.archived_at, m.embedding_status, j.last_error AS embedding_error, m.created_at, m.utc_offset, m.updated_at,
-       m.language, m.chat, CASE WHEN :with_vectors THEN m.embedding END AS embedding,
+       m.language, m.chat, m.external_id, CASE WHEN :with_vectors THEN m.embedding END AS embedding,
        hashtextextended(concat(m.id, m.xmin, j.last_error, (SELECT concat(model, dimensions) FROM embedding_space)),
                         0) AS mark
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
@@ -36,27 +36,28 @@ WITH space AS MATERIALIZED (
     SELECT id, conversation_id, role, name, content, metadata, importance, importance_override,
            CASE WHEN active THEN embedding END AS embedding,
            CASE WHEN status = 'completed' AND NOT active THEN 'pending' ELSE status END AS status,
-           error, archived, archived_at, created_at, updated_at, utc_offset, language, terms, term_count, analysis, chat
+           error, archived, archived_at, created_at, updated_at, utc_offset, language, terms, term_count, analysis, chat,
+           external_id
     FROM space, unnest(
         :ids::uuid[], :conversation_ids::text[], :roles::text[], :names::text[], :contents::text[], :metadatas::text[],
         :importances::float8[], :overrides::float8[], :embeddings::halfvec[], :statuses::text[], :errors::text[],
         :archiveds::boolean[], :archived_ats::timestamptz[], :created_ats::timestamptz[], :updated_ats::timestamptz[],
         :utc_offsets::smallint[], :languages::text[], :terms::text[], :term_counts::int[], :analyses::text[],
-        :chats::text[]
+        :chats::text[], :external_ids::text[]
     ) AS t(id, conversation_id, role, name, content, metadata, importance, importance_override, embedding, status,
            error, archived, archived_at, created_at, updated_at, utc_offset, language, terms, term_count, analysis,
-           chat)
+           chat, external_id)
 ), present AS MATERIALIZED (
     SELECT id FROM messages WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid[])
 ), stored AS (
     INSERT INTO messages (id, tenant_id, conversation_id, role, name, content, metadata, importance,
                           importance_override, embedding, embedding_status, archived, archived_at, created_at, updated_at,
-                          utc_offset, language, terms, term_count, analysis, chat)
+                          utc_offset, language, terms, term_count, analysis, chat, external_id)
     SELECT id, :tenant_id, conversation_id, role, name, content, metadata::jsonb, importance, importance_override,
            embedding, status, archived, archived_at, created_at, updated_at,
-           utc_offset, language, terms::tsvector, term_count, analysis, chat::jsonb
+           utc_offset, language, terms::tsvector, term_count, analysis, chat::jsonb, external_id
     FROM input WHERE id NOT IN (SELECT id FROM present)
-    ON CONFLICT (id) DO NOTHING
+    ON CONFLICT DO NOTHING
     RETURNING id
 ), waiting AS (
     INSERT INTO embedding_jobs (message_id, tenant_id, bytes, failed, last_error)
@@ -64,6 +65,3 @@ WITH space AS MATERIALIZED (
     FROM input JOIN stored USING (id) WHERE status <> 'completed'
 )
 SELECT id, true AS stored FROM stored UNION ALL SELECT id, false FROM present;
-
--- name: count_present$
-SELECT count(*) FROM messages WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid[]);

@@ -22,10 +22,11 @@ from deployments.search.ways import Search
 from deployments.search_schemas import SearchRequest
 from deployments.settings import Settings
 from deployments.storage.database import Database, PoolSize
+from deployments.storage.drafts import draft
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.large_tenants import LargeTenantRepository
 from deployments.storage.message_analysis import message_analyzer
-from deployments.storage.messages import MessageRepository, draft
+from deployments.storage.messages import MessageRepository
 from deployments.storage.scratch import scratch_database, scratch_server, settle
 from deployments.storage.tenant_languages import default_languages
 from jobs.evaluation.configurations import Configuration
