@@ -23,12 +23,23 @@ PARAMETER_EXAMPLES = {
     "message_id": _ID,
     "key_id": _ID,
     "run_id": _ID,
+    "conversation_prefix": "ada/travel",
+    "user_id": "ada",
+    "agent_id": "concierge",
+    "external_id": "crm-4711",
+    "name": "Ada",
+    "metadata": '{"channel": "web"}',
+    "where": '{"priority": {"gte": 4}}',
+    "order": "asc",
     "role": "user",
     "query": "Which language does Ada like?",
     "min_importance": 0.35,
     "created_after": "2026-11-01T00:00:00Z",
     "created_before": "2026-12-01T00:00:00Z",
     "Idempotency-Key": "store-4711",
+    "If-Match": '"3-64b1f0"',
+    "If-None-Match": "*",
+    "If-Unmodified-Since": "Mon, 23 Nov 2026 09:30:00 GMT",
 }
 
 

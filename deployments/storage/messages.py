@@ -9,7 +9,13 @@ from uuid import UUID
 import orjson
 import structlog
 
-from deployments.errors import IdTakenError, InvalidRequestError, MemoryLayerError, NotFoundError
+from deployments.errors import (
+    IdTakenError,
+    InvalidRequestError,
+    MemoryLayerError,
+    NotFoundError,
+    OverloadedError,
+)
 from deployments.filters.namespaces import path_prefix
 from deployments.schemas import EmbeddingStatus, Message, MessageChange
 from deployments.search_schemas import MessageListing, Order
@@ -32,7 +38,7 @@ _ORDERS = {
     Order.OLDEST_FIRST: {"order": Sql("ASC"), "beyond": Sql(">")},
 }
 # How often a message is stored anew because what was in its place is gone by then.
-TRIES = 3
+TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -267,8 +273,8 @@ class MessageRepository:
                 else:
                     attempts[place] = earlier
             left = gone and await self._insert_once(connection, gone)
-        for place, _ in left:
-            attempts[place] = IdTakenError("Another message has this id.")
+        for place, each in left:
+            attempts[place] = _not_stored(each.draft)
         return attempts
 
     async def _insert_once(self, connection: Connection, placed: Sequence[Placed]) -> list[Placed]:
@@ -332,6 +338,13 @@ def listing_parameters(listing: MessageListing) -> dict[str, object]:
         "metadata": None if listing.metadata is None else orjson.dumps(listing.metadata).decode(),
         "where_values": where_sql(listing.where).values,
     }
+
+
+def _not_stored(draft: Draft) -> MemoryLayerError:
+    """Return why a message was not stored where its tenant has none in its place, time and again."""
+    if draft.new.id is None:
+        return OverloadedError("Others store and delete this message all the time.")
+    return IdTakenError("Another message has this id.")
 
 
 def answer_of(draft: Draft, attempt: Attempt) -> Message | MemoryLayerError:

@@ -60,7 +60,8 @@ class TestPut:
             "agent_id": "bot",
             "metadata": {},
         }
-        changed |= {"name": None, "user_id": None, "importance_score": None, "embedding_status": "pending"}
+        changed |= {"name": None, "user_id": None, "importance_score": None, "importance": None}
+        changed |= {"embedding_status": "pending"}
         assert replaced == {**stored, **changed, "updated_at": replaced["updated_at"]} | {
             name: value for name, value in replaced.items() if name == "version"
         }

@@ -101,7 +101,7 @@ async def test_without_origins_no_answer_speaks_of_them() -> None:
     assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
-READABLE = {"Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "X-Request-ID"}
+READABLE = {*("ETag", "Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "X-Request-ID")}
 LISTING = "/v1/conversations?tenant_id="
 
 
