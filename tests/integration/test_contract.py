@@ -18,7 +18,8 @@ from tests.integration.service import Service
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 # The longest request line that the application itself documents; HAProxy takes less, which README.md says.
 REQUEST_LINE_BYTES = 2 * 1024**2
-MOST_SECONDS = 400
+# It takes 150 on an idle machine of two cores.
+MOST_SECONDS = 1_500
 
 
 @pytest.fixture
