@@ -342,7 +342,7 @@ def listing_parameters(listing: MessageListing) -> dict[str, object]:
 
 def _not_stored(draft: Draft) -> MemoryLayerError:
     """Return why a message was not stored where its tenant has none in its place, time and again."""
-    if draft.new.id is None:
+    if draft.new.external_id is not None and draft.new.id is None:
         return OverloadedError("Others store and delete this message all the time.")
     return IdTakenError("Another message has this id.")
 

@@ -9,7 +9,7 @@ import httpx
 
 from tests.serve.launched_service import LaunchedService
 
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 180
 
 
 def message(content: str, tenant_id: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ CHOSEN = {
     "created_after": "2026-01-01T00:00:00Z",
     "created_before": "2026-02-01T00:00:00Z",
     "include_archived": True,
+    "refresh_ttl": True,
     "min_score": 0.2,
     "min_similarity": 0.3,
     "metadata": {"a": 1},
