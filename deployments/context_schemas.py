@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
+from deployments.fact_schemas import FactDetails, Kind
 from deployments.message_references import OfMessage
 from deployments.schemas import Role, Share, StoredIdentifier, Value, not_boolean
 from deployments.search_schemas import MAX_TOP_K, Criteria, Query
@@ -31,6 +32,8 @@ CONTEXT_EXAMPLE: dict[str, JsonValue] = {  # nosec B105
             "content": "I love Python programming",
             "truncated": False,
             "created_at": "2026-11-23T09:30:00Z",
+            "kind": "message",
+            "fact": None,
             "tokens": 12,
             "reasons": ["relevant"],
             "score": 0.97,
@@ -44,6 +47,8 @@ CONTEXT_EXAMPLE: dict[str, JsonValue] = {  # nosec B105
             "content": "Which language shall I use?",
             "truncated": False,
             "created_at": "2026-11-24T09:30:00Z",
+            "kind": "message",
+            "fact": None,
             "tokens": 12,
             "reasons": ["recent", "relevant"],
             "score": 0.41,
@@ -123,7 +128,7 @@ class ContextRequest(Criteria):
 
 
 class ContextItem(OfMessage):
-    """A message of the context."""
+    """A message or a fact of the context."""
 
     conversation_id: str
     role: Role
@@ -131,13 +136,15 @@ class ContextItem(OfMessage):
     content: str = Field(description="Where `truncated`, what of it is in `text`, with `[...]` where it was cut.")
     truncated: bool = Field(default=False, description="True when the message was cut to fit into the budget.")
     created_at: datetime
+    kind: Kind = Kind.MESSAGE
+    fact: FactDetails | None = Field(default=None, description="Null for a message.")
     tokens: int = Field(description="What its line in `text` takes.")
     reasons: list[Reason]
     score: float | None = Field(default=None, description="The search's score, where it is relevant.")
 
 
 class ContextAnswer(Value):
-    """The messages of the context in time order, and the same as text for a prompt."""
+    """The facts and messages of the context, each in time order, and the same as text for a prompt."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [CONTEXT_EXAMPLE]})
 
@@ -146,4 +153,9 @@ class ContextAnswer(Value):
     degraded: bool = Field(description="True when the query could not be embedded and words alone decided.")
     omitted: int = Field(description="How many messages are not in it, even in part, for want of budget.")
     items: list[ContextItem]
-    text: str = Field(description="A line for the day where it changes, then `name: content` for each message.")
+    text: str = Field(
+        description=(
+            "`[Facts]` and a line for each, where there are some; a line for the day where it changes, then "
+            "`name: content` for each message."
+        )
+    )

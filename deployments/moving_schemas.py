@@ -1,6 +1,7 @@
 """Messages on their way from one installation to another: a header, and a line for each message."""
 
 from base64 import b64decode
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
@@ -8,6 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from deployments.chat_schemas import Chat
+from deployments.fact_schemas import SourceIds
 from deployments.schemas import (
     EmbeddingStatus,
     NewMessage,
@@ -48,16 +50,27 @@ class Header(Value):
     vectors: Annotated[int, Field(ge=0)]
 
 
-class MovedMessage(NewMessage):
-    """A message with all that is known of it, held to the bounds of one that is stored over the API.
+class MovedFact(Value):
+    """What a fact has and a message has not; its subject is its name."""
 
-    `embedding`: base64 of the vector's numbers, each of 16 bits, the lower byte first.
+    source_ids: SourceIds
+    valid_from: Time
+    valid_to: Time | None
+    superseded_by: UUID | None
+    superseded_at: Time | None
+
+
+class MovedMessage(NewMessage):
+    """A message or a fact with all that is known of it, held to the bounds of one that is stored over the API.
+
+    `embedding`: base64 of the vector's numbers, each of 16 bits, the lower byte first. `conversation_id`: empty for a
+    fact of none.
     """
 
     id: UUID
     # As it was stored, which may have been before a name had to be in one line.
     tenant_id: TenantId
-    conversation_id: StoredIdentifier
+    conversation_id: StoredIdentifier | Literal[""]
     name: StoredIdentifier | None = None
     created_at: PastTime
     updated_at: Time
@@ -68,6 +81,13 @@ class MovedMessage(NewMessage):
     embedding: str | None = None
     embedding_error: Annotated[str, AfterValidator(storable)] | None = None
     chat: Chat | None = None
+    fact: MovedFact | None = None
+
+    @model_validator(mode="after")
+    def _has_a_conversation_or_is_a_fact(self) -> Self:
+        if not self.conversation_id and self.fact is None:
+            raise ValueError("conversation_id must not be empty")
+        return self
 
     @model_validator(mode="after")
     def _has_a_vector_where_it_says_so(self) -> Self:
@@ -80,6 +100,15 @@ class MovedMessage(NewMessage):
         if self.embedding_status is not EmbeddingStatus.COMPLETED:
             return self
         return self.model_copy(update={"embedding": None, "embedding_status": EmbeddingStatus.PENDING})
+
+    def with_ids(self, renamed: Callable[[UUID], UUID]) -> Self:
+        """The same under another id; what a fact names is renamed alike."""
+        fact = self.fact
+        if fact is not None:
+            successor = fact.superseded_by
+            sources = [renamed(each) for each in fact.source_ids]
+            fact = fact.model_copy(update={"source_ids": sources, "superseded_by": successor and renamed(successor)})
+        return self.model_copy(update={"id": renamed(self.id), "fact": fact})
 
     def packed_vector(self, dimensions: int) -> bytes | None:
         """The vector's bytes. Raises `ValueError` where it is no base64 or has other dimensions."""

@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
+from deployments.fact_schemas import FactDetails, Kind
 from deployments.filters.containment import without_operators
 from deployments.filters.where import Where, parse_where
 from deployments.message_references import OfMessage
@@ -55,6 +56,8 @@ HIT_EXAMPLE: dict[str, JsonValue] = {
     "content": "I love Python programming",
     "metadata": {"channel": "web"},
     "created_at": "2026-11-23T09:30:00Z",
+    "kind": "message",
+    "fact": None,
     "score": 0.71,
     "similarity": 0.81,
     "importance": 0.62,
@@ -75,6 +78,17 @@ HIT_EXAMPLE: dict[str, JsonValue] = {
     "agent_id": None,
     "expires_at": None,
 }
+
+
+def _as_list(value: object) -> object:
+    """Take one kind of a query string for a list of it."""
+    return [value] if isinstance(value, str) else value
+
+
+def _each_once(kinds: list[Kind]) -> list[Kind]:
+    if len(set(kinds)) < len(kinds):
+        raise ValueError("must name each once")
+    return kinds
 
 
 def _in_its_zone(when: datetime) -> datetime:
@@ -125,6 +139,12 @@ WhereInQuery = Annotated[
 ]
 TopK = Annotated[int, Field(ge=1, le=MAX_TOP_K), BeforeValidator(not_boolean)]
 Neighbors = Annotated[int, Field(ge=0, le=5), BeforeValidator(not_boolean)]
+Kinds = Annotated[
+    list[Kind],
+    Field(min_length=1, json_schema_extra={"uniqueItems": True}),
+    BeforeValidator(_as_list),
+    AfterValidator(_each_once),
+]
 Query = Annotated[
     str,
     Field(min_length=1, max_length=MAX_QUERY_CHARACTERS, json_schema_extra=NOT_BLANK),
@@ -174,6 +194,10 @@ class Filters(MessageFilters):
     """Among which messages of a tenant to look, and what a hit must come to."""
 
     include_archived: Flag = False
+    kinds: Kinds | None = Field(default=None, description="Only messages, or only facts. Left out: both.")
+    as_of: Time | None = Field(
+        default=None, description="Look as if it were then: in messages said by then, and in facts that held then."
+    )
     min_score: Share = Field(
         default=0.0, description="Leave out what scores less. A score means the same for every query."
     )
@@ -250,6 +274,22 @@ class SearchRequest(SearchParameters, Criteria):
     where: WhereFilter | None = Field(default=None, description=WHERE, examples=[WHERE_EXAMPLE])
     explain: Flag = Field(default=False, description="Say what each score is made of.")
 
+    @property
+    def facts_as_of(self) -> datetime | None:
+        """Return when facts must hold to be found. None: whenever they do."""
+        return self.as_of
+
+
+class MemorySearch(SearchRequest):
+    """A search for a context, which takes no facts that do not hold."""
+
+    facts_hold_at: datetime
+
+    @property
+    def facts_as_of(self) -> datetime | None:
+        """Return when facts must hold to be found."""
+        return self.as_of or self.facts_hold_at
+
 
 class Neighbor(OfMessage):
     """A turn before or after a hit, in the same conversation."""
@@ -261,16 +301,18 @@ class Neighbor(OfMessage):
 
 
 class SearchHit(OfMessage):
-    """A message that matters to the query."""
+    """A message or a fact that matters to the query."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [HIT_EXAMPLE]})
 
-    conversation_id: str
-    role: Role
-    name: str | None
+    conversation_id: str = Field(description="Empty for a fact of none.")
+    role: Role = Field(description="Of a fact: `system`.")
+    name: str | None = Field(description="Who spoke; of a fact: its subject.")
     content: str
     metadata: dict[str, Any]
     created_at: datetime
+    kind: Kind = Kind.MESSAGE
+    fact: FactDetails | None = Field(default=None, description="Null for a message.")
     score: float = Field(description="What the hits are ordered by: 0 to 1, and comparable between queries.")
     similarity: float | None = Field(
         description="Cosine similarity to the query, -1 to 1; null while the message is not embedded."

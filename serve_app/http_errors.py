@@ -45,6 +45,7 @@ STATUS: dict[str, HTTPStatus] = {
     ForbiddenError.code: HTTPStatus.FORBIDDEN,
     NotFoundError.code: HTTPStatus.NOT_FOUND,
     IdempotencyConflictError.code: HTTPStatus.CONFLICT,
+    ExternalIdConflictError.code: HTTPStatus.CONFLICT,
     RetentionConflictError.code: HTTPStatus.CONFLICT,
     ExternalIdConflictError.code: HTTPStatus.CONFLICT,
     IdTakenError.code: HTTPStatus.CONFLICT,

@@ -21,6 +21,7 @@ from deployments.storage.drafts import Draft
 from deployments.storage.embedding_jobs import EmbeddingJobRepository
 from deployments.storage.erasure import ErasureRepository
 from deployments.storage.expiry import ExpiryRepository
+from deployments.storage.facts import FactRepository
 from deployments.storage.health import database_problem, pool_problem
 from deployments.storage.idempotency import IdempotentStores
 from deployments.storage.message_analysis import message_analyzer
@@ -52,6 +53,7 @@ class Services:
     history: MessageHistoryRepository
     named_messages: NamedMessageRepository
     idempotent: IdempotentStores
+    facts: FactRepository
     conversations: ConversationRepository
     keys: ApiKeyRepository
     keyring: Keyring
@@ -90,9 +92,8 @@ def create_services(
     `submit_retention` has a job take up a run of the ledger.
     """
     gate = QuotaGate(settings.quotas) if settings.quotas.any_set else None
-    messages = MessageRepository(
-        database, message_analyzer(database, settings.search), gate, metrics.measures.store_counts()
-    )
+    analyzer, counts = message_analyzer(database, settings.search), metrics.measures.store_counts()
+    messages = MessageRepository(database, analyzer, gate, counts)
     keys = ApiKeyRepository(database)
     policy = default_policy(settings.retention)
     runs = RetentionRunRepository(database, policy)
@@ -111,6 +112,7 @@ def create_services(
         history=MessageHistoryRepository(database),
         named_messages=NamedMessageRepository(database, messages),
         idempotent=IdempotentStores(database, messages),
+        facts=FactRepository(database, messages, analyzer, gate, counts),
         conversations=ConversationRepository(database),
         keys=keys,
         keyring=Keyring(keys, settings),

@@ -1,10 +1,14 @@
 """Looks at the best messages of a search until enough of them differ, and reads the contents of those alone."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
+from uuid import UUID
+
+import orjson
 
 from deployments.search.ranking import LOOKED_BEYOND, Best, Floors, ordered, versions_of
-from deployments.search.ways import Ranking
+from deployments.search.successions import newest_of
+from deployments.search.ways import NONE_SUPERSEDED, Ranking
 from deployments.search_schemas import SearchRequest
 from deployments.storage.candidates import Hit
 from deployments.storage.hit_contents import HitContents
@@ -28,22 +32,41 @@ class Seen(NamedTuple):
     all: bool
 
 
-# Takes how many messages to look at. None: there is nothing to look at any more.
-Look: TypeAlias = Callable[[int], Awaitable[Seen | None]]
+# Takes how many messages to look at, and which others besides, if they pass the filters. None: there is nothing to look
+# at any more.
+Look: TypeAlias = Callable[[int, Collection[UUID]], Awaitable[Seen | None]]
 
 
 async def best_first(request: SearchRequest, depth: int, look: Look, contents: HitContents) -> Ranking | None:
-    """Return the first `depth` messages. None where `look` does. Errors: those of `look` and of `HitContents`."""
-    count = depth + LOOKED_BEYOND
-    while (seen := await look(count)) is not None:
+    """Return the first `depth` messages. None where `look` does. Errors: those of `look` and of `HitContents`.
+
+    Where a fact that is superseded is among the best, the one that holds is looked at too, however little it scores.
+    """
+    count, besides = depth + LOOKED_BEYOND, frozenset[UUID]()
+    while (seen := await look(count, besides)) is not None:
         seen = await _whole(request, seen, contents)
-        versions = versions_of(seen.best, seen.hits, depth)
+        successors = await _successors(request, seen, contents)
+        newest = {newest_of(each, successors)[0] for each in successors} - {hit.id for hit in seen.hits}
+        if newest - besides:
+            besides |= newest
+            continue
+        versions = versions_of(seen.best, seen.hits, depth + len(besides))
         if seen.all or versions.distinct >= depth + LOOKED_BEYOND or count >= LOOKED_AT_MOST:
             floors = Floors(request.min_score, request.min_similarity)
-            ranked = ordered(seen.best, seen.hits, versions, request.weights, depth, floors)
-            return Ranking(ranked, seen.scored, seen.degraded)
+            ranked = ordered(seen.best, seen.hits, versions, request.weights, depth, floors, successors)
+            return Ranking(ranked, seen.scored, seen.degraded, successors)
         count *= LOOKED_FURTHER
     return None
+
+
+async def _successors(request: SearchRequest, seen: Seen, contents: HitContents) -> Mapping[UUID, UUID]:
+    """Return what supersedes the facts that were seen: a round trip where some are."""
+    superseded = [hit.id for hit in seen.hits if hit.fact is not None and _is_superseded(hit.fact)]
+    return await contents.successors(request.tenant_id, superseded) if superseded else NONE_SUPERSEDED
+
+
+def _is_superseded(fact: str) -> bool:
+    return orjson.loads(fact)["superseded_by"] is not None
 
 
 async def _whole(request: SearchRequest, seen: Seen, contents: HitContents) -> Seen:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from deployments.context_schemas import ContextAnswer, ContextItem, ContextRequest, Reason
+from deployments.fact_schemas import Kind
 from deployments.search.analysis.terms import Languages
 from deployments.search.context_page import Cut, Line, Page
 from deployments.search.excerpts import Passages, cut_middle
@@ -111,7 +112,7 @@ def _saying(turn: Turn) -> Saying:
 
 
 def _turn_of(hit: SearchHit) -> Turn:
-    return Turn(hit.message_id, hit.conversation_id, hit.role, hit.name, hit.content, hit.created_at)
+    return Turn(hit.message_id, hit.conversation_id, hit.role, hit.name, hit.content, hit.created_at, hit.fact)
 
 
 def _turns_around(hit: SearchHit) -> Iterator[Turn]:
@@ -194,6 +195,8 @@ def _to_item(wanted: Wanted, line: Line) -> ContextItem:
         content=line.content,
         truncated=line.truncated,
         created_at=turn.created_at,
+        kind=Kind.MESSAGE if turn.fact is None else Kind.FACT,
+        fact=turn.fact,
         tokens=count_tokens(line.text),
         reasons=[reason for reason in Reason if reason in wanted.reasons],
         score=wanted.score,

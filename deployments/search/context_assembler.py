@@ -18,7 +18,7 @@ from deployments.search.context import assemble
 from deployments.search.measures import SearchMeasures
 from deployments.search.side_by_side import side_by_side
 from deployments.search.ways import Search
-from deployments.search_schemas import MAX_TOP_K, Criteria, SearchAnswer, SearchRequest
+from deployments.search_schemas import MAX_TOP_K, Criteria, MemorySearch, SearchAnswer
 from deployments.storage.recent_turns import RecentTurnRepository, Turn
 
 logger = structlog.get_logger(__name__)
@@ -105,6 +105,7 @@ class ContextAssembler:
             limit,
             datetime.now(UTC),
             include_archived=request.include_archived,
+            as_of=request.as_of,
         )
 
     async def _memories(self, context: Context, query: str | None, besides: UUID | None = None) -> SearchAnswer:
@@ -119,10 +120,14 @@ def last_question(turns: Sequence[Turn]) -> Turn | None:
     return next((turn for turn in turns if turn.role is Role.USER), next(iter(turns), None))
 
 
-def to_search(request: ContextRequest, query: str) -> SearchRequest:
-    """A search that finds `top_k` memories also when it finds the question and all recent turns before them."""
+def to_search(request: ContextRequest, query: str) -> MemorySearch:
+    """A search that finds `top_k` memories also when it finds the question and all recent turns before them.
+
+    Of facts, those that hold when it is asked.
+    """
     shared = {name: getattr(request, name) for name in Criteria.model_fields}
-    return SearchRequest(
+    return MemorySearch(
+        facts_hold_at=request.asked_at or datetime.now(UTC),
         query=query,
         top_k=min(request.top_k + request.recent_turns + 1, MAX_TOP_K),
         conversation_id=request.conversation_id if request.scope is Scope.CONVERSATION else None,

@@ -17,24 +17,36 @@ LATER_LINES = "\n  "
 Cut: TypeAlias = Callable[[str, int], str]
 
 
-class Line(NamedTuple):
-    """A message as it is rendered. Lines sort by instant, whatever the zone of each sender, then by id."""
+class Place(NamedTuple):
+    """Where a line stands: facts first, then by instant, whatever the zone of each sender, then by id."""
 
+    is_turn: bool
     created_at: datetime
     id: UUID
+
+
+class Line(NamedTuple):
+    """A message or a fact as it is rendered. Lines sort by place."""
+
+    place: Place
     turn: Turn
     text: str
     content: str
     truncated: bool = False
 
     @property
-    def section(self) -> tuple[date, str]:
-        """Return what the heading above it names: the sender's day, and the conversation."""
-        return self.created_at.date(), self.turn.conversation_id
+    def id(self) -> UUID:
+        """Return the id of the message or the fact."""
+        return self.turn.id
+
+    @property
+    def section(self) -> tuple[date, str] | None:
+        """Return what the heading above it names: the sender's day, and the conversation. None: facts."""
+        return None if self.turn.fact is not None else (self.turn.created_at.date(), self.turn.conversation_id)
 
 
 class Page:
-    """Lines in time order, with a heading wherever the day or the conversation changes.
+    """Facts, then messages, each in time order, with a heading wherever the day or the conversation changes.
 
     Weights add up exactly, so what a further line takes is known before it is put in, headings included.
     """
@@ -55,20 +67,20 @@ class Page:
 
     def add(self, turn: Turn, allowance: int) -> bool:
         """Put a message in, unless the page would then take more than `allowance` tokens. Says whether it is there."""
-        index = bisect_left(self.lines, (turn.created_at, turn.id))
+        index = bisect_left(self.lines, (_place(turn),))
         if self._holds(turn, index):
             return True
         room = allowance - self._weight // HUNDREDTHS
         if len(turn.content) > room * MOST_CHARACTERS_PER_TOKEN:
             return False
-        return self._put(Line(turn.created_at, turn.id, turn, render(turn), turn.content), index, allowance)
+        return self._put(Line(_place(turn), turn, render(turn), turn.content), index, allowance)
 
     def add_part(self, turn: Turn, cut: Cut, allowance: int, least: int = 0) -> bool:
         """Put in as much of a message as `allowance` has room for, in place of a shorter part. Says whether it is in.
 
         `least`: the tokens without which a part says too little.
         """
-        index = bisect_left(self.lines, (turn.created_at, turn.id))
+        index = bisect_left(self.lines, (_place(turn),))
         shorter = self._take_out(index) if self._holds(turn, index) else None
         line = self._part(turn, cut, index, allowance, least)
         if line is not None and (shorter is None or len(line.text) > len(shorter.text)):
@@ -109,7 +121,7 @@ class Page:
         if weigh(speaker) > allowance * HUNDREDTHS // 2:
             # A name of 255 Chinese characters takes 320 tokens, and would leave a small page without the question.
             speaker = render(turn._replace(content="", name=None))
-        bare = Line(turn.created_at, turn.id, turn, speaker, "")
+        bare = Line(_place(turn), turn, speaker, "")
         room = allowance * HUNDREDTHS - self._weight - self._weigh_between(index, bare, index)
         if room < max(least * HUNDREDTHS, 1):
             return None
@@ -133,13 +145,22 @@ class Page:
     def _heading(self, above: Line | None, line: Line) -> str:
         if not self._headed or (above is not None and above.section == line.section):
             return ""
+        if line.section is None:
+            return f"[Facts]{LINE_END}"
         day, conversation_id = line.section
         this = ", this conversation" if conversation_id == self._conversation_id else ""
         return f"[{day.isoformat()}{this}]{LINE_END}"
 
 
+def _place(turn: Turn) -> Place:
+    return Place(turn.fact is None, turn.created_at, turn.id)
+
+
 def render(turn: Turn) -> str:
-    """Who said what, in one line; further lines of a message are set in."""
+    """Who said what, or what is known of whom and since when, in one line; further lines are set in."""
+    if turn.fact is not None:
+        subject = "" if turn.name is None else " ".join(turn.name.split()) + ", "
+        return f"- {subject}since {turn.fact.valid_from.date().isoformat()}: {_body(turn.content)}"
     speaker = " ".join((turn.name or turn.role).split())
     return f"{speaker}: {_body(turn.content)}"
 

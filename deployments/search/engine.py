@@ -9,14 +9,17 @@ import orjson
 import structlog
 
 from deployments.errors import MemoryLayerError
+from deployments.fact_schemas import FactDetails, Kind
 from deployments.schemas import Role
 from deployments.search.analysis.query import AnalyzedQuery, analyze_query
 from deployments.search.analysis.terms import Languages
 from deployments.search.measures import SearchMeasures
 from deployments.search.parts import Question
 from deployments.search.ranking import Ranked
+from deployments.search.reranking.order import rescored
 from deployments.search.reranking.stage import RerankStage
 from deployments.search.side_by_side import side_by_side
+from deployments.search.successions import newest_first
 from deployments.search.ways import Clock, Ranking, Search, Way, utc_now
 from deployments.search_schemas import Criteria, SearchAnswer, SearchHit, SearchRequest
 from deployments.storage.candidates import CandidateRepository
@@ -67,6 +70,7 @@ class SearchEngine:
         hits = [to_hit(each, explain=request.explain) for each in ranking.ranked]
         if self._reranking:
             hits = await self._reranking.best(request, hits)
+            hits = newest_first(hits, ranking.successors, lambda hit: hit.message_id, rescored)
         if request.neighbors:
             hits = await self._with_neighbors(request, hits)
         logger.debug(
@@ -121,4 +125,13 @@ def to_hit(ranked: Ranked, *, explain: bool) -> SearchHit:
         user_id=found.user_id,
         agent_id=found.agent_id,
         expires_at=found.expires_at,
+        kind=Kind.MESSAGE if found.fact is None else Kind.FACT,
+        fact=None if found.fact is None else _details(found.fact),
     )
+
+
+def _details(fact: str) -> FactDetails:
+    """Return what `described_fact` says, without what answers do not tell."""
+    described = orjson.loads(fact)
+    del described["superseded_at"]
+    return FactDetails.model_validate(described)

@@ -1,6 +1,7 @@
 """Searches a tenant's index in memory, which is as new as the search: all of its messages are scored."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -30,13 +31,17 @@ DIRECT_MESSAGES = 20_000
 
 @dataclass(frozen=True)
 class _Asked:
-    """A search of an index. `now`: what has expired by then is left out. `besides`: see `Search`."""
+    """A search of an index. `now`: what has expired by then is left out. `besides`: see `Search`.
+
+    `also`: messages to look at besides the best.
+    """
 
     request: SearchRequest
     question: Question
     vector: Vector | None
     now: datetime
     besides: UUID | None
+    also: Collection[UUID]
 
 
 class FromMemory:
@@ -68,12 +73,12 @@ class FromMemory:
             return None
         vector = await self._vector(search, resident)
 
-        async def look(count: int) -> Seen | None:
+        async def look(count: int, also: Collection[UUID]) -> Seen | None:
             index = resident.index
             if index is None:
                 return None
             usable = vector.values if vector is not None and vector.space == index.space else None
-            asked = _Asked(request, question, usable, self._clock(), search.besides)
+            asked = _Asked(request, question, usable, self._clock(), search.besides, also)
             return await self._seen(resident, index, asked, count)
 
         return await best_first(request, depth, look, self._contents)
@@ -116,11 +121,13 @@ class FromMemory:
         )
         scores = scored(seen.messages, seen.terms, question, request.weights, self._bm25)
         places = seen.best(scores.scores, related(seen.messages, seen.terms, question), request.min_similarity, count)
+        everything = len(places) < count
+        places = seen.along_with(places, asked.also, scores.scores, request.min_similarity)
         best = best_of(places, scores, seen.terms)
         return Seen(
             best=best,
             hits=seen.hits(places),
             scored=len(seen.messages),
             degraded=asked.vector is None,
-            all=len(places) < count,
+            all=everything,
         )

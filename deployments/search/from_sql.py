@@ -1,5 +1,8 @@
 """Searches by candidates that SQL finds: for tenants that are too large for memory."""
 
+from collections.abc import Collection
+from uuid import UUID
+
 from deployments.embedding.providers.protocol import QueryVector
 from deployments.search.best_first import Seen, best_first
 from deployments.search.bm25 import Bm25
@@ -51,11 +54,11 @@ class FromSql:
         with self._measures.rank.time(), span("rank"):
             best, hits = best_candidates(candidates, question, request.weights, self._bm25, request.min_similarity)
 
-        async def look(count: int) -> Seen:
-            looked_at = hits[:count]
+        async def look(count: int, also: Collection[UUID]) -> Seen:
+            places = [place for place, hit in enumerate(hits) if place < count or hit.id in also]
             return Seen(
-                best=best.at(range(len(looked_at))),
-                hits=looked_at,
+                best=best.at(places),
+                hits=[hits[place] for place in places],
                 scored=len(candidates.found),
                 degraded=degraded,
                 all=count >= len(hits),

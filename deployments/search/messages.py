@@ -97,14 +97,16 @@ def messages_of(candidates: Sequence[Candidate]) -> Messages:
     """Return the arrays of candidates, in their order."""
     places: dict[UUID | None, int] = {candidate.id: place for place, candidate in enumerate(candidates)}
     previous, following = _turns(candidates, places)
-    conversations: dict[str, int] = {}
+    # A fact is a conversation of its own.
+    conversations: dict[str | UUID, int] = {}
+    spoken = [c.conversation_id if c.fact is None else c.id for c in candidates]
     speakers: dict[Speaker, int] = {}
     return Messages(
         closeness=np.array([np.nan if c.closeness is None else c.closeness for c in candidates], dtype=np.float64),
         importances=np.array([np.nan if c.importance is None else c.importance for c in candidates], dtype=np.float64),
         lengths=np.array([c.term_count for c in candidates], dtype=np.float64),
         created=np.array([micros(c.created_at) for c in candidates], dtype=np.int64),
-        conversations=_numbers([conversations.setdefault(c.conversation_id, len(conversations)) for c in candidates]),
+        conversations=_numbers([conversations.setdefault(each, len(conversations)) for each in spoken]),
         who=_numbers([speakers.setdefault(Speaker(c.role, c.name), len(speakers)) for c in candidates]),
         speakers=list(speakers),
         previous=previous,

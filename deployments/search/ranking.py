@@ -1,6 +1,6 @@
 """Order scored messages and cut them to the hits. Pure: the clock is passed in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import compress
 from typing import NamedTuple
@@ -11,6 +11,7 @@ import numpy as np
 from deployments.search.bm25 import Bm25, Places
 from deployments.search.messages import QueryTermsHeld, messages_of, terms_of
 from deployments.search.parts import Parts, Question, Scored, scored
+from deployments.search.successions import newest_first
 from deployments.search.versions import Versions
 from deployments.search_schemas import Weights
 from deployments.storage.candidates import Candidate, Candidates, Hit
@@ -86,18 +87,25 @@ def versions_of(best: Best, hits: Sequence[Hit], top_k: int) -> Versions:
 
 
 def ordered(
-    best: Best, hits: Sequence[Hit], versions: Versions, weights: Weights, top_k: int, floors: Floors
+    best: Best,
+    hits: Sequence[Hit],
+    versions: Versions,
+    weights: Weights,
+    top_k: int,
+    floors: Floors,
+    successors: Mapping[UUID, UUID] | None = None,
 ) -> list[Ranked]:
     """Return the `top_k` best by the weighted mean of their parts; ties by newest first. `hits`: those of `best`.
 
     Of hits that say nearly the same of the same subject the newer comes first, and what says word for word what a newer
-    one says is put back.
+    one says is put back. A fact comes before what it supersedes: `successors`, as for `newest_first`.
     """
     ranked = [
         _ranked(hits[place], best.parts[place], best.scores[place], weights, version_score=score, repeats=repeats)
         for place, score, repeats in versions.placed()
     ]
-    return sorted((each for each in ranked if each.score >= floors.score), key=_order, reverse=True)[:top_k]
+    best_first = newest_first(sorted(ranked, key=_order, reverse=True), successors or {}, _id, _with_score)
+    return [each for each in best_first if each.score >= floors.score][:top_k]
 
 
 def _subjects(places: Places, messages: int, terms: QueryTermsHeld) -> list[int]:
@@ -128,6 +136,15 @@ def _ranked(
     newer = min(weights.newer, 1.0) * (version_score - own)
     repetition = -min(weights.diversity, 1.0) * (own + newer) if repeats else 0.0
     return Ranked(hit, min(max(own + newer + repetition, 0.0), 1.0), Parts._make([*parts, newer, repetition]))
+
+
+def _id(ranked: Ranked) -> UUID:
+    return ranked.candidate.id
+
+
+def _with_score(ranked: Ranked, score: float) -> Ranked:
+    parts = ranked.parts
+    return ranked._replace(score=score, parts=parts._replace(newer=parts.newer + score - ranked.score))
 
 
 def _order(ranked: Ranked) -> tuple[float, datetime, UUID]:

@@ -1,8 +1,9 @@
 """The ways to the ranked messages of a search."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
@@ -33,12 +34,19 @@ class Search:
     besides: UUID | None = None
 
 
+NONE_SUPERSEDED: Mapping[UUID, UUID] = MappingProxyType({})
+
+
 class Ranking(NamedTuple):
-    """The first messages, of how many that were scored, and whether words alone decided."""
+    """The first messages, of how many that were scored, and whether words alone decided.
+
+    `successors`: what supersedes the facts among them, and what supersedes that.
+    """
 
     ranked: list[Ranked]
     scored: int
     degraded: bool
+    successors: Mapping[UUID, UUID] = NONE_SUPERSEDED
 
 
 class Way(Protocol):

@@ -40,6 +40,7 @@ class ArrivalRepository:
         self._queries = load_queries("moving")
         self._named = load_queries("named_messages")
         self._jobs = load_queries("embedding_jobs")
+        self._facts = load_queries("facts")
 
     async def take_in(self, tenant_id: str, messages: Sequence[MovedMessage]) -> list[Outcome]:
         """Store what is not there yet, in one transaction; what cannot be stored fails alone.
@@ -65,12 +66,30 @@ class ArrivalRepository:
                 stored = await self._stored(connection, tenant_id, columns) | stored
                 unknown = [each for each in new.values() if each.id not in stored]
             conflicts = await self._conflicts(connection, tenant_id, unknown)
+            await self._take_in_facts(connection, tenant_id, [new[each] for each, is_new in stored.items() if is_new])
             await self._jobs.announce_jobs(connection)
         # Of those that came twice the first is stored.
         return [
             conflicts.get(each.id) or (Arrival.STORED if stored.pop(each.id, False) else Arrival.PRESENT)
             for each in messages
         ]
+
+    async def _take_in_facts(self, connection: Connection, tenant_id: str, stored: Sequence[MovedMessage]) -> None:
+        facts = {each.id: each.fact for each in stored if each.fact is not None}
+        if not facts:
+            return
+        sources = [(fact_id, source) for fact_id, fact in facts.items() for source in fact.source_ids]
+        await self._facts.take_in_facts(
+            connection,
+            tenant_id=tenant_id,
+            ids=list(facts),
+            valid_froms=[fact.valid_from for fact in facts.values()],
+            valid_tos=[fact.valid_to for fact in facts.values()],
+            superseded_bys=[fact.superseded_by for fact in facts.values()],
+            superseded_ats=[fact.superseded_at for fact in facts.values()],
+            source_fact_ids=[fact_id for fact_id, _ in sources],
+            source_ids=[source for _, source in sources],
+        )
 
     async def _stored(
         self, connection: Connection, tenant_id: str, columns: Mapping[str, list[Any]]

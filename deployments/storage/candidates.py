@@ -37,7 +37,8 @@ BEGINNING_CHARACTERS = 300
 class Hit(Protocol):
     """The fields of an answered message. `metadata`: JSON. `utc_offset`: of the sender's zone, in minutes.
 
-    `has_content`: False where `content` is not the whole of it yet.
+    `has_content`: False where `content` is not the whole of it yet. `fact`: as `described_fact` gives it, None of a
+    message.
     """
 
     @property
@@ -70,6 +71,8 @@ class Hit(Protocol):
     def external_id(self) -> str | None: ...
     @property
     def expires_at(self) -> datetime | None: ...
+    @property
+    def fact(self) -> str | None: ...
 
 
 class Candidate(NamedTuple):
@@ -80,6 +83,7 @@ class Candidate(NamedTuple):
     ts_rank of each of the query's terms. `term_count`: the message's length. `previous`, `next`: the turns beside it,
     None where there is none or where the message itself is such a turn.
     `utc_offset`: of the sender's zone, in minutes. `has_content`: False where `content` is only its beginning.
+    `fact`: as `described_fact` gives it, None of a message.
     """
 
     id: UUID
@@ -102,6 +106,7 @@ class Candidate(NamedTuple):
     agent_id: str | None = None
     external_id: str | None = None
     expires_at: datetime | None = None
+    fact: str | None = None
 
 
 class Corpus(NamedTuple):
@@ -222,6 +227,7 @@ class CandidateRepository:
                 reach=request.neighbors,
                 include_archived=request.include_archived,
                 now=now,
+                as_of=request.as_of,
             )
             async for row in rows:
                 fields = zoned(row)
@@ -251,6 +257,7 @@ def search_parameters(
         "conversation_prefix": path_prefix(request.conversation_prefix),
         "where_values": where_sql(request.where).values,
         "now": now,
+        "facts_as_of": request.facts_as_of,
         "metadata": None if request.metadata is None else orjson.dumps(request.metadata).decode(),
         "embedding": embedding and HalfVector(embedding.values),
         "model": embedding and embedding.space.model,

@@ -33,6 +33,8 @@ INDEXES = frozenset(
         "erasures_pkey",
         "erasures_tenant",
         "erasures_unfinished",
+        "fact_sources_of_fact",
+        "fact_sources_pkey",
         "former_embedding_spaces_pkey",
         "idempotency_keys_created_at",
         "idempotency_keys_message",
@@ -49,7 +51,9 @@ INDEXES = frozenset(
         "messages_conversation_time",
         "messages_expires_at",
         "messages_external_id",
+        "messages_facts",
         "messages_pkey",
+        "messages_superseded_by",
         "messages_tenant_time",
         "messages_terms",
         "messages_unanalyzed",
@@ -72,9 +76,10 @@ INDEXES = frozenset(
 # Of the active embedding space, which the first start makes, and of the one beside it.
 VECTOR_INDEX, OTHER_VECTOR_INDEX = "messages_embedding", "messages_other_embedding"
 CONNECT_SECONDS, STATEMENT_SECONDS = 10.0, 5.0
-# Whoever stores a message reads and writes all of these.
+# Whoever stores and deletes messages reads and writes all of these.
 WRITTEN_TABLES = (
     "embedding_jobs",
+    "fact_sources",
     "large_tenants",
     "message_change_marks",
     "message_changes",

@@ -23,6 +23,7 @@ class MessageRow(NamedTuple):
     `metadata`: JSON. `importance`: 0 to 1, None until scored. `embedding`: as `halfvec_send` gives it, None while there
     is none. `terms`: a tsvector's text. `utc_offset`: of the sender's zone, in minutes.
     `external_id`: the caller's own name for it.
+    `fact`: as `described_fact` gives it, None of a message.
     """
 
     id: UUID
@@ -41,6 +42,7 @@ class MessageRow(NamedTuple):
     agent_id: str | None = None
     external_id: str | None = None
     expires_at: datetime | None = None
+    fact: str | None = None
 
 
 _COLUMNS = len(MessageRow._fields)

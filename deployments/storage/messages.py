@@ -157,24 +157,37 @@ class MessageRepository:
         Raises `NotFoundError`, `PreconditionFailedError`, and `InvalidRequestError` where merged metadata is too large.
         """
         async with self._database.transaction() as connection:
-            row = await self._lock(connection, message_id, tenant_id, precondition)
-            before = {**zoned(row), "metadata": orjson.loads(row["metadata"]), "chat": to_chat(row["chat"])}
-            after = patched(before, change, datetime.now(UTC))
-            changed = changed_fields(before, after)
-            analysis = await self.say_anew(
-                connection,
-                {"id": message_id, **before},
-                after,
-                request_id,
-                reworded=bool(changed & {"content", "name", "language"}),
-                embedded=bool(changed & {"content", "name"}),
-            )
-            if changed:
-                await self._update(connection, message_id, after, analysis)
-            row = await self._messages.get_message(connection, id=message_id, tenant_id=before["tenant_id"])
+            row = await self.change_within(connection, message_id, change, request_id, tenant_id, precondition)
         if row is None:
             raise NotFoundError("The message has expired.")
         return to_message(row)
+
+    async def change_within(
+        self,
+        connection: Connection,
+        message_id: UUID,
+        change: MessageChange,
+        request_id: str | None,
+        tenant_id: str | None,
+        precondition: Precondition | None = None,
+    ) -> Row | None:
+        """Do the same in a transaction of the caller's. Return the row, or None where it has expired."""
+        row = await self._lock(connection, message_id, tenant_id, precondition)
+        before = {**zoned(row), "metadata": orjson.loads(row["metadata"]), "chat": to_chat(row["chat"])}
+        after = patched(before, change, datetime.now(UTC))
+        changed = changed_fields(before, after)
+        analysis = await self.say_anew(
+            connection,
+            {"id": message_id, **before},
+            after,
+            request_id,
+            reworded=bool(changed & {"content", "name", "language"}),
+            embedded=bool(changed & {"content", "name"}),
+        )
+        if changed:
+            await self._update(connection, message_id, after, analysis)
+        found: Row | None = await self._messages.get_message(connection, id=message_id, tenant_id=before["tenant_id"])
+        return found
 
     async def say_anew(
         self,

@@ -17,6 +17,7 @@ from deployments.errors import (
     PreconditionFailedError,
     UnavailableError,
 )
+from deployments.fact_schemas import Kind
 from deployments.schemas import Message
 from deployments.storage.database import Connection, Database
 from deployments.storage.drafts import Draft
@@ -221,6 +222,8 @@ def _settled_unwritten(
 
 def _refusal(draft: Draft, earlier: Earlier, *, only_new: bool) -> MemoryLayerError | None:
     """Return why a message may not take the place of the one that is there. Neither of its names ever changes."""
+    if earlier.row["kind"] == Kind.FACT:
+        return ExternalIdConflictError("A fact has this external_id.")
     if earlier.row["external_id"] != draft.message.external_id:
         return IdTakenError("Another message has this id.")
     if only_new:

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from deployments.fact_schemas import FactDetails
 from deployments.schemas import Role
 from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
@@ -11,7 +12,7 @@ from deployments.storage.zones import zoned
 
 
 class Turn(NamedTuple):
-    """Who said what, where and when; the time is in the sender's zone."""
+    """Who said what, where and when; the time is in the sender's zone. Or a fact, whose name is its subject."""
 
     id: UUID
     conversation_id: str
@@ -19,6 +20,7 @@ class Turn(NamedTuple):
     name: str | None
     content: str
     created_at: datetime
+    fact: FactDetails | None = None
 
 
 class RecentTurnRepository:
@@ -29,9 +31,18 @@ class RecentTurnRepository:
         self._queries = load_queries("recent_turns")
 
     async def newest(
-        self, tenant_id: str, conversation_id: str, limit: int, now: datetime, *, include_archived: bool = False
+        self,
+        tenant_id: str,
+        conversation_id: str,
+        limit: int,
+        now: datetime,
+        *,
+        include_archived: bool = False,
+        as_of: datetime | None = None,
     ) -> list[Turn]:
-        """At most `limit` turns that have not expired `now`, newest first; none of a conversation that is not known.
+        """At most `limit` turns, newest first; none of a conversation that is not known.
+
+        They were said by `as_of`, and have not expired `now`.
 
         Raises `DatabaseUnavailableError`, `OverloadedError`.
         """
@@ -41,6 +52,7 @@ class RecentTurnRepository:
                 tenant_id=tenant_id,
                 conversation_id=conversation_id,
                 include_archived=include_archived,
+                as_of=as_of,
                 limit=limit,
                 now=now,
             )

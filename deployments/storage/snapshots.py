@@ -16,7 +16,7 @@ from deployments.storage.zones import zoned
 
 PAGE = 500
 # The columns that are only read along: the vector goes in packed, and a mark is no part of its message.
-_READ_ALONG = {"embedding", "metadata", "chat", "mark"}
+_READ_ALONG = {"embedding", "metadata", "chat", "mark", "fact"}
 
 
 class Reached(NamedTuple):
@@ -94,11 +94,14 @@ def _after(reached: Reached | None, rows: list[Any]) -> Reached:
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
-    """One line for a message, always with the same fields in the same order."""
+    """One line for a message, always with the same fields in the same order; a fact has one more."""
     fields = {name: value for name, value in zoned(row).items() if name not in _READ_ALONG}
     # As Postgres writes it: read and written again, a number might be another.
     fields["metadata"] = orjson.Fragment(row["metadata"])
     fields["chat"] = orjson.Fragment(row["chat"] or "null")
     vector = row["embedding"]
     fields["embedding"] = None if vector is None else b64encode(vector.to_numpy().astype("<f2").tobytes()).decode()
+    if row["fact"] is not None:
+        # Its subject is its name.
+        fields["fact"] = {name: value for name, value in orjson.loads(row["fact"]).items() if name != "subject"}
     return orjson.dumps(fields, str, orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)

@@ -3,12 +3,25 @@
 import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, time, timedelta
+from typing import Protocol
 
 from deployments.errors import ByteQuotaError, EmbeddingQuotaError, MemoryLayerError, MessageQuotaError
-from deployments.schemas import Message, Quotas, Usage
+from deployments.schemas import Quotas, Usage
 from deployments.settings import QuotaSettings
 from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
+
+
+class Counted(Protocol):
+    """What quotas count: a message or a fact."""
+
+    @property
+    def tenant_id(self) -> str:
+        """Whose it is."""
+
+    @property
+    def content(self) -> str:
+        """What it says."""
 
 
 class UsageRepository:
@@ -40,7 +53,7 @@ class QuotaGate:
         self._quotas = quotas
         self._queries = load_queries("usage")
 
-    async def admit(self, connection: object, messages: Sequence[Message]) -> list[MemoryLayerError | None]:
+    async def admit(self, connection: object, messages: Sequence[Counted]) -> list[MemoryLayerError | None]:
         """None for each message that is let in, in order, or else why not. A smaller one behind it may still be let in.
 
         Why not: `MessageQuotaError`, `ByteQuotaError`, `EmbeddingQuotaError`.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -116,7 +117,7 @@ def _own_message(record: Record, tenant_id: str, wishes: Wishes) -> Arriving | L
     if message.embedding is None or wishes.without_vectors:
         message = message.without_vector()
     if wishes.new_ids:
-        message = message.model_copy(update={"id": copied_id(tenant_id, message.id)})
+        message = message.with_ids(partial(copied_id, tenant_id))
     return Arriving(place, message)
 
 

@@ -56,11 +56,28 @@ EVERY_KIND = f"""
     SELECT id, 'acme', octet_length(said), status = 'failed', CASE WHEN n % 8 < 5 THEN 'away: "for now"' END, 3
     FROM rows WHERE status <> 'completed'
 """  # noqa: S608 - constants
+# The last tenth of them, without a conversation; each follows from the first, and each second one is superseded.
+SOME_ARE_FACTS = """
+    WITH facts AS (
+        SELECT id, row_number() OVER newest_first AS n, lead(id) OVER newest_first AS next
+        FROM messages WHERE tenant_id = 'acme'
+        WINDOW newest_first AS (ORDER BY created_at DESC, id)
+        ORDER BY created_at DESC, id LIMIT $1::int / 10
+    ), made AS (
+        UPDATE messages m
+        SET kind = 'fact', conversation_id = '', valid_from = created_at, valid_to = created_at + interval '1 year',
+            superseded_by = CASE WHEN n % 2 = 0 THEN next END, superseded_at = CASE WHEN n % 2 = 0 THEN created_at END
+        FROM facts WHERE m.id = facts.id RETURNING m.id
+    )
+    INSERT INTO fact_sources (fact_id, message_id)
+    SELECT made.id, (SELECT id FROM messages WHERE tenant_id = 'acme' ORDER BY created_at, id LIMIT 1) FROM made
+"""
 
 
 def fill(url: str, count: int) -> None:
-    """Messages of every kind for acme, and some of another tenant."""
+    """Messages of every kind and facts for acme, and some of another tenant."""
     execute(url, EVERY_KIND, count)
+    execute(url, SOME_ARE_FACTS, count)
     execute(url, alike("globex", "plums", 5))
 
 

@@ -41,6 +41,12 @@ async def named_message(service: Service) -> str:
     return str((await service.client.put("/v1/messages", json=NAMED, headers=AS_ROOT)).json()["id"])
 
 
+async def stored_fact(service: Service) -> str:
+    """The id of a fact of acme."""
+    answer = await service.client.post("/v1/facts", json=FACT, headers=AS_ROOT)
+    return str(answer.json()["id"])
+
+
 async def stored_key(service: Service) -> str:
     """The id of a key of acme that allows what each administrator's does, so that they may rotate it."""
     return str((await make(service, "acme", ADMIN)).id)
@@ -70,6 +76,7 @@ class Access:
 
 OPEN = Access(None, 200, 200)
 ACME = {"tenant_id": "acme"}
+FACT = {**ACME, "content": "Ada prefers Python"}
 SEARCH = {**ACME, "query": "Python"}
 CONTEXT = {**SEARCH, "conversation_id": "c1"}
 
@@ -89,6 +96,12 @@ TABLE = {
     "PATCH /v1/messages/{message_id}": Access(WRITE, 200, 404, body={"content": "New"}, makes=stored_message),
     "DELETE /v1/messages/{message_id}": Access(WRITE, 204, 404, makes=stored_message),
     "POST /v1/messages/{message_id}/retry": Access(WRITE, 202, 404, makes=stored_message),
+    "POST /v1/facts": Access(WRITE, 202, 403, body=FACT),
+    "POST /v1/facts/batch": Access(WRITE, 202, 403, body={"facts": [FACT]}),
+    "GET /v1/facts": Access(READ, 200, 403, query=ACME),
+    "GET /v1/facts/{fact_id}": Access(READ, 200, 404, makes=stored_fact),
+    "PATCH /v1/facts/{fact_id}": Access(WRITE, 200, 404, body={"content": "New"}, makes=stored_fact),
+    "DELETE /v1/facts/{fact_id}": Access(WRITE, 204, 404, makes=stored_fact),
     "GET /v1/memory/search": Access(READ, 200, 403, query=SEARCH),
     "POST /v1/memory/search": Access(READ, 200, 403, body=SEARCH),
     "POST /v1/memory/context": Access(READ, 200, 403, body=CONTEXT),
@@ -178,7 +191,8 @@ async def test_every_kind_of_key_may_do_what_the_table_says(operation: str, serv
     found, wanted = {}, {}
     for kind, (key, tenant, scope) in (await kinds_of_keys(service)).items():
         made = await access.makes(service) if access.makes else ""
-        url = path.format(message_id=made, key_id=made, conversation_id="c1", tenant_id="acme", run_id=made)
+        names = dict.fromkeys(("message_id", "fact_id", "key_id", "run_id"), made)
+        url = path.format(**names, conversation_id="c1", tenant_id="acme")
         answer = await service.client.request(method, url, params=access.query, json=access.body, headers=sent(key))
         found[kind], wanted[kind] = answer.status_code, expected(access, tenant, scope)
         if answer.status_code in {401, 403, 404}:

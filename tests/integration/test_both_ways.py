@@ -42,6 +42,10 @@ STORE = """
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text::halfvec, $12, $13, $14,
             message_terms('english', $5, $6, $15), $15, $15)
 """
+MAKE_FACT = """
+    UPDATE messages SET kind = 'fact', valid_from = $2, valid_to = $3, superseded_by = $4, superseded_at = $5
+    WHERE id = $1
+"""
 
 
 class BothWays:
@@ -110,6 +114,25 @@ def drawn_message(random: Random, tenant_id: str) -> list[Any]:
     ]
 
 
+def drawn_facts(random: Random, ids: list[UUID]) -> list[list[Any]]:
+    """What `MAKE_FACT` takes, of some of the messages: each is superseded by none or by one of those behind it."""
+    facts = random.sample(ids, len(ids) // 3)
+    newer = [random.choice((None, None, *facts[place + 1 :])) for place in range(len(facts))]
+    days = [timedelta(days=random.choice((1, 10, 100))) for _ in facts]
+    return [
+        [fact, NOW - 2 * ago, random.choice((None, NOW)), successor, successor and NOW - ago]
+        for fact, ago, successor in zip(facts, days, newer, strict=True)
+    ]
+
+
+def assert_newer_first(items: Sequence[SearchHit]) -> None:
+    """No fact stands above what supersedes it."""
+    places = {hit.message_id: place for place, hit in enumerate(items)}
+    for place, hit in enumerate(items):
+        if hit.fact is not None and hit.fact.superseded_by is not None:
+            assert places.get(hit.fact.superseded_by, -1) < place
+
+
 def drawn_request(random: Random, tenant_id: str) -> SearchRequest:
     filters: dict[str, Any] = {
         "conversation_id": random.choice("ab"),
@@ -118,6 +141,8 @@ def drawn_request(random: Random, tenant_id: str) -> SearchRequest:
         "created_after": NOW - timedelta(days=7),
         "created_before": NOW,
         "include_archived": True,
+        "kinds": random.choice((["fact"], ["message"])),
+        "as_of": NOW - random.choice((timedelta(days=3), timedelta(days=30))),
         "metadata": random.choice(({"a": 1}, {"b": ["x"]})),
         "where": random.choice(({"a": {"ne": 1}}, {"or": [{"b": {"contains": "x"}}, {"name": {"exists": False}}]})),
         "user_id": "ada",
@@ -171,11 +196,15 @@ async def test_both_ways_give_the_same(database_url: str, database: Database, se
         for case in range(CASES):
             random, tenant = Random(case), f"tenant-{case % 8}"
             if case < 8:
-                await writer.executemany(STORE, [drawn_message(random, tenant) for _ in range(random.choice((1, 30)))])
+                messages = [drawn_message(random, tenant) for _ in range(random.choice((1, 30)))]
+                await writer.executemany(STORE, messages)
+                await writer.executemany(MAKE_FACT, drawn_facts(random, [each[0] for each in messages]))
             both.vector = QueryVector(SPACE, drawn_vector(random))
             request = drawn_request(random, tenant)
             memory, sql = await both.answers(request)
             assert_equal(memory, sql, f"case {case}: {request!r}")
+            for answer in (memory, sql):
+                assert_newer_first(answer.items)
             found += memory.total
     assert found > CASES
 

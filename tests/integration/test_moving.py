@@ -21,6 +21,11 @@ STATISTICS = """
     SELECT messages, bytes, (SELECT count(*) FROM embedding_jobs WHERE NOT failed AND tenant_id = $1) AS pending
     FROM tenant_usage WHERE tenant_id = $1
 """
+NAMED_BY_FACTS = """
+    SELECT f.content, s.content, newer.content FROM messages f JOIN fact_sources ON fact_id = f.id
+    JOIN messages s ON s.id = message_id LEFT JOIN messages newer ON newer.id = f.superseded_by
+    WHERE f.tenant_id = $1 AND f.kind = 'fact' ORDER BY 1
+"""
 
 
 def test_a_round_trip_is_equal(
@@ -46,8 +51,12 @@ def test_a_round_trip_is_equal(
 
 
 def test_what_stands_in_a_line(exported: Path) -> None:
-    line = json.loads(lines_of(exported)[0])
+    lines = [json.loads(line) for line in lines_of(exported)]
+    fact = next(line for line in lines if "fact" in line)
+    line = next(line for line in lines if "fact" not in line)
 
+    assert set(fact) - set(line) == {"fact"}
+    assert set(fact["fact"]) == {"source_ids", "valid_from", "valid_to", "superseded_by", "superseded_at"}
     assert set(line) == {
         *("id", "conversation_id", "role", "name", "content", "metadata", "importance", "importance_override"),
         *("archived", "archived_at", "embedding_status", "embedding_error", "created_at", "updated_at", "embedding"),
@@ -137,6 +146,8 @@ class TestAnotherTenant:
         order = "SELECT content FROM messages WHERE tenant_id = $1 ORDER BY created_at, id"
         in_order = [[row[0] for row in execute(here, order, tenant)] for tenant in ("acme", "initech")]
         assert sorted(in_order[0]) == sorted(in_order[1])
+        # What facts name is the same under other ids.
+        assert execute(here, NAMED_BY_FACTS, "initech") == execute(here, NAMED_BY_FACTS, "acme") != []
 
 
 def test_an_erasure_only_counts_without_a_yes(here: str, capsys: pytest.CaptureFixture[str]) -> None:

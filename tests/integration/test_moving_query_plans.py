@@ -69,5 +69,5 @@ async def test_no_part_goes_through_all(
             await asked
 
     assert needed <= indexes(explaining.plan)
-    # No jobs wait here: their table is empty. That of the embedding space has one row.
-    assert scanned(explaining.plan) <= {"embedding_jobs", "embedding_space"}
+    # There are no jobs, facts or earlier versions here: their tables are empty. The one of the space has one row.
+    assert scanned(explaining.plan) <= {"embedding_jobs", "embedding_space", "fact_sources", "message_history"}

@@ -14,6 +14,7 @@ from jobs.doctor.reranker import scores
 from tests.integration.calls import found, search, store
 from tests.integration.examining import PASSWORD, Doctor, calls_of
 from tests.integration.service import Service, create_service
+from tests.integration.test_facts import store_fact
 from tests.unit.embedding.stand_in import Scripted
 from tests.unit.search.reranking.stand_in import RerankStandIn
 
@@ -70,6 +71,18 @@ def counted(text: str) -> dict[str, int]:
 
 async def outcomes(service: Service) -> dict[str, int]:
     return counted((await service.client.get("/metrics")).text)
+
+
+async def test_a_superseded_fact_stays_below_its_successor(reranked: Service, stand_in: RerankStandIn) -> None:
+    await store_fact(reranked, "Ada likes no tea", supersedes=(await store_fact(reranked, "Ada likes any tea"))["id"])
+    await reranked.embed_all()
+    stand_in.scores = SCORES | {"any": 1.0, "no tea": 0.1}
+
+    hits = (await search(reranked, QUERY, explain=True, kinds=["fact"]))["items"]
+
+    assert [(hit["content"], hit["score"]) for hit in hits] == [("Ada likes no tea", 1.0), ("Ada likes any tea", 0.1)]
+    for hit in hits:
+        assert sum(hit["explanation"].values()) == pytest.approx(hit["score"])
 
 
 async def test_the_reranker_decides_on_the_order(before: list[str], reranked: Service, stand_in: RerankStandIn) -> None:

@@ -290,7 +290,8 @@ FIRST_VERSION = """
 KEPT = """
     SELECT (to_jsonb(m) - ARRAY['terms', 'term_count', 'archived_at', 'archived_by', 'other_embedding', 'utc_offset',
                                 'language', 'analysis', 'indexed', 'external_id', 'user_id', 'agent_id',
-                                'ttl_seconds', 'expires_at', 'chat', 'version'])::text
+                                'ttl_seconds', 'expires_at', 'chat', 'version', 'kind', 'valid_from', 'valid_to',
+                                'superseded_by', 'superseded_at'])::text
     FROM messages m
     UNION ALL SELECT tenant_id || ' ' || embedded FROM tenant_statistics ORDER BY 1
 """

@@ -17,8 +17,9 @@ class Columns:
     where there is none. high, low: the halves of ids. importances: NaN until scored. created: microseconds since 1970.
     offsets: of the sender's zone, in minutes. lengths: in terms. conversations, who, owners: numbers of the index.
     previous, following: slots of the turns beside, -1 where there is none. telling: see `says_when`. live: it holds a
-    message. expires: microseconds since 1970, or NEVER.
-    fingerprints: of all that does not change when a message is embedded or scored.
+    message. expires: microseconds since 1970, or NEVER. facts: it is a fact. holds_from, holds_until: microseconds
+    since 1970 of the span in which a search as of a time finds it, the end exclusive. fingerprints: of all that does
+    not change when a message is embedded or scored.
     """
 
     def __init__(self, dimensions: int) -> None:
@@ -34,6 +35,8 @@ class Columns:
         self.expires = np.zeros(0, dtype=np.int64)
         self.previous, self.following = np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
         self.telling, self.live = np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.bool_)
+        self.facts = np.zeros(0, dtype=np.bool_)
+        self.holds_from, self.holds_until = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         self.fingerprints = np.zeros(0, dtype=np.int64)
 
     @property

@@ -13,6 +13,7 @@ from deployments.filters.json_values import instant
 from deployments.filters.namespaces import is_below, path_prefix
 from deployments.filters.where import AllOf, Condition, Field, Kind, Not, Operator, Where
 from deployments.search.index.columns import NEVER
+from deployments.search.index.holding import there
 from deployments.search.index.metadata_columns import ORDERS, Bools, Order
 from deployments.search.index.tenant_index import TenantIndex
 from deployments.search.messages import micros
@@ -25,6 +26,8 @@ def passing(index: TenantIndex, request: SearchRequest, now: datetime) -> Bools:
     if index.expiring:
         mask &= index.columns.expires[: index.slots] > micros(now)
     _narrow_by_names(index, request, mask)
+    if (held := there(index.columns, index.slots, request)) is not None:
+        mask &= held
     for condition in conditions_of(request.metadata or {}):
         mask &= _condition(index, condition)
     if request.where is not None:

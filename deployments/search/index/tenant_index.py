@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from deployments.embedding.providers.protocol import EmbeddingSpace
 from deployments.search.index.columns import NEVER, Columns
+from deployments.search.index.holding import spans
 from deployments.search.index.metadata_columns import MetadataColumns
 from deployments.search.index.postings import Postings, term_counts
 from deployments.search.index.turns import link
@@ -40,11 +41,12 @@ class Owner(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A message's text, answered unchanged. `content`: None where it is too long to be kept. `metadata`: JSON."""
+    """A message's text, answered unchanged. `content`: None where it is too long to be kept. The others: JSON."""
 
     content: str | None
     metadata: str
     external_id: str | None = None
+    fact: str | None = None
 
 
 _EMPTY = "{}"
@@ -151,6 +153,10 @@ class TenantIndex:
         columns.owners[at] = [self._number(self.owners, Owner(row.user_id, row.agent_id)) for row in rows]
         columns.expires[at] = NEVER
         columns.telling[at] = [says_when(row.content) for row in rows]
+        columns.facts[at] = [row.fact is not None for row in rows]
+        columns.holds_from[at], columns.holds_until[at] = spans(rows)
+        # Those of facts stay so.
+        columns.previous[at], columns.following[at] = -1, -1
         columns.norms[at], columns.vectors[at], columns.live[at] = np.nan, 0.0, True
         self.postings.add(slots, [term_counts(row.terms) for row in rows])
         self.texts += [_NOTHING] * len(rows)
@@ -254,7 +260,7 @@ class TenantIndex:
 def _text(row: MessageRow) -> Text:
     content = row.content if len(row.content) <= KEPT_CHARACTERS else None
     # Most messages have no metadata: one text for all of them.
-    return Text(content, _EMPTY if row.metadata == _EMPTY else row.metadata, row.external_id)
+    return Text(content, _EMPTY if row.metadata == _EMPTY else row.metadata, row.external_id, row.fact)
 
 
 def _fingerprint(row: MessageRow) -> int:

@@ -14,8 +14,8 @@ _ORDERED_WHOLE = 2_000
 
 
 def link(columns: Columns, slots: int, conversations: Collection[int]) -> None:
-    """Set `previous` and `following` of the live messages of these conversations, among the first `slots` slots."""
-    live, of = columns.live[:slots], columns.conversations[:slots]
+    """Set `previous` and `following` of the live messages of these conversations, facts aside, in the first `slots`."""
+    live, of = columns.live[:slots] & ~columns.facts[:slots], columns.conversations[:slots]
     if len(conversations) > _PICKED_AT_MOST or slots < _ORDERED_WHOLE:
         _link(columns, np.flatnonzero(live))
         return

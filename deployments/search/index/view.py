@@ -1,6 +1,6 @@
 """A search's view of a tenant's index: the messages that pass its filters, as arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import compress
@@ -16,6 +16,7 @@ from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Floats, Places, Postings
 from deployments.search.index.columns import NEVER
 from deployments.search.index.filtering import passing
+from deployments.search.index.holding import apart
 from deployments.search.index.tenant_index import Owner, Slots, TenantIndex
 from deployments.search.messages import Messages, QueryTermsHeld, Speaker, query_weights
 from deployments.search_schemas import SearchRequest
@@ -42,6 +43,7 @@ class IndexedHit(NamedTuple):
     agent_id: str | None = None
     external_id: str | None = None
     expires_at: datetime | None = None
+    fact: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,14 @@ class View:
         order = np.lexsort((columns.low[slots], columns.high[slots], columns.created[slots], scores[places]))
         return places[order[::-1][:count]]
 
+    def along_with(self, places: Places, ids: Collection[UUID], scores: Floats, least_similarity: float) -> Places:
+        """Return the places, and behind them those of the other messages, best first, unless they are less similar."""
+        if not ids:
+            return places
+        wanted = np.flatnonzero(np.isin(self.slots, self.index.slots_of(ids)) & ~(self.similarities < least_similarity))
+        further = np.setdiff1d(wanted, places)
+        return np.concatenate([places, further[np.argsort(-scores[further], kind="stable")]])
+
     def hits(self, places: Places) -> list[IndexedHit]:
         """Return what is answered of the messages at these places."""
         slots = self.slots[places]
@@ -81,7 +91,7 @@ class View:
         return [self._hit(_Answered(*row), owners) for row in rows]
 
     def _hit(self, row: "_Answered", owners: Sequence[Owner]) -> IndexedHit:
-        content, metadata, external_id = self.index.texts[row.slot]
+        content, metadata, external_id, fact = self.index.texts[row.slot]
         role, name = self.messages.speakers[row.who]
         user_id, agent_id = owners[row.owners]
         return IndexedHit(
@@ -100,6 +110,7 @@ class View:
             agent_id,
             external_id,
             None if row.expires == NEVER else _time(row.expires),
+            fact,
         )
 
 
@@ -167,7 +178,7 @@ def _messages(index: TenantIndex, slots: Slots, places: Places | None, closeness
         importances=columns.importances[at],
         lengths=columns.lengths[at],
         created=columns.created[at],
-        conversations=columns.conversations[at],
+        conversations=apart(columns.conversations[at], columns.facts[at]),
         who=who,
         speakers=speakers,
         previous=previous if places is None else places[previous],

@@ -19,7 +19,7 @@ def reorder(hits: Sequence[SearchHit], relevances: Sequence[float], diversity: f
     newest = _newest(hits)
     repeated = 1.0 - min(diversity, 1.0)
     scored = [
-        _scored(hit, relevance if hit.message_id in newest else relevance * repeated)
+        rescored(hit, relevance if hit.message_id in newest else relevance * repeated)
         for relevance, hit in zip(relevances, hits, strict=True)
     ]
     return sorted(scored, key=lambda hit: hit.score, reverse=True)[:top_k]
@@ -33,7 +33,8 @@ def _newest(hits: Sequence[SearchHit]) -> set[UUID]:
     return {hit.message_id for hit in newest.values()}
 
 
-def _scored(hit: SearchHit, score: float) -> SearchHit:
+def rescored(hit: SearchHit, score: float) -> SearchHit:
     """Return the hit with another score; the part that explains it is the difference, so that parts still add up."""
-    explained = None if hit.explanation is None else {**hit.explanation, PART: score - hit.score}
+    before = 0.0 if hit.explanation is None else hit.explanation.get(PART, 0.0)
+    explained = None if hit.explanation is None else {**hit.explanation, PART: before + score - hit.score}
     return hit.model_copy(update={"score": score, "explanation": explained})

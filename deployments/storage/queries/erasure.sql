@@ -35,12 +35,19 @@ WITH next AS MATERIALIZED (
     ) AS m
 ), doomed AS MATERIALIZED (
     SELECT id, created_at FROM next WHERE terms_before < :most_terms
+), going AS MATERIALIZED (
+    SELECT id FROM doomed
+    UNION
+    -- A fact goes with the last of its sources in any case; from here it is counted.
+    SELECT fact_id FROM fact_sources
+    WHERE fact_id IN (SELECT s.fact_id FROM doomed d JOIN fact_sources s ON s.message_id = d.id)
+    GROUP BY fact_id HAVING bool_and(message_id IN (SELECT id FROM doomed))
 ), jobs AS MATERIALIZED (
-    SELECT message_id, failed FROM embedding_jobs WHERE message_id = ANY(ARRAY(SELECT id FROM doomed))
+    SELECT message_id, failed FROM embedding_jobs WHERE message_id = ANY(ARRAY(SELECT id FROM going))
     ORDER BY message_id FOR UPDATE
 ), deleted AS (
     DELETE FROM messages
-    WHERE tenant_id = :tenant_id AND id = ANY(ARRAY(SELECT id FROM doomed)) AND (SELECT count(*) FROM jobs) >= 0
+    WHERE tenant_id = :tenant_id AND id = ANY(ARRAY(SELECT id FROM going)) AND (SELECT count(*) FROM jobs) >= 0
     RETURNING id, embedding IS NOT NULL AS embedded, (expires_at IS NULL OR expires_at > now()) AS live
 ), forgotten AS (
     UPDATE idempotency_keys SET answer = 'null'

@@ -30,6 +30,10 @@ WITH eligible AS NOT MATERIALIZED (
       AND (:created_before::timestamptz IS NULL OR m.created_at < :created_before)
       AND (m.expires_at IS NULL OR m.expires_at > :now)
       AND (:metadata::text IS NULL OR m.metadata @> :metadata::text::jsonb)
+      AND (:kinds::text[] IS NULL OR m.kind = ANY(:kinds))
+      AND (:as_of::timestamptz IS NULL OR m.kind = 'fact' OR m.created_at <= :as_of)
+      AND (:facts_as_of::timestamptz IS NULL OR m.kind <> 'fact'
+           OR (m.valid_from <= :facts_as_of AND (least(m.valid_to, m.superseded_at) > :facts_as_of) IS NOT FALSE))
       AND {where}
 ), corpus AS MATERIALIZED (
     SELECT sum(embedding_sum * array_fill((1.0 / (summed + :mean_prior::float8))::real,

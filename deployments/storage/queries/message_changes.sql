@@ -35,7 +35,10 @@ FROM here CROSS JOIN embedding_space s;
 -- Those of :ids that an index holds; the others are gone from it, or never belonged to it.
 SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.created_at, m.utc_offset,
        coalesce(m.importance_override, m.importance) AS importance, halfvec_send(m.embedding) AS embedding,
-       m.terms::text AS terms, m.term_count, m.user_id, m.agent_id, m.external_id, m.expires_at, s.model, s.dimensions
+       m.terms::text AS terms, m.term_count, m.user_id, m.agent_id, m.external_id, m.expires_at,
+       CASE WHEN m.kind = 'fact' THEN described_fact(m.id, m.name, m.valid_from, m.valid_to, m.superseded_by,
+                                                     m.superseded_at) END AS fact,
+       s.model, s.dimensions
 FROM messages m CROSS JOIN embedding_space s
 WHERE m.tenant_id = :tenant_id AND m.id = ANY(:ids::uuid[]) AND (:include_archived OR NOT m.archived);
 
@@ -56,7 +59,8 @@ FROM embedding_space s;
 -- The columns of read_messages.
 SELECT id, conversation_id, role, name, content, metadata, created_at, utc_offset,
        coalesce(importance_override, importance) AS importance, halfvec_send(embedding) AS embedding,
-       terms::text AS terms, term_count, user_id, agent_id, external_id, expires_at
+       terms::text AS terms, term_count, user_id, agent_id, external_id, expires_at,
+       CASE WHEN kind = 'fact' THEN described_fact(id, name, valid_from, valid_to, superseded_by, superseded_at) END AS fact
 FROM messages
 WHERE tenant_id = :tenant_id AND (:include_archived OR NOT archived);
 

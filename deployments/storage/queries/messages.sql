@@ -41,13 +41,13 @@ WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id) AND (m.expi
 
 -- name: list_messages
 -- In the order of time, from the position of the last message of the page before. What is not scored yet passes
--- min_importance.
+-- min_importance. Facts have a listing of their own.
 SELECT m.id, m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metadata,
        coalesce(m.importance_override, m.importance) AS importance_score, m.embedding_status, m.archived,
        m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error,
        m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.version, m.chat
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
-WHERE m.tenant_id = :tenant_id AND (m.expires_at IS NULL OR m.expires_at > now())
+WHERE m.tenant_id = :tenant_id AND m.kind = 'message' AND (m.expires_at IS NULL OR m.expires_at > now())
   AND (:include_archived OR NOT m.archived)
   AND (:conversation_id::text IS NULL OR m.conversation_id = :conversation_id)
   AND (:conversation_prefix::text IS NULL OR m.conversation_id = :conversation_prefix
@@ -102,9 +102,12 @@ WHERE id = :id AND tenant_id = :tenant_id;
 UPDATE messages SET analysis = NULL WHERE id = :id AND tenant_id = :tenant_id;
 
 -- name: delete_message$
--- What was answered when it was stored goes with it; that its idempotency key was used stays.
+-- What was answered when it was stored goes with it; that its idempotency key was used stays. A trigger deletes facts that
+-- follow from it alone: their jobs are locked with its own, in one order, as the workers do.
 WITH job AS (
-    SELECT message_id FROM embedding_jobs WHERE message_id = :id FOR UPDATE
+    SELECT message_id FROM embedding_jobs
+    WHERE message_id = ANY(ARRAY(SELECT fact_id FROM fact_sources WHERE message_id = :id) || :id::uuid)
+    ORDER BY message_id FOR UPDATE
 ), deleted AS (
     DELETE FROM messages m
     WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id) AND (m.expires_at IS NULL OR m.expires_at > now())

@@ -11,6 +11,8 @@ FROM messages WHERE tenant_id = :tenant_id AND (expires_at IS NULL OR expires_at
 SELECT m.id, m.conversation_id, m.role, m.name, m.content, m.metadata, m.importance, m.importance_override, m.archived,
        m.archived_at, m.embedding_status, j.last_error AS embedding_error, m.created_at, m.utc_offset, m.updated_at,
        m.language, m.chat, m.external_id, CASE WHEN :with_vectors THEN m.embedding END AS embedding,
+       CASE WHEN m.kind = 'fact' THEN described_fact(m.id, m.name, m.valid_from, m.valid_to, m.superseded_by,
+                                                     m.superseded_at) END AS fact,
        hashtextextended(concat(m.id, m.xmin, j.last_error, (SELECT concat(model, dimensions) FROM embedding_space)),
                         0) AS mark
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id

@@ -3,7 +3,7 @@
 SELECT m.id, m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metadata,
        coalesce(m.importance_override, m.importance) AS importance_score, m.embedding_status, m.archived,
        m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error,
-       m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.version, m.chat, m.importance_override
+       m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.version, m.chat, m.importance_override, m.kind
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.tenant_id = :tenant_id AND (m.id = ANY(:ids::uuid[]) OR m.external_id = ANY(:external_ids::text[]))
   AND (m.expires_at IS NULL OR m.expires_at > now());

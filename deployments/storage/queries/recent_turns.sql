@@ -5,5 +5,6 @@ FROM messages
 WHERE tenant_id = :tenant_id AND conversation_id = :conversation_id
   AND (:include_archived OR NOT archived)
   AND (expires_at IS NULL OR expires_at > :now)
+  AND kind = 'message' AND (:as_of::timestamptz IS NULL OR created_at <= :as_of)
 ORDER BY created_at DESC, id DESC
 LIMIT :limit;

@@ -20,6 +20,8 @@
 -- A query that names a time finds what was said then, whatever it says: of the newest scan_limit messages of that time, the
 -- nearest and the most important.
 --
+-- A fact is no turn: it has no neighbours, and is nobody's.
+--
 -- Of a content of more than whole_bytes its beginning is returned: hundreds of candidates are ranked, and a few answered.
 --
 -- A vector of another space than the active one is never compared: `asked` is then NULL, and the search goes by words
@@ -42,6 +44,10 @@ WITH eligible AS NOT MATERIALIZED (
       AND (:created_before::timestamptz IS NULL OR m.created_at < :created_before)
       AND (m.expires_at IS NULL OR m.expires_at > :now)
       AND (:metadata::text IS NULL OR m.metadata @> :metadata::text::jsonb)
+      AND (:kinds::text[] IS NULL OR m.kind = ANY(:kinds))
+      AND (:as_of::timestamptz IS NULL OR m.kind = 'fact' OR m.created_at <= :as_of)
+      AND (:facts_as_of::timestamptz IS NULL OR m.kind <> 'fact'
+           OR (m.valid_from <= :facts_as_of AND (least(m.valid_to, m.superseded_at) > :facts_as_of) IS NOT FALSE))
       AND {where}
 ), means AS MATERIALIZED (
     SELECT sum(embedding_sum * array_fill((1.0 / (summed + :mean_prior::float8))::real,
@@ -74,12 +80,12 @@ WITH eligible AS NOT MATERIALIZED (
         SELECT CASE WHEN model = :model AND dimensions = :dimensions THEN :embedding::halfvec END AS asked
     ) AS a
 ), near AS MATERIALIZED (
-    (SELECT id, conversation_id, created_at FROM eligible
+    (SELECT id, conversation_id, created_at, kind FROM eligible
      WHERE :exact AND :embedding::halfvec IS NOT NULL AND embedding IS NOT NULL
        AND (SELECT asked IS NOT NULL FROM aim)
      ORDER BY embedding <=> (SELECT direction::halfvec FROM aim) LIMIT :limit)
     UNION ALL
-    (SELECT id, conversation_id, created_at FROM eligible
+    (SELECT id, conversation_id, created_at, kind FROM eligible
      WHERE NOT :exact AND indexed AND :embedding::halfvec IS NOT NULL AND (SELECT asked IS NOT NULL FROM aim)
      ORDER BY embedding::halfvec({dimensions}) <=> (SELECT direction::halfvec({dimensions}) FROM aim) LIMIT :limit)
 ), query AS MATERIALIZED (
@@ -104,28 +110,28 @@ WITH eligible AS NOT MATERIALIZED (
            array_agg(term_key(:tenant_id, term)) FILTER (WHERE together > :scan_limit) AS common_keys
     FROM query WHERE finds AND together - holders < :scan_limit
 ), matching AS MATERIALIZED (
-    (SELECT id, conversation_id, created_at, terms || '' AS terms FROM eligible
+    (SELECT id, conversation_id, created_at, kind, terms || '' AS terms FROM eligible
      WHERE NOT :indexed AND ts_match_vq(terms, (SELECT rare FROM looked_up)) LIMIT :scan_limit)
     UNION ALL
-    (SELECT id, conversation_id, created_at, terms || '' AS terms FROM eligible
+    (SELECT id, conversation_id, created_at, kind, terms || '' AS terms FROM eligible
      WHERE NOT :indexed AND ts_match_vq(terms, (SELECT common FROM looked_up))
        AND ts_match_vq(terms, (SELECT rare FROM looked_up)) IS NOT TRUE LIMIT :scan_limit)
     UNION ALL
-    (SELECT id, conversation_id, created_at, terms || '' AS terms FROM eligible
+    (SELECT id, conversation_id, created_at, kind, terms || '' AS terms FROM eligible
      WHERE :indexed AND indexed AND term_keys(tenant_id, terms) && (SELECT rare_keys FROM looked_up) LIMIT :scan_limit)
     UNION ALL
-    (SELECT id, conversation_id, created_at, terms || '' AS terms FROM eligible
+    (SELECT id, conversation_id, created_at, kind, terms || '' AS terms FROM eligible
      WHERE :indexed AND indexed AND term_keys(tenant_id, terms) && (SELECT common_keys FROM looked_up)
        AND ts_match_vq(terms, (SELECT rare FROM looked_up)) IS NOT TRUE LIMIT :scan_limit)
 ), said AS MATERIALIZED (
-    SELECT m.id, m.conversation_id, m.created_at
+    SELECT m.id, m.conversation_id, m.created_at, m.kind
     FROM matching m, LATERAL (
         SELECT sum(rarity * ts_rank('{1,1,1,1}', m.terms, one, 1)) AS weight FROM query WHERE finds
     ) AS rough
     ORDER BY weight DESC, m.id
     LIMIT :limit
 ), said_then AS MATERIALIZED (
-    SELECT id, conversation_id, created_at, coalesce(importance_override, importance) AS importance,
+    SELECT id, conversation_id, created_at, kind, coalesce(importance_override, importance) AS importance,
            embedding <=> (SELECT direction::halfvec FROM aim) AS distance
     FROM eligible
     WHERE :said_after::timestamptz IS NOT NULL AND created_at >= :said_after AND created_at < :said_before
@@ -133,20 +139,22 @@ WITH eligible AS NOT MATERIALIZED (
 ), hits AS MATERIALIZED (
     SELECT * FROM near
     UNION SELECT * FROM said
-    UNION (SELECT id, conversation_id, created_at FROM said_then ORDER BY distance, id LIMIT :limit)
-    UNION (SELECT id, conversation_id, created_at FROM said_then ORDER BY importance DESC NULLS FIRST, id LIMIT :limit)
+    UNION (SELECT id, conversation_id, created_at, kind FROM said_then ORDER BY distance, id LIMIT :limit)
+    UNION (SELECT id, conversation_id, created_at, kind FROM said_then ORDER BY importance DESC NULLS FIRST, id LIMIT :limit)
 ), turns AS MATERIALIZED (
     SELECT h.id, before.id AS previous, after.id AS next
     FROM hits h
     LEFT JOIN LATERAL (
         SELECT id FROM messages
-        WHERE tenant_id = :tenant_id AND conversation_id = h.conversation_id AND (:include_archived OR NOT archived)
+        WHERE tenant_id = :tenant_id AND conversation_id = CASE h.kind WHEN 'message' THEN h.conversation_id END
+          AND kind = 'message' AND (:include_archived OR NOT archived)
           AND (created_at, id) < (h.created_at, h.id)
         ORDER BY created_at DESC, id DESC LIMIT 1
     ) AS before ON true
     LEFT JOIN LATERAL (
         SELECT id FROM messages
-        WHERE tenant_id = :tenant_id AND conversation_id = h.conversation_id AND (:include_archived OR NOT archived)
+        WHERE tenant_id = :tenant_id AND conversation_id = CASE h.kind WHEN 'message' THEN h.conversation_id END
+          AND kind = 'message' AND (:include_archived OR NOT archived)
           AND (created_at, id) > (h.created_at, h.id)
         ORDER BY created_at, id LIMIT 1
     ) AS after ON true
@@ -160,6 +168,8 @@ SELECT m.id, m.conversation_id, m.role, m.name,
        1 - (coalesce(m.embedding::vector - aim.mean, m.embedding::vector) <=> aim.direction) AS closeness,
        ARRAY(SELECT ts_rank('{1,1,1,1}', m.unpacked, one) FROM query) AS ranks,
        m.term_count, t.previous, t.next, m.utc_offset, whole, m.user_id, m.agent_id, m.external_id, m.expires_at,
+       CASE WHEN m.kind = 'fact' THEN described_fact(m.id, m.name, m.valid_from, m.valid_to, m.superseded_by,
+                                                     m.superseded_at) END AS fact,
        CASE WHEN row_number() OVER () = 1 THEN (
            SELECT json_build_array(messages, term_count, embedded, (SELECT count(*) FROM near),
                                    ARRAY(SELECT term FROM query), ARRAY(SELECT holders FROM query), aim.model, aim.dimensions, indexed)::text FROM corpus
@@ -173,7 +183,7 @@ LEFT JOIN (
 ) ON true;
 
 -- name: find_neighbors
--- The turns before and after each hit, in its own conversation.
+-- The turns before and after each hit, in its own conversation. Facts are none, and have none.
 SELECT hit.id AS hit_id, n.*
 FROM messages hit
 CROSS JOIN LATERAL (
@@ -181,13 +191,15 @@ CROSS JOIN LATERAL (
      WHERE tenant_id = :tenant_id AND conversation_id = hit.conversation_id
        AND (created_at, id) < (hit.created_at, hit.id) AND (:include_archived OR NOT archived)
        AND (expires_at IS NULL OR expires_at > :now)
+       AND kind = 'message' AND (:as_of::timestamptz IS NULL OR created_at <= :as_of)
      ORDER BY created_at DESC, id DESC LIMIT :reach)
     UNION ALL
     (SELECT id, role, name, content, created_at, utc_offset FROM messages
      WHERE tenant_id = :tenant_id AND conversation_id = hit.conversation_id
        AND (created_at, id) > (hit.created_at, hit.id) AND (:include_archived OR NOT archived)
        AND (expires_at IS NULL OR expires_at > :now)
+       AND kind = 'message' AND (:as_of::timestamptz IS NULL OR created_at <= :as_of)
      ORDER BY created_at, id LIMIT :reach)
 ) AS n
-WHERE hit.tenant_id = :tenant_id AND hit.id = ANY(:ids::uuid[])
+WHERE hit.tenant_id = :tenant_id AND hit.kind = 'message' AND hit.id = ANY(:ids::uuid[])
 ORDER BY hit.id, n.created_at, n.id;

@@ -1,5 +1,7 @@
 """A search and a context look among the same messages, by the same criteria."""
 
+from datetime import UTC, datetime
+
 from deployments.context_schemas import ContextRequest
 from deployments.search.context_assembler import to_search
 from deployments.search_schemas import Criteria, SearchRequest
@@ -15,6 +17,8 @@ CHOSEN = {
     "created_after": "2026-01-01T00:00:00Z",
     "created_before": "2026-02-01T00:00:00Z",
     "include_archived": True,
+    "kinds": ["fact"],
+    "as_of": "2026-01-20T00:00:00Z",
     "refresh_ttl": True,
     "min_score": 0.2,
     "min_similarity": 0.3,
@@ -39,4 +43,15 @@ def test_a_context_searches_by_all_of_it() -> None:
 
     searched = to_search(request, "Which fruit?")
 
-    assert searched == SearchRequest.model_validate({**CHOSEN, "query": "Which fruit?", "top_k": searched.top_k})
+    same = SearchRequest.model_validate({**CHOSEN, "query": "Which fruit?", "top_k": searched.top_k})
+    assert searched.model_dump(exclude={"facts_hold_at"}) == same.model_dump()
+
+
+def test_a_context_takes_the_facts_that_hold_when_it_is_asked() -> None:
+    asked_at = "2026-01-15T12:00:00Z"
+    request = ContextRequest.model_validate({"tenant_id": "acme", "conversation_id": "c1", "asked_at": asked_at})
+    as_of = request.model_copy(update={"as_of": datetime(2026, 1, 1, tzinfo=UTC)})
+
+    assert to_search(request, "Which fruit?").facts_as_of == request.asked_at
+    assert to_search(as_of, "Which fruit?").facts_as_of == as_of.as_of
+    assert SearchRequest(tenant_id="acme", query="Which fruit?").facts_as_of is None

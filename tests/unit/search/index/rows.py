@@ -27,6 +27,9 @@ WORDS = ("amber", "birch", "cedar")
 IDS = tuple(UUID(int=(high << 64) | low) for high in (0, 1, 2**63) for low in (0, 1, 2**64 - 1))
 
 
+FACT = '{"subject": null, "valid_from": "2025-01-01T00:00:00+00:00", "valid_to": null, "superseded_at": null}'
+
+
 def literal(counts: dict[str, int]) -> str:
     """Return terms as the text of a tsvector."""
     quoted = {term: term.replace("\\", "\\\\").replace("'", "''") for term in counts}
@@ -121,12 +124,13 @@ def hit_of(each: MessageRow) -> IndexedHit:
 
 
 def turns_of(rows: Sequence[MessageRow]) -> dict[UUID, tuple[UUID | None, UUID | None]]:
-    """Return the ids of the turns before and after each, by plain sorting."""
-    turns: dict[UUID, tuple[UUID | None, UUID | None]] = {}
-    for conversation in {each.conversation_id for each in rows}:
+    """Return the ids of the turns before and after each, by plain sorting; facts have none."""
+    turns: dict[UUID, tuple[UUID | None, UUID | None]] = {each.id: (None, None) for each in rows if each.fact}
+    said = [each for each in rows if each.fact is None]
+    for conversation in {each.conversation_id for each in said}:
         ids: list[UUID | None] = [
             id_
-            for _, id_ in sorted((each.created_at, each.id) for each in rows if each.conversation_id == conversation)
+            for _, id_ in sorted((each.created_at, each.id) for each in said if each.conversation_id == conversation)
         ]
         for before, this, after in zip([None, *ids], ids, [*ids[1:], None], strict=False):
             assert this is not None
@@ -155,6 +159,7 @@ _LASTING: dict[str, st.SearchStrategy[Any]] = {
     "utc_offset": st.sampled_from([0, 330, -720]),
     "terms": _COUNTS.map(literal),
     "term_count": st.integers(0, 9),
+    "fact": st.sampled_from([None, None, FACT]),
 }
 
 

@@ -1,0 +1,60 @@
+"""When messages and facts are there for a search as of a time."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from deployments.fact_schemas import Kind
+from deployments.search.index.columns import Columns
+from deployments.search.messages import micros
+from deployments.search_schemas import SearchRequest
+from deployments.storage.message_changes import MessageRow
+
+_FOR_GOOD = np.iinfo(np.int64).max
+
+
+def spans(rows: Sequence[MessageRow]) -> tuple[list[int], list[int]]:
+    """Return from when and until when each is there: a message since it was said, a fact while it holds.
+
+    In microseconds since 1970, the end exclusive.
+    """
+    both = [(micros(row.created_at), _FOR_GOOD) if row.fact is None else _span(row.fact) for row in rows]
+    return [start for start, _ in both], [end for _, end in both]
+
+
+def there(columns: Columns, slots: int, request: SearchRequest) -> npt.NDArray[np.bool_] | None:
+    """Return what is of the kinds and the time that are asked for, shape (slots,). None: everything is."""
+    facts, masks = columns.facts[:slots], []
+    if request.kinds is not None and set(request.kinds) < set(Kind):
+        masks.append(facts if Kind.FACT in request.kinds else ~facts)
+    if request.as_of is not None:
+        masks.append(facts | (columns.holds_from[:slots] <= micros(request.as_of)))
+    if request.facts_as_of is not None and facts.any():
+        masks.append(~facts | _holding(columns, slots, micros(request.facts_as_of)))
+    return np.logical_and.reduce(masks) if masks else None
+
+
+def apart(conversations: npt.NDArray[np.intp], facts: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Return the numbers of conversations where each fact has one of its own: it lends no score, and borrows none."""
+    if not facts.any():
+        return conversations
+    own = np.arange(len(conversations)) + conversations.max(initial=-1) + 1
+    return np.where(facts, own, conversations)
+
+
+def _holding(columns: Columns, slots: int, when: int) -> npt.NDArray[np.bool_]:
+    holding: npt.NDArray[np.bool_] = (columns.holds_from[:slots] <= when) & (when < columns.holds_until[:slots])
+    return holding
+
+
+def _span(fact: str) -> tuple[int, int]:
+    described = orjson.loads(fact)
+    ends = (described["valid_to"], described["superseded_at"])
+    return _parsed(described["valid_from"]), min((_parsed(end) for end in ends if end is not None), default=_FOR_GOOD)
+
+
+def _parsed(when: str) -> int:
+    return micros(datetime.fromisoformat(when))
