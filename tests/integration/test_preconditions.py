@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.integration.calls import change, error_of, get, message, store, store_many
+from tests.integration.calls import change, error_of, found, get, message, store, store_many
 from tests.integration.service import Service
 
 NEW = {"content": "new"}
@@ -177,3 +177,36 @@ async def test_messages_of_lists_and_batches_say_their_version(service: Service)
     (listed,) = (await service.client.get("/v1/messages", params={"tenant_id": "acme"})).json()["items"]
 
     assert (stored["version"], listed["version"]) == (1, 2)
+
+
+async def put(service: Service, content: str, **headers: str) -> httpx.Response:
+    """Put a message by its name. `_` in a header's name stands for `-`."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await service.client.put("/v1/messages", json=message(content, external_id="fruit"), headers=sent)
+
+
+async def test_a_put_of_one_version_replaces_no_other(service: Service) -> None:
+    stored = await put(service, "apple")
+
+    replaced = await put(service, "pear", If_Match=stored.headers["ETag"])
+    stale = await put(service, "fig", If_Match=stored.headers["ETag"])
+    unchanged = await put(service, "pear", If_Match=stored.headers["ETag"])
+
+    assert [answer.status_code for answer in (stored, replaced, stale, unchanged)] == [201, 200, 412, 412]
+    assert error_of(stale)["code"] == "precondition_failed"
+    assert (await put(service, "pear")).headers["ETag"] == replaced.headers["ETag"] != stored.headers["ETag"]
+
+
+async def test_a_put_of_a_version_stores_nothing_where_there_is_none(service: Service) -> None:
+    absent = await put(service, "apple", If_Match="*")
+
+    assert (absent.status_code, error_of(absent)["code"]) == (412, "precondition_failed")
+    assert await found(service, "apple") == []
+
+
+async def test_of_puts_of_one_version_at_once_one_succeeds(service: Service) -> None:
+    tag = (await put(service, "apple")).headers["ETag"]
+
+    answers = await asyncio.gather(*(put(service, f"pear {number}", If_Match=tag) for number in range(20)))
+
+    assert sorted(answer.status_code for answer in answers) == [200, *[412] * 19]
