@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -19,15 +18,11 @@ from serve_app.cluster_environment import haproxy_binary
 from tests.integration.polling import until, until_answered
 from tests.integration.test_haproxy import assert_refused, replica
 from tests.paths import ROOT
+from tests.ports import free_port
 
 __all__ = ["replica"]
 
 HEAD_SECONDS = 10
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture

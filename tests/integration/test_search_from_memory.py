@@ -60,7 +60,7 @@ async def test_metadata_are_filtered_by_what_they_are_now(service: Service) -> N
     assert await found(service, "pelican", metadata={"tags": ["b"]}) == ["pelican one"]
     assert await found(service, "pelican", metadata={"colour": "green"}) == []
     await change(service, blue["id"], metadata={"colour": "red"})
-    await change(service, red["id"], metadata={})
+    await change(service, red["id"], metadata={"colour": None})
     assert await found(service, "pelican", metadata={"colour": "red"}) == ["pelican two"]
 
 

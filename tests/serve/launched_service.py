@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from deployments.storage import embedded
 from serve_app.cluster_environment import run_directory
 from serve_app.run_processes import marked_processes, stop_marked_processes
 from tests.paths import ROOT, SERVE_CONFIG
+from tests.ports import free_port
 
 _START_SECONDS = 180
 STOP_SECONDS = 60
@@ -40,12 +40,6 @@ def prepared(**environment: str) -> Iterator["LaunchedService"]:
             service.clean_up()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class LaunchedService:
     """One launcher with its data directory, on ports of its own."""
 
@@ -53,8 +47,8 @@ class LaunchedService:
         self._home = home
         self.data_dir = home / "data"
         self.run_directory = run_directory(self.data_dir)
-        self.port = _free_port()
-        self.dashboard_port = _free_port()
+        self.port = free_port()
+        self.dashboard_port = free_port()
         self._log = home / "console.log"
         first = random.randrange(20000, 31000, 100)
         self.environment = {
@@ -62,9 +56,9 @@ class LaunchedService:
             # Ray keeps its token there.
             "HOME": str(home),
             "MEMORY_DATA_DIR": str(self.data_dir),
-            "RAY_SERVE_HAPROXY_METRICS_PORT": str(_free_port()),
-            "RAY_SERVE_HAPROXY_STATS_PORT": str(_free_port()),
-            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(_free_port()),
+            "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+            "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + 99),
         }
