@@ -69,10 +69,10 @@ def test_a_claim_of_large_messages_is_embedded_and_others_do_not_wait(client: ht
 
 
 @pytest.fixture(scope="module")
-def tenant_with_long_messages(cluster: LaunchedService) -> str:
+def tenant_with_long_messages(launched: LaunchedService) -> str:
     """A tenant whose answers may be of 44 MB and more."""
     tenant_id = uuid4().hex
-    with httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}", timeout=60) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{launched.port}", timeout=60) as client:
         for letters in LETTERS:
             store(client, tenant_id, [long_text("orchard", letters) for _ in range(LONG // len(LETTERS))])
         poll(lambda: statuses(client, tenant_id) == {"completed"})

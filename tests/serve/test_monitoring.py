@@ -42,15 +42,15 @@ def scraped(cluster: LaunchedService) -> Series:
 
 
 @pytest.fixture(scope="module")
-def told(cluster: LaunchedService) -> Series:
+def told(launched: LaunchedService) -> Series:
     """What is told once something was stored and found: Ray's nodes hear of it some seconds later."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}", timeout=30) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{launched.port}", timeout=30) as client:
         client.post("/v1/messages", json=message("Monitored", "monitored"))
         search(client, "monitored", "Monitored")
     latest: Series = {}
 
     def complete() -> bool:
-        latest.update(scraped(cluster))
+        latest.update(scraped(launched))
         return {name for name in NEEDED if name.startswith(FOREIGN)} <= set(latest)
 
     try:
