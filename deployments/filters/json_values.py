@@ -1,12 +1,11 @@
-"""What JSON values mean to filters: equality, order of times, and containment. As jsonb has it, times aside."""
+"""Compare JSON values for filters: equality, times, and containment. As jsonb does, times aside. Pure."""
 
 import re
 from collections.abc import Hashable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+from deployments.epoch import micros
 
 # ISO 8601 with an offset, and days that the calendar has: SQL casts what matches, and a cast that fails would fail the
 # search. In the syntax that Python and Postgres share.
@@ -25,7 +24,7 @@ def instant(value: object) -> int | None:
     # Most strings do not begin with a year, and a regular expression takes ten times as long to say so.
     if not isinstance(value, str) or value[4:5] != "-" or not _TIME.fullmatch(value):
         return None
-    return (datetime.fromisoformat(value) - _EPOCH) // _MICROSECOND
+    return micros(datetime.fromisoformat(value))
 
 
 def is_number(value: object) -> bool:

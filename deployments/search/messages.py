@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
@@ -10,15 +9,13 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from deployments.epoch import micros
 from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Floats, Places, Postings, frequencies
 from deployments.search.times import tells_when
 from deployments.storage.candidates import BEGINNING_CHARACTERS, Candidate, Candidates, Corpus
 
 Micros: TypeAlias = npt.NDArray[np.int64]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class Speaker(NamedTuple):
@@ -78,11 +75,6 @@ class QueryTermsHeld:
     def present(self) -> npt.NDArray[np.bool_]:
         """Return which terms are held by any of the messages, shape (terms,)."""
         return np.bincount(self.postings.terms, minlength=len(self.terms)) > 0
-
-
-def micros(when: datetime) -> int:
-    """Return a time as microseconds since 1970."""
-    return (when - _EPOCH) // _MICROSECOND
 
 
 def says_when(content: str) -> bool:

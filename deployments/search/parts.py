@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from deployments.epoch import micros
 from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Bm25, Floats, Places, rarities
-from deployments.search.messages import Messages, Micros, QueryTermsHeld, micros
+from deployments.search.messages import Messages, Micros, QueryTermsHeld
 from deployments.search.speakers import Speakers
 from deployments.search.times import Span, asks_when
 from deployments.search_schemas import Weights

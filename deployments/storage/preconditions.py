@@ -1,13 +1,11 @@
 """Conditions on a stored message, judged under the lock of its row: HTTP's If-Match and If-Unmodified-Since."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
+from deployments.epoch import micros
 from deployments.errors import PreconditionFailedError
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def entity_tag(version: int, updated_at: datetime) -> str:
@@ -15,7 +13,7 @@ def entity_tag(version: int, updated_at: datetime) -> str:
 
     The time tells it from the same version of an earlier message, deleted since, of the same id or name.
     """
-    return f"{version}-{(updated_at - _EPOCH) // _MICROSECOND:x}"
+    return f"{version}-{micros(updated_at):x}"
 
 
 class Precondition(NamedTuple):

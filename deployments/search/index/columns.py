@@ -6,7 +6,7 @@ import numpy.typing as npt
 # An eighth more than is needed, so that what grows one by one is copied seldom and little memory is idle.
 _SPARE_SHARE = 8
 _SPARE_LEAST = 16
-# The time at which a message expires that does not.
+# The time of what does not come: that a message expires, or that a fact holds no more.
 NEVER = np.iinfo(np.int64).max
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from deployments.epoch import micros
 from deployments.filters.containment import conditions_of
 from deployments.filters.json_values import instant
 from deployments.filters.namespaces import is_below, path_prefix
@@ -16,7 +17,6 @@ from deployments.search.index.columns import NEVER
 from deployments.search.index.holding import there
 from deployments.search.index.metadata_columns import ORDERS, Bools, Order
 from deployments.search.index.tenant_index import TenantIndex
-from deployments.search.messages import micros
 from deployments.search_schemas import SearchRequest
 
 

@@ -7,13 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from deployments.epoch import micros
 from deployments.fact_schemas import Kind
-from deployments.search.index.columns import Columns
-from deployments.search.messages import micros
+from deployments.search.index.columns import NEVER, Columns
 from deployments.search_schemas import SearchRequest
 from deployments.storage.message_changes import MessageRow
-
-_FOR_GOOD = np.iinfo(np.int64).max
 
 
 def spans(rows: Sequence[MessageRow]) -> tuple[list[int], list[int]]:
@@ -21,7 +19,7 @@ def spans(rows: Sequence[MessageRow]) -> tuple[list[int], list[int]]:
 
     In microseconds since 1970, the end exclusive.
     """
-    both = [(micros(row.created_at), _FOR_GOOD) if row.fact is None else _span(row.fact) for row in rows]
+    both = [(micros(row.created_at), NEVER) if row.fact is None else _span(row.fact) for row in rows]
     return [start for start, _ in both], [end for _, end in both]
 
 
@@ -53,7 +51,7 @@ def _holding(columns: Columns, slots: int, when: int) -> npt.NDArray[np.bool_]:
 def _span(fact: str) -> tuple[int, int]:
     described = orjson.loads(fact)
     ends = (described["valid_to"], described["superseded_at"])
-    return _parsed(described["valid_from"]), min((_parsed(end) for end in ends if end is not None), default=_FOR_GOOD)
+    return _parsed(described["valid_from"]), min((_parsed(end) for end in ends if end is not None), default=NEVER)
 
 
 def _parsed(when: str) -> int:

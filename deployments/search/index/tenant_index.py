@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from deployments.embedding.providers.protocol import EmbeddingSpace
+from deployments.epoch import micros
 from deployments.search.index.columns import NEVER, Columns
 from deployments.search.index.holding import spans
 from deployments.search.index.metadata_columns import MetadataColumns
 from deployments.search.index.postings import Postings, term_counts
 from deployments.search.index.turns import link
-from deployments.search.messages import Speaker, micros, says_when
+from deployments.search.messages import Speaker, says_when
 from deployments.storage.message_changes import MessageRow
 
 Slots: TypeAlias = npt.NDArray[np.intp]

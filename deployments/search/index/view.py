@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import compress
 from math import isnan
 from typing import NamedTuple
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deployments.embedding.providers.protocol import Vector
+from deployments.epoch import from_micros
 from deployments.search.analysis.query import AnalyzedQuery
 from deployments.search.bm25 import Floats, Places, Postings
 from deployments.search.index.columns import NEVER
@@ -21,8 +22,6 @@ from deployments.search.index.tenant_index import Owner, Slots, TenantIndex
 from deployments.search.messages import Messages, QueryTermsHeld, Speaker, query_weights
 from deployments.search_schemas import SearchRequest
 from deployments.storage.candidates import MEAN_PRIOR, TERM_LIMIT
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class IndexedHit(NamedTuple):
@@ -101,7 +100,7 @@ class View:
             name,
             content or "",
             metadata,
-            _time(row.created),
+            from_micros(row.created),
             row.offsets,
             None if isnan(row.importances) else row.importances,
             None if isnan(row.similarity) else row.similarity,
@@ -109,7 +108,7 @@ class View:
             user_id,
             agent_id,
             external_id,
-            None if row.expires == NEVER else _time(row.expires),
+            None if row.expires == NEVER else from_micros(row.expires),
             fact,
         )
 
@@ -131,10 +130,6 @@ class _Answered(NamedTuple):
 
 
 _COLUMNS = _Answered._fields[1:-2]
-
-
-def _time(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def view(

@@ -6,8 +6,8 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from deployments.epoch import micros
 from deployments.search.bm25 import Bm25
-from deployments.search.messages import micros
 from deployments.search.parts import recency
 from deployments.storage.candidates import BEGINNING_CHARACTERS
 from tests.unit.search.ranked import (
