@@ -3,11 +3,11 @@
 from typing import Any
 
 from jobs.moving.formats.turns import (
-    LeftOut,
     Place,
     Read,
     Spoken,
     conversation_of,
+    conversations_of,
     name_of,
     objects_of,
     said,
@@ -28,16 +28,8 @@ def fits(record: Any) -> bool:
 
 
 def read(record: Any, place: Place) -> Read:
-    """What was shown of a record's conversations."""
-    conversations = objects_of(record, "conversations")
-    if not conversations:
-        yield LeftOut(str(place), "holds no conversations")
-    for number, conversation in enumerate(conversations, 1):
-        where = f"{place}, conversation {number}"
-        if _is_conversation(conversation):
-            yield from _conversation(conversation, where, f"{place.file}-{place.line}-{number}")
-        else:
-            yield LeftOut(where, "is no conversation")
+    """Yield what was shown of a record's conversations."""
+    return conversations_of(record, place, _is_conversation, _conversation)
 
 
 def _is_conversation(value: Any) -> bool:

@@ -3,7 +3,18 @@
 from typing import Any
 
 from deployments.chat_text import ROLES
-from jobs.moving.formats.turns import LeftOut, Place, Read, Spoken, name_of, objects_of, said, shown_path, to_turn
+from jobs.moving.formats.turns import (
+    LeftOut,
+    Place,
+    Read,
+    Spoken,
+    conversations_of,
+    name_of,
+    objects_of,
+    said,
+    shown_path,
+    to_turn,
+)
 
 NAME = "claude"
 
@@ -14,26 +25,22 @@ def fits(record: Any) -> bool:
 
 
 def read(record: Any, place: Place) -> Read:
-    """What is said in a record's conversations."""
-    conversations = objects_of(record, "conversations")
-    if not conversations:
-        yield LeftOut(str(place), "holds no conversations")
-    for number, conversation in enumerate(conversations, 1):
-        where = f"{place}, conversation {number}"
-        if not _is_conversation(conversation):
-            yield LeftOut(where, "is no conversation")
-            continue
-        conversation_id = name_of(conversation.get("uuid")) or f"{place.file}-{place.line}-{number}"
-        for index, message in enumerate(_shown(conversation), 1):
-            at = f"{where}, message {index}"
-            if isinstance(message, dict):
-                yield from _turn(message, conversation, at, conversation_id, index)
-            else:
-                yield LeftOut(at, "is no message")
+    """Yield what is said in a record's conversations."""
+    return conversations_of(record, place, _is_conversation, _conversation)
 
 
 def _is_conversation(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("chat_messages"), list)
+
+
+def _conversation(conversation: dict[str, Any], where: str, otherwise: str) -> Read:
+    conversation_id = name_of(conversation.get("uuid")) or otherwise
+    for index, message in enumerate(_shown(conversation), 1):
+        at = f"{where}, message {index}"
+        if isinstance(message, dict):
+            yield from _turn(message, conversation, at, conversation_id, index)
+        else:
+            yield LeftOut(at, "is no message")
 
 
 def _shown(conversation: dict[str, Any]) -> list[Any]:

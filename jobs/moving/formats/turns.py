@@ -1,6 +1,6 @@
 """What the formats of others come to: turns of conversations, and what cannot be taken of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeAlias
@@ -164,6 +164,25 @@ def shown_path(parents: Mapping[str, Any], shown: Any) -> list[str]:
         path[shown] = None
         shown = parents[shown]
     return list(reversed(path))
+
+
+def conversations_of(
+    record: Any, place: Place, fits: Callable[[Any], bool], turns: Callable[[dict[str, Any], str, str], Read]
+) -> Read:
+    """Yield the turns of a record's conversations.
+
+    `fits`: whether a value is a conversation of the format. `turns`: takes one, where it stands, and a name for one
+    that has none.
+    """
+    conversations = objects_of(record, "conversations")
+    if not conversations:
+        yield LeftOut(str(place), "holds no conversations")
+    for number, conversation in enumerate(conversations, 1):
+        where = f"{place}, conversation {number}"
+        if fits(conversation):
+            yield from turns(conversation, where, f"{place.file}-{place.line}-{number}")
+        else:
+            yield LeftOut(where, "is no conversation")
 
 
 def objects_of(record: Any, name: str) -> list[Any]:
