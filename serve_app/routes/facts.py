@@ -4,29 +4,23 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from deployments.errors import InvalidRequestError, MemoryLayerError
 from deployments.fact_schemas import FACT_EXAMPLE, Fact, FactChange, FactListing, FactPage, NewFact
-from deployments.schemas import MAX_BATCH
 from deployments.storage.facts import fact_draft
 from deployments.storage.messages import Position
 from serve_app.auth import Reads, Writes
 from serve_app.cursors import decode_cursor, page_of
-from serve_app.http_errors import STATUS, ErrorBody, error_responses, validation_details
+from serve_app.http_errors import error_responses
 from serve_app.json_response import json_response
 from serve_app.rate_limits import TenantLimited
+from serve_app.routes.batches import SIZE, RejectedItem, batch_response, described_as, judged_by, rejected
 from serve_app.routes.dependencies import MessageIds, OnlyTenant, RequestId, ServicesOf
 
 router = APIRouter(prefix="/v1/facts", tags=["facts"], route_class=TenantLimited)
 
 _new_fact = TypeAdapter(NewFact)
-_NEW_FACTS = {
-    "type": "array",
-    "items": {"$ref": "#/components/schemas/NewFact"},
-    "minItems": 1,
-    "maxItems": MAX_BATCH,
-}
 
 
 async def _without_idempotency_key(
@@ -34,13 +28,6 @@ async def _without_idempotency_key(
 ) -> None:
     if key is not None:
         raise InvalidRequestError("Facts take no Idempotency-Key: an external_id keeps a retry from storing twice.")
-
-
-def _check(item: Any) -> NewFact | ValidationError:
-    try:
-        return _new_fact.validate_python(item)
-    except ValidationError as error:
-        return error
 
 
 class FactBatch(BaseModel):
@@ -51,11 +38,7 @@ class FactBatch(BaseModel):
         json_schema_extra={"examples": [{"facts": [{"tenant_id": "acme", "content": "Ada prefers Python to Java"}]}]},
     )
 
-    facts: Annotated[
-        list[Annotated[Any, AfterValidator(_check)]],
-        Field(min_length=1, max_length=MAX_BATCH),
-        WithJsonSchema(_NEW_FACTS),
-    ]
+    facts: Annotated[list[Annotated[Any, judged_by(_new_fact)]], SIZE, described_as("NewFact")]
 
 
 class AcceptedFact(BaseModel):
@@ -65,11 +48,10 @@ class AcceptedFact(BaseModel):
     fact: Fact
 
 
-class RejectedFact(BaseModel):
+class RejectedFact(RejectedItem):
     """A fact that was not stored, and why: not valid (422), its external_id taken (409), beyond a quota (413, 429)."""
 
     status: Literal[409, 413, 422, 429] = 422
-    error: ErrorBody
 
 
 class FactBatchAnswer(BaseModel):
@@ -116,10 +98,13 @@ async def store_facts(batch: FactBatch, services: ServicesOf, request_id: Reques
     drafts = [fact_draft(new, request_id, next(ids)) for new in batch.facts if isinstance(new, NewFact)]
     stored = iter(await services.facts.store(drafts) if drafts else [])
     outcomes = [next(stored) if isinstance(each, NewFact) else each for each in batch.facts]
-    items = [_item(outcome, request_id) for outcome in outcomes]
-    rejected = sum(isinstance(item, RejectedFact) for item in items)
-    answer = FactBatchAnswer.model_construct(accepted=len(items) - rejected, rejected=rejected, items=items)
-    return json_response(answer, 207 if rejected else 202)
+    items = [
+        AcceptedFact.model_construct(status=202, fact=outcome)
+        if isinstance(outcome, Fact)
+        else rejected(RejectedFact, outcome, request_id, "fact")
+        for outcome in outcomes
+    ]
+    return batch_response(FactBatchAnswer, items, 202)
 
 
 @router.get("", response_model=FactPage, responses=error_responses(422), dependencies=[Reads])
@@ -155,15 +140,3 @@ async def change_fact(
 async def delete_fact(fact_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> None:
     """Delete a fact and leave its sources. A fact that it superseded holds again."""
     await services.facts.delete(fact_id, only_tenant)
-
-
-def _item(outcome: Fact | MemoryLayerError | ValidationError, request_id: str | None) -> AcceptedFact | RejectedFact:
-    if isinstance(outcome, Fact):
-        return AcceptedFact.model_construct(status=202, fact=outcome)
-    if isinstance(outcome, ValidationError):
-        details = validation_details(outcome.errors(include_input=False, include_context=False))
-        message = "The fact is not valid."
-        error = ErrorBody(code="validation_error", message=message, request_id=request_id, details=details)
-        return RejectedFact(error=error)
-    error = ErrorBody(code=outcome.code, message=outcome.message, request_id=request_id, details=outcome.details)
-    return RejectedFact.model_validate({"status": STATUS[outcome.code].value, "error": error})

@@ -6,12 +6,10 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from deployments.chat_schemas import SentChange, SentMessage
-from deployments.errors import MemoryLayerError
 from deployments.schemas import (
-    MAX_BATCH,
     MESSAGE_EXAMPLE,
     Message,
     MessagePage,
@@ -23,23 +21,18 @@ from deployments.storage.messages import Position
 from serve_app.auth import Reads, Writes
 from serve_app.cursors import decode_cursor, page_of
 from serve_app.hot_route import HotRoute
-from serve_app.http_errors import STATUS, ErrorBody, error_responses, validation_details
+from serve_app.http_errors import error_responses
 from serve_app.json_response import json_response
 from serve_app.preconditions import TAGGED, IfUnchanged, message_response, tag_header
 from serve_app.rate_limits import TenantLimited
 from serve_app.refreshing import RefreshTtl, refreshed, refreshed_listing
+from serve_app.routes.batches import SIZE, RejectedItem, batch_response, described_as, judged_by, rejected
 from serve_app.routes.dependencies import MessageIds, OnlyTenant, RequestId, ServicesOf
 
 hot_router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=HotRoute)
 router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=TenantLimited)
 
 _new_message: TypeAdapter[NewMessage] = TypeAdapter(SentMessage)
-_NEW_MESSAGES = {
-    "type": "array",
-    "items": {"$ref": "#/components/schemas/NewMessage"},
-    "minItems": 1,
-    "maxItems": MAX_BATCH,
-}
 
 IdempotencyKey = Annotated[
     str | None,
@@ -50,17 +43,6 @@ IdempotencyKey = Annotated[
         description="A retry with the same key and body within 24 hours returns the first answer.",
     ),
 ]
-
-
-def _check(item: Any) -> NewMessage | ValidationError:
-    try:
-        return _new_message.validate_python(item)
-    except ValidationError as error:
-        return error
-
-
-# Judged with the batch and not afterwards: a limit of the tenants that it names holds before anything is stored.
-_Checked = Annotated[Any, AfterValidator(_check)]
 
 
 class Batch(BaseModel):
@@ -84,7 +66,7 @@ class Batch(BaseModel):
         },
     )
 
-    messages: Annotated[list[_Checked], Field(min_length=1, max_length=MAX_BATCH), WithJsonSchema(_NEW_MESSAGES)]
+    messages: Annotated[list[Annotated[Any, judged_by(_new_message)]], SIZE, described_as("NewMessage")]
 
 
 class Accepted(BaseModel):
@@ -94,7 +76,7 @@ class Accepted(BaseModel):
     message: Message
 
 
-class Rejected(BaseModel):
+class Rejected(RejectedItem):
     """A message that was not stored, and why.
 
     Not valid (422), beyond a quota (413, 429), its id or external id is another message's or what its Idempotency-Key
@@ -102,7 +84,6 @@ class Rejected(BaseModel):
     """
 
     status: Literal[409, 412, 413, 422, 429, 503] = 422
-    error: ErrorBody
 
 
 class BatchAnswer(BaseModel):
@@ -178,7 +159,7 @@ async def store_batch(
     items = [
         Accepted.model_construct(status=202, message=answer)
         if isinstance(answer, Message)
-        else rejected(answer, request_id)
+        else rejected(Rejected, answer, request_id)
         for answer in (answers.get(place, each) for place, each in enumerate(batch.messages))
     ]
     return batch_response(BatchAnswer, items, 202)
@@ -270,20 +251,3 @@ def drafts_of(messages: Sequence[Any], request_id: str | None, ids: Iterator[UUI
         for place, new in enumerate(messages)
         if isinstance(new, NewMessage)
     }
-
-
-def rejected(error: MemoryLayerError | ValidationError, request_id: str | None) -> Rejected:
-    """Return an item of an answer that says why a message was refused."""
-    if isinstance(error, ValidationError):
-        details = validation_details(error.errors(include_input=False, include_context=False))
-        code, message = "validation_error", "The message is not valid."
-        return Rejected(error=ErrorBody(code=code, message=message, request_id=request_id, details=details))
-    body = ErrorBody(code=error.code, message=error.message, request_id=request_id, details=error.details)
-    return Rejected.model_validate({"status": STATUS[error.code].value, "error": body})
-
-
-def batch_response(model: type[BaseModel], items: Sequence[BaseModel], status: int) -> Response:
-    """Return what became of each message of a batch, with 207 where some were refused."""
-    refused = sum(isinstance(item, Rejected) for item in items)
-    answer = model.model_construct(accepted=len(items) - refused, rejected=refused, items=items)
-    return json_response(answer, 207 if refused else status)

@@ -6,18 +6,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Response
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
-    Field,
     TypeAdapter,
-    ValidationError,
-    WithJsonSchema,
 )
 
 from deployments.errors import MemoryLayerError, NotFoundError
 from deployments.named_schemas import PUT_EXAMPLE, NamedMessages, PutMessage, SentPut
-from deployments.schemas import MAX_BATCH, MESSAGE_EXAMPLE, Message
+from deployments.schemas import MESSAGE_EXAMPLE, Message
 from deployments.storage.drafts import draft
 from deployments.storage.named_messages import Put
 from serve_app.auth import Reads, Writes
@@ -25,26 +21,14 @@ from serve_app.http_errors import ErrorBody, error_responses
 from serve_app.json_response import json_response
 from serve_app.preconditions import TAGGED, IfUnchanged, message_response
 from serve_app.rate_limits import TenantLimited
+from serve_app.routes.batches import SIZE, batch_response, described_as, judged_by, rejected
 from serve_app.routes.dependencies import MessageIds, RequestId, ServicesOf
-from serve_app.routes.messages import Rejected, batch_response, drafts_of, rejected
+from serve_app.routes.messages import Rejected, drafts_of
 
 router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=TenantLimited)
 
 _put_message: TypeAdapter[PutMessage] = TypeAdapter(SentPut)
-_PUT_MESSAGES = {
-    "type": "array",
-    "items": {"$ref": "#/components/schemas/PutMessage"},
-    "minItems": 1,
-    "maxItems": MAX_BATCH,
-}
 _ID = "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10"
-
-
-def _check(item: Any) -> PutMessage | ValidationError:
-    try:
-        return _put_message.validate_python(item)
-    except ValidationError as error:
-        return error
 
 
 class PutBatch(BaseModel):
@@ -52,11 +36,7 @@ class PutBatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"messages": [PUT_EXAMPLE]}]})
 
-    messages: Annotated[
-        list[Annotated[Any, AfterValidator(_check)]],
-        Field(min_length=1, max_length=MAX_BATCH),
-        WithJsonSchema(_PUT_MESSAGES),
-    ]
+    messages: Annotated[list[Annotated[Any, judged_by(_put_message)]], SIZE, described_as("PutMessage")]
 
 
 class PutItem(BaseModel):
@@ -187,7 +167,7 @@ async def put_batch(batch: PutBatch, services: ServicesOf, request_id: RequestId
     puts = await services.named_messages.put(list(drafts.values())) if drafts else []
     answers = dict(zip(drafts, puts, strict=True))
     items = [
-        _put_item(answer) if isinstance(answer, Put) else rejected(answer, request_id)
+        _put_item(answer) if isinstance(answer, Put) else rejected(Rejected, answer, request_id)
         for answer in (answers.get(place, each) for place, each in enumerate(batch.messages))
     ]
     return batch_response(PutBatchAnswer, items, 200)

@@ -1,0 +1,65 @@
+"""Batches: each item is judged, answered and refused for itself."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from fastapi import Response
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError, WithJsonSchema
+
+from deployments.errors import MemoryLayerError
+from deployments.schemas import MAX_BATCH
+from serve_app.http_errors import STATUS, ErrorBody, validation_details
+from serve_app.json_response import json_response
+
+SIZE = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class RejectedItem(BaseModel):
+    """An item that was refused, and why."""
+
+    status: int
+    error: ErrorBody
+
+
+Refusal = TypeVar("Refusal", bound=RejectedItem)
+
+
+def judged_by(adapter: TypeAdapter[Any]) -> AfterValidator:
+    """Return what turns an item into its model, or into the `ValidationError` that says why it is none.
+
+    Items are judged with their batch: a limit of the tenants that they name holds before anything is stored.
+    """
+
+    def judge(item: Any) -> Any:
+        try:
+            return adapter.validate_python(item)
+        except ValidationError as error:
+            return error
+
+    return AfterValidator(judge)
+
+
+def described_as(model: str) -> WithJsonSchema:
+    """Return the schema of a batch's items: a list of a model of the OpenAPI document."""
+    items = {"$ref": f"#/components/schemas/{model}"}
+    return WithJsonSchema({"type": "array", "items": items, "minItems": 1, "maxItems": MAX_BATCH})
+
+
+def rejected(
+    model: type[Refusal], error: MemoryLayerError | ValidationError, request_id: str | None, what: str = "message"
+) -> Refusal:
+    """Return an item of an answer that says why `what` was refused."""
+    if isinstance(error, ValidationError):
+        details = validation_details(error.errors(include_input=False, include_context=False))
+        code, message = "validation_error", f"The {what} is not valid."
+        body = ErrorBody(code=code, message=message, request_id=request_id, details=details)
+        return model.model_validate({"status": 422, "error": body})
+    body = ErrorBody(code=error.code, message=error.message, request_id=request_id, details=error.details)
+    return model.model_validate({"status": STATUS[error.code].value, "error": body})
+
+
+def batch_response(model: type[BaseModel], items: Sequence[BaseModel], status: int) -> Response:
+    """Return what became of each item of a batch, with 207 where some were refused."""
+    refused = sum(isinstance(item, RejectedItem) for item in items)
+    answer = model.model_construct(accepted=len(items) - refused, rejected=refused, items=items)
+    return json_response(answer, 207 if refused else status)
