@@ -61,7 +61,7 @@ _EMPTY_RESULT = "[tool result]"
 
 
 class UnreadableError(ValueError):
-    """What is of no chat format. `place`: where, from the message on."""
+    """Content that no chat format writes. `place`: the path to it within the message."""
 
     def __init__(self, place: Place, reason: str) -> None:
         super().__init__(place, reason)

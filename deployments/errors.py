@@ -73,7 +73,7 @@ class ExternalIdConflictError(MemoryLayerError):
 
 
 class PreconditionFailedError(MemoryLayerError):
-    """What is stored is not what the caller's condition asks for.
+    """The stored message does not meet the caller's If-Match, If-None-Match or If-Unmodified-Since.
 
     `details` gives the `version` that is stored, where another one was asked for.
     """

@@ -1,8 +1,8 @@
-"""What goes in and out of facts: statements that a caller derived from messages."""
+"""Request and response models of facts: statements that a caller derived from messages."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
@@ -10,6 +10,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from deployments.schemas import (
     MAX_PAGE,
+    Change,
     Content,
     EmbeddingStatus,
     ExternalId,
@@ -17,7 +18,6 @@ from deployments.schemas import (
     Identifier,
     LanguageCode,
     Metadata,
-    MetadataMode,
     NewTenantId,
     Seconds,
     Share,
@@ -62,7 +62,7 @@ FACT_EXAMPLE: dict[str, JsonValue] = {
 
 
 class Kind(StrEnum):
-    """What was said, or what follows from it."""
+    """Kind of a memory: a message that was said, or a fact that a caller derived from messages."""
 
     MESSAGE = "message"
     FACT = "fact"
@@ -147,9 +147,10 @@ class NewFact(Value):
         return [self.supersedes] if isinstance(self.supersedes, UUID) else self.supersedes
 
 
-class FactChange(Value):
-    """What to change of a fact. What is left out stays; a change of content or subject is embedded again."""
+class FactChange(Change):
+    """A change of a fact. Omitted fields stay as they are; new content or a new subject is embedded again."""
 
+    NEVER_NULL: ClassVar[frozenset[str]] = Change.NEVER_NULL | {"source_ids", "valid_from"}
     model_config = ConfigDict(
         json_schema_extra={
             "minProperties": 1,
@@ -158,41 +159,15 @@ class FactChange(Value):
         }
     )
 
-    content: Content | SkipJsonSchema[None] = None
     subject: Identifier | None = None
     source_ids: SourceIds | SkipJsonSchema[None] = None
     valid_from: Time | SkipJsonSchema[None] = None
     valid_to: Time | None = None
     superseded_by: UUID | None = Field(default=None, description="The newer fact. Null: this one holds again.")
-    metadata: Metadata | SkipJsonSchema[None] = Field(
-        default=None, description="Merged into what is stored, as a JSON Merge Patch (RFC 7396): null removes a key."
-    )
-    metadata_mode: MetadataMode = Field(
-        default=MetadataMode.MERGE, description="`replace`: `metadata` takes the place of what is stored."
-    )
-    importance_override: Share | None = Field(default=None, description="Null: the computed importance again.")
-    language: LanguageCode | None = None
-    ttl_seconds: Seconds | None = Field(default=None, description="It expires so long after this change.")
-    expires_at: FutureTime | None = Field(
-        default=None, description="When it expires. Null for this or `ttl_seconds`: it does not expire."
-    )
-
-    _expires_once = model_validator(mode="after")(expires_once)
-
-    @model_validator(mode="after")
-    def _changes_something(self) -> Self:
-        if not self.model_fields_set:
-            raise ValueError("must change something")
-        if "metadata_mode" in self.model_fields_set and "metadata" not in self.model_fields_set:
-            raise ValueError("metadata_mode must come with metadata")
-        for name in self.model_fields_set & {"content", "source_ids", "valid_from", "metadata"}:
-            if getattr(self, name) is None:
-                raise ValueError(f"{name} must not be null")
-        return self
 
 
 class FactDetails(Value):
-    """What a fact has and a message has not."""
+    """The fields of a fact that a message lacks."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [DETAILS_EXAMPLE]})
 

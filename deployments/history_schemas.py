@@ -1,4 +1,4 @@
-"""What a message said before, as the API answers it."""
+"""Response models of the history of a message."""
 
 from datetime import datetime
 from typing import Any
@@ -29,7 +29,7 @@ VERSION_EXAMPLE: dict[str, JsonValue] = {
 
 
 class MessageVersion(Value):
-    """What a message said for a while: the fields that callers write."""
+    """One version of a message: the fields that callers write, and from when until when they had these values."""
 
     version: int
     since: datetime = Field(description="When it was stored or changed to this.")

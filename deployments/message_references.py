@@ -1,4 +1,4 @@
-"""How an answer names a message that it does not show whole."""
+"""The base of models that refer to a message by its id."""
 
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from deployments.schemas import Value
 
 
 class OfMessage(Value):
-    """What an answer says of a message that it does not show whole."""
+    """A reference to a message, by both names of its id."""
 
     message_id: UUID = Field(description="`id` by its old name.", json_schema_extra={"deprecated": True})
 

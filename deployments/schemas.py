@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic.json_schema import SkipJsonSchema
 
+from deployments.epoch import EPOCH
 from deployments.metadata import sound_metadata
 from deployments.name_characters import NEW_NAME, NOT_BLANK, in_one_line
 from deployments.search.analysis.languages import LANGUAGES, known_language
@@ -29,7 +30,6 @@ MAX_TTL_SECONDS = 100 * 366 * 86_400
 MAX_BATCH = 1_000
 MAX_PAGE = 200
 CLOCK_SKEW = timedelta(minutes=5)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 MESSAGE_EXAMPLE: dict[str, JsonValue] = {
     "id": "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10",
@@ -206,7 +206,7 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-Expiring = TypeVar("Expiring", "NewMessage", "MessageChange")
+Expiring = TypeVar("Expiring", "NewMessage", "Change")
 
 
 def expires_once(given: Expiring) -> Expiring:
@@ -259,19 +259,12 @@ class NewMessage(Value):
     _expires_once = model_validator(mode="after")(expires_once)
 
 
-class MessageChange(Value):
-    """What to change of a message. What is left out stays; a change of content or name is embedded again."""
+class Change(Value):
+    """A change of a message or of a fact: the fields that both have. Omitted fields stay as they are."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "minProperties": 1,
-            "dependentRequired": {"metadata_mode": ["metadata"]},
-            "examples": [{"content": "I love Rust programming", "metadata": {"channel": None, "reviewed": True}}],
-        }
-    )
+    NEVER_NULL: ClassVar[frozenset[str]] = frozenset({"content", "metadata"})
 
     content: Content | SkipJsonSchema[None] = None
-    name: Identifier | None = None
     metadata: Metadata | SkipJsonSchema[None] = Field(
         default=None, description="Merged into what is stored, as a JSON Merge Patch (RFC 7396): null removes a key."
     )
@@ -293,10 +286,24 @@ class MessageChange(Value):
             raise ValueError("must change something")
         if "metadata_mode" in self.model_fields_set and "metadata" not in self.model_fields_set:
             raise ValueError("metadata_mode must come with metadata")
-        for name in self.model_fields_set & {"content", "metadata"}:
+        for name in self.model_fields_set & self.NEVER_NULL:
             if getattr(self, name) is None:
                 raise ValueError(f"{name} must not be null")
         return self
+
+
+class MessageChange(Change):
+    """A change of a message. Omitted fields stay as they are; new content or a new name is embedded again."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "minProperties": 1,
+            "dependentRequired": {"metadata_mode": ["metadata"]},
+            "examples": [{"content": "I love Rust programming", "metadata": {"channel": None, "reviewed": True}}],
+        }
+    )
+
+    name: Identifier | None = None
 
 
 class Message(Value):

@@ -18,7 +18,7 @@ MAX_PATH_KEYS = 8
 
 
 class Operator(StrEnum):
-    """How a value is compared. `ne` and `nin` are `not` of `eq` and `in`. HOLDS is of containment alone."""
+    """Comparison operators. `ne` and `nin` are parsed as `not` of `eq` and `in`; HOLDS serves `metadata` alone."""
 
     EQ = "eq"
     GT = "gt"
@@ -32,7 +32,7 @@ class Operator(StrEnum):
 
 
 class Kind(StrEnum):
-    """What the values of a field are. Each may be missing, which is null."""
+    """Type of a field's values. A value may be missing, which counts as null."""
 
     TEXT = "text"
     TIME = "time"

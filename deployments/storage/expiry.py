@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from time import perf_counter
+from typing import Protocol
 from uuid import UUID
 
-from deployments.schemas import MessageChange, NewMessage
 from deployments.storage.database import Database
 from deployments.storage.erasure import BATCH, MOST_TERMS
 from deployments.storage.named_queries import load_queries
@@ -18,7 +18,16 @@ LEAST_GAIN = 0.01
 REST = 1.0
 
 
-def expiry_of(given: NewMessage | MessageChange, now: datetime) -> datetime | None:
+class Given(Protocol):
+    """What a caller says of when a message expires."""
+
+    @property
+    def ttl_seconds(self) -> int | None: ...
+    @property
+    def expires_at(self) -> datetime | None: ...
+
+
+def expiry_of(given: Given, now: datetime) -> datetime | None:
     """Return when a message expires that is given either a time to live from `now` on, or a time, or neither."""
     return given.expires_at if given.ttl_seconds is None else now + timedelta(seconds=given.ttl_seconds)
 
