@@ -6,17 +6,15 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import numpy as np
-import orjson
 from pgvector import HalfVector
 
 from deployments.errors import ExternalIdConflictError, IdTakenError, InvalidRequestError, MemoryLayerError
 from deployments.moving_schemas import MovedMessage, VectorSpace
 from deployments.storage.database import Connection, Database
+from deployments.storage.drafts import message_columns
 from deployments.storage.earlier_messages import names_of
 from deployments.storage.message_analysis import MessageAnalyzer
 from deployments.storage.named_queries import load_queries
-from deployments.storage.rows import chat_json
-from deployments.storage.zones import offset_minutes
 
 
 class Arrival(Enum):
@@ -128,13 +126,7 @@ class ArrivalRepository:
     async def _columns(self, messages: Sequence[MovedMessage]) -> dict[str, list[Any]]:
         analyses = await self._analyzer.analyze(messages)
         return {
-            "ids": [m.id for m in messages],
-            "conversation_ids": [m.conversation_id for m in messages],
-            "roles": [m.role for m in messages],
-            "names": [m.name for m in messages],
-            "contents": [m.content for m in messages],
-            "metadatas": [orjson.dumps(m.metadata).decode() for m in messages],
-            "chats": [chat_json(m.chat) for m in messages],
+            **message_columns(messages, analyses),
             "importances": [m.importance for m in messages],
             "overrides": [m.importance_override for m in messages],
             "embeddings": [self._vector(m) for m in messages],
@@ -142,14 +134,7 @@ class ArrivalRepository:
             "errors": [m.embedding_error for m in messages],
             "archiveds": [m.archived for m in messages],
             "archived_ats": [m.archived_at for m in messages],
-            "created_ats": [m.created_at for m in messages],
             "updated_ats": [m.updated_at for m in messages],
-            "utc_offsets": [offset_minutes(m.created_at) for m in messages],
-            "languages": [m.language for m in messages],
-            "terms": [each.terms for each in analyses],
-            "term_counts": [each.term_count for each in analyses],
-            "analyses": [each.tag for each in analyses],
-            "external_ids": [m.external_id for m in messages],
         }
 
     def _vector(self, message: MovedMessage) -> HalfVector | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from deployments.chat_schemas import ChatChange, chat_after
 from deployments.errors import InvalidRequestError
+from deployments.filters.json_values import identity
 from deployments.metadata import merge_patch, sound_metadata
 from deployments.schemas import MessageChange, MetadataMode
 from deployments.storage.expiry import expiry_of
@@ -31,16 +32,5 @@ def patched(before: Mapping[str, Any], change: MessageChange, now: datetime) -> 
 
 
 def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
-    """Return the names of the fields that differ, as JSON."""
-    return {name for name in after if not same_json(before[name], after[name])}
-
-
-def same_json(one: Any, other: Any) -> bool:
-    """Return whether two values are the same as JSON: to Python, true equals 1. 1e16 is stored as an integer."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same_json(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same_json, one, other))
-    return bool(one == other)
+    """Return the names of the fields that differ, as JSON: to Python, true equals 1. 1e16 is stored as an integer."""
+    return {name for name in after if identity(before[name]) != identity(after[name])}

@@ -1,18 +1,19 @@
-"""Messages about to be stored: with their ids and times, their terms, and as the columns of a statement."""
+"""Messages about to be stored: their ids, times and terms, and the columns of the statements that store them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 import orjson
 from uuid_utils.compat import uuid7
 
 from deployments.chat_schemas import ChatMessage
+from deployments.moving_schemas import MovedMessage
 from deployments.schemas import EmbeddingStatus, Message, NewMessage
 from deployments.storage.expiry import expiry_of
-from deployments.storage.message_analysis import Analysis
+from deployments.storage.message_analysis import Analysis, analysis_columns
 from deployments.storage.rows import chat_json
 from deployments.storage.zones import offset_minutes
 
@@ -83,27 +84,32 @@ def _lock_of(message: Message) -> tuple[str, str, int]:
     return message.tenant_id, message.external_id or "", message.id.int
 
 
-def store_parameters(drafts: Sequence[AnalyzedDraft]) -> dict[str, object]:
-    """The parameters of `store_messages`: a list for each column."""
-    messages = [each.draft.message for each in drafts]
+def message_columns(messages: Sequence[Message | MovedMessage], analyses: Sequence[Analysis]) -> dict[str, list[Any]]:
+    """Return the parameters that every statement takes that stores messages: a list for each column."""
     return {
         "ids": [m.id for m in messages],
-        "tenant_ids": [m.tenant_id for m in messages],
         "conversation_ids": [m.conversation_id for m in messages],
         "roles": [m.role for m in messages],
         "names": [m.name for m in messages],
         "contents": [m.content for m in messages],
         "metadatas": [orjson.dumps(m.metadata).decode() for m in messages],
         "chats": [chat_json(m.chat) for m in messages],
-        "overrides": [each.draft.importance_override for each in drafts],
         "created_ats": [m.created_at for m in messages],
         "utc_offsets": [offset_minutes(m.created_at) for m in messages],
         "languages": [m.language for m in messages],
-        "terms": [each.analysis.terms for each in drafts],
-        "term_counts": [each.analysis.term_count for each in drafts],
-        "analyses": [each.analysis.tag for each in drafts],
-        "request_ids": [each.draft.request_id for each in drafts],
         "external_ids": [m.external_id for m in messages],
+        **analysis_columns(analyses),
+    }
+
+
+def store_parameters(drafts: Sequence[AnalyzedDraft]) -> dict[str, object]:
+    """Return the parameters of `store_messages`: a list for each column."""
+    messages = [each.draft.message for each in drafts]
+    return {
+        **message_columns(messages, [each.analysis for each in drafts]),
+        "tenant_ids": [m.tenant_id for m in messages],
+        "overrides": [each.draft.importance_override for each in drafts],
+        "request_ids": [each.draft.request_id for each in drafts],
         "user_ids": [m.user_id for m in messages],
         "agent_ids": [m.agent_id for m in messages],
         "ttls": [m.ttl_seconds for m in messages],

@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import orjson
-
 from deployments.errors import ExternalIdConflictError, IdTakenError, MemoryLayerError
 from deployments.schemas import Message, NewMessage
 from deployments.storage.changed_fields import changed_fields
 from deployments.storage.database import Connection
 from deployments.storage.named_queries import load_queries
-from deployments.storage.rows import to_chat, to_message
+from deployments.storage.rows import parsed, to_message
 from deployments.storage.zones import offset_minutes
 
 # What a caller says of a message, save for its times and its names.
@@ -99,4 +97,4 @@ def replaced(row: Mapping[str, Any], message: Message, new: NewMessage) -> dict[
 
 def changes(row: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
     """Return the names of the fields that differ between a row and what takes its place."""
-    return changed_fields({**row, "metadata": orjson.loads(row["metadata"]), "chat": to_chat(row["chat"])}, after)
+    return changed_fields(parsed(row), after)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,7 +13,8 @@ from deployments.errors import ExternalIdConflictError, InvalidRequestError, Mem
 from deployments.fact_schemas import Fact, FactChange, FactListing, Kind, NewFact
 from deployments.schemas import EmbeddingStatus, MessageChange
 from deployments.storage.database import Connection, Database
-from deployments.storage.message_analysis import Analysis, MessageAnalyzer, Said
+from deployments.storage.expiry import expiry_of
+from deployments.storage.message_analysis import Analysis, MessageAnalyzer, Said, analysis_columns
 from deployments.storage.messages import MessageRepository, Position, StoreCounts
 from deployments.storage.named_queries import load_queries
 from deployments.storage.usage import QuotaGate
@@ -317,15 +318,13 @@ def _columns(drafts: Sequence[FactDraft], analyses: Mapping[UUID, Analysis], now
         "metadatas": [orjson.dumps(n.metadata).decode() for n in new],
         "overrides": [n.importance_override for n in new],
         "languages": [n.language for n in new],
-        "terms": [analyses[d.id].terms for d in drafts],
-        "term_counts": [analyses[d.id].term_count for d in drafts],
-        "analyses": [analyses[d.id].tag for d in drafts],
+        **analysis_columns([analyses[d.id] for d in drafts]),
         "request_ids": [d.request_id for d in drafts],
         "external_ids": [n.external_id for n in new],
         "user_ids": [n.user_id for n in new],
         "agent_ids": [n.agent_id for n in new],
         "ttls": [n.ttl_seconds for n in new],
-        "expiries": [n.expires_at if n.ttl_seconds is None else now + timedelta(seconds=n.ttl_seconds) for n in new],
+        "expiries": [expiry_of(n, now) for n in new],
         "valid_tos": [n.valid_to for n in new],
         "fact_ids": [fact for fact, _ in sources],
         "message_ids": [source for _, source in sources],

@@ -60,6 +60,15 @@ class Analysis(NamedTuple):
     tag: str | None
 
 
+def analysis_columns(analyses: Sequence[Analysis]) -> dict[str, list[object]]:
+    """Return the parameters of a statement that stores analyses: a list for each column."""
+    return {
+        "terms": [each.terms for each in analyses],
+        "term_counts": [each.term_count for each in analyses],
+        "analyses": [each.tag for each in analyses],
+    }
+
+
 class MessageAnalyzer:
     """Analyses messages of any tenants. Errors: `DatabaseUnavailableError`, `OverloadedError`."""
 

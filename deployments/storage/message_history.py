@@ -3,13 +3,12 @@
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from deployments.errors import NotFoundError
 from deployments.history_schemas import MessageVersion
 from deployments.schemas import Role
 from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
+from deployments.storage.rows import parsed
 from deployments.storage.zones import zoned
 
 # A transaction deletes so many: 10,000 of 200 bytes take 50 ms.
@@ -51,6 +50,4 @@ class MessageHistoryRepository:
 
 
 def _to_version(row: Any) -> MessageVersion:
-    chat = row["chat"]
-    said = {"role": Role(row["role"]), "metadata": orjson.loads(row["metadata"]), "chat": chat and orjson.loads(chat)}
-    return MessageVersion.model_construct(**{**zoned(row), **said})
+    return MessageVersion.model_construct(**{**zoned(parsed(row)), "role": Role(row["role"])})

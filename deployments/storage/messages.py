@@ -26,7 +26,7 @@ from deployments.storage.earlier_messages import Earlier, EarlierMessages
 from deployments.storage.message_analysis import Analysis, MessageAnalyzer, Said
 from deployments.storage.named_queries import Sql, load_queries
 from deployments.storage.preconditions import Precondition
-from deployments.storage.rows import chat_json, to_chat, to_message
+from deployments.storage.rows import chat_json, parsed, to_message
 from deployments.storage.usage import QuotaGate
 from deployments.storage.where_sql import where_sql
 from deployments.storage.zones import zoned
@@ -173,7 +173,7 @@ class MessageRepository:
     ) -> Row | None:
         """Do the same in a transaction of the caller's. Return the row, or None where it has expired."""
         row = await self._lock(connection, message_id, tenant_id, precondition)
-        before = {**zoned(row), "metadata": orjson.loads(row["metadata"]), "chat": to_chat(row["chat"])}
+        before = zoned(parsed(row))
         after = patched(before, change, datetime.now(UTC))
         changed = changed_fields(before, after)
         analysis = await self.say_anew(

@@ -13,18 +13,17 @@ def to_message(row: Mapping[str, Any]) -> Message:
     """A row of `messages` with its job's last error; trusted, so not validated again."""
     return Message.model_construct(
         **{
-            **zoned(row),
+            **zoned(parsed(row)),
             "role": Role(row["role"]),
-            "metadata": orjson.loads(row["metadata"]),
-            "chat": to_chat(row["chat"]),
             "embedding_status": EmbeddingStatus(row["embedding_status"]),
         }
     )
 
 
-def to_chat(column: str | None) -> dict[str, Any] | None:
-    """The column `chat` as an object."""
-    return None if column is None else orjson.loads(column)
+def parsed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a row of `messages`, the JSON of `metadata` and `chat` as objects."""
+    chat = row["chat"]
+    return {**row, "metadata": orjson.loads(row["metadata"]), "chat": None if chat is None else orjson.loads(chat)}
 
 
 def chat_json(chat: Mapping[str, Any] | None) -> str | None:
