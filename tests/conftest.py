@@ -1,0 +1,10 @@
+"""Name what the tests are parametrized by, alike in each process that collects them."""
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Return the argument's name for bytes, to which pytest adds the place in the list, or None for the rest.
+
+    pytest would put the bytes themselves into the test's name. gzip writes the time into them, and pytest-xdist
+    stops when its workers, which collect at their own times, name a test differently.
+    """
+    return argname if isinstance(val, bytes) else None
