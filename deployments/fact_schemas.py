@@ -19,11 +19,13 @@ from deployments.schemas import (
     LanguageCode,
     Metadata,
     NewTenantId,
+    NewUserId,
     Seconds,
     Share,
     StoredIdentifier,
     TenantId,
     Time,
+    UserId,
     Value,
     expires_once,
     not_boolean,
@@ -117,7 +119,9 @@ class NewFact(Value):
         default=None, description="The fact or facts in whose place it holds, from its `valid_from` on."
     )
     conversation_id: Identifier | None = Field(default=None, description="The conversation that it belongs to, if any.")
-    user_id: Identifier | None = Field(default=None, description="Which of the tenant's users it belongs to.")
+    user_id: NewUserId = Field(
+        default=None, validate_default=True, description="Which of the tenant's users it belongs to."
+    )
     agent_id: Identifier | None = Field(default=None, description="Which agent it belongs to.")
     metadata: Metadata = Field(default_factory=dict)
     importance_override: Share | None = Field(default=None, description="Takes the place of the computed importance.")
@@ -206,7 +210,7 @@ class FactListing(Value):
     """Which facts to list, and which page of them."""
 
     tenant_id: TenantId
-    user_id: StoredIdentifier | None = Field(default=None, description="Facts of this user.")
+    user_id: UserId = Field(default=None, validate_default=True, description="Facts of this user.")
     agent_id: StoredIdentifier | None = Field(default=None, description="Facts of this agent.")
     conversation_id: StoredIdentifier | None = Field(default=None, description="Facts of this conversation.")
     subject: StoredIdentifier | None = Field(default=None, description="Facts about this subject.")

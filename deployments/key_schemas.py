@@ -4,10 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from deployments.rate_limits.notation import RateLimit
 from deployments.schemas import Identifier, NewTenantOrAll, Time, Value, not_boolean
@@ -19,6 +19,7 @@ KEY_EXAMPLE: dict[str, JsonValue] = {
     "prefix": "aml_Xk29sTbQ",
     "name": "acme's web application",
     "tenant_id": "acme",
+    "user_id": None,
     "scopes": ["read", "write"],
     "expires_at": None,
     "rate_limit": "10/second;200/minute",
@@ -37,16 +38,25 @@ class KeyScope(StrEnum):
 
 @dataclass(frozen=True)
 class Rights:
-    """What a key allows: for one tenant or for all (None), what, and until when (None: without end)."""
+    """What a key allows: for one tenant or for all (None), what, and until when (None: without end).
+
+    `user_id`: of the tenant's users this one alone; None: all.
+    """
 
     tenant_id: str | None
     scopes: frozenset[KeyScope]
     expires_at: datetime | None
+    user_id: str | None = None
+
+    def allow(self, scope: KeyScope) -> bool:
+        """Return whether the key has a scope. To administer is never for one user."""
+        return scope in self.scopes and not (scope is KeyScope.ADMIN and self.user_id is not None)
 
     def cover(self, other: "Rights") -> bool:
         """Whether `other` allows nothing that these do not."""
         return (
             self.tenant_id in {None, other.tenant_id}
+            and self.user_id in {None, other.user_id}
             and self.scopes >= other.scopes
             and (self.expires_at is None or (other.expires_at is not None and other.expires_at <= self.expires_at))
         )
@@ -81,16 +91,27 @@ class NewKey(Value):
     tenant_id: NewTenantOrAll = Field(
         default=None, validate_default=True, description="Left out: every tenant, or the tenant of the key that asks."
     )
+    user_id: Identifier | None = Field(
+        default=None, description="Of the tenant's users this one alone, who may read and write. Left out: all of them."
+    )
     scopes: Scopes
     expires_at: Annotated[Time, AfterValidator(_to_come)] | None = None
     rate_limit: RateLimit | None = Field(
         default=None, description="How many requests it may make. Left out: as the service's settings say for all keys."
     )
 
+    @model_validator(mode="after")
+    def _is_one_users_of_a_tenant(self) -> Self:
+        if self.user_id is not None and self.tenant_id is None:
+            raise ValueError("user_id needs a tenant_id")
+        if self.user_id is not None and KeyScope.ADMIN in self.scopes:
+            raise ValueError("a key that is bound to a user must not have the scope admin")
+        return self
+
     @property
     def rights(self) -> Rights:
         """What the key will allow."""
-        return Rights(self.tenant_id, frozenset(self.scopes), self.expires_at)
+        return Rights(self.tenant_id, frozenset(self.scopes), self.expires_at, self.user_id)
 
 
 class Rotation(Value):
@@ -110,6 +131,7 @@ class KeyDescription(Value):
     prefix: str = Field(description="What the key starts with. It names the key, in logs too, and is no secret.")
     name: str
     tenant_id: str | None = Field(description="Null: every tenant.")
+    user_id: str | None = Field(default=None, description="Null: every user of the tenant.")
     scopes: list[KeyScope]
     expires_at: datetime | None
     rate_limit: str | None = Field(description="Null: as the service's settings say for all keys.")
@@ -118,7 +140,7 @@ class KeyDescription(Value):
     @property
     def rights(self) -> Rights:
         """What the key allows."""
-        return Rights(self.tenant_id, frozenset(self.scopes), self.expires_at)
+        return Rights(self.tenant_id, frozenset(self.scopes), self.expires_at, self.user_id)
 
 
 class CreatedKey(KeyDescription):

@@ -38,12 +38,13 @@ class VectorSpace(Value):
 class Header(Value):
     """The first line of a file. Its counts are those of the lines behind it: fewer tell of a file that was cut off.
 
-    `space`: None where the file holds no vectors.
+    `space`: None where the file holds no vectors. `user_id`: None where it holds all of the tenant's.
     """
 
     format: Literal["ai-memory-layer"] = FORMAT
     version: Literal[1] = VERSION
     tenant_id: StoredIdentifier
+    user_id: StoredIdentifier | None = None
     exported_at: AwareDatetime
     space: VectorSpace | None
     messages: Annotated[int, Field(ge=0)]
@@ -74,6 +75,8 @@ class MovedMessage(NewMessage):
     name: StoredIdentifier | None = None
     created_at: PastTime
     updated_at: Time
+    # It may have expired by now.
+    expires_at: Time | None = None
     importance: Share | None = None
     archived: bool = False
     archived_at: Time | None = None
@@ -87,6 +90,11 @@ class MovedMessage(NewMessage):
     def _has_a_conversation_or_is_a_fact(self) -> Self:
         if not self.conversation_id and self.fact is None:
             raise ValueError("conversation_id must not be empty")
+        return self
+
+    @model_validator(mode="after")
+    def _expires_once(self) -> Self:
+        """Allow both: when what was stored with `ttl_seconds` expires is known."""
         return self
 
     @model_validator(mode="after")

@@ -7,7 +7,8 @@ from pydantic import ConfigDict, Field, JsonValue, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from deployments.chat_schemas import MessageForm
-from deployments.schemas import MAX_BATCH, ExternalId, NewMessage, TenantId, Value
+from deployments.schemas import MAX_BATCH, ExternalId, NewMessage, TenantId, UserId, Value
+from deployments.tenancy import Visible
 
 PUT_EXAMPLE: dict[str, JsonValue] = {
     "tenant_id": "acme",
@@ -40,8 +41,14 @@ class NamedMessages(Value):
     )
 
     tenant_id: TenantId
+    user_id: UserId = Field(default=None, validate_default=True, description="Of this user's messages alone.")
     ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_BATCH)] | SkipJsonSchema[None] = None
     external_ids: Annotated[list[ExternalId], Field(min_length=1, max_length=MAX_BATCH)] | SkipJsonSchema[None] = None
+
+    @property
+    def seen(self) -> Visible:
+        """Whose messages are asked for."""
+        return Visible(self.tenant_id, self.user_id)
 
     @model_validator(mode="after")
     def _by_one_of_both(self) -> Self:

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, computed_field, model_validator
 
 from deployments.message_references import OfMessage
-from deployments.schemas import Flag, Role, Share, TenantOrAll, Value, not_boolean
+from deployments.schemas import Flag, Role, Share, StoredIdentifier, TenantOrAll, Value, not_boolean
 
 MAX_DAYS = 36_500
 MAX_KEPT = 1_000_000
@@ -40,6 +40,7 @@ RUN_EXAMPLE: dict[str, JsonValue] = {
     "restored": 0,
     "skipped": 0,
     "tenant_id": None,
+    "user_id": None,
     "actions": ["archive", "delete"],
     "forced": False,
     "source_run_id": None,
@@ -168,6 +169,9 @@ class RetentionRequest(Value):
     tenant_id: TenantOrAll = Field(
         default=None, validate_default=True, description="Left out: every tenant, or the tenant of the key that asks."
     )
+    user_id: StoredIdentifier | None = Field(
+        default=None, description="Of the tenant's messages this user's alone, by the tenant's policy."
+    )
     actions: Annotated[
         list[Literal[Action.ARCHIVE, Action.DELETE]], Field(min_length=1), AfterValidator(_archive_before_delete)
     ] = Field(default=[Action.ARCHIVE, Action.DELETE])
@@ -180,6 +184,8 @@ class RetentionRequest(Value):
     def _applies_or_plans(self) -> Self:
         if self.run_id is not None and self.dry_run:
             raise ValueError("run_id applies a plan: dry_run must be false")
+        if self.user_id is not None and self.tenant_id is None and self.run_id is None:
+            raise ValueError("user_id needs a tenant_id")
         return self
 
 
@@ -197,6 +203,7 @@ class RetentionRun(Value):
     restored: int
     skipped: int = Field(description="Planned, but changed since: left alone.")
     tenant_id: str | None = Field(description="Null: every tenant.")
+    user_id: str | None = Field(default=None, description="Null: every user.")
     actions: list[Action]
     forced: bool
     source_run_id: UUID | None = Field(description="The plan that it applies, or the run that it undoes.")
@@ -233,7 +240,7 @@ class PlannedTenant(Value):
     action: Action
     planned: int
     messages: int = Field(description="Of how many: to archive of those that are not, to delete of all.")
-    refused: bool = Field(description="More than half: left alone, unless forced.")
+    refused: bool = Field(description="More than half of the tenant's, or the user's: left alone, unless forced.")
     policy: RetentionPolicy
 
 

@@ -22,7 +22,7 @@ from deployments.epoch import EPOCH
 from deployments.metadata import sound_metadata
 from deployments.name_characters import NEW_NAME, NOT_BLANK, in_one_line
 from deployments.search.analysis.languages import LANGUAGES, known_language
-from deployments.tenancy import bound_tenant, named, tenant_if_any, the_tenant
+from deployments.tenancy import bound_tenant, named, tenant_if_any, the_tenant, user_if_any
 
 MAX_CONTENT_CHARACTERS = 100_000
 MAX_EXTERNAL_ID_CHARACTERS = 512
@@ -64,6 +64,7 @@ CONVERSATION_EXAMPLE: dict[str, JsonValue] = {
 
 USAGE_EXAMPLE: dict[str, JsonValue] = {
     "tenant_id": "acme",
+    "user_id": None,
     "messages": 1200,
     "bytes": 148_213,
     "pending_embeddings": 3,
@@ -184,6 +185,8 @@ TenantId = Annotated[
 NewTenantId = Annotated[TenantId, Field(json_schema_extra=NEW_NAME), AfterValidator(in_one_line)]
 TenantOrAll = Annotated[StoredIdentifier | None, AfterValidator(tenant_if_any), AfterValidator(named)]
 NewTenantOrAll = Annotated[Identifier | None, AfterValidator(tenant_if_any), AfterValidator(named)]
+UserId = Annotated[StoredIdentifier | None, AfterValidator(user_if_any)]
+NewUserId = Annotated[Identifier | None, AfterValidator(user_if_any)]
 TenantInPath = Annotated[StoredIdentifier, AfterValidator(tenant_if_any), AfterValidator(named)]
 NewTenantInPath = Annotated[TenantInPath, Field(json_schema_extra=NEW_NAME), AfterValidator(in_one_line)]
 Content = Annotated[
@@ -251,7 +254,9 @@ class NewMessage(Value):
     external_id: ExternalId | None = Field(
         default=None, description="The caller's own name for the message, unique in its tenant."
     )
-    user_id: Identifier | None = Field(default=None, description="Which of the tenant's users it belongs to.")
+    user_id: NewUserId = Field(
+        default=None, validate_default=True, description="Which of the tenant's users it belongs to."
+    )
     agent_id: Identifier | None = Field(default=None, description="Which agent it belongs to.")
     ttl_seconds: Seconds | None = Field(default=None, description="It expires so long after it was stored.")
     expires_at: FutureTime | None = Field(default=None, description="When it expires: no read finds it from then on.")
@@ -383,13 +388,17 @@ class Quotas(Value):
 
 
 class Usage(Value):
-    """What a tenant has stored and had embedded since midnight UTC. What is archived or expired still counts."""
+    """What a tenant or one of its users has stored and had embedded since midnight UTC.
+
+    What is archived still counts, and of a tenant what has expired and is not deleted yet.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [USAGE_EXAMPLE]})
 
     tenant_id: str
+    user_id: str | None = Field(default=None, description="Null: all users.")
     messages: int
     bytes: int = Field(description="Of the messages' contents, in UTF-8.")
     pending_embeddings: int
-    embedded_today: int
-    quotas: Quotas
+    embedded_today: int | None = Field(description="Null for a user: it is counted for the tenant.")
+    quotas: Quotas = Field(description="Of the tenant.")

@@ -34,6 +34,7 @@ from deployments.schemas import (
     StoredIdentifier,
     TenantId,
     Time,
+    UserId,
     Value,
     in_utc,
     not_blank,
@@ -174,7 +175,7 @@ class MessageFilters(Value):
 
     tenant_id: TenantId
     role: Role | None = None
-    user_id: StoredIdentifier | None = Field(default=None, description="Messages of this user.")
+    user_id: UserId = Field(default=None, validate_default=True, description="Messages of this user.")
     agent_id: StoredIdentifier | None = Field(default=None, description="Messages of this agent.")
     conversation_prefix: StoredIdentifier | None = Field(
         default=None, description="A namespace: `a/b` has the conversations `a/b` and `a/b/c`, and not `a/bc`."

@@ -44,6 +44,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     create = commands.add_parser("create", help="make a key; it is printed this once")
     create.add_argument("--name", required=True, help="what it is for")
     create.add_argument("--tenant", help="the only tenant that it opens (default: all)")
+    create.add_argument("--user", help="of the tenant's users this one alone (needs --tenant and --scopes read,write)")
     create.add_argument("--scopes", default="read,write,admin", help="some of read,write,admin (default: all)")
     create.add_argument("--expires-in-days", type=float, help="default: never")
     create.add_argument("--rate-limit", help="such as 200/minute (default: as the service's settings say)")
@@ -65,13 +66,15 @@ def _new_key(options: argparse.Namespace) -> NewKey:
         return NewKey(
             name=options.name,
             tenant_id=options.tenant,
+            user_id=options.user,
             scopes=[KeyScope(scope.strip()) for scope in options.scopes.split(",")],
             expires_at=None if days is None else datetime.now(UTC) + timedelta(days=days),
             rate_limit=options.rate_limit,
         )
     except ValidationError as error:
         first = error.errors()[0]
-        raise InvalidRequestError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidRequestError(f"{where}: {first['msg']}" if where else first["msg"]) from None
     except (ValueError, OverflowError) as error:
         raise InvalidRequestError(str(error)) from None
 

@@ -66,7 +66,7 @@ async def _run(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _export(options: argparse.Namespace, _: Settings, database: Database) -> int:
-    export = Export(options.tenant, options.file, with_vectors=not options.without_vectors)
+    export = Export(options.tenant, options.file, with_vectors=not options.without_vectors, user_id=options.user)
     header = await export_tenant(database, export, progress_on_stderr(), _say)
     sys.stdout.write(f"{header.model_dump_json()}\n")
     return OK
@@ -83,14 +83,14 @@ async def _import(options: argparse.Namespace, settings: Settings, database: Dat
 
 async def _erase(options: argparse.Namespace, settings: Settings, database: Database) -> int:
     if options.conversation is None:
-        count = (await UsageRepository(database, settings.quotas).get(options.tenant)).messages
-        what = options.tenant
+        count = (await UsageRepository(database, settings.quotas).get(options.tenant, options.user)).messages
+        what = options.tenant if options.user is None else f"{options.tenant}'s user {options.user}"
     else:
         conversation = await ConversationRepository(database).get(options.tenant, options.conversation)
         count, what = conversation.messages, f"{options.tenant}'s conversation {options.conversation}"
     if not options.yes:
         raise MovingInputError(f"{count:,} messages of {what} would be erased: --yes erases them")
-    order = ErasureOrder(options.tenant, "job", options.conversation, revoke_keys=not options.keep_keys)
+    order = ErasureOrder(options.tenant, "job", options.conversation, options.user, revoke_keys=not options.keep_keys)
     with progress_on_stderr().step(f"erasing {what}", count) as advance:
         erasure = await ErasureRepository(database).erase(order, erased=advance)
     sys.stdout.write(f"{erasure.model_dump_json()}\n")
@@ -113,10 +113,11 @@ def _say(line: str) -> None:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m jobs.tenants", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    export = commands.add_parser("export", help="write all messages of a tenant into a gzipped file")
+    export = commands.add_parser("export", help="write all messages of a tenant or a user into a gzipped file")
     export.set_defaults(run=_export)
     export.add_argument("tenant", type=identifier)
     export.add_argument("file", type=Path, help="what to write, as in acme.jsonl.gz; must not exist")
+    export.add_argument("--user", type=identifier, help="only this user's messages")
     export.add_argument("--without-vectors", action="store_true", help="a smaller file, to be embedded again")
     arrive = commands.add_parser("import", help="store what a file holds and is not there yet")
     arrive.set_defaults(run=_import)
@@ -125,11 +126,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     arrive.add_argument("--format", choices=NAMES, help="default: what the first line tells")
     arrive.add_argument("--without-vectors", action="store_true", help="have the messages embedded again")
     arrive.add_argument("--new-ids", action="store_true", help="for a copy beside the original, of another tenant")
-    erase = commands.add_parser("erase", help="erase all that is known of a tenant; prints a receipt")
+    erase = commands.add_parser("erase", help="erase all that is known of a tenant, or a part of it; prints a receipt")
     erase.set_defaults(run=_erase)
     erase.add_argument("tenant", type=identifier)
-    erase.add_argument("--conversation", type=identifier, help="only this one")
-    erase.add_argument("--keep-keys", action="store_true", help="do not revoke the tenant's API keys")
+    part = erase.add_mutually_exclusive_group()
+    part.add_argument("--conversation", type=identifier, help="only this one")
+    part.add_argument("--user", type=identifier, help="only this user's messages")
+    erase.add_argument("--keep-keys", action="store_true", help="do not revoke the tenant's or the user's API keys")
     erase.add_argument("--yes", action="store_true", help="do it: without this it only counts")
     return parser.parse_args(arguments)
 

@@ -31,6 +31,7 @@ from serve_app.routes import (
     metrics,
     named_messages,
     retention,
+    users,
 )
 from serve_app.security_headers import SecurityHeaders
 from serve_app.services import Services
@@ -110,6 +111,7 @@ def create_app(services: Services, *, answers_request_id: bool = True, behind_ha
         message_history,
         facts,
         conversations,
+        users,
         admin,
         keys,
         languages,

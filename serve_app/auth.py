@@ -70,7 +70,7 @@ def _needing(needed: KeyScope) -> Callable[..., Awaitable[Caller]]:
 def require(request: Request, needed: KeyScope) -> Caller:
     """Return who asks. Raises `ForbiddenError` where the key lacks the scope."""
     caller: Caller = request.scope["caller"]
-    if needed not in caller.rights.scopes:
+    if not caller.rights.allow(needed):
         raise ForbiddenError(f"This key lacks the scope {needed}.")
     return caller
 

@@ -19,7 +19,7 @@ READING_METHODS = frozenset({"GET", "HEAD"})
 
 
 class Gate:
-    """Counts a request and checks its key, before anything else is read of it, and binds it to the key's tenant.
+    """Counts a request and checks its key, before anything is read of it; binds it to the key's tenant or user.
 
     One middleware and not three: limits and keys take turns, so that those who guess keys are limited too.
     """
@@ -39,7 +39,7 @@ class Gate:
             send = saying_how_it_stands(admission, send)
         try:
             caller = await self._admitted(scope, admission)
-            held = _held_to_its_tenant(scope, caller)
+            held = _held_to_its_key(scope, caller)
         except MemoryLayerError as error:
             await answer_to(error, scope.get("request_id"))(scope, receive, send)
             return
@@ -63,20 +63,20 @@ class Gate:
         return caller
 
 
-def _held_to_its_tenant(scope: Scope, caller: Caller | None) -> AbstractContextManager[None]:
-    """Return what holds a request to the tenant of its key, or else to the one in its query, whatever its route takes.
+def _held_to_its_key(scope: Scope, caller: Caller | None) -> AbstractContextManager[None]:
+    """Return what holds a request to the tenant and the user of its key, or else to the tenant in its query.
 
     So `tenant_id` counts where a route has no such parameter too. Raises `ForbiddenError` and `InvalidRequestError`.
     """
-    bound = None if caller is None else caller.rights.tenant_id
+    bound, user_id = (None, None) if caller is None else (caller.rights.tenant_id, caller.rights.user_id)
     if not scope["query_string"] or scope["method"] in READING_METHODS:
-        return bound_to(bound)
+        return bound_to(bound, user_id)
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     tenants = {value for name, value in query if name == "tenant_id"}
     if len(tenants) > 1:
         raise InvalidRequestError("The query names several tenants.")
     if not tenants:
-        return bound_to(bound)
+        return bound_to(bound, user_id)
     if bound is not None and tenants != {bound}:
         raise ForbiddenError("This key is bound to another tenant.")
-    return bound_to(tenants.pop(), in_query=bound is None)
+    return bound_to(tenants.pop(), user_id, in_query=bound is None)

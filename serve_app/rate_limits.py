@@ -17,7 +17,7 @@ from starlette.types import Message, Send
 
 from deployments.rate_limits.leases import Counted, Standing
 from deployments.rate_limits.limiter import Admission, RateLimiter
-from deployments.tenancy import named_tenants
+from deployments.tenancy import check_held_to_user, named_tenants
 from serve_app.keyring import Caller
 from serve_app.strict_route import StrictRoute
 
@@ -35,12 +35,15 @@ def limits_of(limiter: RateLimiter, caller: Caller) -> tuple[Counted, ...]:
 
 
 class TenantLimited(StrictRoute):
-    """A route that counts the tenants that its request names, when it is valid and before anything is done for it."""
+    """A route that judges what its request names, when it is valid and before anything is done for it.
+
+    The tenants are counted. A key that is bound to a user is refused where nothing held the request to that user.
+    """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         if options.get("summary") is None:
             options["summary"] = _first_sentence(endpoint)
-        super().__init__(path, _counting_tenants(endpoint), **options)
+        super().__init__(path, _judged(endpoint), **options)
 
 
 def _first_sentence(endpoint: Callable[..., Any]) -> str:
@@ -48,15 +51,16 @@ def _first_sentence(endpoint: Callable[..., Any]) -> str:
     return f"{(endpoint.__doc__ or '').strip().partition('.')[0].partition(chr(10))[0]}."
 
 
-def _counting_tenants(endpoint: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def _judged(endpoint: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     @wraps(endpoint)
-    async def limited(**arguments: Any) -> Any:
+    async def judged(**arguments: Any) -> Any:
+        check_held_to_user()
         admission = _admission.get()
         if admission is not None:
             await admission.admit_tenants(named_tenants())
         return await endpoint(**arguments)
 
-    return limited
+    return judged
 
 
 @contextmanager

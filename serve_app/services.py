@@ -32,6 +32,7 @@ from deployments.storage.retention_policies import RetentionPolicyRepository, de
 from deployments.storage.retention_runs import RetentionRunRepository
 from deployments.storage.tenant_languages import LanguageRepository, default_languages
 from deployments.storage.usage import QuotaGate, UsageRepository
+from deployments.storage.users import UserRepository
 from deployments.tracing.spans import crossing, traced
 from deployments.vitals import Vitals
 from serve_app.health import HealthReporter, Probes
@@ -55,6 +56,7 @@ class Services:
     idempotent: IdempotentStores
     facts: FactRepository
     conversations: ConversationRepository
+    users: UserRepository
     keys: ApiKeyRepository
     keyring: Keyring
     health: HealthReporter
@@ -114,6 +116,7 @@ def create_services(
         idempotent=IdempotentStores(database, messages),
         facts=FactRepository(database, messages, analyzer, gate, counts),
         conversations=ConversationRepository(database),
+        users=UserRepository(database),
         keys=keys,
         keyring=Keyring(keys, settings),
         health=HealthReporter(

@@ -104,6 +104,7 @@ class ContextAssembler:
             request.conversation_id,
             limit,
             datetime.now(UTC),
+            user_id=request.user_id,
             include_archived=request.include_archived,
             as_of=request.as_of,
         )

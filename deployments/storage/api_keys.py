@@ -103,6 +103,7 @@ class ApiKeyRepository:
             prefix=made.prefix,
             hash=made.digest,
             tenant_id=rights.tenant_id,
+            user_id=rights.user_id,
             scopes=[scope for scope in KeyScope if scope in rights.scopes],
             expires_at=rights.expires_at,
             rate_limit=rate_limit,
@@ -116,6 +117,6 @@ def _to_listed(row: Mapping[str, Any]) -> ListedKey:
 
 
 def _to_stored(row: Mapping[str, Any]) -> StoredKey:
-    rights = Rights(row["tenant_id"], frozenset(map(KeyScope, row["scopes"])), row["expires_at"])
+    rights = Rights(row["tenant_id"], frozenset(map(KeyScope, row["scopes"])), row["expires_at"], row["user_id"])
     revoked = row["revoked_at"] is not None
     return StoredKey(row["id"], row["prefix"], row["hash"], rights, revoked, row["rate_limit"])

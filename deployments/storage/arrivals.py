@@ -101,7 +101,8 @@ class ArrivalRepository:
     async def _deleted_expired(
         self, connection: Connection, tenant_id: str, unknown: Sequence[MovedMessage]
     ) -> list[object]:
-        rows = self._named.delete_messages(connection, tenant_id=tenant_id, **names_of(unknown), expired=True)
+        asked = {"tenant_id": tenant_id, "user_id": None, **names_of(unknown)}
+        rows = self._named.delete_messages(connection, **asked, expired=True)
         return [row async for row in rows]
 
     async def _conflicts(
@@ -113,7 +114,8 @@ class ArrivalRepository:
         """
         if not unknown:
             return {}
-        rows = [row async for row in self._named.get_messages(connection, tenant_id=tenant_id, **names_of(unknown))]
+        asked = {"tenant_id": tenant_id, "user_id": None, **names_of(unknown)}
+        rows = [row async for row in self._named.get_messages(connection, **asked)]
         ids, names = {row["id"] for row in rows}, {row["external_id"] for row in rows} - {None}
         absent = [each for each in unknown if each.id not in ids]
         if any(each.external_id not in names for each in absent):

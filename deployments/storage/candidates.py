@@ -226,6 +226,7 @@ class CandidateRepository:
                 ids=list(message_ids),
                 reach=request.neighbors,
                 include_archived=request.include_archived,
+                user_id=request.user_id,
                 now=now,
                 as_of=request.as_of,
             )

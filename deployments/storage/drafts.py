@@ -16,16 +16,21 @@ from deployments.storage.expiry import expiry_of
 from deployments.storage.message_analysis import Analysis, analysis_columns
 from deployments.storage.rows import chat_json
 from deployments.storage.zones import offset_minutes
+from deployments.tenancy import bound_user
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A message about to be stored, and the request that brought it."""
+    """A message about to be stored, and the request that brought it.
+
+    `only_user`: the user whose messages alone the caller may see, and replace; None: any.
+    """
 
     message: Message
     importance_override: float | None
     request_id: str | None
     new: NewMessage
+    only_user: str | None = None
 
     @property
     def is_named(self) -> bool:
@@ -61,7 +66,7 @@ def draft(new: NewMessage, request_id: str | None, now: datetime, message_id: UU
         version=1,
         chat=new.chat if isinstance(new, ChatMessage) else None,
     )
-    return Draft(message, new.importance_override, request_id, new)
+    return Draft(message, new.importance_override, request_id, new, bound_user())
 
 
 class AnalyzedDraft(NamedTuple):
@@ -98,6 +103,10 @@ def message_columns(messages: Sequence[Message | MovedMessage], analyses: Sequen
         "utc_offsets": [offset_minutes(m.created_at) for m in messages],
         "languages": [m.language for m in messages],
         "external_ids": [m.external_id for m in messages],
+        "user_ids": [m.user_id for m in messages],
+        "agent_ids": [m.agent_id for m in messages],
+        "ttls": [m.ttl_seconds for m in messages],
+        "expiries": [m.expires_at for m in messages],
         **analysis_columns(analyses),
     }
 
@@ -110,9 +119,5 @@ def store_parameters(drafts: Sequence[AnalyzedDraft]) -> dict[str, object]:
         "tenant_ids": [m.tenant_id for m in messages],
         "overrides": [each.draft.importance_override for each in drafts],
         "request_ids": [each.draft.request_id for each in drafts],
-        "user_ids": [m.user_id for m in messages],
-        "agent_ids": [m.agent_id for m in messages],
-        "ttls": [m.ttl_seconds for m in messages],
-        "expiries": [m.expires_at for m in messages],
         "now": messages[0].updated_at,
     }

@@ -7,6 +7,7 @@ from deployments.errors import ExternalIdConflictError, IdTakenError, MemoryLaye
 from deployments.schemas import Message, NewMessage
 from deployments.storage.changed_fields import changed_fields
 from deployments.storage.database import Connection
+from deployments.storage.drafts import Draft
 from deployments.storage.named_queries import load_queries
 from deployments.storage.rows import parsed, to_message
 from deployments.storage.zones import offset_minutes
@@ -32,11 +33,19 @@ class Earlier(NamedTuple):
         """Return whether an earlier attempt of the same request has stored it. Callers' own ids do not tell."""
         return new.id is None and self.row["id"] == message.id
 
+    def hidden_from(self, draft: Draft) -> MemoryLayerError | None:
+        """Return why a message is not stored here, where this one is of a user whom its caller may not see."""
+        if draft.only_user in {None, self.row["user_id"]}:
+            return None
+        if self._has_name_of(draft.new):
+            return ExternalIdConflictError("Another message has this external_id.")
+        return IdTakenError("Another message has this id.")
+
     def answer_to(self, message: Message, new: NewMessage) -> Message | MemoryLayerError:
         """Return the message where it is what a caller stores again; else why it is not."""
         if self.is_attempt_of(message, new):
             return self.message
-        if new.external_id is None or self.row["external_id"] != new.external_id:
+        if not self._has_name_of(new):
             another: MemoryLayerError = IdTakenError("Another message has this id.")
             same_name = self.row["external_id"] == new.external_id
         else:
@@ -47,6 +56,9 @@ class Earlier(NamedTuple):
         if new.ttl_seconds is not None:
             changed.discard("expires_at")
         return self.message if same_name and not changed else another
+
+    def _has_name_of(self, new: NewMessage) -> bool:
+        return new.external_id is not None and self.row["external_id"] == new.external_id
 
 
 class EarlierMessages:
@@ -60,7 +72,7 @@ class EarlierMessages:
         found: dict[object, Earlier] = {}
         for tenant_id in sorted({message.tenant_id for message in messages}):
             asked = {"tenant_id": tenant_id, **names_of([each for each in messages if each.tenant_id == tenant_id])}
-            rows = [row async for row in self._queries.get_messages(connection, **asked)]
+            rows = [row async for row in self._queries.get_messages(connection, user_id=None, **asked)]
             for row in rows:
                 found[tenant_id, row["id"]] = found[tenant_id, row["external_id"]] = Earlier(dict(row))
         places = [
@@ -74,7 +86,7 @@ class EarlierMessages:
     async def _delete_expired(self, connection: Connection, messages: Sequence[Message]) -> None:
         for tenant_id in sorted({message.tenant_id for message in messages}):
             asked = {"tenant_id": tenant_id, **names_of([each for each in messages if each.tenant_id == tenant_id])}
-            async for _ in self._queries.delete_messages(connection, **asked, expired=True):
+            async for _ in self._queries.delete_messages(connection, **asked, user_id=None, expired=True):
                 pass
 
 

@@ -1,4 +1,4 @@
-"""Erasing all that is known of a tenant, or of one of its conversations."""
+"""Erasing all that is known of a tenant, of one of its conversations, or of one of its users."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,22 +25,28 @@ Counts = Mapping[str, int]
 
 @dataclass(frozen=True)
 class ErasureOrder:
-    """What to erase. No conversation: everything of the tenant.
+    """What to erase. No conversation and no user: everything of the tenant.
 
-    `revoke_keys`: the API keys that are bound to the tenant too, where all of it is erased. `spared`: the prefix of the
-    one that is revoked last, so that whoever asks with it can ask again.
+    `revoke_keys`: the API keys that are bound to the tenant or the user too, where all of it is erased. `spared`: the
+    prefix of the one that is revoked last, so that whoever asks with it can ask again.
     """
 
     tenant_id: str
     requested_by: str
     conversation_id: str | None = None
+    user_id: str | None = None
     revoke_keys: bool = True
     spared: str | None = None
 
     @property
     def whole_tenant(self) -> bool:
         """Whether nothing of the tenant is to stay."""
-        return self.conversation_id is None
+        return self.conversation_id is None and self.user_id is None
+
+    @property
+    def revokes(self) -> bool:
+        """Whether keys are to open nothing any more. A conversation has none."""
+        return self.revoke_keys and self.conversation_id is None
 
 
 class ErasureRepository:
@@ -54,13 +60,19 @@ class ErasureRepository:
         self._database = database
         self._queries = load_queries("erasure")
 
+    async def latest_of_user(self, tenant_id: str, user_id: str) -> Erasure:
+        """The last receipt of a user. Raises `NotFoundError`."""
+        async with self._database.connection() as connection:
+            row = await self._queries.latest_user_erasure(connection, tenant_id=tenant_id, user_id=user_id)
+            versions = await self._queries.erased_versions(connection, id=_found(row)["id"])
+        return _to_erasure(row, versions)
+
     async def latest(self, tenant_id: str, conversation_id: str | None = None) -> Erasure:
         """The last receipt of a tenant, or of one of its conversations. Raises `NotFoundError`."""
         async with self._database.connection() as connection:
             row = await self._queries.latest_erasure(connection, tenant_id=tenant_id, conversation_id=conversation_id)
-            if row is None:
-                raise NotFoundError("There is no receipt of an erasure.")
-            return _to_erasure(row, await self._queries.erased_versions(connection, id=row["id"]))
+            versions = await self._queries.erased_versions(connection, id=_found(row)["id"])
+        return _to_erasure(row, versions)
 
     async def erase(
         self, order: ErasureOrder, until: float | None = None, erased: Callable[[int], None] = lambda _count: None
@@ -71,19 +83,23 @@ class ErasureRepository:
         `erased` hears how many more messages are gone.
         """
         async with self._database.connection() as connection:
-            row = await self._queries.begin_erasure(
-                connection,
-                id=uuid7(),
-                tenant_id=order.tenant_id,
-                conversation_id=order.conversation_id,
-                requested_by=order.requested_by,
-            )
+            row = await self._begin(connection, order)
         work = _Work(self._database, self._queries, order, row["id"])
         for step in (work.revoke_keys, work.erase_messages, work.erase_idempotency_keys, work.erase_planned):
             if not await step(until, erased):
                 return await work.receipt()
         await work.finish()
         return await work.receipt()
+
+    async def _begin(self, connection: Connection, order: ErasureOrder) -> Mapping[str, Any]:
+        asked = {"id": uuid7(), "tenant_id": order.tenant_id, "requested_by": order.requested_by}
+        begun = (
+            self._queries.begin_erasure(connection, conversation_id=order.conversation_id, **asked)
+            if order.user_id is None
+            else self._queries.begin_user_erasure(connection, user_id=order.user_id, **asked)
+        )
+        row: Mapping[str, Any] = await begun
+        return row
 
 
 class _Work:
@@ -99,11 +115,12 @@ class _Work:
     async def receipt(self) -> Erasure:
         async with self._database.transaction() as connection:
             row = await self._queries.lock_erasure(connection, id=self._id)
-            return _to_erasure(row, await self._queries.erased_versions(connection, id=self._id))
+            versions = await self._queries.erased_versions(connection, id=self._id)
+        return _to_erasure({**row, "user_id": self._order.user_id}, versions)
 
     async def revoke_keys(self, _until: float | None, _erased: Callable[[int], None]) -> bool:
         """First: who holds one could store again what is being erased."""
-        if self._order.whole_tenant and self._order.revoke_keys:
+        if self._order.revokes:
             await self._in_turn(lambda connection: self._revoke(connection, self._order.spared))
         return True
 
@@ -141,7 +158,7 @@ class _Work:
                 await self._queries.erase_retention_policy(connection, tenant_id=self._order.tenant_id)
                 await self._languages.erase_language(connection, tenant_id=self._order.tenant_id)
             await self._queries.finish_erasure(connection, id=self._id)
-            if self._order.whole_tenant and self._order.revoke_keys:
+            if self._order.revokes:
                 return await self._revoke(connection, None)
             return {}
 
@@ -161,7 +178,9 @@ class _Work:
             return counts
 
     async def _revoke(self, connection: Connection, spared: str | None) -> Counts:
-        revoked = await self._queries.revoke_keys_of_tenant(connection, tenant_id=self._order.tenant_id, spared=spared)
+        revoked = await self._queries.revoke_keys_of_tenant(
+            connection, tenant_id=self._order.tenant_id, user_id=self._order.user_id, spared=spared
+        )
         return {"revoked_keys": revoked}
 
     async def _erase_batch(self, connection: Connection, after: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -169,6 +188,7 @@ class _Work:
             connection,
             tenant_id=self._order.tenant_id,
             conversation_id=self._order.conversation_id,
+            user_id=self._order.user_id,
             after=after and after["created_at"],
             after_id=after and after["id"],
             limit=BATCH,
@@ -187,6 +207,12 @@ class _Work:
 
 def _is_over(until: float | None) -> bool:
     return until is not None and monotonic() >= until
+
+
+def _found(row: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if row is None:
+        raise NotFoundError("There is no receipt of an erasure.")
+    return row
 
 
 def _to_erasure(row: Mapping[str, Any], earlier_versions: int | None) -> Erasure:

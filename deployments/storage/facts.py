@@ -19,6 +19,7 @@ from deployments.storage.messages import MessageRepository, Position, StoreCount
 from deployments.storage.named_queries import load_queries
 from deployments.storage.usage import QuotaGate
 from deployments.storage.zones import at_offset
+from deployments.tenancy import ALL, Visible, bound_user
 
 # Fields of a fact that any message has, and their names there.
 OF_MESSAGES = {
@@ -35,11 +36,15 @@ OF_MESSAGES = {
 
 @dataclass(frozen=True)
 class FactDraft:
-    """A fact about to be stored, and the request that brought it."""
+    """A fact about to be stored, and the request that brought it.
+
+    `only_user`: the user whose messages and facts alone it may follow from and supersede; None: any.
+    """
 
     id: UUID
     new: NewFact
     request_id: str | None
+    only_user: str | None = None
 
 
 class _Held(NamedTuple):
@@ -54,15 +59,15 @@ _Known = Mapping[tuple[str, UUID], _Held]
 
 def fact_draft(new: NewFact, request_id: str | None, fact_id: UUID | None = None) -> FactDraft:
     """Give a new fact its id: `fact_id`, where there may be several attempts to store it."""
-    return FactDraft(fact_id or uuid7(), new, request_id)
+    return FactDraft(fact_id or uuid7(), new, request_id, bound_user())
 
 
 class FactRepository:
     """All that is done with facts. Every call is one transaction.
 
-    Where a tenant may be None, the caller may see every tenant. Errors of every method: `DatabaseUnavailableError`,
-    `OverloadedError`; of those that store or change, where there is a gate, also `MessageQuotaError`, `ByteQuotaError`
-    and `EmbeddingQuotaError`.
+    `seen`: whose facts the caller may see. Errors of every method: `DatabaseUnavailableError`, `OverloadedError`; of
+    those that store or change, where there is a gate, also `MessageQuotaError`, `ByteQuotaError` and
+    `EmbeddingQuotaError`.
     """
 
     def __init__(
@@ -101,10 +106,10 @@ class FactRepository:
                 self._counts.refused(outcome.code)
         return stored
 
-    async def get(self, fact_id: UUID, tenant_id: str | None = None) -> Fact:
+    async def get(self, fact_id: UUID, seen: Visible = ALL) -> Fact:
         """Return one fact. Raises `NotFoundError`."""
         async with self._database.connection() as connection:
-            return await self._get(connection, fact_id, tenant_id)
+            return await self._get(connection, fact_id, seen)
 
     async def page(self, listing: FactListing, after: Position | None) -> list[Fact]:
         """Return the facts of a page, newest first, behind the position `after`, and one more where there is more."""
@@ -118,34 +123,33 @@ class FactRepository:
             )
             return [_to_fact(row) async for row in rows]
 
-    async def change(
-        self, fact_id: UUID, change: FactChange, request_id: str | None, tenant_id: str | None = None
-    ) -> Fact:
+    async def change(self, fact_id: UUID, change: FactChange, request_id: str | None, seen: Visible = ALL) -> Fact:
         """Change a fact; what it says anew is embedded and scored again.
 
         Raises `NotFoundError`, and `InvalidRequestError` for sources and facts that are not there, for a fact that
         would supersede itself, and for one that would end before it begins.
         """
         async with self._database.transaction() as connection:
-            owner = (await self._get(connection, fact_id, tenant_id)).tenant_id
+            owner = (await self._get(connection, fact_id, seen)).tenant_id
+            seen = Visible(owner, seen.user_id)
             given = change.model_dump(exclude_unset=True)
             named = [*(given.get("source_ids") or ()), *filter(None, [given.get("superseded_by")])]
             # What is named is locked before the fact, as whoever deletes a source does.
             if "superseded_by" in given:
                 await self._facts.lock_order_of_facts(connection, tenant_ids=[owner])
-            known = await self._hold(connection, {owner}, named) if named else {}
+            known = await self._hold(connection, {owner}, named, seen.user_id) if named else {}
             worded = {OF_MESSAGES[name]: value for name, value in given.items() if name in OF_MESSAGES}
             if worded:
                 words = MessageChange.model_validate(worded)
-                await self._messages.change_within(connection, fact_id, words, request_id, owner)
+                await self._messages.change_within(connection, fact_id, words, request_id, seen)
             if given.keys() - OF_MESSAGES:
                 await self._change_course(connection, fact_id, owner, given, known)
-            return await self._get(connection, fact_id, owner)
+            return await self._get(connection, fact_id, seen)
 
-    async def delete(self, fact_id: UUID, tenant_id: str | None = None) -> None:
+    async def delete(self, fact_id: UUID, seen: Visible = ALL) -> None:
         """Delete a fact. Its sources stay, and what it superseded holds again. Raises `NotFoundError`."""
-        await self.get(fact_id, tenant_id)
-        await self._messages.delete(fact_id, tenant_id)
+        await self.get(fact_id, seen)
+        await self._messages.delete(fact_id, seen)
 
     async def _store(self, drafts: Sequence[FactDraft]) -> list[Fact | MemoryLayerError]:
         now = datetime.now(UTC)
@@ -156,14 +160,18 @@ class FactRepository:
         async with self._database.transaction() as connection:
             if any(d.new.superseded for d in drafts):
                 await self._facts.lock_order_of_facts(connection, tenant_ids=sorted(tenants))
-            known = await self._hold(connection, tenants, named) if named else {}
+            known = await self._hold(connection, tenants, named, drafts[0].only_user) if named else {}
             refusals: dict[UUID, MemoryLayerError] = {
                 d.id: refusal for d in drafts if (refusal := _refusal(d.new, known, now)) is not None
             }
             refusals |= await self._over_quota(connection, [d for d in drafts if d.id not in refusals])
             admitted = [d for d in drafts if d.id not in refusals]
             stored = await self._insert(connection, admitted, analyses, known, now) if admitted else set()
-            present = await self._read(connection, [d.id for d in admitted], None) if admitted else {}
+            present = (
+                await self._read(connection, [d.id for d in admitted], Visible(user_id=drafts[0].only_user))
+                if admitted
+                else {}
+            )
             outcomes: list[Fact | MemoryLayerError] = [refusals.get(d.id) or _outcome(d, present) for d in drafts]
         self._counts.stored(len(stored))
         return outcomes
@@ -216,19 +224,21 @@ class FactRepository:
         )
         _ = [row async for row in rows]
 
-    async def _get(self, connection: Connection, fact_id: UUID, tenant_id: str | None) -> Fact:
-        found = await self._read(connection, [fact_id], tenant_id)
+    async def _get(self, connection: Connection, fact_id: UUID, seen: Visible) -> Fact:
+        found = await self._read(connection, [fact_id], seen)
         if fact_id not in found:
             raise NotFoundError("There is no such fact.")
         return found[fact_id]
 
-    async def _read(self, connection: Connection, ids: Sequence[UUID], tenant_id: str | None) -> dict[UUID, Fact]:
-        rows = self._facts.read_facts(connection, ids=list(ids), tenant_id=tenant_id)
+    async def _read(self, connection: Connection, ids: Sequence[UUID], seen: Visible) -> dict[UUID, Fact]:
+        rows = self._facts.read_facts(connection, ids=list(ids), **seen._asdict())
         return {row["id"]: _to_fact(row) async for row in rows}
 
-    async def _hold(self, connection: Connection, tenants: set[str], ids: Sequence[UUID]) -> _Known:
+    async def _hold(
+        self, connection: Connection, tenants: set[str], ids: Sequence[UUID], only_user: str | None
+    ) -> _Known:
         """Return those of the messages and facts that are there, by tenant and id, and keep them from being deleted."""
-        rows = self._facts.hold_memories(connection, tenant_ids=sorted(tenants), ids=list(ids))
+        rows = self._facts.hold_memories(connection, tenant_ids=sorted(tenants), ids=list(ids), user_id=only_user)
         return {
             (row["tenant_id"], row["id"]): _Held(
                 Kind(row["kind"]), row["valid_from"] or at_offset(row["created_at"], row["utc_offset"])
@@ -253,7 +263,7 @@ class FactRepository:
         if "source_ids" in given:
             _check_named(tenant_id, given["source_ids"], Kind.MESSAGE, known)
             await self._facts.replace_sources(connection, fact_id=fact_id, message_ids=given["source_ids"])
-        newer = None if successor is None else await self._get(connection, successor, tenant_id)
+        newer = None if successor is None else await self._get(connection, successor, Visible(tenant_id))
         await self._facts.update_fact(
             connection,
             id=fact_id,

@@ -14,6 +14,7 @@ from deployments.storage.drafts import AnalyzedDraft, Draft
 from deployments.storage.messages import Attempt, MessageRepository, answer_of
 from deployments.storage.named_queries import load_queries
 from deployments.storage.rows import to_message
+from deployments.tenancy import Visible
 
 IDEMPOTENCY_HOURS = 24
 FORGOTTEN = "null"
@@ -72,11 +73,12 @@ class IdempotentStores:
         """
         analyzed = dict(zip(drafts, await self._messages.analyzed(list(drafts.values())), strict=True))
         tenants = sorted({draft.message.tenant_id for draft in drafts.values()})
+        only_user = next((draft.only_user for draft in drafts.values()), None)
         answers: dict[int, Message | MemoryLayerError] = {}
         async with self._database.transaction() as connection:
             records = {tenant_id: await self._record(connection, tenant_id, key, body) for tenant_id in tenants}
             for tenant_id, record in records.items():
-                answers |= await self._stored_before(connection, tenant_id, record)
+                answers |= await self._stored_before(connection, Visible(tenant_id, only_user), record)
             fresh = {place: each for place, each in analyzed.items() if place not in answers}
             attempts = await self._insert_apart(connection, list(fresh.values())) if fresh else []
             for (place, each), attempt in zip(fresh.items(), attempts, strict=True):
@@ -115,11 +117,11 @@ class IdempotentStores:
         return {int(place): UUID(each) for place, each in orjson.loads(first)["stored"].items()}
 
     async def _stored_before(
-        self, connection: Connection, tenant_id: str, record: Record
+        self, connection: Connection, seen: Visible, record: Record
     ) -> dict[int, Message | MemoryLayerError]:
         if not record:
             return {}
-        rows = self._named.get_messages(connection, tenant_id=tenant_id, ids=list(record.values()), external_ids=[])
+        rows = self._named.get_messages(connection, **seen._asdict(), ids=list(record.values()), external_ids=[])
         there = {row["id"]: to_message(row) async for row in rows}
         gone = IdempotencyConflictError("What was stored under this Idempotency-Key has been deleted since.")
         return {place: there.get(message_id, gone) for place, message_id in record.items()}

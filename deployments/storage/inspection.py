@@ -71,6 +71,9 @@ INDEXES = frozenset(
         "tenant_statistics_pkey",
         "tenant_terms_pkey",
         "tenant_usage_pkey",
+        "user_erasures_pkey",
+        "user_erasures_unfinished",
+        "user_erasures_user",
     }
 )
 # Of the active embedding space, which the first start makes, and of the one beside it.

@@ -10,6 +10,7 @@ from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
 from deployments.storage.rows import parsed
 from deployments.storage.zones import zoned
+from deployments.tenancy import ALL, Visible
 
 # A transaction deletes so many: 10,000 of 200 bytes take 50 ms.
 PRUNED_AT_ONCE = 10_000
@@ -22,17 +23,13 @@ class MessageHistoryRepository:
         self._database = database
         self._queries = load_queries("message_history")
 
-    async def page(
-        self, message_id: UUID, limit: int, before: int | None, tenant_id: str | None = None
-    ) -> list[MessageVersion]:
+    async def page(self, message_id: UUID, limit: int, before: int | None, seen: Visible = ALL) -> list[MessageVersion]:
         """Return at most `limit` versions older than `before`, newest first; None: from the one that is there now on.
 
         Raises `NotFoundError`.
         """
         async with self._database.connection() as connection:
-            found = self._queries.read_history(
-                connection, id=message_id, tenant_id=tenant_id, before=before, limit=limit
-            )
+            found = self._queries.read_history(connection, id=message_id, **seen._asdict(), before=before, limit=limit)
             rows = [row async for row in found]
         if not rows:
             raise NotFoundError("There is no such message.")

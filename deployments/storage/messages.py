@@ -30,6 +30,7 @@ from deployments.storage.rows import chat_json, parsed, to_message
 from deployments.storage.usage import QuotaGate
 from deployments.storage.where_sql import where_sql
 from deployments.storage.zones import zoned
+from deployments.tenancy import ALL, Visible
 
 Row: TypeAlias = dict[str, Any]
 
@@ -64,7 +65,7 @@ class StoreCounts:
 class MessageRepository:
     """All that is done with messages one by one or in batches. Every call is one transaction.
 
-    Where a tenant may be None, the caller may see every tenant. Errors of every method:
+    `seen`: whose messages the caller may see; another's is as if it were not there. Errors of every method:
     `DatabaseUnavailableError`, `OverloadedError`; of those that store or change, where there is a gate, also
     `MessageQuotaError`, `ByteQuotaError` and `EmbeddingQuotaError`.
     """
@@ -123,10 +124,10 @@ class MessageRepository:
         inserted = iter(await self._insert(connection, admitted) if admitted else [])
         return [refusal or next(inserted) for refusal in refusals]
 
-    async def get(self, message_id: UUID, tenant_id: str | None = None) -> Message:
+    async def get(self, message_id: UUID, seen: Visible = ALL) -> Message:
         """One message. Raises `NotFoundError`."""
         async with self._database.connection() as connection:
-            row = await self._messages.get_message(connection, id=message_id, tenant_id=tenant_id)
+            row = await self._messages.get_message(connection, id=message_id, **seen._asdict())
         if row is None:
             raise NotFoundError("There is no such message.")
         return to_message(row)
@@ -149,7 +150,7 @@ class MessageRepository:
         message_id: UUID,
         change: MessageChange,
         request_id: str | None,
-        tenant_id: str | None = None,
+        seen: Visible = ALL,
         precondition: Precondition | None = None,
     ) -> Message:
         """Change a message; what it says anew is embedded and scored again.
@@ -157,7 +158,7 @@ class MessageRepository:
         Raises `NotFoundError`, `PreconditionFailedError`, and `InvalidRequestError` where merged metadata is too large.
         """
         async with self._database.transaction() as connection:
-            row = await self.change_within(connection, message_id, change, request_id, tenant_id, precondition)
+            row = await self.change_within(connection, message_id, change, request_id, seen, precondition)
         if row is None:
             raise NotFoundError("The message has expired.")
         return to_message(row)
@@ -168,11 +169,11 @@ class MessageRepository:
         message_id: UUID,
         change: MessageChange,
         request_id: str | None,
-        tenant_id: str | None,
+        seen: Visible,
         precondition: Precondition | None = None,
     ) -> Row | None:
         """Do the same in a transaction of the caller's. Return the row, or None where it has expired."""
-        row = await self._lock(connection, message_id, tenant_id, precondition)
+        row = await self._lock(connection, message_id, seen, precondition)
         before = zoned(parsed(row))
         after = patched(before, change, datetime.now(UTC))
         changed = changed_fields(before, after)
@@ -186,7 +187,7 @@ class MessageRepository:
         )
         if changed:
             await self._update(connection, message_id, after, analysis)
-        found: Row | None = await self._messages.get_message(connection, id=message_id, tenant_id=before["tenant_id"])
+        found: Row | None = await self._messages.get_message(connection, id=message_id, **seen._asdict())
         return found
 
     async def say_anew(
@@ -211,22 +212,20 @@ class MessageRepository:
             await self._embed_again(connection, message_id, after, request_id)
         return analysis
 
-    async def delete(
-        self, message_id: UUID, tenant_id: str | None = None, precondition: Precondition | None = None
-    ) -> None:
+    async def delete(self, message_id: UUID, seen: Visible = ALL, precondition: Precondition | None = None) -> None:
         """Delete a message; it is gone from search at once. Raises `NotFoundError`, `PreconditionFailedError`."""
         opened = self._database.connection() if precondition is None else self._database.transaction()
         async with opened as connection:
             if precondition is not None:
-                await self._lock(connection, message_id, tenant_id, precondition)
-            deleted = await self._messages.delete_message(connection, id=message_id, tenant_id=tenant_id)
+                await self._lock(connection, message_id, seen, precondition)
+            deleted = await self._messages.delete_message(connection, id=message_id, **seen._asdict())
         if deleted is None:
             raise NotFoundError("There is no such message.")
 
-    async def retry_embedding(self, tenant_id: str | None = None, message_id: UUID | None = None) -> int:
+    async def retry_embedding(self, seen: Visible = ALL, message_id: UUID | None = None) -> int:
         """Have failed messages embedded again, with all attempts before them. Returns how many."""
         async with self._database.transaction() as connection:
-            retried = await self._jobs.retry_failed(connection, tenant_id=tenant_id, message_id=message_id)
+            retried = await self._jobs.retry_failed(connection, message_id=message_id, **seen._asdict())
             await self._jobs.announce_jobs(connection)
         return int(retried)
 
@@ -284,7 +283,7 @@ class MessageRepository:
                 if earlier is None:
                     gone.append((place, each))
                 else:
-                    attempts[place] = earlier
+                    attempts[place] = earlier.hidden_from(each.draft) or earlier
             left = gone and await self._insert_once(connection, gone)
         for place, each in left:
             attempts[place] = _not_stored(each.draft)
@@ -298,11 +297,11 @@ class MessageRepository:
         return [each for each in placed if each[0] not in inserted]
 
     async def _lock(
-        self, connection: object, message_id: UUID, tenant_id: str | None, precondition: Precondition | None
+        self, connection: object, message_id: UUID, seen: Visible, precondition: Precondition | None
     ) -> Row:
         """Return the locked row. Raises `NotFoundError`, `PreconditionFailedError`."""
         await self._jobs.lock_job(connection, message_id=message_id)
-        row: Row | None = await self._messages.lock_message(connection, id=message_id, tenant_id=tenant_id)
+        row: Row | None = await self._messages.lock_message(connection, id=message_id, **seen._asdict())
         if row is None:
             raise NotFoundError("There is no such message.")
         if precondition is not None:

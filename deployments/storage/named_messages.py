@@ -27,6 +27,7 @@ from deployments.storage.named_queries import load_queries
 from deployments.storage.preconditions import Precondition
 from deployments.storage.rows import chat_json, to_message
 from deployments.storage.zones import zoned
+from deployments.tenancy import Visible
 
 # What a message's terms are made of, and what it is embedded with.
 ANALYZED = {"content", "name", "language", "created_at", "utc_offset"}
@@ -71,7 +72,7 @@ class NamedMessageRepository:
         absent = PreconditionFailedError("There is no message of this external_id.")
         if earlier is None:
             return absent
-        refusal = _refusal(draft, earlier, only_new=False)
+        refusal = earlier.hidden_from(draft) or _refusal(draft, earlier, only_new=False)
         if refusal is not None:
             return refusal
         async with self._turn(draft.message):
@@ -97,12 +98,12 @@ class NamedMessageRepository:
         return puts
 
     async def get(
-        self, tenant_id: str, ids: Sequence[UUID] | None, external_ids: Sequence[str] | None
+        self, seen: Visible, ids: Sequence[UUID] | None, external_ids: Sequence[str] | None
     ) -> list[Message | None]:
         """Return a tenant's messages by their ids, or else their external ids, in order; None for what is not there."""
         async with self._database.connection() as connection:
             rows = self._queries.get_messages(
-                connection, tenant_id=tenant_id, ids=ids or [], external_ids=external_ids or []
+                connection, **seen._asdict(), ids=ids or [], external_ids=external_ids or []
             )
             found = [to_message(row) async for row in rows]
         if ids is not None:
@@ -112,12 +113,12 @@ class NamedMessageRepository:
         return [by_name.get(each) for each in external_ids or ()]
 
     async def delete(
-        self, tenant_id: str, ids: Sequence[UUID] | None, external_ids: Sequence[str] | None
+        self, seen: Visible, ids: Sequence[UUID] | None, external_ids: Sequence[str] | None
     ) -> list[Deleted | None]:
         """Delete them, in one statement; they are gone from search at once. None for what was not there, in order."""
         async with self._database.connection() as connection:
             rows = self._queries.delete_messages(
-                connection, tenant_id=tenant_id, ids=ids or [], external_ids=external_ids or [], expired=False
+                connection, **seen._asdict(), ids=ids or [], external_ids=external_ids or [], expired=False
             )
             deleted = [Deleted(**row) async for row in rows]
         if ids is not None:
@@ -165,7 +166,7 @@ class NamedMessageRepository:
         Raises `PreconditionFailedError`.
         """
         async with self._database.transaction() as connection:
-            name = {"id": earlier.row["id"], "tenant_id": draft.message.tenant_id}
+            name = {"id": earlier.row["id"], **Visible(draft.message.tenant_id, draft.only_user)._asdict()}
             await self._jobs.lock_job(connection, message_id=name["id"])
             row = await self._queries.lock_to_replace(connection, **name)
             if row is None:
@@ -177,7 +178,7 @@ class NamedMessageRepository:
             if changed:
                 await self._write(connection, row, after, changed, draft.request_id)
             rows = self._queries.get_messages(
-                connection, tenant_id=name["tenant_id"], ids=[name["id"]], external_ids=[]
+                connection, tenant_id=name["tenant_id"], user_id=name["user_id"], ids=[name["id"]], external_ids=[]
             )
             # None where it has expired since.
             return next(iter([Earlier(row) async for row in rows]), None)

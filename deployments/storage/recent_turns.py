@@ -37,12 +37,15 @@ class RecentTurnRepository:
         limit: int,
         now: datetime,
         *,
+        user_id: str | None = None,
         include_archived: bool = False,
         as_of: datetime | None = None,
     ) -> list[Turn]:
         """At most `limit` turns, newest first; none of a conversation that is not known.
 
         They were said by `as_of`, and have not expired `now`.
+
+        `user_id`: only that user's.
 
         Raises `DatabaseUnavailableError`, `OverloadedError`.
         """
@@ -51,6 +54,7 @@ class RecentTurnRepository:
                 connection,
                 tenant_id=tenant_id,
                 conversation_id=conversation_id,
+                user_id=user_id,
                 include_archived=include_archived,
                 as_of=as_of,
                 limit=limit,

@@ -18,7 +18,10 @@ FIRST_ID = UUID(int=0)
 
 @dataclass(frozen=True)
 class HeldTenant:
-    """A tenant: how many messages it has, how many of them are not archived, and its own policy if it has one."""
+    """A tenant: how many messages it has, how many of them are not archived, and its own policy if it has one.
+
+    For a run of one user: how many messages the user has.
+    """
 
     tenant_id: str
     stored: int
@@ -54,10 +57,15 @@ class RetentionPlanRepository:
         self._database = database
         self._queries = load_queries("retention_plans")
 
-    async def next_tenant(self, after: str, only_tenant: str | None) -> HeldTenant | None:
+    async def is_planned(self, run_id: UUID) -> bool:
+        """Return whether a run has something planned for a whole tenant or user."""
+        async with self._database.connection() as connection:
+            return bool(await self._queries.is_planned(connection, run_id=run_id))
+
+    async def next_tenant(self, after: str, only_tenant: str | None, user_id: str | None) -> HeldTenant | None:
         """The tenant behind another, in the order of their names."""
         async with self._database.connection() as connection:
-            row = await self._queries.next_tenant(connection, after=after, only_tenant=only_tenant)
+            row = await self._queries.next_tenant(connection, after=after, only_tenant=only_tenant, user_id=user_id)
         if row is None:
             return None
         own = TenantPolicy(**{name: row[name] for name in TenantPolicy.model_fields}) if row["has_own"] else None
@@ -148,6 +156,7 @@ def _page(run: ClaimedRun, tenant_id: str, page: PageOf) -> dict[str, object]:
         "run_id": run.id,
         "claim_id": run.claim_id,
         "tenant_id": tenant_id,
+        "user_id": run.user_id,
         "after": page.after.at,
         "after_id": page.after.id,
         "position": page.position,

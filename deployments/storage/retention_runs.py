@@ -47,6 +47,7 @@ class ClaimedRun:
     as_of: datetime | None
     planned_tenant: str
     planned: int
+    user_id: str | None = None
 
 
 class RetentionRunRepository:
@@ -64,7 +65,7 @@ class RetentionRunRepository:
         """Queue a run: a plan, a plan with its deed, or the deed of the plan `request.run_id`.
 
         Raises `NotFoundError` where there is no such plan for the tenant, `InvalidRequestError` where the request
-        names another tenant or action than the plan, and `RetentionConflictError` where the plan is not over, was
+        names another tenant, user or action than the plan, and `RetentionConflictError` where the plan is not over, was
         applied, is too old, or is of a time that is yet to come.
         """
         async with self._database.transaction() as connection:
@@ -72,6 +73,7 @@ class RetentionRunRepository:
             return await self._insert(
                 connection,
                 tenant_id=request.tenant_id if plan is None else plan["tenant_id"],
+                user_id=request.user_id if plan is None else plan["user_id"],
                 actions=request.actions,
                 dry_run=request.dry_run,
                 forced=request.force,
@@ -95,6 +97,7 @@ class RetentionRunRepository:
             return await self._insert(
                 connection,
                 tenant_id=row["tenant_id"],
+                user_id=row["user_id"],
                 actions=[Action.RESTORE],
                 dry_run=False,
                 forced=False,
@@ -115,6 +118,7 @@ class RetentionRunRepository:
             return await self._insert(
                 connection,
                 tenant_id=None,
+                user_id=None,
                 actions=[Action.ARCHIVE, Action.DELETE],
                 dry_run=False,
                 forced=False,
@@ -207,6 +211,8 @@ class RetentionRunRepository:
         if request.run_id is None:
             raise NotFoundError("There is no such run.")
         row = await self._lock_source(connection, request.run_id, request.tenant_id)
+        if request.user_id is not None and request.user_id != row["user_id"]:
+            raise InvalidRequestError("The plan is for another user: leave the user out, or repeat the plan's.")
         if set(request.actions) != set(row["actions"]) and "actions" in request.model_fields_set:
             raise InvalidRequestError("The plan is for other actions: leave them out, or repeat the plan's.")
         if not row["dry_run"] or row["status"] not in {RunStatus.COMPLETED, RunStatus.REFUSED}:
@@ -246,6 +252,7 @@ _AS_THEY_ARE = (
     "restored",
     "skipped",
     "tenant_id",
+    "user_id",
     "actions",
     "forced",
     "requested_by",
@@ -274,4 +281,5 @@ def _to_claimed(row: Mapping[str, Any]) -> ClaimedRun:
         as_of=row["as_of"],
         planned_tenant=row["planned_tenant"],
         planned=row["planned"],
+        user_id=row["user_id"],
     )

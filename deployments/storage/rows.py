@@ -33,4 +33,4 @@ def chat_json(chat: Mapping[str, Any] | None) -> str | None:
 
 def to_conversation(row: Mapping[str, Any]) -> Conversation:
     """A row of one conversation's counts."""
-    return Conversation.model_construct(**row)
+    return Conversation.model_construct(**{name: row[name] for name in Conversation.model_fields})

@@ -1,4 +1,4 @@
-"""All of a tenant's messages as they were at one moment, read in bounded memory."""
+"""All messages of a tenant or of one of its users as they were at one moment, read in bounded memory."""
 
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
@@ -37,22 +37,22 @@ class SnapshotPage(NamedTuple):
 
 
 class TenantSnapshot:
-    """What a tenant had when the snapshot was taken, whatever is written meanwhile."""
+    """What a tenant, or one of its users, had when the snapshot was taken, whatever is written meanwhile."""
 
-    def __init__(self, connection: Connection, tenant_id: str) -> None:
+    def __init__(self, connection: Connection, tenant_id: str, user_id: str | None) -> None:
         self._connection = connection
-        self._tenant_id = tenant_id
+        self._whose = {"tenant_id": tenant_id, "user_id": user_id}
         self._queries = load_queries("moving")
 
     async def counts(self) -> SnapshotCounts:
         """How much there is."""
-        row = await self._queries.count_snapshot(self._connection, tenant_id=self._tenant_id)
+        row = await self._queries.count_snapshot(self._connection, **self._whose)
         return SnapshotCounts(**{**row, "space": orjson.loads(row["space"])})
 
     async def holds_what_was_read(self, reached: Reached) -> bool:
         """Whether all that another snapshot read up to there is the same in this one."""
         row = await self._queries.marks_until(
-            self._connection, tenant_id=self._tenant_id, until=reached.created_at, until_id=reached.id
+            self._connection, **self._whose, until=reached.created_at, until_id=reached.id
         )
         return (row["messages"], int(row["marks"])) == (reached.messages, reached.marks)
 
@@ -63,7 +63,7 @@ class TenantSnapshot:
                 row
                 async for row in self._queries.read_snapshot(
                     self._connection,
-                    tenant_id=self._tenant_id,
+                    **self._whose,
                     with_vectors=with_vectors,
                     after=reached and reached.created_at,
                     after_id=reached and reached.id,
@@ -78,13 +78,15 @@ class TenantSnapshot:
 
 
 @asynccontextmanager
-async def tenant_snapshot(database: Database, tenant_id: str) -> AsyncIterator[TenantSnapshot]:
+async def tenant_snapshot(
+    database: Database, tenant_id: str, user_id: str | None = None
+) -> AsyncIterator[TenantSnapshot]:
     """A snapshot for as long as the block runs. Raises `DatabaseUnavailableError`, `OverloadedError`."""
     async with (
         database.connection() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        yield TenantSnapshot(connection, tenant_id)
+        yield TenantSnapshot(connection, tenant_id, user_id)
 
 
 def _after(reached: Reached | None, rows: list[Any]) -> Reached:

@@ -32,12 +32,15 @@ class UsageRepository:
         self._quotas = Quotas(**quotas.model_dump())
         self._queries = load_queries("usage")
 
-    async def get(self, tenant_id: str) -> Usage:
-        """A tenant's usage: zeros for one that has stored nothing yet.
+    async def get(self, tenant_id: str, user_id: str | None = None) -> Usage:
+        """A tenant's usage, or a user's: zeros for one that has stored nothing yet.
 
         Raises `DatabaseUnavailableError`, `OverloadedError`.
         """
         async with self._database.connection() as connection:
+            if user_id is not None:
+                row = await self._queries.get_user_usage(connection, tenant_id=tenant_id, user_id=user_id)
+                return Usage(tenant_id=tenant_id, user_id=user_id, **row, embedded_today=None, quotas=self._quotas)
             (row,) = [row async for row in self._queries.get_usage(connection, tenant_ids=[tenant_id])]
         return Usage(**row, quotas=self._quotas)
 

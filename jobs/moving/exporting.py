@@ -20,18 +20,24 @@ class Export:
     tenant_id: str
     path: Path
     with_vectors: bool
+    user_id: str | None = None
+
+    @property
+    def whose(self) -> str:
+        """The tenant or the user, to be told to people."""
+        return self.tenant_id if self.user_id is None else f"{self.tenant_id}'s user {self.user_id}"
 
 
 async def export_tenant(database: Database, export: Export, progress: Progress, say: Callable[[str], None]) -> Header:
-    """Write all that a tenant has at one moment; returns the file's header.
+    """Write all that a tenant or one of its users has at one moment; returns the file's header.
 
     What an export that was cut off has written is kept, as long as nothing of it was changed or deleted since: so the
     file is of one moment all the same. `say` hears whether it is. Raises `MovingInputError`, `FileUnwritableError`,
     `DatabaseUnavailableError`.
     """
-    file = UnfinishedFile(export.path, export.tenant_id, with_vectors=export.with_vectors)
+    file = UnfinishedFile(export.path, export.tenant_id, export.user_id, with_vectors=export.with_vectors)
     try:
-        async with tenant_snapshot(database, export.tenant_id) as snapshot:
+        async with tenant_snapshot(database, export.tenant_id, export.user_id) as snapshot:
             await _go_on(file, snapshot, say)
             return await _write(file, snapshot, export, progress)
     except OSError as error:
@@ -56,13 +62,14 @@ async def _go_on(file: UnfinishedFile, snapshot: TenantSnapshot, say: Callable[[
 async def _write(file: UnfinishedFile, snapshot: TenantSnapshot, export: Export, progress: Progress) -> Header:
     counts = await snapshot.counts()
     reached = file.written.reached if file.written else None
-    with progress.step(f"exporting {export.tenant_id}", counts.messages) as advance:
+    with progress.step(f"exporting {export.whose}", counts.messages) as advance:
         advance(reached.messages if reached else 0)
         async for page in snapshot.pages(reached, with_vectors=export.with_vectors):
             file.append(page.lines, page.vectors, page.reached)
             advance(len(page.lines))
     header = Header(
         tenant_id=export.tenant_id,
+        user_id=export.user_id,
         exported_at=counts.taken_at,
         space=counts.space if export.with_vectors else None,
         messages=counts.messages,

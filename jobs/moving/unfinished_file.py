@@ -29,6 +29,7 @@ class Written(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     tenant_id: str
+    user_id: str | None = None
     with_vectors: bool
     size: int
     vectors: int
@@ -38,12 +39,13 @@ class Written(BaseModel):
 class UnfinishedFile:
     """Beside the file that it will be: `NAME.partial`, and `NAME.progress` with what of it is whole."""
 
-    def __init__(self, path: Path, tenant_id: str, *, with_vectors: bool) -> None:
+    def __init__(self, path: Path, tenant_id: str, user_id: str | None = None, *, with_vectors: bool) -> None:
         """Raises `MovingInputError` where the file exists already, cannot be written, or is being written."""
         self._path = path
         self._partial = path.with_name(f"{path.name}.partial")
         self._progress = path.with_name(f"{path.name}.progress")
         self._tenant_id = tenant_id
+        self._user_id = user_id
         self._with_vectors = with_vectors
         self._file = self._open()
         try:
@@ -73,6 +75,7 @@ class UnfinishedFile:
         before = self.written.vectors if self.written else 0
         self.written = Written(
             tenant_id=self._tenant_id,
+            user_id=self._user_id,
             with_vectors=self._with_vectors,
             size=self._file.tell(),
             vectors=before + vectors,
@@ -119,7 +122,8 @@ class UnfinishedFile:
         with suppress(FileNotFoundError, ValidationError):
             written = Written.model_validate_json(self._progress.read_bytes())
             size = os.fstat(self._file.fileno()).st_size
-            same = (written.tenant_id, written.with_vectors) == (self._tenant_id, self._with_vectors)
+            asked = (self._tenant_id, self._user_id, self._with_vectors)
+            same = (written.tenant_id, written.user_id, written.with_vectors) == asked
             return written if same and written.size <= size else None
         return None
 

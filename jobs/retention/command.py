@@ -64,6 +64,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m jobs.retention", description="Archives and deletes what the retention policies select."
     )
     parser.add_argument("--tenant", help="only this tenant's messages (default: all)")
+    parser.add_argument("--user", help="of the tenant's messages this user's alone (needs --tenant)")
     parser.add_argument("--actions", help="archive, delete or archive,delete (default)")
     parser.add_argument("--force", action="store_true", help="also where more than half of a tenant is touched")
     parser.add_argument("--dry-run", action="store_true", help="plan only: nothing is touched")
@@ -72,7 +73,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     kinds.add_argument("--undo", type=UUID, metavar="RUN", help="take back what a run archived")
     kinds.add_argument("--resume", type=UUID, metavar="RUN", help="go on with a run of the ledger")
     options = parser.parse_args(arguments)
-    if (options.undo or options.resume) and (options.tenant or options.actions or options.force or options.dry_run):
+    if (options.undo or options.resume) and (
+        options.tenant or options.user or options.actions or options.force or options.dry_run
+    ):
         parser.error("--undo and --resume take no other options: the ledger says what they are for")
     return options
 
@@ -102,6 +105,8 @@ def _request(options: argparse.Namespace) -> RetentionRequest:
     asked: dict[str, object] = {"dry_run": options.dry_run, "force": options.force, "run_id": options.apply}
     if options.tenant is not None:
         asked["tenant_id"] = options.tenant
+    if options.user is not None:
+        asked["user_id"] = options.user
     if options.actions is not None:
         asked["actions"] = [action.strip() for action in options.actions.split(",")]
     try:

@@ -23,13 +23,16 @@ class Planner:
     async def plan(self, run: ClaimedRun, as_of: datetime, advance: Advance) -> None:
         """Plan all tenants of a run as of one moment. `advance` is told how many messages were looked at.
 
+        That of a user has one tenant, which bears the mark of a planned one from the beginning.
         Raises `UnavailableError` where the database is away or the claim is lost.
         """
         await self._pace.drain(
             lambda: self._plans.drop_items(run.id, run.planned, self._pace.page_size), lambda _dropped: None
         )
-        after, planned = run.planned_tenant, run.planned
-        while (tenant := await self._plans.next_tenant(after, run.tenant_id)) is not None:
+        if run.user_id is not None and await self._plans.is_planned(run.id):
+            return
+        after, planned = run.planned_tenant if run.user_id is None else "", run.planned
+        while (tenant := await self._plans.next_tenant(after, run.tenant_id, run.user_id)) is not None:
             planned += await self._plan_tenant(run, tenant, as_of, planned)
             after = tenant.tenant_id
             advance(tenant.stored)

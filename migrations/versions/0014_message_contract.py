@@ -25,6 +25,13 @@ INDEXES = {
     "messages_agent": "INDEX {} ON messages (tenant_id, agent_id, created_at, id) WHERE agent_id IS NOT NULL",
     "messages_expires_at": "INDEX {} ON messages (expires_at, id) WHERE expires_at IS NOT NULL",
 }
+# Of one user. The release before reads whole rows of `erasures`, and would not know another column there. It inherits,
+# so that an erasure is noted alike wherever its receipt is.
+USER_ERASURES = (
+    "CREATE TABLE user_erasures (user_id text NOT NULL, PRIMARY KEY (id)) INHERITS (erasures)",
+    "CREATE INDEX user_erasures_user ON user_erasures (tenant_id, user_id, started_at)",
+    "CREATE UNIQUE INDEX user_erasures_unfinished ON user_erasures (tenant_id, user_id) WHERE finished_at IS NULL",
+)
 # What importance and embedding the service computes is no change of the caller's, and neither is a read that refreshes
 # `expires_at`: it leaves `updated_at` as it is.
 WRITTEN_BY_CALLERS = (
@@ -68,13 +75,21 @@ def upgrade() -> None:
         op.execute(f"ALTER TABLE messages ADD COLUMN {name} {kind}")
     for name, index in INDEXES.items():
         op.execute(f"CREATE {index.format(name)}")
-    for statement in VERSIONS:
+    for statement in (*VERSIONS, *USER_ERASURES):
         op.execute(statement)
-    op.execute("ALTER TABLE api_keys ADD COLUMN user_id text")
+    for table in ("api_keys", "retention_runs"):
+        op.execute(f"ALTER TABLE {table} ADD COLUMN user_id text")
 
 
 def downgrade() -> None:
-    op.execute("ALTER TABLE api_keys DROP COLUMN user_id")
+    op.execute("DROP TABLE user_erasures")
+    # The release before would take a key of one user for one of the whole tenant.
+    op.execute(
+        "UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()), changed_at = clock_timestamp() "
+        "WHERE user_id IS NOT NULL"
+    )
+    for table in ("api_keys", "retention_runs"):
+        op.execute(f"ALTER TABLE {table} DROP COLUMN user_id")
     op.execute("DROP TRIGGER count_version_on_update ON messages")
     op.execute("DROP FUNCTION count_version()")
     for name in COLUMNS:

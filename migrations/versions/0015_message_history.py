@@ -86,10 +86,11 @@ HISTORY = (
     CREATE TRIGGER forget_versions_on_delete AFTER DELETE ON messages REFERENCING OLD TABLE AS changed_from
         FOR EACH STATEMENT EXECUTE FUNCTION forget_versions()
     """,
-    # Beside the receipts and not in them: the release before knows each column of a receipt, and fails for another.
+    # Beside the receipts and not in them: the release before knows each column of a receipt, and fails for another. No
+    # foreign key: it would not see the receipts of users, which are in a table that inherits.
     """
     CREATE TABLE erased_versions (
-        erasure_id uuid PRIMARY KEY REFERENCES erasures ON DELETE CASCADE,
+        erasure_id uuid PRIMARY KEY,
         versions bigint NOT NULL
     )
     """,

@@ -1,10 +1,13 @@
 """For those who run the service: health, a tenant's usage, and a second chance for failed embeddings."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.health import Status
-from deployments.schemas import TenantInPath, TenantOrAll, Usage
+from deployments.schemas import StoredIdentifier, TenantInPath, TenantOrAll, Usage
+from deployments.tenancy import Visible
 from serve_app.auth import Administers
 from serve_app.health import Health, Liveness, Readiness
 from serve_app.http_errors import error_responses, open_error_responses
@@ -76,7 +79,7 @@ async def liveness(services: ServicesOf, response: Response) -> Liveness:
 )
 async def retry_failed_embeddings(request: RetryRequest, services: ServicesOf) -> RetryAnswer:
     """Embed all failed messages again, of one tenant or of all."""
-    return RetryAnswer(retried=await services.messages.retry_embedding(tenant_id=request.tenant_id))
+    return RetryAnswer(retried=await services.messages.retry_embedding(Visible(request.tenant_id)))
 
 
 @router.get("/usage", response_model=Usage, responses=error_responses(422), dependencies=[Administers])
@@ -88,9 +91,15 @@ async def retry_failed_embeddings(request: RetryRequest, services: ServicesOf) -
     deprecated=True,
     name="tenant_usage_by_path",
 )
-async def tenant_usage(tenant_id: TenantInPath, services: ServicesOf) -> Usage:
-    """Show what a tenant has stored and had embedded today, and what it may."""
-    return await services.usage.get(tenant_id)
+async def tenant_usage(
+    tenant_id: TenantInPath,
+    services: ServicesOf,
+    user_id: Annotated[
+        StoredIdentifier | None, Query(description="Only this user's. Left out: the whole tenant's.")
+    ] = None,
+) -> Usage:
+    """Show what a tenant, or one of its users, has stored and had embedded today, and what it may."""
+    return await services.usage.get(tenant_id, user_id)
 
 
 def _status_code(status: Status) -> int:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationEr
 
 from deployments.errors import MemoryLayerError
 from deployments.schemas import MAX_BATCH
+from deployments.tenancy import visible
 from serve_app.http_errors import STATUS, ErrorBody, validation_details
 from serve_app.json_response import json_response
 
@@ -34,6 +35,8 @@ def judged_by(adapter: TypeAdapter[Any]) -> AfterValidator:
         try:
             return adapter.validate_python(item)
         except ValidationError as error:
+            # What is no object has no field that holds the batch to its user.
+            visible()
             return error
 
     return AfterValidator(judge)

@@ -9,7 +9,7 @@ from serve_app.auth import Reads, Writes
 from serve_app.cursors import decode_cursor, page_of
 from serve_app.http_errors import error_responses
 from serve_app.named_paths import NamedRoute
-from serve_app.routes.dependencies import ServicesOf, TenantId
+from serve_app.routes.dependencies import ServicesOf, TenantId, UserId
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"], route_class=NamedRoute)
 
@@ -18,16 +18,20 @@ router = APIRouter(prefix="/v1/conversations", tags=["conversations"], route_cla
 async def list_conversations(
     services: ServicesOf,
     tenant_id: TenantId,
+    user_id: UserId,
+    agent_id: Annotated[StoredIdentifier | None, Query(description="Only this agent's messages.")] = None,
     conversation_prefix: Annotated[
         StoredIdentifier | None, Query(description="A namespace: `a/b` has `a/b` and `a/b/c`, and not `a/bc`.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     cursor: Annotated[str | None, Query(max_length=2048)] = None,
 ) -> ConversationPage:
-    """List a tenant's conversations, the most recently used first."""
-    listing = f"conversations\0{tenant_id}" + ("" if conversation_prefix is None else f"\0{conversation_prefix}")
+    """List a tenant's conversations, the most recently used first. Of a user or an agent, its messages alone count."""
+    listing = _listing_name(tenant_id, conversation_prefix, user_id, agent_id)
     after = None if cursor is None else decode_cursor(cursor, listing, str)
-    found = await services.conversations.page(tenant_id, limit + 1, after, conversation_prefix)
+    found = await services.conversations.page(
+        tenant_id, limit + 1, after, conversation_prefix, user_id=user_id, agent_id=agent_id
+    )
     items, next_cursor = page_of(found, limit, listing, lambda each: (each.last_message_at, each.conversation_id))
     return ConversationPage(items=items, next_cursor=next_cursor)
 
@@ -39,13 +43,22 @@ async def list_conversations(
     dependencies=[Reads],
 )
 async def get_conversation(
-    conversation_id: StoredIdentifier, services: ServicesOf, tenant_id: TenantId
+    conversation_id: StoredIdentifier, services: ServicesOf, tenant_id: TenantId, user_id: UserId
 ) -> Conversation:
     """Show how many messages a conversation has, and its first and last time."""
-    return await services.conversations.get(tenant_id, conversation_id)
+    return await services.conversations.get(tenant_id, conversation_id, user_id)
 
 
 @router.delete("/{conversation_id:name}", status_code=204, responses=error_responses(404, 422), dependencies=[Writes])
-async def delete_conversation(conversation_id: StoredIdentifier, services: ServicesOf, tenant_id: TenantId) -> None:
-    """Delete a conversation with all of its messages. They are gone from search at once."""
-    await services.conversations.delete(tenant_id, conversation_id)
+async def delete_conversation(
+    conversation_id: StoredIdentifier, services: ServicesOf, tenant_id: TenantId, user_id: UserId
+) -> None:
+    """Delete a conversation with all of its messages, or a user's of them. They are gone from search at once."""
+    await services.conversations.delete(tenant_id, conversation_id, user_id)
+
+
+def _listing_name(tenant_id: str, conversation_prefix: str | None, user_id: str | None, agent_id: str | None) -> str:
+    """Return what a cursor belongs to. Without newer filters it is what earlier releases gave cursors out for."""
+    name = f"conversations\0{tenant_id}"
+    further = (conversation_prefix, user_id, agent_id)
+    return name if further == (None, None, None) else f"{name}\0{further!r}"

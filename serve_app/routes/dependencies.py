@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticCustomError
 
 from deployments.schemas import StoredIdentifier
-from deployments.tenancy import named, tenant_if_any, the_tenant
+from deployments.tenancy import Visible, named, tenant_if_any, the_tenant, user_if_any, visible
 from serve_app.message_ids import message_ids
 from serve_app.services import Services
 
@@ -48,8 +48,17 @@ async def _only_tenant(
         StoredIdentifier | None,
         Query(description="Only what is this tenant's: 404 for another's. Left out: the key's.", examples=["acme"]),
     ] = None,
+) -> Visible:
+    return Visible(named(cast("str | None", tenant_if_any(tenant_id))), visible().user_id)
+
+
+async def _user(
+    user_id: Annotated[
+        StoredIdentifier | None,
+        Query(description="Only this user's. Left out: everyone's, or the user's of the key that asks."),
+    ] = None,
 ) -> str | None:
-    return named(cast("str | None", tenant_if_any(tenant_id)))
+    return cast("str | None", user_if_any(user_id))
 
 
 ServicesOf = Annotated[Services, Depends(_services)]
@@ -57,5 +66,7 @@ RequestId = Annotated[str | None, Depends(_request_id)]
 TenantId = Annotated[str, Depends(_tenant)]
 # The ids of the messages that a request stores, in order, and the same at each attempt. None: any will do.
 MessageIds = Annotated[Iterator[UUID | None], Depends(_message_ids)]
-# The tenant whose things alone may be seen, or None for every tenant's.
-OnlyTenant = Annotated[str | None, Depends(_only_tenant)]
+# The user whose messages alone are asked for, or None for every user's.
+UserId = Annotated[str | None, Depends(_user)]
+# Whose things alone may be seen: a tenant's, one of its users', or everyone's.
+OnlyTenant = Annotated[Visible, Depends(_only_tenant)]

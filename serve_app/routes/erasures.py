@@ -7,12 +7,14 @@ import structlog
 from fastapi import APIRouter, Query, Response
 
 from deployments.erasure_schemas import Erasure, ErasureStatus
+from deployments.errors import InvalidRequestError
 from deployments.schemas import Flag, StoredIdentifier, TenantInPath
 from deployments.storage.erasure import ErasureOrder
 from serve_app.auth import Administers, Administrator
 from serve_app.http_errors import error_responses
 from serve_app.named_paths import NamedRoute
 from serve_app.routes.dependencies import ServicesOf
+from serve_app.services import Services
 
 logger = structlog.get_logger(__name__)
 
@@ -20,13 +22,10 @@ router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=NamedRoute)
 
 MAX_WAIT_SECONDS = 50.0
 WAIT = "How long to erase; at most four fifths of what a request may take."
+UNFINISHED: dict[str, Any] = {"model": Erasure, "description": "Not all is gone yet: ask again, and it goes on."}
 
 OfConversation = Annotated[StoredIdentifier | None, Query(description="Only this conversation. Left out: everything.")]
-
-
-def _erasure_responses() -> dict[int | str, dict[str, Any]]:
-    unfinished = {"model": Erasure, "description": "Not all is gone yet: ask again, and it goes on."}
-    return {**error_responses(404, 422), 202: unfinished}
+OfUser = Annotated[StoredIdentifier | None, Query(description="Of this user. Left out: of all.")]
 
 
 @router.get("/erasures/latest", response_model=Erasure, responses=error_responses(404, 422), dependencies=[Administers])
@@ -40,17 +39,21 @@ def _erasure_responses() -> dict[int | str, dict[str, Any]]:
     name="latest_erasure_by_path",
 )
 async def latest_erasure(
-    tenant_id: TenantInPath, services: ServicesOf, conversation_id: OfConversation = None
+    tenant_id: TenantInPath, services: ServicesOf, conversation_id: OfConversation = None, user_id: OfUser = None
 ) -> Erasure:
-    """Show the last receipt of a tenant, or of one of its conversations."""
-    return await services.erasures.latest(tenant_id, conversation_id)
+    """Show the last receipt of a tenant, of one of its conversations, or of one of its users."""
+    if user_id is None:
+        return await services.erasures.latest(tenant_id, conversation_id)
+    if conversation_id is not None:
+        raise InvalidRequestError("A receipt is of a conversation or of a user: name one of them.")
+    return await services.erasures.latest_of_user(tenant_id, user_id)
 
 
-@router.delete("/tenants", response_model=Erasure, responses=_erasure_responses())
+@router.delete("/tenants", response_model=Erasure, responses={**error_responses(404, 422), 202: UNFINISHED})
 @router.delete(
     "/tenants/{tenant_id:name}",
     response_model=Erasure,
-    responses=_erasure_responses(),
+    responses={**error_responses(404, 422), 202: UNFINISHED},
     deprecated=True,
     name="erase_tenant_by_path",
 )
@@ -69,17 +72,21 @@ async def erase_tenant(
     answer is 202, and asking again goes on with the same receipt.
     """
     order = ErasureOrder(tenant_id, caller.name, conversation_id, revoke_keys=not keep_keys, spared=caller.name)
-    erasure = await services.erasures.erase(
-        order, until=monotonic() + min(wait_seconds, services.http.longest_wait_seconds)
-    )
+    until = monotonic() + min(wait_seconds, services.http.longest_wait_seconds)
+    return await erased(services, order, until, response)
+
+
+async def erased(services: Services, order: ErasureOrder, until: float, response: Response) -> Erasure:
+    """Erase until nothing is left or a time of the monotonic clock, and answer 202 where something is."""
+    erasure = await services.erasures.erase(order, until)
     if erasure.status is ErasureStatus.UNFINISHED:
         response.status_code = 202
     logger.info(
-        "tenant_erased",
+        "tenant_erased" if order.user_id is None else "user_erased",
         erasure_id=str(erasure.id),
-        tenant_id=tenant_id,
+        tenant_id=order.tenant_id,
         status=erasure.status,
         messages=erasure.messages,
-        by=caller.name,
+        by=order.requested_by,
     )
     return erasure

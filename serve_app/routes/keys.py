@@ -39,9 +39,9 @@ async def list_keys(
     cursor: Annotated[str | None, Query(max_length=1024)] = None,
 ) -> KeyPage:
     """List all keys, or those of one tenant, newest first; revoked and expired ones too."""
-    listing = f"keys\0{only_tenant or ''}"
+    listing = f"keys\0{only_tenant.tenant_id or ''}"
     after = None if cursor is None else decode_cursor(cursor, listing, UUID)
-    found = await services.keys.page(only_tenant, limit + 1, after)
+    found = await services.keys.page(only_tenant.tenant_id, limit + 1, after)
     items, next_cursor = page_of(found, limit, listing, lambda key: (key.created_at, str(key.id)))
     return KeyPage(items=items, next_cursor=next_cursor)
 
@@ -49,7 +49,7 @@ async def list_keys(
 @router.delete("/{key_id}", status_code=204, responses=error_responses(404, 422))
 async def revoke_key(key_id: UUID, services: ServicesOf, caller: Administrator, only_tenant: OnlyTenant) -> None:
     """Revoke a key: within a second it opens nothing any more. Revoking it again is no error."""
-    prefix = await services.keys.revoke(key_id, only_tenant)
+    prefix = await services.keys.revoke(key_id, only_tenant.tenant_id)
     logger.info("key_revoked", prefix=prefix, by=caller.name)
 
 
@@ -60,7 +60,7 @@ async def rotate_key(
     key_id: UUID, rotation: Rotation, services: ServicesOf, caller: Administrator, only_tenant: OnlyTenant
 ) -> CreatedKey:
     """Make a key with the same rights; the old one expires after the overlap."""
-    within = replace(caller.rights, tenant_id=only_tenant)
+    within = replace(caller.rights, tenant_id=only_tenant.tenant_id)
     created = await services.keys.rotate(key_id, rotation.overlap_seconds, within)
     logger.info("key_rotated", prefix=created.prefix, rotated_id=str(key_id), by=caller.name)
     return created

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
 
 from deployments.chat_schemas import SentChange, SentMessage
 from deployments.schemas import (
@@ -18,6 +18,7 @@ from deployments.schemas import (
 from deployments.search_schemas import MessageListing
 from deployments.storage.drafts import Draft, draft
 from deployments.storage.messages import Position
+from deployments.tenancy import of_bound_user
 from serve_app.auth import Reads, Writes
 from serve_app.cursors import decode_cursor, page_of
 from serve_app.hot_route import HotRoute
@@ -36,6 +37,7 @@ _new_message: TypeAdapter[NewMessage] = TypeAdapter(SentMessage)
 
 IdempotencyKey = Annotated[
     str | None,
+    AfterValidator(of_bound_user),
     Header(
         alias="Idempotency-Key",
         min_length=1,

@@ -176,7 +176,7 @@ async def put_batch(batch: PutBatch, services: ServicesOf, request_id: RequestId
 @router.post("/get", response_model=FoundMessages, responses=error_responses(400, 413, 422), dependencies=[Reads])
 async def get_messages(names: NamedMessages, services: ServicesOf, request_id: RequestId) -> Response:
     """Get up to 1,000 messages by their ids, or by their external ids."""
-    found = await services.named_messages.get(names.tenant_id, names.ids, names.external_ids)
+    found = await services.named_messages.get(names.seen, names.ids, names.external_ids)
     items = [_missing(request_id) if each is None else FoundItem.model_construct(message=each) for each in found]
     missing = found.count(None)
     answer = FoundMessages.model_construct(found=len(items) - missing, missing=missing, items=items)
@@ -186,7 +186,7 @@ async def get_messages(names: NamedMessages, services: ServicesOf, request_id: R
 @router.post("/delete", response_model=DeletedMessages, responses=error_responses(400, 413, 422), dependencies=[Writes])
 async def delete_messages(names: NamedMessages, services: ServicesOf, request_id: RequestId) -> Response:
     """Delete up to 1,000 messages by their ids, or by their external ids. They are gone from search at once."""
-    deleted = await services.named_messages.delete(names.tenant_id, names.ids, names.external_ids)
+    deleted = await services.named_messages.delete(names.seen, names.ids, names.external_ids)
     items = [
         _missing(request_id) if each is None else DeletedItem.model_construct(id=each.id, external_id=each.external_id)
         for each in deleted

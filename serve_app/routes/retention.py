@@ -50,9 +50,9 @@ async def list_retention_runs(
     cursor: Annotated[str | None, Query(max_length=1024)] = None,
 ) -> RetentionRunPage:
     """List the ledger, newest first: all runs, or those for one tenant."""
-    listing = f"retention\0{only_tenant or ''}"
+    listing = f"retention\0{only_tenant.tenant_id or ''}"
     after = None if cursor is None else decode_cursor(cursor, listing, UUID)
-    found = await services.retention_runs.page(only_tenant, limit + 1, after)
+    found = await services.retention_runs.page(only_tenant.tenant_id, limit + 1, after)
     items, next_cursor = page_of(found, limit, listing, lambda run: (run.created_at, str(run.run_id)))
     return RetentionRunPage(items=items, next_cursor=next_cursor)
 
@@ -65,7 +65,7 @@ async def list_retention_runs(
 )
 async def get_retention_run(run_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> RetentionReport:
     """Show one run: how far it is or how it ended, what it planned for each tenant, and samples."""
-    return await services.retention_runs.report(run_id, only_tenant)
+    return await services.retention_runs.report(run_id, only_tenant.tenant_id)
 
 
 @router.post(f"{RUNS}/{{run_id}}/undo", response_model=RetentionReport, responses=_run_responses(404, 409, 422))
@@ -78,7 +78,7 @@ async def undo_retention_run(
     wait_seconds: Annotated[Wait, Query(description=WAIT)] = 30,
 ) -> RetentionReport:
     """Take back what a run archived, as far as it is not deleted yet. That is a run of its own."""
-    undone = await services.retention.undo(run_id, only_tenant, caller.name, wait_seconds)
+    undone = await services.retention.undo(run_id, only_tenant.tenant_id, caller.name, wait_seconds)
     return _answer(undone, response)
 
 

@@ -39,7 +39,7 @@ EVERY_KIND = f"""
     ), stored AS (
         INSERT INTO messages (id, tenant_id, conversation_id, role, name, content, metadata, importance,
                               importance_override, embedding, embedding_status, terms, archived, created_at, updated_at,
-                              utc_offset, language, chat, external_id)
+                              utc_offset, language, chat, external_id, user_id, agent_id, ttl_seconds, expires_at)
         SELECT id, 'acme', 'c ' || n % 7, role, CASE WHEN n % 3 = 0 THEN 'Ana' END, said,
                CASE WHEN n % 2 = 0 THEN '{{}}'
                     ELSE '{{"z": 1.5, "a": [1e300, null, "é"], "big": 18446744073709551615}}' END::jsonb,
@@ -49,7 +49,10 @@ EVERY_KIND = f"""
                n % 6 = 0, said_at, said_at + interval '1 day',
                (n % 3 - 1) * 330, CASE WHEN n % 4 = 0 THEN 'de' END,
                CASE WHEN n % 7 = 0 THEN '{{"role": "user", "content": [{{"type": "text", "text": "é"}}]}}'::jsonb END,
-               CASE WHEN n % 3 = 1 THEN 'crm/' || n || ' ß' END
+               CASE WHEN n % 3 = 1 THEN 'crm/' || n || ' ß' END,
+               (ARRAY['ada', 'Zoë/1'])[1 + n % 3], CASE WHEN n % 5 = 1 THEN 'scout' END,
+               CASE WHEN n % 6 = 1 THEN 86400 * 365 END,
+               CASE WHEN n % 6 < 2 THEN date_trunc('second', now()) + interval '364 days' END
         FROM rows
     )
     INSERT INTO embedding_jobs (message_id, tenant_id, bytes, failed, last_error, attempts)

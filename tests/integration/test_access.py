@@ -77,6 +77,7 @@ class Access:
 OPEN = Access(None, 200, 200)
 ACME = {"tenant_id": "acme"}
 FACT = {**ACME, "content": "Ada prefers Python"}
+ADA = {**ACME, "user_id": "ada"}
 SEARCH = {**ACME, "query": "Python"}
 CONTEXT = {**SEARCH, "conversation_id": "c1"}
 
@@ -108,6 +109,8 @@ TABLE = {
     "GET /v1/conversations": Access(READ, 200, 403, query=ACME),
     "GET /v1/conversations/{conversation_id}": Access(READ, 200, 403, query=ACME, makes=stored_message),
     "DELETE /v1/conversations/{conversation_id}": Access(WRITE, 204, 403, query=ACME, makes=stored_message),
+    "GET /v1/users": Access(READ, 200, 403, query=ACME),
+    "DELETE /v1/admin/users": Access(ADMIN, 200, 403, query=ADA),
     "POST /v1/admin/embeddings/retry": Access(ADMIN, 202, 403, body=ACME),
     "POST /v1/admin/keys": Access(ADMIN, 201, 403, body={**ACME, "name": "new", "scopes": ["admin"]}),
     # To each its own: what is in the list shows `test_keys.py`.

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
+from deployments.storage import conversations
 from tests.integration.calls import Json, error_of, found, message, store, store_many
 from tests.integration.service import Service
 
@@ -76,6 +77,36 @@ async def test_a_cursor_of_another_tenant_is_refused(service: Service) -> None:
 
     assert answer.status_code == 422
     assert error_of(answer)["code"] == "invalid_request"
+
+
+async def test_a_conversation_counts_with_the_messages_of_a_user_or_an_agent(service: Service) -> None:
+    await store_many(
+        service,
+        [
+            message("1", user_id="ada", agent_id="scout", created_at="2024-03-01T00:00:00Z"),
+            message("2", user_id="bob", created_at="2024-03-02T00:00:00Z"),
+            message("3", conversation_id="c2", user_id="bob", agent_id="scout", created_at="2024-03-03T00:00:00Z"),
+            message("4", conversation_id="c2", created_at="2024-03-04T00:00:00Z"),
+        ],
+    )
+
+    async def counted(**of: str) -> list[tuple[str, int, str]]:
+        page = await listed(service, **of)
+        return [(each["conversation_id"], each["messages"], each["last_message_at"][:10]) for each in page["items"]]
+
+    assert await counted() == [("c2", 2, "2024-03-04"), ("c1", 2, "2024-03-02")]
+    assert await counted(user_id="bob") == [("c2", 1, "2024-03-03"), ("c1", 1, "2024-03-02")]
+    assert await counted(user_id="ada") == [("c1", 1, "2024-03-01")]
+    assert await counted(agent_id="scout") == [("c2", 1, "2024-03-03"), ("c1", 1, "2024-03-01")]
+    assert await counted(user_id="bob", agent_id="scout") == [("c2", 1, "2024-03-03")]
+    assert await counted(user_id="eve") == []
+
+
+@pytest.mark.parametrize("field", ["user_id", "agent_id"])
+async def test_whose_conversations_are_listed_is_checked(field: str, service: Service) -> None:
+    for value in (" ", "x" * 256):
+        answer = await service.client.get("/v1/conversations", params={"tenant_id": "acme", field: value})
+        assert answer.status_code == 422, value
 
 
 async def test_one_conversation_is_read_by_its_id(service: Service) -> None:
@@ -160,3 +191,43 @@ async def test_a_cursor_of_another_namespace_is_refused(service: Service) -> Non
     )
 
     assert answer.status_code == 422
+
+
+ANY_MESSAGES = """
+    INSERT INTO messages (id, tenant_id, conversation_id, role, content, terms, user_id, agent_id, created_at,
+                          updated_at)
+    SELECT gen_random_uuid(), (ARRAY['acme', 'globex'])[1 + n % 2], 'c' || floor(random() ^ 3 * 30), 'user', 'said', '',
+           (ARRAY['ada', 'bob', 'eve'])[1 + n % 3], (ARRAY['scout', 'guide'])[1 + n / 2 % 2],
+           timestamptz '2024-03-01Z' + make_interval(mins => floor(random() * 60)::int), now()
+    FROM generate_series(1, 300) AS n
+"""
+COUNTED = """
+    SELECT conversation_id, count(*) AS messages, min(created_at) AS first_message_at,
+           max(created_at) AS last_message_at
+    FROM messages
+    WHERE tenant_id = 'acme' AND user_id = coalesce($1, user_id) AND agent_id = coalesce($2, agent_id)
+    GROUP BY conversation_id ORDER BY last_message_at DESC, conversation_id DESC
+"""
+
+
+@pytest.mark.parametrize("walked", [1, 7, 40, 1_000])
+async def test_however_many_messages_are_walked_the_pages_are_the_same(
+    service: Service, walked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some conversations hold most messages, and many messages have the same time."""
+    monkeypatch.setattr(conversations, "WALKED", walked)
+    monkeypatch.setattr(conversations, "WALKED_FOR_EACH", 0)
+    repository = conversations.ConversationRepository(service.database)
+    async with service.database.connection() as connection:
+        await connection.execute("SELECT setseed(0.5)")
+        await connection.execute(ANY_MESSAGES)
+
+    for user_id, agent_id in ((None, None), ("ada", None), ("bob", "scout"), (None, "nobody")):
+        async with service.database.connection() as connection:
+            wanted = [dict(row) for row in await connection.fetch(COUNTED, user_id, agent_id)]
+        pages, after = [], None
+        while page := await repository.page("acme", 4, after, user_id=user_id, agent_id=agent_id):
+            pages += [each.model_dump() for each in page]
+            after = (page[-1].last_message_at, page[-1].conversation_id)
+        assert pages == wanted
+        assert (len(wanted) > 10) == (agent_id != "nobody")

@@ -40,6 +40,7 @@ ERASED = {
 KEPT = {
     "api_keys": "revoked, so that the service never opens",
     "erasures": "the receipts",
+    "user_erasures": "the receipts",
     "retention_runs": "the ledger",
     "retention_tenants": "the ledger, in figures",
 }

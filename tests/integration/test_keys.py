@@ -66,7 +66,7 @@ async def test_a_new_key_works_at_once_on_every_replica(service: Service, replic
     created = answer.json()
 
     assert answer.status_code == 201
-    described = {"id", "prefix", "name", "tenant_id", "scopes", "expires_at", "rate_limit", "created_at"}
+    described = {"id", "prefix", "name", "tenant_id", "user_id", "scopes", "expires_at", "rate_limit", "created_at"}
     assert set(created) == {"key", *described}
     assert created["key"].startswith(f"{created['prefix']}_")
     assert (await status(service, created["key"]), await status(replica, created["key"])) == (200, 200)

@@ -21,20 +21,24 @@ def test_a_key_is_made_listed_and_revoked(settings: Settings, capsys: pytest.Cap
     assert not keys_were_made(settings)
     key = run("create", "--name", "first", capsys=capsys).strip()
     run("create", "--name", "web", "--tenant", "acme", "--scopes", "read", "--rate-limit", "5/day", capsys=capsys)
+    bound = ("--tenant", "acme", "--user", "ada", "--scopes", "read,write")
+    run("create", "--name", "ada's", *bound, capsys=capsys)
     run("create", "--name", "short", "--scopes", "admin", "--expires-in-days", "1", capsys=capsys)
 
     listed = [json.loads(line) for line in run("list", capsys=capsys).splitlines()]
 
-    assert [(each["name"], each["tenant_id"], each["scopes"], each["rate_limit"]) for each in listed] == [
-        ("short", None, ["admin"], None),
-        ("web", "acme", ["read"], "5/day"),
-        ("first", None, ["read", "write", "admin"], None),
+    shown = ("name", "tenant_id", "user_id", "scopes", "rate_limit")
+    assert [tuple(each[name] for name in shown) for each in listed] == [
+        ("short", None, None, ["admin"], None),
+        ("ada's", "acme", "ada", ["read", "write"], None),
+        ("web", "acme", None, ["read"], "5/day"),
+        ("first", None, None, ["read", "write", "admin"], None),
     ]
-    assert [each["expires_at"] is None for each in listed] == [False, True, True]
-    assert listed[2]["prefix"] == prefix_of(key)
+    assert [each["expires_at"] is None for each in listed] == [False, True, True, True]
+    assert listed[3]["prefix"] == prefix_of(key)
     assert key not in str(listed)
-    run("revoke", listed[2]["id"], capsys=capsys)
-    assert json.loads(run("list", capsys=capsys).splitlines()[2])["revoked_at"] is not None
+    run("revoke", listed[3]["id"], capsys=capsys)
+    assert json.loads(run("list", capsys=capsys).splitlines()[3])["revoked_at"] is not None
     assert keys_were_made(settings)
 
 
@@ -48,6 +52,8 @@ def test_a_key_is_made_listed_and_revoked(settings: Settings, capsys: pytest.Cap
         ["--expires-in-days", "1e99"],
         ["--tenant", " "],
         ["--rate-limit", "often"],
+        ["--user", "ada", "--scopes", "read"],
+        ["--user", "ada", "--tenant", "acme"],
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,9 +4,11 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from deployments.moving_schemas import MovedMessage
 from deployments.settings import Settings
 from deployments.storage.snapshots import Reached
 from jobs.moving.unfinished_file import UnfinishedFile
@@ -17,6 +19,7 @@ from tests.integration.postgres import PostgresServer
 from tests.integration.reanalyzing import reanalyze_at
 from tests.integration.recount import recount_at
 
+NOW = datetime.now(UTC)
 STATISTICS = """
     SELECT messages, bytes, (SELECT count(*) FROM embedding_jobs WHERE NOT failed AND tenant_id = $1) AS pending
     FROM tenant_usage WHERE tenant_id = $1
@@ -60,9 +63,37 @@ def test_what_stands_in_a_line(exported: Path) -> None:
     assert set(line) == {
         *("id", "conversation_id", "role", "name", "content", "metadata", "importance", "importance_override"),
         *("archived", "archived_at", "embedding_status", "embedding_error", "created_at", "updated_at", "embedding"),
-        *("language", "chat", "external_id"),
+        *("language", "chat", "external_id", "user_id", "agent_id", "ttl_seconds", "expires_at"),
     }
     assert exported.stat().st_mode & 0o077 == 0
+
+
+def test_one_users_messages_are_exported_alone(
+    here: str, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at(here, monkeypatch)
+    path = tmp_path / "ada.jsonl.gz"
+
+    assert run("export", "acme", path, "--user", "ada") == OK
+
+    hers = [line for line in lines_of(exported) if json.loads(line)["user_id"] == "ada"]
+    assert lines_of(path) == hers
+    header = header_of(path)
+    assert (header["tenant_id"], header["user_id"], header["messages"]) == ("acme", "ada", len(hers))
+    assert 0 < len(hers) < COUNT
+    assert header_of(exported)["user_id"] is None
+    capsys.readouterr()
+    assert run("erase", "acme", "--user", "ada") == MISUSED
+    assert f"{len(hers)} messages of acme's user ada would be erased" in capsys.readouterr().err
+    assert run("erase", "acme", "--user", "ada", "--yes") == OK
+    assert json.loads(capsys.readouterr().out)["messages"] == len(hers)
+    assert run("import", path) == OK
+    assert summary(capsys) == (len(hers), 0, 0)
+    again = tmp_path / "again.jsonl.gz"
+    assert run("export", "acme", again) == OK
+    assert [json.loads(line)["id"] for line in lines_of(again)] == [
+        json.loads(line)["id"] for line in lines_of(exported)
+    ]
 
 
 def test_importing_twice_changes_nothing(
@@ -215,3 +246,23 @@ def test_a_name_that_another_message_has_here_is_told_and_counted(
     there_now = {row[0] for row in execute(there, "SELECT id::text FROM messages WHERE external_id IS NOT NULL")}
     assert second["id"] in there_now
     assert first["id"] not in there_now
+
+
+def test_what_an_export_of_all_has_written_is_none_of_a_users(tmp_path: Path) -> None:
+    path = tmp_path / "acme.jsonl.gz"
+    cut_off = UnfinishedFile(path, "acme", with_vectors=True)
+    cut_off.begin()
+    cut_off.append([b"{}\n"], 0, Reached(1, 2, NOW, uuid4()))
+    cut_off.close()
+
+    for user_id, goes_on in ((None, True), ("ada", False)):
+        file = UnfinishedFile(path, "acme", user_id, with_vectors=True)
+        assert (file.written is not None) == goes_on
+        file.close()
+
+
+def test_what_has_expired_since_its_export_can_be_read() -> None:
+    line = {"id": uuid4(), "tenant_id": "acme", "conversation_id": "c1", "role": "user", "content": "said"}
+    times = {"created_at": NOW, "updated_at": NOW, "ttl_seconds": 1, "expires_at": NOW - timedelta(days=1)}
+
+    assert MovedMessage.model_validate({**line, **times}).expires_at == times["expires_at"]

@@ -23,8 +23,11 @@ ANSWERS = """
 """
 BY_TIME = "messages_tenant_time"
 BY_CONVERSATION = "messages_conversation_time"
+BY_USER = "messages_user"
 POSITION = {"after": NOW, "after_id": uuid4(), "limit": 500}
-ERASE = {"tenant_id": "large", "conversation_id": None, "most_terms": 1000, **POSITION}
+ERASE = {"tenant_id": "large", "conversation_id": None, "user_id": None, "most_terms": 1000, **POSITION}
+
+READ = {"tenant_id": "large", "with_vectors": True, **POSITION}
 
 
 @pytest.fixture
@@ -53,8 +56,10 @@ async def explaining(database_url: str) -> AsyncIterator[ExplainingDatabase]:
             {**ERASE, "conversation_id": "c7"},
             {BY_CONVERSATION, "idempotency_keys_message"},
         ),
+        ("erasure", "erase_messages", {**ERASE, "user_id": "ada"}, {BY_USER, "idempotency_keys_message"}),
         ("erasure", "erase_idempotency_keys", {"tenant_id": "large", "limit": 500}, {"idempotency_keys_pkey"}),
-        ("moving", "read_snapshot", {"tenant_id": "large", "with_vectors": True, **POSITION}, {BY_TIME}),
+        ("moving", "read_snapshot", {**READ, "user_id": None}, {BY_TIME}),
+        ("moving", "read_snapshot", {**READ, "user_id": "ada"}, {BY_USER}),
     ],
 )
 async def test_no_part_goes_through_all(

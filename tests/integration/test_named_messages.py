@@ -8,6 +8,7 @@ from uuid import uuid4
 from deployments.settings import DatabaseSettings
 from deployments.storage.database import PoolSize
 from deployments.storage.named_messages import NamedMessageRepository
+from deployments.tenancy import Visible
 from tests.integration.calls import Json, error_of, found, get, message, search, store, store_many
 from tests.integration.explaining import ExplainingDatabase, indexes, scanned
 from tests.integration.failing import Slow
@@ -366,9 +367,9 @@ class TestGetAndDeleteMany:
         repository = NamedMessageRepository(database, service.app.state.services.messages)
 
         for ask in (repository.get, repository.delete):
-            await ask("acme", None, ["n1", "n2"])
+            await ask(Visible("acme"), None, ["n1", "n2"])
             assert "messages" not in scanned(database.plan)
             assert "messages_external_id" in indexes(database.plan)
-            await ask("acme", [uuid4()], None)
+            await ask(Visible("acme"), [uuid4()], None)
             assert "messages" not in scanned(database.plan)
         await database.close()

@@ -21,6 +21,7 @@ from deployments.storage.message_analysis import message_analyzer
 from deployments.storage.messages import MessageRepository, Position
 from deployments.storage.named_queries import load_queries
 from deployments.storage.recent_turns import RecentTurnRepository
+from deployments.storage.users import UserRepository
 from tests.integration.calls import analyzed
 from tests.integration.explaining import ExplainingDatabase, Plan, indexes, nodes, scanned
 from tests.integration.many_messages import LARGE, LARGE_TENANT, SMALL, SMALL_TENANT, fill
@@ -262,6 +263,32 @@ async def test_what_has_expired_is_found_by_its_own_index(
 
     assert "messages_expires_at" in indexes(explaining.plan)
     assert "messages" not in scanned(explaining.plan)
+
+
+@pytest.mark.parametrize("user_id", [None, "ada"])
+@pytest.mark.parametrize("before", [None, NOW])
+async def test_a_page_of_conversations_walks_the_newest_messages_alone(
+    explaining: ExplainingDatabase, user_id: str | None, before: datetime | None
+) -> None:
+    whose = {"tenant_id": LARGE_TENANT, "user_id": user_id, "agent_id": None, "conversation_prefix": None}
+    position = {"before": before, "before_id": "c1", "walked": 1_000, "limit": 51}
+    async with explaining.connection() as connection:
+        walk = load_queries("conversations").walk_conversations
+        assert [row async for row in walk(connection, **whose, **position)] == []
+
+    (walked,) = [node for node in nodes(explaining.plan) if node.get("Subplan Name") == "CTE walked"]
+    assert walked["Node Type"] == "Limit"
+    assert indexes(walked) == ({"messages_user"} if user_id else {"messages_tenant_time"})
+    assert not {node["Node Type"] for node in nodes(walked)} & {"Sort", "Seq Scan"}
+    assert not scanned(explaining.plan)
+    assert user_id or TURNS in indexes(explaining.plan)
+
+
+async def test_users_are_found_by_their_index_alone(explaining: ExplainingDatabase) -> None:
+    await UserRepository(explaining).page(LARGE_TENANT, 51, None)
+
+    assert indexes(explaining.plan) == {"messages_user"}
+    assert not scanned(explaining.plan) & {"messages"}
 
 
 async def test_a_small_tenant_inside_of_a_large_table_is_not_lost_by_the_hnsw_index(

@@ -73,6 +73,7 @@ async def test_usage_is_kept_where_no_quota_is_set(service: Service) -> None:
     assert await used(service) == (2, 11, 0, 2)
     assert await usage(service, "globex") == {
         "tenant_id": "globex",
+        "user_id": None,
         "messages": 1,
         "bytes": 1,
         "pending_embeddings": 0,

@@ -122,6 +122,7 @@ async def test_the_ledger_lists_all_runs_in_pages(busy: Service) -> None:
         {"wait_seconds": -1},
         {"wait_seconds": 51},
         {"tenant_id": ""},
+        {"user_id": "ada"},
         {"tenant_id": "a\0"},
         {"run_id": "nothing"},
         {"run_id": str(uuid4()), "dry_run": True},

@@ -67,6 +67,7 @@ def test_too_much_of_a_tenant_is_told_and_left_alone_unless_forced(capsys: pytes
         (["--actions", "fly"], 2),
         (["--actions", ""], 2),
         (["--tenant", " "], 2),
+        (["--user", "ada"], 2),
         (["--apply", UNKNOWN], 1),
         (["--undo", UNKNOWN], 1),
         (["--resume", UNKNOWN], 1),

@@ -1,15 +1,15 @@
 """A plan before a deed: what applies it touches what it said, and what archived is undone. Too much is refused."""
 
 from collections.abc import Awaitable, Callable
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
-from deployments.errors import RetentionConflictError
-from deployments.retention_schemas import RetentionReport
+from deployments.errors import InvalidRequestError, RetentionConflictError
+from deployments.retention_schemas import Phase, RetentionReport, RetentionRequest
 from tests.integration.calls import change, found, get
 from tests.integration.recount import execute
-from tests.integration.retaining import aged, all_counts_hold, archived, finished, states, undone
+from tests.integration.retaining import aged, all_counts_hold, archived, finished, retention_of, states, undone
 from tests.integration.service import Service
 
 
@@ -250,3 +250,66 @@ async def test_half_of_a_tenant_is_not_too_much(service: Service) -> None:
     await aged(service, 5, importance=0.9)
 
     assert (await finished(service.settings, dry_run=False)).archived == 5
+
+
+class TestOfAUser:
+    """A run of one user touches that user's messages alone, by the policy of the tenant."""
+
+    async def of_users(self, service: Service) -> tuple[list[str], list[str]]:
+        """The ids of two old messages of ada's beside three young ones, and of three old ones of bob's."""
+        hers, his = await aged(service, 2), await aged(service, 3)
+        young = await aged(service, 3, days=1)
+        for ids, user_id in ((hers + young, "ada"), (his, "bob")):
+            await execute(service, "UPDATE messages SET user_id = $1 WHERE id = ANY($2)", user_id, list(map(UUID, ids)))
+        return hers, his
+
+    async def test_others_are_left_alone(self, service: Service) -> None:
+        hers, _ = await self.of_users(service)
+        gone = await archived(service, 2, days_ago=100)
+        await execute(service, "UPDATE messages SET user_id = 'ada' WHERE id = $1", UUID(gone[0]))
+
+        plan = await finished(service.settings, dry_run=True, tenant_id="acme", user_id="ada")
+        assert (plan.user_id, plan.archived, plan.deleted) == ("ada", 2, 1)
+        # What is refused beyond the half is counted of hers.
+        assert [(each.action, each.messages, each.refused) for each in plan.tenants] == [
+            ("archive", 5, False),
+            ("delete", 6, False),
+        ]
+        with pytest.raises(InvalidRequestError, match="another user"):
+            await finished(service.settings, dry_run=False, run_id=plan.run_id, user_id="bob")
+        report = await finished(service.settings, dry_run=False, run_id=plan.run_id)
+
+        assert (report.user_id, report.archived, report.deleted) == ("ada", 2, 1)
+        after = await states(service)
+        assert {each for each in after if after[each]} == {*hers, gone[1]}
+        assert gone[0] not in after
+        restored = await undone(service.settings, report.run_id)
+        assert (restored.user_id, restored.restored) == ("ada", 2)
+        await all_counts_hold(service)
+
+    async def test_more_than_half_of_a_users_is_refused(self, service: Service) -> None:
+        await self.of_users(service)
+        before = await states(service)
+
+        report = await finished(service.settings, dry_run=False, tenant_id="acme", user_id="bob")
+
+        assert (report.status, [(each.planned, each.messages) for each in report.tenants]) == ("refused", [(3, 3)])
+        assert await states(service) == before
+
+    async def test_one_that_is_taken_up_again_is_not_planned_twice(self, service: Service) -> None:
+        await self.of_users(service)
+        request = RetentionRequest(tenant_id="acme", user_id="ada", dry_run=False)
+        async with retention_of(service.settings) as (runs, runner):
+            run_id = await runs.create(request, "test")
+            # A job of the release before looks for the tenants behind this one.
+            claimed = await runs.claim(run_id, uuid4())
+            assert claimed is not None
+            assert claimed.planned_tenant == "acme"
+            await runs.enter_phase(claimed, Phase.PLANNING, await runs.now())
+            await runner._planner.plan(claimed, await runs.now(), lambda _count: None)
+
+            await runner.finish(run_id)
+            report = await runs.report(run_id)
+
+        assert (report.status, report.archived) == ("completed", 2)
+        assert [each.planned for each in report.tenants] == [2]

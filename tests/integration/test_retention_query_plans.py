@@ -118,6 +118,7 @@ PAGE = {
     "run_id": uuid4(),
     "claim_id": uuid4(),
     "tenant_id": LARGE_TENANT,
+    "user_id": None,
     "after": datetime(1, 1, 1, tzinfo=UTC),
     "after_id": UUID(int=0),
     "position": 0,
@@ -125,21 +126,32 @@ PAGE = {
 }
 
 
-@pytest.mark.parametrize(("kept_from", "kept_from_id"), [(None, None), (datetime.now(UTC), uuid4())])
+@pytest.mark.parametrize(
+    ("kept_from", "kept_from_id", "user_id", "index"),
+    [
+        (None, None, None, "messages_tenant_time"),
+        (datetime.now(UTC), uuid4(), None, "messages_tenant_time"),
+        (None, None, "ada", "messages_user"),
+    ],
+)
 async def test_a_page_of_old_messages_is_read_in_the_indexs_order(
-    explaining: ExplainingDatabase, kept_from: datetime | None, kept_from_id: UUID | None
+    explaining: ExplainingDatabase,
+    kept_from: datetime | None,
+    kept_from_id: UUID | None,
+    user_id: str | None,
+    index: str,
 ) -> None:
     async with explaining.connection() as connection:
         await load_queries("retention_plans").plan_archiving(
             connection,
-            **PAGE,
+            **{**PAGE, "user_id": user_id},
             archive_before=datetime.now(UTC),
             threshold=0.5,
             kept_from=kept_from,
             kept_from_id=kept_from_id,
         )
 
-    assert "messages_tenant_time" in indexes(explaining.plan)
+    assert index in indexes(explaining.plan)
     assert "messages" not in scanned(explaining.plan)
 
 

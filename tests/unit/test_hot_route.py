@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.types import Message
 
 from deployments.errors import ForbiddenError
+from deployments.key_schemas import Rights
 from deployments.schemas import NewMessage
 from deployments.search_schemas import SearchParameters, SearchRequest
 from deployments.tenancy import bound_to
@@ -18,7 +19,7 @@ from serve_app.auth import Reads
 from serve_app.hot_route import HotRoute
 from serve_app.http_errors import add_error_handlers
 from serve_app.json_response import json_response
-from serve_app.keyring import ANYONE
+from serve_app.keyring import ANYONE, Caller
 from serve_app.routes.dependencies import RequestId, TenantId
 from tests.bare_services import bare_services
 
@@ -206,11 +207,7 @@ async def test_a_query_is_judged_as_by_fastapi(query: str) -> None:
 
 
 async def test_a_dependency_refuses_before_the_body_is_judged() -> None:
-    class Nothing:
-        scopes = frozenset[str]()
-
-    class Powerless:
-        rights = Nothing()
+    powerless = Caller("powerless", Rights(None, frozenset(), None))
 
     async def receive() -> Message:
         return {"type": "http.request", "body": b"{"}
@@ -219,7 +216,7 @@ async def test_a_dependency_refuses_before_the_body_is_judged() -> None:
         raise AssertionError
 
     headers = [(b"content-type", b"application/json")]
-    scope = {"type": "http", "method": "POST", "path": "/messages", "headers": headers, "caller": Powerless()}
+    scope = {"type": "http", "method": "POST", "path": "/messages", "headers": headers, "caller": powerless}
     (route,) = (each for each in APPS[1].routes if getattr(each, "path", "") == "/messages")
     with pytest.raises(ForbiddenError):
         await route.handle(scope, receive, send)

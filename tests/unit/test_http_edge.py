@@ -25,7 +25,7 @@ DOCUMENTED = ["/docs", "/redoc"]
 class Conversations:
     """Conversations that nobody can list, for a reason that each tenant is named after."""
 
-    async def page(self, tenant_id: str, *_: object) -> None:
+    async def page(self, tenant_id: str, *_: object, **_named: object) -> None:
         if tenant_id == "slow":
             await asyncio.Event().wait()
         if tenant_id == "over quota":

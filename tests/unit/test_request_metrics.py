@@ -26,7 +26,7 @@ class Conversations:
     def __init__(self) -> None:
         self.asked = asyncio.Event()
 
-    async def get(self, tenant_id: str, conversation_id: str) -> None:
+    async def get(self, tenant_id: str, conversation_id: str, _user: str | None = None) -> None:
         self.asked.set()
         if conversation_id == "slow":
             await asyncio.Event().wait()

@@ -1,11 +1,13 @@
 -- name: create_key^
-INSERT INTO api_keys (id, name, prefix, hash, tenant_id, scopes, expires_at, rate_limit, created_at, changed_at)
-VALUES (:id, :name, :prefix, :hash, :tenant_id, :scopes::text[], :expires_at, :rate_limit, now(), clock_timestamp())
-RETURNING id, name, prefix, tenant_id, scopes, expires_at, rate_limit, created_at, last_used_at, revoked_at;
+INSERT INTO api_keys (id, name, prefix, hash, tenant_id, user_id, scopes, expires_at, rate_limit, created_at,
+                      changed_at)
+VALUES (:id, :name, :prefix, :hash, :tenant_id, :user_id, :scopes::text[], :expires_at, :rate_limit, now(),
+        clock_timestamp())
+RETURNING id, name, prefix, tenant_id, user_id, scopes, expires_at, rate_limit, created_at, last_used_at, revoked_at;
 
 -- name: list_keys
 -- Newest first, from the position of the last key of the page before. A tenant of NULL: the caller sees all keys.
-SELECT id, name, prefix, tenant_id, scopes, expires_at, rate_limit, created_at, last_used_at, revoked_at
+SELECT id, name, prefix, tenant_id, user_id, scopes, expires_at, rate_limit, created_at, last_used_at, revoked_at
 FROM api_keys
 WHERE (:tenant_id::text IS NULL OR tenant_id = :tenant_id)
   AND (:before::timestamptz IS NULL OR (created_at, id) < (:before, :before_id::uuid))
@@ -19,7 +21,7 @@ WHERE id = :id AND (:tenant_id::text IS NULL OR tenant_id = :tenant_id)
 RETURNING prefix;
 
 -- name: lock_active_key^
-SELECT id, name, prefix, tenant_id, scopes, expires_at, rate_limit, created_at, last_used_at, revoked_at
+SELECT id, name, prefix, tenant_id, user_id, scopes, expires_at, rate_limit, created_at, last_used_at, revoked_at
 FROM api_keys
 WHERE id = :id AND (:tenant_id::text IS NULL OR tenant_id = :tenant_id)
   AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
@@ -34,7 +36,7 @@ WHERE id = :id;
 
 -- name: changed_keys
 -- Always one row at least, without a key where none has changed: it says up to when was read.
-SELECT clock.read_at, k.id, k.prefix, k.hash, k.tenant_id, k.scopes, k.expires_at, k.rate_limit, k.revoked_at
+SELECT clock.read_at, k.id, k.prefix, k.hash, k.tenant_id, k.user_id, k.scopes, k.expires_at, k.rate_limit, k.revoked_at
 FROM (SELECT clock_timestamp() AS read_at) AS clock
 LEFT JOIN api_keys k ON :since::timestamptz IS NULL OR k.changed_at > :since;
 

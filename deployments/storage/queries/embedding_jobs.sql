@@ -173,12 +173,14 @@ ON CONFLICT (message_id) DO UPDATE SET
 SELECT message_id FROM embedding_jobs WHERE message_id = :message_id FOR UPDATE;
 
 -- name: retry_failed$
--- A NULL message stands for all of the tenant's, a NULL tenant for all tenants.
+-- A NULL message stands for all of the tenant's, a NULL user for all of its users, a NULL tenant for all tenants.
 WITH held AS MATERIALIZED (
-    SELECT message_id FROM embedding_jobs
+    SELECT message_id FROM embedding_jobs j
     WHERE failed
       AND tenant_id = coalesce(:tenant_id, tenant_id)
       AND message_id = coalesce(:message_id, message_id)
+      AND (:user_id::text IS NULL OR EXISTS (
+          SELECT FROM messages o WHERE o.id = j.message_id AND o.tenant_id = j.tenant_id AND o.user_id = :user_id))
     ORDER BY message_id FOR UPDATE
 ), again AS (
     UPDATE embedding_jobs j SET attempts = 0, deferrals = 0, available_at = now(), failed = false

@@ -9,18 +9,31 @@ WITH begun AS (
 )
 SELECT * FROM begun;
 
+-- name: begin_user_erasure^
+WITH begun AS (
+    INSERT INTO user_erasures (id, tenant_id, user_id, requested_by)
+    VALUES (:id, :tenant_id, :user_id, :requested_by)
+    ON CONFLICT (tenant_id, user_id) WHERE finished_at IS NULL
+        DO UPDATE SET requested_by = user_erasures.requested_by
+    RETURNING *
+)
+SELECT * FROM begun;
+
 -- name: lock_erasure^
--- Whoever holds it erases; the others wait for their turn, and may find it finished then.
+-- Of a tenant, a conversation or a user. Whoever holds it erases; the others wait for their turn, and may find it finished then.
 SELECT * FROM erasures WHERE id = :id FOR UPDATE;
 
 -- name: latest_erasure^
-SELECT * FROM erasures
+SELECT * FROM ONLY erasures
 WHERE tenant_id = :tenant_id AND (:conversation_id::text IS NULL OR conversation_id = :conversation_id)
 ORDER BY started_at DESC, id DESC
 LIMIT 1;
 
+-- name: latest_user_erasure^
+SELECT * FROM user_erasures WHERE tenant_id = :tenant_id AND user_id = :user_id ORDER BY started_at DESC, id DESC LIMIT 1;
+
 -- name: erase_messages^
--- The next messages behind a position, of a tenant or of one conversation; fewer where they are long, since it is their
+-- The next messages behind a position, of a tenant, a conversation or a user; fewer where they are long, since it is their
 -- terms that take the time. The jobs are locked before the messages, and
 -- in one order, as the workers do. What was answered when a message was stored goes with it; that its idempotency key
 -- was used stays, so that a late retry does not store it again.
@@ -29,6 +42,7 @@ WITH next AS MATERIALIZED (
     FROM (
         SELECT id, created_at, term_count FROM messages
         WHERE tenant_id = :tenant_id AND (:conversation_id::text IS NULL OR conversation_id = :conversation_id)
+          AND (:user_id::text IS NULL OR user_id = :user_id)
           AND (:after::timestamptz IS NULL OR (created_at, id) > (:after, :after_id::uuid))
         ORDER BY created_at, id
         LIMIT :limit
@@ -95,9 +109,10 @@ WITH gone AS (
 SELECT count(*) FROM gone;
 
 -- name: revoke_keys_of_tenant$
+-- A user: its keys alone.
 WITH revoked AS (
     UPDATE api_keys SET revoked_at = now(), changed_at = clock_timestamp()
-    WHERE tenant_id = :tenant_id AND revoked_at IS NULL AND (:spared::text IS NULL OR prefix <> :spared)
+    WHERE tenant_id = :tenant_id AND (:user_id::text IS NULL OR user_id = :user_id) AND revoked_at IS NULL AND (:spared::text IS NULL OR prefix <> :spared)
     RETURNING 1
 )
 SELECT count(*) FROM revoked;

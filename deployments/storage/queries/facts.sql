@@ -38,6 +38,7 @@ FROM (SELECT DISTINCT unnest(:tenant_ids::text[]) AS tenant_id ORDER BY 1) AS t;
 -- Those of the messages and facts that are there; none of them is deleted before this transaction ends.
 SELECT tenant_id, id, kind, created_at, utc_offset, valid_from FROM messages
 WHERE tenant_id = ANY(:tenant_ids::text[]) AND id = ANY(:ids::uuid[]) AND (expires_at IS NULL OR expires_at > now())
+  AND (:user_id::text IS NULL OR user_id = :user_id)
 ORDER BY id
 FOR KEY SHARE;
 
@@ -62,7 +63,7 @@ WITH RECURSIVE chain AS (
 SELECT id, superseded_by FROM chain;
 
 -- name: read_facts
--- A tenant of NULL stands for a caller who may see every tenant.
+-- A tenant of NULL stands for a caller who may see every tenant, and a user of NULL for one who may see every user.
 SELECT m.id, m.tenant_id, nullif(m.conversation_id, '') AS conversation_id, m.name AS subject, m.content, m.metadata,
        coalesce(m.importance_override, m.importance) AS importance, m.embedding_status, m.archived,
        m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error,
@@ -70,7 +71,7 @@ SELECT m.id, m.tenant_id, nullif(m.conversation_id, '') AS conversation_id, m.na
        ARRAY(SELECT s.message_id FROM fact_sources s WHERE s.fact_id = m.id ORDER BY 1) AS source_ids
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.id = ANY(:ids::uuid[]) AND m.tenant_id = coalesce(:tenant_id, m.tenant_id) AND m.kind = 'fact'
-  AND (m.expires_at IS NULL OR m.expires_at > now());
+  AND (:user_id::text IS NULL OR m.user_id = :user_id) AND (m.expires_at IS NULL OR m.expires_at > now());
 
 -- name: list_facts
 -- Newest first, from the position of the last fact of the page before.

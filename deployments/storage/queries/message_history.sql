@@ -1,6 +1,6 @@
 -- name: read_history
 -- The message as it is, and what is kept of it, newest first: from :before downwards. One row without a version: there is
--- such a message, and nothing of it from there on.
+-- such a message, and nothing of it from there on. Of a user: the versions that were that user's.
 SELECT v.*
 FROM messages m CROSS JOIN message_history_policy p
 LEFT JOIN LATERAL (
@@ -14,8 +14,9 @@ LEFT JOIN LATERAL (
            h.expires_at, h.chat
     FROM message_history h
     WHERE h.message_id = m.id AND h.until > now() - make_interval(days => p.kept_days)
-) AS v ON :before::int IS NULL OR v.version < :before
-WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id) AND (m.expires_at IS NULL OR m.expires_at > now())
+) AS v ON (:before::int IS NULL OR v.version < :before) AND (:user_id::text IS NULL OR v.user_id = :user_id)
+WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id) AND (:user_id::text IS NULL OR m.user_id = :user_id)
+  AND (m.expires_at IS NULL OR m.expires_at > now())
 ORDER BY v.version DESC
 LIMIT :limit;
 

@@ -30,14 +30,16 @@ WITH input AS (
 SELECT (SELECT array_agg(id) FROM input WHERE id NOT IN (SELECT id FROM stored)), pg_notify('embedding_jobs', '');
 
 -- name: get_message^
--- A tenant of NULL stands for a caller who may see every tenant. From its `expires_at` on a message is hidden from every
--- read, by the database's clock. "expires_at > now() IS NOT FALSE" would say the same, and the planner take it for rare.
+-- A tenant of NULL stands for a caller who may see every tenant, a user of NULL for one who may see every user. From its
+-- `expires_at` on a message is hidden from every read, by the database's clock. "expires_at > now() IS NOT FALSE" would
+-- say the same, and the planner take it for rare.
 SELECT m.id, m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metadata,
        coalesce(m.importance_override, m.importance) AS importance_score, m.embedding_status, m.archived,
        m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error,
        m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.version, m.chat
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
-WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id) AND (m.expires_at IS NULL OR m.expires_at > now());
+WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id) AND (:user_id::text IS NULL OR m.user_id = :user_id)
+  AND (m.expires_at IS NULL OR m.expires_at > now());
 
 -- name: list_messages
 -- In the order of time, from the position of the last message of the page before. What is not scored yet passes
@@ -71,7 +73,8 @@ LIMIT :limit;
 SELECT tenant_id, role, name, content, metadata, importance_override, embedding_status, created_at, utc_offset, language,
        version, updated_at, ttl_seconds, expires_at, chat
 FROM messages
-WHERE id = :id AND tenant_id = coalesce(:tenant_id, tenant_id) AND (expires_at IS NULL OR expires_at > now())
+WHERE id = :id AND tenant_id = coalesce(:tenant_id, tenant_id) AND (:user_id::text IS NULL OR user_id = :user_id)
+  AND (expires_at IS NULL OR expires_at > now())
 FOR NO KEY UPDATE;
 
 -- name: update_message!
@@ -110,7 +113,8 @@ WITH job AS (
     ORDER BY message_id FOR UPDATE
 ), deleted AS (
     DELETE FROM messages m
-    WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id) AND (m.expires_at IS NULL OR m.expires_at > now())
+    WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id) AND (:user_id::text IS NULL OR m.user_id = :user_id)
+      AND (m.expires_at IS NULL OR m.expires_at > now())
       AND (SELECT count(*) FROM job) >= 0
     RETURNING m.id, m.tenant_id
 ), forgotten AS (

@@ -6,7 +6,7 @@ SELECT m.id, m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metada
        m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.version, m.chat, m.importance_override, m.kind
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.tenant_id = :tenant_id AND (m.id = ANY(:ids::uuid[]) OR m.external_id = ANY(:external_ids::text[]))
-  AND (m.expires_at IS NULL OR m.expires_at > now());
+  AND (:user_id::text IS NULL OR m.user_id = :user_id) AND (m.expires_at IS NULL OR m.expires_at > now());
 
 -- name: delete_messages
 -- Jobs and messages are locked in one order, and the jobs first, as the workers do. What was answered when a message was
@@ -14,6 +14,7 @@ WHERE m.tenant_id = :tenant_id AND (m.id = ANY(:ids::uuid[]) OR m.external_id = 
 WITH named AS MATERIALIZED (
     SELECT id FROM messages
     WHERE tenant_id = :tenant_id AND (id = ANY(:ids::uuid[]) OR external_id = ANY(:external_ids::text[]))
+      AND (:user_id::text IS NULL OR user_id = :user_id)
       AND (expires_at IS NULL OR expires_at > now()) = (NOT :expired::boolean)
 ), jobs AS MATERIALIZED (
     SELECT message_id FROM embedding_jobs WHERE message_id = ANY(ARRAY(SELECT id FROM named))
@@ -35,7 +36,8 @@ SELECT id, external_id FROM deleted;
 SELECT id, tenant_id, conversation_id, role, name, content, metadata, importance_override, embedding_status, archived,
        created_at, utc_offset, language, external_id, user_id, agent_id, ttl_seconds, expires_at, chat, version, updated_at
 FROM messages
-WHERE id = :id AND tenant_id = :tenant_id AND (expires_at IS NULL OR expires_at > now())
+WHERE id = :id AND tenant_id = :tenant_id AND (:user_id::text IS NULL OR user_id = :user_id)
+  AND (expires_at IS NULL OR expires_at > now())
 FOR NO KEY UPDATE;
 
 -- name: replace_message!

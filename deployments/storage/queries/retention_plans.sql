@@ -1,13 +1,20 @@
 -- name: next_tenant^
--- The tenant behind :after, with what it has and the policy of its own.
-SELECT u.tenant_id, u.messages AS stored, coalesce(s.messages, 0) AS live, p.tenant_id IS NOT NULL AS has_own,
+-- The tenant behind :after, with what it or its user has, and the policy of its own.
+SELECT u.tenant_id, coalesce(own.stored, u.messages) AS stored, coalesce(own.live, s.messages, 0) AS live, p.tenant_id IS NOT NULL AS has_own,
        p.max_age_days, p.importance_threshold, p.delete_after_days, p.keep_newest, p.exempt
 FROM tenant_usage u
 LEFT JOIN tenant_statistics s ON s.tenant_id = u.tenant_id
 LEFT JOIN retention_policies p ON p.tenant_id = u.tenant_id
+LEFT JOIN LATERAL (
+    SELECT count(*) AS stored, count(*) FILTER (WHERE NOT archived) AS live
+    FROM messages m WHERE m.tenant_id = u.tenant_id AND m.user_id = :user_id
+) AS own ON :user_id::text IS NOT NULL
 WHERE u.tenant_id > :after AND (:only_tenant::text IS NULL OR u.tenant_id = :only_tenant)
 ORDER BY u.tenant_id
 LIMIT 1;
+
+-- name: is_planned$
+SELECT EXISTS (SELECT FROM retention_tenants WHERE run_id = :run_id);
 
 -- name: count_stored$
 SELECT coalesce(sum(messages), 0)::bigint FROM tenant_usage WHERE :only_tenant::text IS NULL OR tenant_id = :only_tenant;
@@ -29,6 +36,7 @@ WITH ours AS MATERIALIZED (
            coalesce(importance_override, importance) AS importance
     FROM messages
     WHERE tenant_id = :tenant_id AND (created_at, id) > (:after, :after_id::uuid) AND created_at < :archive_before
+      AND (:user_id::text IS NULL OR user_id = :user_id)
       AND (:kept_from::timestamptz IS NULL OR (created_at, id) < (:kept_from, :kept_from_id::uuid))
     ORDER BY created_at, id
     LIMIT :limit
@@ -54,7 +62,7 @@ WITH ours AS MATERIALIZED (
     SELECT id, archived_at, updated_at, expires_at, coalesce(importance_override, importance) AS importance
     FROM messages
     WHERE tenant_id = :tenant_id AND archived AND (archived_at, id) > (:after, :after_id::uuid)
-      AND archived_at <= :delete_until
+      AND archived_at <= :delete_until AND (:user_id::text IS NULL OR user_id = :user_id)
     ORDER BY archived_at, id
     LIMIT :limit
 ), planned AS (

@@ -1,6 +1,9 @@
 -- name: create_run!
-INSERT INTO retention_runs (id, tenant_id, actions, dry_run, forced, source_id, requested_by, policy, as_of)
-VALUES (:id, :tenant_id, :actions::text[], :dry_run, :forced, :source_id, :requested_by, :policy::text::jsonb, :as_of);
+-- That of a user bears its tenant as planned already: a job of the release before, which knows of no users, plans nothing.
+INSERT INTO retention_runs (id, tenant_id, user_id, actions, dry_run, forced, source_id, requested_by, policy, as_of,
+                            planned_tenant)
+VALUES (:id, :tenant_id, :user_id, :actions::text[], :dry_run, :forced, :source_id, :requested_by, :policy::text::jsonb,
+        :as_of, CASE WHEN :user_id::text IS NULL THEN '' ELSE :tenant_id::text END);
 
 -- name: find_runs
 -- Newest first, from the position of the last run of the page before; an id: that one alone. A tenant of NULL stands for

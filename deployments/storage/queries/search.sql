@@ -190,14 +190,14 @@ CROSS JOIN LATERAL (
     (SELECT id, role, name, content, created_at, utc_offset FROM messages
      WHERE tenant_id = :tenant_id AND conversation_id = hit.conversation_id
        AND (created_at, id) < (hit.created_at, hit.id) AND (:include_archived OR NOT archived)
-       AND (expires_at IS NULL OR expires_at > :now)
+       AND (:user_id::text IS NULL OR user_id = :user_id) AND (expires_at IS NULL OR expires_at > :now)
        AND kind = 'message' AND (:as_of::timestamptz IS NULL OR created_at <= :as_of)
      ORDER BY created_at DESC, id DESC LIMIT :reach)
     UNION ALL
     (SELECT id, role, name, content, created_at, utc_offset FROM messages
      WHERE tenant_id = :tenant_id AND conversation_id = hit.conversation_id
        AND (created_at, id) > (hit.created_at, hit.id) AND (:include_archived OR NOT archived)
-       AND (expires_at IS NULL OR expires_at > :now)
+       AND (:user_id::text IS NULL OR user_id = :user_id) AND (expires_at IS NULL OR expires_at > :now)
        AND kind = 'message' AND (:as_of::timestamptz IS NULL OR created_at <= :as_of)
      ORDER BY created_at, id LIMIT :reach)
 ) AS n

@@ -16,3 +16,10 @@ CROSS JOIN LATERAL (
     SELECT count(*) AS messages, coalesce(sum(j.bytes), 0) AS bytes
     FROM embedding_jobs j WHERE NOT j.failed AND j.tenant_id = t.tenant_id
 ) AS waiting;
+
+-- name: get_user_usage^
+-- No counter is kept for users: their messages are read by the index that has them.
+SELECT count(*) AS messages, coalesce(sum(octet_length(content)), 0)::bigint AS bytes,
+       count(*) FILTER (WHERE embedding_status = 'pending') AS pending_embeddings
+FROM messages
+WHERE tenant_id = :tenant_id AND user_id = :user_id AND (expires_at IS NULL OR expires_at > now());

@@ -1,0 +1,60 @@
+"""Users of a tenant: listed, and erased with a receipt.
+
+Their names stand in the query: a path may hold slashes, and a user may be called as another operation ends.
+"""
+
+from time import monotonic
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from deployments.erasure_schemas import Erasure
+from deployments.schemas import MAX_PAGE, Flag, StoredIdentifier
+from deployments.storage.erasure import ErasureOrder
+from deployments.user_schemas import UserPage
+from serve_app.auth import Administrator, Reads
+from serve_app.cursors import decode_cursor, page_of
+from serve_app.http_errors import error_responses
+from serve_app.rate_limits import TenantLimited
+from serve_app.routes.dependencies import ServicesOf, TenantId
+from serve_app.routes.erasures import MAX_WAIT_SECONDS, UNFINISHED, WAIT, erased
+
+router = APIRouter(prefix="/v1", route_class=TenantLimited)
+
+OneUser = Annotated[StoredIdentifier, Query(description="Whose messages.", examples=["ada"])]
+
+
+@router.get("/users", tags=["users"], response_model=UserPage, responses=error_responses(422), dependencies=[Reads])
+async def list_users(
+    services: ServicesOf,
+    tenant_id: TenantId,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    cursor: Annotated[str | None, Query(max_length=2048)] = None,
+) -> UserPage:
+    """List a tenant's users in the order of their names: how many messages each has, and its first and last time."""
+    listing = f"users\0{tenant_id}"
+    after = None if cursor is None else decode_cursor(cursor, listing, str)[1]
+    found = await services.users.page(tenant_id, limit + 1, after)
+    items, next_cursor = page_of(found, limit, listing, lambda each: (each.last_message_at, each.user_id))
+    return UserPage(items=items, next_cursor=next_cursor)
+
+
+@router.delete(
+    "/admin/users", tags=["admin"], response_model=Erasure, responses={**error_responses(422), 202: UNFINISHED}
+)
+async def erase_user(
+    services: ServicesOf,
+    caller: Administrator,
+    response: Response,
+    tenant_id: TenantId,
+    user_id: OneUser,
+    keep_keys: Annotated[Flag, Query(description="Leave the user's API keys as they are.")] = False,
+    wait_seconds: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description=WAIT)] = 20.0,
+) -> Erasure:
+    """Erase all messages of a user with all that is known of them, and revoke the keys that are bound to the user.
+
+    Where that takes longer than `wait_seconds` the answer is 202, and asking again goes on with the same receipt.
+    """
+    order = ErasureOrder(tenant_id, caller.name, user_id=user_id, revoke_keys=not keep_keys)
+    until = monotonic() + min(wait_seconds, services.http.longest_wait_seconds)
+    return await erased(services, order, until, response)
