@@ -6,10 +6,10 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Protocol
 
 from deployments.errors import ByteQuotaError, EmbeddingQuotaError, MemoryLayerError, MessageQuotaError
-from deployments.schemas import Quotas, Usage
 from deployments.settings import QuotaSettings
 from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
+from deployments.usage_schemas import Quotas, Usage
 
 
 class Counted(Protocol):

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.health import Status
-from deployments.schemas import StoredIdentifier, TenantInPath, TenantOrAll, Usage
+from deployments.schemas import StoredIdentifier, TenantInPath, TenantOrAll
 from deployments.tenancy import Visible
+from deployments.usage_schemas import Usage
 from serve_app.auth import Administers
 from serve_app.health import Health, Liveness, Readiness
 from serve_app.http_errors import error_responses, open_error_responses
