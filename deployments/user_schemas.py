@@ -15,7 +15,7 @@ USER_EXAMPLE: dict[str, JsonValue] = {
 
 
 class User(Value):
-    """What is known of a user: the messages that bear its name."""
+    """What is known of a user: the messages and facts that bear its name, together."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [USER_EXAMPLE]})
 

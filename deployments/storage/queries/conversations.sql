@@ -24,7 +24,7 @@ WITH walked AS MATERIALIZED (
           SELECT l.created_at FROM messages l
           WHERE l.tenant_id = :tenant_id AND l.conversation_id = used.conversation_id
             AND (:user_id::text IS NULL OR l.user_id = :user_id) AND (:agent_id::text IS NULL OR l.agent_id = :agent_id)
-            AND (l.expires_at IS NULL OR l.expires_at > now())
+            AND l.kind = 'message' AND (l.expires_at IS NULL OR l.expires_at > now())
           ORDER BY l.created_at DESC LIMIT 1
       ) <= :before)
     ORDER BY last_message_at DESC, conversation_id DESC
@@ -37,7 +37,7 @@ WITH walked AS MATERIALIZED (
         SELECT count(*) AS messages, min(c.created_at) AS first_message_at FROM messages c
         WHERE c.tenant_id = :tenant_id AND c.conversation_id = page.conversation_id
           AND (:user_id::text IS NULL OR c.user_id = :user_id) AND (:agent_id::text IS NULL OR c.agent_id = :agent_id)
-          AND (c.expires_at IS NULL OR c.expires_at > now())
+          AND c.kind = 'message' AND (c.expires_at IS NULL OR c.expires_at > now())
     ) AS own
     WHERE NOT (SELECT short FROM judged)
 )
