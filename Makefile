@@ -7,11 +7,12 @@ BIN := .venv/bin
 # pip's own settings stay as they are on this machine: mirrors and caches are the operator's business.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help serve test check format lock bench clean
+.PHONY: help serve test coverage check format lock bench clean
 
 help:
 	@echo "make serve    start the service on this machine (Ctrl-C stops all of it)"
 	@echo "make test     run all tests"
+	@echo "make coverage run the tests without a cluster, and report which lines they reach"
 	@echo "make check    ruff, mypy, import-linter, bandit and pip-audit"
 	@echo "make format   put the code into the formatter's shape"
 	@echo "make lock     pin the newest versions that pyproject.toml allows"
@@ -27,6 +28,9 @@ serve: .venv/.installed
 
 test: .venv/.installed
 	@.ci/test.sh
+
+coverage: .venv/.installed
+	$(BIN)/pytest -n 2 tests/unit tests/integration --cov --cov-report=term
 
 check: .venv/.installed
 	$(BIN)/ruff check
@@ -46,4 +50,4 @@ bench: .venv/.installed
 	$(BIN)/python -m loadtests.bench
 
 clean:
-	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build *.egg-info
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage build *.egg-info
