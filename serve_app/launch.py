@@ -340,7 +340,10 @@ def _write(stream: Any, text: str) -> None:
         stream.flush()
 
 
+def run() -> None:
+    """End the process with the status of `main`, without exit hooks: Ray's crash where its start was interrupted."""
+    os._exit(main())
+
+
 if __name__ == "__main__":
-    status = main()
-    # Everything is stopped by now, and Ray's own exit hooks crash where its start was interrupted.
-    os._exit(status)
+    run()

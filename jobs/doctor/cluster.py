@@ -31,7 +31,7 @@ async def serve_details(address: str) -> dict[str, Any] | Finding:
         said = f"Ray's dashboard does not answer at the address that is given ({type(error).__name__})."
         return problem(CHECK, said, "Start the cluster, or name its dashboard with --dashboard.", "serve status")
     if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-        advice = "Set RAY_AUTH_TOKEN, or have the cluster's token in ~/.ray/auth_token (README, On a cluster)."
+        advice = "Set RAY_AUTH_TOKEN, or have the cluster's token in ~/.ray/auth_token (docs/cluster.md)."
         return problem(CHECK, "Ray's dashboard refuses the token.", advice)
     if not answer.is_success:
         return problem(CHECK, f"Ray's dashboard answers HTTP {answer.status_code}.", "See Ray's logs.")

@@ -15,7 +15,7 @@ from deployments.errors import DatabaseUnavailableError
 from deployments.settings import Settings
 from deployments.storage.embedded import running_url
 from deployments.storage.inspection import CONNECT_SECONDS, Inspection, explained, inspecting
-from jobs.doctor import cluster, database, provider, redis, reranker, serve_config, service
+from jobs.doctor import cluster, database, installation, provider, redis, reranker, serve_config, service
 from jobs.doctor.checking import CHECK_SECONDS, Look, made
 from jobs.doctor.clock import judge_clock
 from jobs.doctor.embedded import judge_embedded
@@ -62,7 +62,8 @@ class Asked:
 
 async def examine(asked: Asked) -> list[Finding]:
     """Every check's findings, in the order in which things depend on each other."""
-    findings = await made("settings", _soon(lambda: valid(asked.environment)))
+    findings = await made(installation.CHECK, partial(asyncio.to_thread, installation.look))
+    findings += await made("settings", _soon(lambda: valid(asked.environment)))
     settings, _ = await _obtained("settings", _settings)
     config, unread = await _obtained(serve_config.CHECK, partial(_read, asked.config))
     details, untold = await _obtained(cluster.CHECK, partial(_ask_serve, asked.dashboard))

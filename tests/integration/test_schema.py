@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -134,6 +135,16 @@ def test_alembic_takes_every_url_that_the_service_takes(scheme: str, empty_url: 
     assert fetch(url.replace(scheme, "postgresql", 1), "SELECT version_num FROM alembic_version") == [
         expected_revision()
     ]
+
+
+def test_migrations_run_where_there_is_no_checkout(empty_url: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "MEMORY_DATABASE_URL": empty_url, "PYTHONPATH": str(ROOT)}
+    command_line = [sys.executable, "-m", "migrations", "upgrade", "head"]
+
+    done = subprocess.run(command_line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert fetch(empty_url, "SELECT version_num FROM alembic_version") == [expected_revision()]
 
 
 def test_alembic_says_in_one_line_that_it_needs_a_url() -> None:
