@@ -16,7 +16,7 @@ from tests.integration.keys import ROOT_KEY, make
 from tests.integration.service import Service
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
-# The longest request line that the application itself documents; HAProxy takes less, which README.md says.
+# The longest request line that the application itself documents; HAProxy takes less, which docs/api.md says.
 REQUEST_LINE_BYTES = 2 * 1024**2
 # It takes 150 on an idle machine of two cores.
 MOST_SECONDS = 1_500
