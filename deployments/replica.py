@@ -7,8 +7,8 @@ from ray.serve.handle import DeploymentHandle
 from deployments.errors import UnavailableError
 from deployments.handles import RemoteMethod
 from deployments.logs import configure_logging
+from deployments.metrics.push import PUSH_TIMEOUT_SECONDS
 from deployments.metrics.replica import ReplicaMetrics
-from deployments.metrics.reporter import PUSH_TIMEOUT_SECONDS
 from deployments.settings import Settings
 from deployments.tracing.exporting import start_tracing
 from deployments.vitals import Vitals

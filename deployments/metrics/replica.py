@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from deployments.metrics.ledger import HEARTBEAT_SECONDS
-from deployments.metrics.reporter import MetricsReporter, SendPush
+from deployments.metrics.push import HEARTBEAT_SECONDS, SendPush
+from deployments.metrics.reporter import MetricsReporter
 from deployments.storage.database import Database
 
 

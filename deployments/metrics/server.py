@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
-from deployments.metrics.ledger import Ledger, Push, Receipt
+from deployments.metrics.push import Push
 from deployments.metrics.snapshot import Snapshot, exposition, take
 from deployments.metrics.standing import StandingCollector
+from deployments.metrics.totals import Totals
 from deployments.replica import Replica
 from deployments.settings import Settings
 from deployments.storage.database import Database, PoolSize
@@ -21,14 +22,14 @@ POOL = PoolSize(kept=0, most=1)
 class MetricsServer(Replica):
     """Adds up what all replicas push. One replica: two would each know a part.
 
-    Where it dies, the next one goes on with what replicas kept for it. The database is for what is read from it alone:
-    while that is away, all else is shown. Of itself it measures nothing: it would have to keep its own memory.
+    The next one begins at zero. The database is for what is read from it alone: while that is away, all else is shown.
+    It measures nothing of itself.
     """
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
         settings = Settings.load()
         super().__init__("Metrics", settings)
-        self._ledger = Ledger(time.monotonic)
+        self._totals = Totals(time.monotonic)
         self._rendered: tuple[Snapshot, bytes] = ({}, b"")
         self._own = CollectorRegistry()
         self._database: Database | None = None
@@ -38,13 +39,13 @@ class MetricsServer(Replica):
         self._reading = asyncio.create_task(collector.run()) if settings.runtime.metrics_enabled else None
         self.vitals.watch("reading how things stand", self._reading)
 
-    async def push(self, push: Push) -> Receipt:
-        """Take in what a replica has measured."""
-        return self._ledger.hear(push)
+    async def push(self, push: Push) -> None:
+        """Take in what a replica has counted since its last push. Returning acknowledges it."""
+        self._totals.add(push)
 
     async def text(self) -> bytes:
-        """The sums as Prometheus reads them. Raises `UnavailableError` until they are whole."""
-        shown = self._ledger.shown()
+        """Return the sums as Prometheus reads them."""
+        shown = self._totals.shown()
         if self._rendered[0] is not shown:
             self._rendered = shown, exposition(shown)
         return self._rendered[1] + exposition(take(self._own))

@@ -12,9 +12,6 @@ from prometheus_client.registry import Collector
 Series: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
 GAUGE = "gauge"
-# About a microsecond. What happened is told in whole multiples of it, of which up to 8e9 add up exactly: sums of other
-# fractions depend on their order, and one that falls by its last bit is a reset to Prometheus.
-STEP = 2.0**-20
 # Families that differ at each look, also where nothing has happened.
 DRIFTING = frozenset({"replica_resident_memory_bytes", "replica_cpu_seconds"})
 # When a series began tells nothing of a sum over replicas that came and went.
@@ -39,7 +36,7 @@ def take(collector: Collector) -> Snapshot:
             metric.type,
             metric.documentation,
             {
-                (sample.name, tuple(sample.labels.items())): _value(metric.type, sample.value)
+                (sample.name, tuple(sample.labels.items())): sample.value
                 for sample in metric.samples
                 if not sample.name.endswith(_BIRTH)
             },
@@ -49,19 +46,29 @@ def take(collector: Collector) -> Snapshot:
 
 
 def total(snapshots: Iterable[Snapshot]) -> Snapshot:
-    """The sum of each series."""
+    """Return the sum of each series, in a snapshot of its own."""
     summed: Snapshot = {}
     for snapshot in snapshots:
-        for name, family in snapshot.items():
-            values = summed.setdefault(name, family._replace(values={})).values
-            for series, value in family.values.items():
-                values[series] = values.get(series, 0.0) + value
+        add(summed, snapshot)
     return summed
 
 
-def lasting(snapshot: Snapshot) -> Snapshot:
-    """What stays true when its replica is gone: what happened, and not how things stand."""
+def add(summed: Snapshot, snapshot: Snapshot) -> None:
+    """Add each series of a snapshot to `summed`, in place."""
+    for name, family in snapshot.items():
+        values = summed.setdefault(name, family._replace(values={})).values
+        for series, value in family.values.items():
+            values[series] = values.get(series, 0.0) + value
+
+
+def counted(snapshot: Snapshot) -> Snapshot:
+    """Return the counters and histograms, which stay true when their replica is gone."""
     return {name: family for name, family in snapshot.items() if family.kind != GAUGE}
+
+
+def gauges(snapshot: Snapshot) -> Snapshot:
+    """Return the gauges, which go with their replica."""
+    return {name: family for name, family in snapshot.items() if family.kind == GAUGE}
 
 
 def settled(snapshot: Snapshot) -> Snapshot:
@@ -70,15 +77,11 @@ def settled(snapshot: Snapshot) -> Snapshot:
 
 
 def since(snapshot: Snapshot, before: Snapshot) -> Snapshot:
-    """What happened since an earlier snapshot of the same replica; how things stand, as they stand."""
+    """Return increments since an earlier snapshot of the same replica, unchanged series as zero, and present gauges."""
     return {
         name: family if family.kind == GAUGE or name not in before else _since(family, before[name])
         for name, family in snapshot.items()
     }
-
-
-def _value(kind: str, value: float) -> float:
-    return value if kind == GAUGE else round(value / STEP) * STEP
 
 
 def _since(family: Family, before: Family) -> Family:

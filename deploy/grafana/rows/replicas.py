@@ -9,7 +9,7 @@ def panels() -> Panels:
     return (
         lines(
             "Replicas",
-            "That have reported in the last ten seconds.",
+            "That have reported in the last 15 seconds.",
             "short",
             Query("sum by (deployment) (replicas)", "{{deployment}}"),
         ),

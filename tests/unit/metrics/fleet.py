@@ -1,11 +1,12 @@
-"""Replicas that push to a ledger, and the ledger dying under them, with a clock that the test moves."""
+"""Replicas that push to the totals, which may be away or begin anew, with a clock that the test moves."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from deployments.errors import UnavailableError
-from deployments.metrics.ledger import HEARTBEAT_SECONDS, PUSH_SECONDS, SETTLE_SECONDS, Ledger, Push, Receipt
+from deployments.metrics.push import HEARTBEAT_SECONDS, PUSH_SECONDS, Push
 from deployments.metrics.reporter import MetricsReporter
 from deployments.metrics.snapshot import Snapshot
+from deployments.metrics.totals import Totals
 
 DONE = ("done_total", ())
 BUSY = ("busy", ())
@@ -23,28 +24,33 @@ class Replica:
 
 
 class Fleet:
-    """Replicas and the one ledger. `ledger` of None: it is away."""
+    """Replicas and the one process with the totals."""
 
     def __init__(self, size: int) -> None:
         self.now = 0.0
-        self.ledger: Ledger | None = Ledger(self.clock)
+        self.totals = Totals(self.clock)
+        self.away = False
+        self.acknowledges = True
         self.replicas = [Replica(self) for _ in range(size)]
-        self.pushes = 0
+        self.pushes: list[Push] = []
 
     def clock(self) -> float:
         return self.now
 
-    async def push(self, push: Push) -> Receipt:
-        if self.ledger is None:
+    async def push(self, push: Push) -> None:
+        """Take a push, unless the totals are `away`; where they do not acknowledge, the replica cannot tell."""
+        if self.away:
             raise UnavailableError("It is away.")
-        self.pushes += 1
-        return self.ledger.hear(push)
+        self.pushes.append(push)
+        self.totals.add(push)
+        if not self.acknowledges:
+            raise UnavailableError("It did not answer.")
 
-    def replace_ledger(self) -> None:
-        """It dies, and another begins with nothing."""
-        self.ledger = Ledger(self.clock)
+    def replace_totals(self) -> None:
+        """The process dies, and another begins with nothing."""
+        self.totals = Totals(self.clock)
 
-    async def live(self, seconds: float = HEARTBEAT_SECONDS + SETTLE_SECONDS + 4 * PUSH_SECONDS) -> None:
+    async def live(self, seconds: float = HEARTBEAT_SECONDS + PUSH_SECONDS) -> None:
         """Let time pass, in which each replica pushes with every second, if it has a reason to."""
         for _ in range(int(seconds / PUSH_SECONDS)):
             for replica in list(self.replicas):
@@ -52,8 +58,7 @@ class Fleet:
                 self.now += PUSH_SECONDS / len(self.replicas)
 
     def shown(self) -> Snapshot:
-        assert self.ledger is not None
-        return self.ledger.shown()
+        return self.totals.shown()
 
     @property
     def done(self) -> float:
