@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
 
@@ -17,14 +18,6 @@ CHECK_TIMEOUT_SECONDS = 3.0
 # Whoever asks within so long hears the same: ten load balancers cost no more than one.
 REMEMBERED_SECONDS = 0.5
 
-Ask = Callable[[], Awaitable[str | None]]
-
-
-class Weakness(str):
-    """A problem with which a part goes on: `degraded`, whatever the part is otherwise when something is wrong."""
-
-    __slots__ = ()
-
 
 class Status(StrEnum):
     """`degraded`: the service goes on with less, as the part's problem says."""
@@ -32,6 +25,19 @@ class Status(StrEnum):
     OK = "ok"
     DEGRADED = "degraded"
     UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a part, in a sentence that may be shown to anyone, and the status that it has with it."""
+
+    sentence: str
+    status: Status = Status.UNAVAILABLE
+
+
+# Return what is wrong with a part, or None; a probe leaves the status to the caller.
+Ask = Callable[[], Awaitable[Problem | None]]
+Probe = Callable[[], Awaitable[str | None]]
 
 
 class Part(BaseModel):
@@ -46,13 +52,12 @@ class Part(BaseModel):
 class Check:
     """One part, asked once for all who want to know meanwhile, and remembered for a moment."""
 
-    def __init__(self, name: str, ask: Ask, *, silent: str, wrong: Status = Status.UNAVAILABLE) -> None:
-        """`ask` returns what is wrong or raises it; `silent`: what is said where nothing answers; `wrong`: the status
-        of the part then."""
+    def __init__(self, name: str, ask: Ask, silent: Problem) -> None:
+        """`ask` returns what is wrong or raises it. `silent`: the problem where nothing answers; a raised one has its
+        status."""
         self._name = name
         self._ask = ask
         self._silent = silent
-        self._wrong = wrong
         self._asking: asyncio.Task[Part] | None = None
         self._fresh_until = 0.0
 
@@ -69,26 +74,37 @@ class Check:
         ended = perf_counter()
         self._fresh_until = ended + REMEMBERED_SECONDS
         return Part(
-            name=self._name, status=self._status(problem), latency_ms=round((ended - started) * 1e3, 2), problem=problem
+            name=self._name,
+            status=Status.OK if problem is None else problem.status,
+            latency_ms=round((ended - started) * 1e3, 2),
+            problem=None if problem is None else problem.sentence,
         )
 
-    def _status(self, problem: str | None) -> Status:
-        if problem is None:
-            return Status.OK
-        return Status.DEGRADED if isinstance(problem, Weakness) else self._wrong
-
-    async def _problem(self) -> str | None:
+    async def _problem(self) -> Problem | None:
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
                 return await self._ask()
         except TimeoutError:
             return self._silent
         except MemoryLayerError as error:
-            return self._silent if error.code == UnavailableError.code else error.message
+            return self._silent if error.code == UnavailableError.code else self._raised(error.message)
         except Exception:
             # Whatever broke, the part is not known to be well, and the others are to be told of.
             logger.exception("health_check_broke", part=self._name)
-            return f"The check of this part broke: {self._name}."
+            return self._raised(f"The check of this part broke: {self._name}.")
+
+    def _raised(self, sentence: str) -> Problem:
+        return Problem(sentence, self._silent.status)
+
+
+def probe_check(name: str, probe: Probe, silent: Problem) -> Check:
+    """Return a check of what answers with a sentence: its problems have the status of `silent`."""
+
+    async def ask() -> Problem | None:
+        sentence = await probe()
+        return None if sentence is None else Problem(sentence, silent.status)
+
+    return Check(name, ask, silent)
 
 
 def overall(parts: "list[Part]", needed: str) -> Status:

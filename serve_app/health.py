@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployments.health import Ask, Check, Part, Status, overall
+from deployments.health import Ask, Check, Part, Probe, Problem, Status, overall, probe_check
 from deployments.settings import Environment
 from deployments.storage.embedding_jobs import JobCounts
 
@@ -93,11 +93,11 @@ class Probes:
     `metrics`: None where nothing is measured.
     """
 
-    search: Ask
-    embedding: Ask
-    scoring: Ask
-    rate_limits: Ask
-    metrics: Ask | None
+    search: Probe
+    embedding: Probe
+    scoring: Probe
+    rate_limits: Probe
+    metrics: Probe | None
 
 
 class Backlog:
@@ -131,30 +131,31 @@ class Backlog:
 class HealthReporter:
     """Asks all parts side by side: a slow one holds up none of the others, and all of them nobody for long."""
 
-    def __init__(self, database: Ask, pool: Ask, jobs: JobCounter, probes: Probes, environment: Environment) -> None:
+    def __init__(self, database: Ask, pool: Probe, jobs: JobCounter, probes: Probes, environment: Environment) -> None:
         """`database`, `pool`: whether it can be asked at all, and over the connections of this replica."""
         self._backlog = Backlog(jobs)
         self._environment = environment
         self._started = monotonic()
+        silent = "The database does not answer in time."
+        embedding_away = Problem("The embedding deployment does not answer.")
+        search_away = Problem("The search deployment does not answer: searches fail.")
+        scoring_away = Problem("The scoring deployment does not answer: new messages wait.")
+        each_alone = "The count of rate limits does not answer: each replica counts for itself."
         self._needed = [
-            Check(DATABASE, database, silent="The database does not answer in time."),
-            Check(EMBEDDING, probes.embedding, silent="The embedding deployment does not answer."),
-            Check(SEARCH, probes.search, silent="The search deployment does not answer: searches fail."),
+            Check(DATABASE, database, Problem(silent)),
+            probe_check(EMBEDDING, probes.embedding, embedding_away),
+            probe_check(SEARCH, probes.search, search_away),
         ]
         self._all = [
             *self._needed,
-            Check("pool", pool, silent="The database does not answer in time.", wrong=Status.DEGRADED),
-            Check("backlog", self._backlog.problem, silent="The backlog cannot be counted.", wrong=Status.DEGRADED),
-            Check("scoring", probes.scoring, silent="The scoring deployment does not answer: new messages wait."),
-            Check(
-                "rate_limits",
-                probes.rate_limits,
-                silent="The count of rate limits does not answer: each replica counts for itself.",
-                wrong=Status.DEGRADED,
-            ),
+            probe_check("pool", pool, Problem(silent, Status.DEGRADED)),
+            probe_check("backlog", self._backlog.problem, Problem("The backlog cannot be counted.", Status.DEGRADED)),
+            probe_check("scoring", probes.scoring, scoring_away),
+            probe_check("rate_limits", probes.rate_limits, Problem(each_alone, Status.DEGRADED)),
         ]
         if probes.metrics is not None:
-            self._all.append(Check("metrics", probes.metrics, silent="The metrics deployment does not answer."))
+            metrics_away = Problem("The metrics deployment does not answer.")
+            self._all.append(probe_check("metrics", probes.metrics, metrics_away))
 
     async def health(self) -> Health:
         """Everything, with latencies."""

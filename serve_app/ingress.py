@@ -14,7 +14,7 @@ from deployments.capacity import Capacity, IngressCapacity
 from deployments.connections import check_demands, demands, most_replicas
 from deployments.errors import DatabaseUnavailableError, SearchUnavailableError, UnavailableError
 from deployments.handles import RemoteAnswer, RemoteMethod
-from deployments.health import CHECK_TIMEOUT_SECONDS, Ask
+from deployments.health import CHECK_TIMEOUT_SECONDS, Probe
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.rate_limits.redis_counter import RedisCounter
 from deployments.replica import Replica
@@ -118,7 +118,7 @@ def _on_replica(search: DeploymentHandle[Any], together: str, alone: str, timeou
     return AnswerCalls(answers_of, answer_of)
 
 
-def _probe(deployment: DeploymentHandle[Any]) -> Ask:
+def _probe(deployment: DeploymentHandle[Any]) -> Probe:
     return RemoteMethod(deployment, "probe", UnavailableError, CHECK_TIMEOUT_SECONDS)
 
 

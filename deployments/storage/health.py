@@ -1,4 +1,4 @@
-"""What keeps the database from serving, each in a sentence; None: nothing."""
+"""What is wrong with the database, or None."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import asyncpg
 
 from deployments.embedding.providers.registry import SpaceSource
 from deployments.errors import ConfigurationError, DatabaseUnavailableError
-from deployments.health import Weakness
+from deployments.health import Problem, Status
 from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
 from deployments.storage.schema import check, revision_problem, schema_revision
@@ -15,8 +15,8 @@ from deployments.storage.schema import check, revision_problem, schema_revision
 PATIENCE_SECONDS = 2.0
 
 
-async def database_problem(database: Database, source: SpaceSource) -> str | None:
-    """Asks over a connection of its own: a pool that is busy says nothing about the database.
+async def database_problem(database: Database, source: SpaceSource) -> Problem | None:
+    """Ask over a connection of its own: a pool that is busy says nothing about the database.
 
     Raises `DatabaseUnavailableError`; `ConfigurationError` for a schema or an embedding space that does not fit.
     """
@@ -25,16 +25,17 @@ async def database_problem(database: Database, source: SpaceSource) -> str | Non
         connection = await database.connect(revive=False)
     except DatabaseUnavailableError as error:
         if isinstance(error.__cause__, asyncpg.TooManyConnectionsError) and database.usage().open:
-            return Weakness("Postgres takes no more connections: requests share those that are open.")
+            shared = "Postgres takes no more connections: requests share those that are open."
+            return Problem(shared, Status.DEGRADED)
         raise
     except ConfigurationError:
         # Who may read this may not read what stands in the URL.
-        return "The database's URL asks for what cannot be: `python -m jobs.doctor` says what."
+        return Problem("The database's URL asks for what cannot be: `python -m jobs.doctor` says what.")
     try:
         with database.errors(connection):
             await check(connection, source)
             if await load_queries("schema").takes_no_writes(connection):
-                return "The database takes no writes: it is a standby, or set to read only."
+                return Problem("The database takes no writes: it is a standby, or set to read only.")
     finally:
         # Not closed: a server that hangs would be waited for.
         connection.terminate()

@@ -8,12 +8,12 @@ import pytest
 
 from deployments import health
 from deployments.errors import DatabaseUnavailableError, UnavailableError
-from deployments.health import Check, Part, Status, overall
+from deployments.health import Check, Part, Problem, Status, overall, probe_check
 from deployments.settings import Environment
 from deployments.storage.embedding_jobs import JobCounts
 from serve_app.health import STUCK_SECONDS, Backlog, HealthReporter, Probes
 
-SILENT = "It does not answer."
+SILENT = Problem("It does not answer.")
 
 
 @pytest.fixture(autouse=True)
@@ -22,8 +22,8 @@ def short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "CHECK_TIMEOUT_SECONDS", 0.05)
 
 
-def raising(error: Exception) -> Callable[[], Awaitable[str | None]]:
-    async def ask() -> str | None:
+def raising(error: Exception) -> Callable[[], Awaitable[Problem | None]]:
+    async def ask() -> Problem | None:
         raise error
 
     return ask
@@ -38,7 +38,7 @@ async def hanging() -> None:
 
 
 async def test_a_part_that_answers_is_well_and_timed() -> None:
-    part = await Check("it", well, silent=SILENT).part()
+    part = await Check("it", well, SILENT).part()
 
     assert (part.status, part.problem) == (Status.OK, None)
     assert part.latency_ms >= 0
@@ -47,19 +47,38 @@ async def test_a_part_that_answers_is_well_and_timed() -> None:
 @pytest.mark.parametrize(
     ("ask", "problem"),
     [
-        (hanging, SILENT),
-        (raising(UnavailableError("A part of the service did not answer.")), SILENT),
+        (hanging, SILENT.sentence),
+        (raising(UnavailableError("A part of the service did not answer.")), SILENT.sentence),
         (raising(DatabaseUnavailableError("The database is away.")), "The database is away."),
         (raising(ZeroDivisionError("secret")), "The check of this part broke: it."),
     ],
     ids=["hangs", "away", "says why", "breaks"],
 )
 async def test_a_part_that_fails_is_told_of_in_a_sentence(
-    ask: Callable[[], Awaitable[str | None]], problem: str
+    ask: Callable[[], Awaitable[Problem | None]], problem: str
 ) -> None:
-    part = await Check("it", ask, silent=SILENT).part()
+    part = await Check("it", ask, SILENT).part()
 
     assert (part.status, part.problem) == (Status.UNAVAILABLE, problem)
+
+
+async def test_a_problem_says_itself_how_bad_it_is() -> None:
+    async def busy() -> Problem | None:
+        return Problem("It is busy.", Status.DEGRADED)
+
+    part = await Check("it", busy, SILENT).part()
+
+    assert (part.status, part.problem) == (Status.DEGRADED, "It is busy.")
+
+
+@pytest.mark.parametrize("status", [Status.DEGRADED, Status.UNAVAILABLE])
+async def test_the_sentence_of_a_probe_has_the_status_of_its_silence(status: Status) -> None:
+    async def probe() -> str | None:
+        return "It is busy."
+
+    part = await probe_check("it", probe, Problem(SILENT.sentence, status)).part()
+
+    assert (part.status, part.problem) == (status, "It is busy.")
 
 
 async def test_all_who_ask_meanwhile_and_soon_after_share_one_answer() -> None:
@@ -70,7 +89,7 @@ async def test_all_who_ask_meanwhile_and_soon_after_share_one_answer() -> None:
         asked += 1
         await answer.wait()
 
-    check = Check("it", ask, silent=SILENT)
+    check = Check("it", ask, SILENT)
     impatient = asyncio.create_task(check.part())
     others = [asyncio.create_task(check.part()) for _ in range(20)]
     await asyncio.sleep(0)
@@ -84,12 +103,12 @@ async def test_all_who_ask_meanwhile_and_soon_after_share_one_answer() -> None:
 
 async def test_it_is_asked_again_when_what_is_remembered_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "REMEMBERED_SECONDS", 0)
-    answers = iter(["It is away.", None])
+    answers = iter([Problem("It is away."), None])
 
-    async def ask() -> str | None:
+    async def ask() -> Problem | None:
         return next(answers)
 
-    check = Check("it", ask, silent=SILENT)
+    check = Check("it", ask, SILENT)
 
     assert [(await check.part()).status for _ in range(2)] == [Status.UNAVAILABLE, Status.OK]
 
