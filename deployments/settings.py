@@ -15,6 +15,7 @@ from deployments.connection_urls import http_url, postgres_url, redis_url
 from deployments.errors import ConfigurationError
 from deployments.rate_limits.notation import RateLimit
 from deployments.search.analysis.languages import language_code
+from deployments.validation_faults import faults
 
 
 def _group(prefix: str) -> SettingsConfigDict:
@@ -389,7 +390,4 @@ def _read(group: Any) -> Any:
 def problem_lines(group: Any, error: ValidationError) -> list[str]:
     """Return a line for each value of a group that makes no sense, with the name of its setting."""
     prefix = group.model_config["env_prefix"]
-    return [
-        f"{prefix}{'_'.join(map(str, each['loc']))}".upper() + f": {each['msg'].removeprefix('Value error, ')}"
-        for each in error.errors()
-    ]
+    return [f"{prefix}{'_'.join(map(str, fault.place))}".upper() + f": {fault.reason}" for fault in faults(error)]

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from dotenv import load_dotenv
 
-from deployments.errors import ConfigurationError, MemoryLayerError
 from jobs.evaluation.configurations import read_configurations
 from jobs.evaluation.dataset import asked_of
 from jobs.evaluation.errors import EvaluationInputError
@@ -22,9 +21,9 @@ from jobs.evaluation.report.writing import make_directory, write_report
 from jobs.evaluation.results import PERCENT, Evaluation
 from jobs.evaluation.running import Plan, evaluate
 from jobs.evaluation.table import write_tables
-from jobs.process import log_to_stderr, stop_politely
+from jobs.process import run
 from jobs.progress import progress_on_stderr
-from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK, complain
+from jobs.terminal import FAILED, OK, complain, exit_statuses
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class Bar:
     least: float
 
 
+@exit_statuses("nothing is left of what was stored", EvaluationInputError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluate and report.
 
@@ -42,14 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _options(arguments)
     load_dotenv(Path.cwd() / ".env", override=False)
-    try:
-        return _run(options)
-    except (ConfigurationError, EvaluationInputError) as error:
-        return complain(error.message, MISUSED)
-    except MemoryLayerError as error:
-        return complain(error.message, FAILED)
-    except KeyboardInterrupt:
-        return complain("interrupted: nothing is left of what was stored", INTERRUPTED)
+    return _run(options)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -127,6 +120,4 @@ def _bar(text: str) -> Bar:
 
 
 if __name__ == "__main__":
-    log_to_stderr()
-    stop_politely()
-    sys.exit(main())
+    run(main)

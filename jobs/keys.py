@@ -11,31 +11,32 @@ from uuid import UUID
 from dotenv import load_dotenv
 from pydantic import ValidationError
 
-from deployments.errors import ConfigurationError, InvalidRequestError, MemoryLayerError
+from deployments.errors import InvalidRequestError
 from deployments.key_schemas import KeyScope, NewKey
 from deployments.schemas import MAX_PAGE
 from deployments.settings import Settings
 from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.schema import database_url, prepare
-from jobs.terminal import FAILED, MISUSED, complain
+from deployments.validation_faults import first_fault
+from jobs.process import run
+from jobs.terminal import OK, exit_statuses
 
 Command = Callable[[ApiKeyRepository], Awaitable[None]]
 
 
+@exit_statuses("`list` shows what was done")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what is asked on the settings' database. Returns 0, 1 if it failed, 2 if what is asked makes no sense."""
+    """Do what is asked on the settings' database.
+
+    Returns 0; 1 if it failed; 2 if what is asked makes no sense; 130 if it was interrupted.
+    """
     options = _options(arguments)
     load_dotenv(Path.cwd() / ".env", override=False)
-    try:
-        settings = Settings.load()
-        prepare(settings)
-        asyncio.run(_with_repository(settings, _command(options)))
-    except (ConfigurationError, InvalidRequestError) as error:
-        return complain(error.message, MISUSED)
-    except MemoryLayerError as error:
-        return complain(error.message, FAILED)
-    return 0
+    settings = Settings.load()
+    prepare(settings)
+    asyncio.run(_with_repository(settings, _command(options)))
+    return OK
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -72,9 +73,7 @@ def _new_key(options: argparse.Namespace) -> NewKey:
             rate_limit=options.rate_limit,
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InvalidRequestError(f"{where}: {first['msg']}" if where else first["msg"]) from None
+        raise InvalidRequestError(first_fault(error)) from None
     except (ValueError, OverflowError) as error:
         raise InvalidRequestError(str(error)) from None
 
@@ -112,4 +111,4 @@ async def _with_repository(settings: Settings, command: Command) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -3,8 +3,17 @@
 import logging
 import signal
 import sys
+from collections.abc import Callable
+from typing import NoReturn
 
 import structlog
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Run a job's `main` as this process, and exit with the status that it returns."""
+    log_to_stderr()
+    stop_politely()
+    sys.exit(main())
 
 
 def stop_politely() -> None:

@@ -11,35 +11,28 @@ from pathlib import Path
 
 from dotenv import load_dotenv
 
-from deployments.errors import ConfigurationError, MemoryLayerError
 from deployments.settings import Settings
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.reanalyses import ReanalysisRepository
 from deployments.storage.reanalyzing import Reanalyzer
 from deployments.storage.schema import database_url, prepare
 from deployments.storage.tenant_languages import default_languages
-from jobs.process import log_to_stderr, stop_politely
+from jobs.process import run
 from jobs.progress import progress_on_stderr
-from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK, complain, identifier
+from jobs.terminal import OK, exit_statuses, identifier
 
 # While others work on what is left.
 POLL_SECONDS = 1.0
 
 
+@exit_statuses("the same command goes on")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Analyse anew. Returns 0, 1 if it failed, 2 if what is asked makes no sense, 130 if it was interrupted."""
     options = _options(arguments)
     load_dotenv(Path.cwd() / ".env", override=False)
-    try:
-        settings = Settings.load()
-        prepare(settings)
-        asyncio.run(_run(options, settings))
-    except ConfigurationError as error:
-        return complain(error.message, MISUSED)
-    except MemoryLayerError as error:
-        return complain(error.message, FAILED)
-    except KeyboardInterrupt:
-        return complain("interrupted: the same command goes on", INTERRUPTED)
+    settings = Settings.load()
+    prepare(settings)
+    asyncio.run(_run(options, settings))
     return OK
 
 
@@ -75,6 +68,4 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    log_to_stderr()
-    stop_politely()
-    sys.exit(main())
+    run(main)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from dotenv import load_dotenv
 
 from deployments.embedding.providers.registry import SpaceSource, settings_for, space_source
-from deployments.errors import ConfigurationError, MemoryLayerError
+from deployments.errors import ConfigurationError
 from deployments.settings import ProviderName, Settings
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.schema import database_url, prepare
@@ -25,11 +25,11 @@ from jobs.evaluation.errors import EvaluationInputError
 from jobs.evaluation.formats.recognition import read_datasets
 from jobs.evaluation.running import Plan, evaluate
 from jobs.evaluation.table import write_tables
-from jobs.process import log_to_stderr, stop_politely
+from jobs.process import run
 from jobs.progress import progress_on_stderr
 from jobs.reembedding.decisions import named
 from jobs.reembedding.running import PERCENT, Options, Run
-from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK, complain
+from jobs.terminal import OK, exit_statuses
 
 ONE_MODEL = frozenset({ProviderName.LOCAL, ProviderName.E5})
 MOST_DIMENSIONS, MOST_AT_ONCE = 4_000, 10_000
@@ -37,22 +37,16 @@ MOST_DIMENSIONS, MOST_AT_ONCE = 4_000, 10_000
 Action = Callable[[Run], Coroutine[Any, Any, None]]
 
 
+@exit_statuses("the same command goes on", EvaluationInputError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what is asked. Returns 0, 1 if it failed, 2 if what is asked makes no sense, 130 if it was interrupted."""
     options = _options(arguments)
     load_dotenv(Path.cwd() / ".env", override=False)
-    try:
-        settings = Settings.load()
-        prepare(settings)
-        target = None if options.provider is None else target_of(settings, options)
-        _judge(settings, target, options.questions)
-        asyncio.run(_over_the_database(settings, _run_options(options, target), _action(options)))
-    except (ConfigurationError, EvaluationInputError) as error:
-        return complain(error.message, MISUSED)
-    except MemoryLayerError as error:
-        return complain(error.message, FAILED)
-    except KeyboardInterrupt:
-        return complain("interrupted: the same command goes on", INTERRUPTED)
+    settings = Settings.load()
+    prepare(settings)
+    target = None if options.provider is None else target_of(settings, options)
+    _judge(settings, target, options.questions)
+    asyncio.run(_over_the_database(settings, _run_options(options, target), _action(options)))
     return OK
 
 
@@ -181,6 +175,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    log_to_stderr()
-    stop_politely()
-    sys.exit(main())
+    run(main)

@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 from dotenv import load_dotenv
 
-from deployments.errors import ConfigurationError, IdTakenError, MemoryLayerError
+from deployments.errors import ConfigurationError, IdTakenError
 from deployments.moving_schemas import VectorSpace
 from deployments.settings import Settings
 from deployments.storage.arrivals import ArrivalRepository
@@ -28,13 +28,14 @@ from jobs.moving.errors import MovingInputError
 from jobs.moving.exporting import Export, export_tenant
 from jobs.moving.formats.recognition import NAMES
 from jobs.moving.importing import import_file
-from jobs.process import log_to_stderr, stop_politely
+from jobs.process import run
 from jobs.progress import progress_on_stderr
-from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK, complain, identifier
+from jobs.terminal import FAILED, OK, exit_statuses, identifier
 
 Command = Callable[[argparse.Namespace, Settings, Database], Awaitable[int]]
 
 
+@exit_statuses("the same command goes on", MovingInputError)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Export, import or erase, on the settings' database.
 
@@ -42,18 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _options(arguments)
     load_dotenv(Path.cwd() / ".env", override=False)
-    try:
-        settings = Settings.load()
-        prepare(settings)
-        return asyncio.run(_run(options, settings))
-    except (ConfigurationError, MovingInputError) as error:
-        return complain(error.message, MISUSED)
-    except IdTakenError as error:
-        return complain(f"{error.message} --new-ids gives the copies ids of their own", MISUSED)
-    except MemoryLayerError as error:
-        return complain(error.message, FAILED)
-    except KeyboardInterrupt:
-        return complain("interrupted: the same command goes on", INTERRUPTED)
+    settings = Settings.load()
+    prepare(settings)
+    return asyncio.run(_run(options, settings))
 
 
 async def _run(options: argparse.Namespace, settings: Settings) -> int:
@@ -61,6 +53,8 @@ async def _run(options: argparse.Namespace, settings: Settings) -> int:
     database = Database(database_url(settings), settings.database, PoolSize(kept=0, most=1))
     try:
         return await command(options, settings, database)
+    except IdTakenError as error:
+        raise MovingInputError(f"{error.message} --new-ids gives the copies ids of their own") from None
     finally:
         await database.close()
 
@@ -138,6 +132,4 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    log_to_stderr()
-    stop_politely()
-    sys.exit(main())
+    run(main)

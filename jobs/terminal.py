@@ -1,11 +1,16 @@
 """A job's command line: the names that it takes, and how it says that it failed, in one line and an exit status."""
 
 import argparse
+import functools
 import sys
+from collections.abc import Callable
+from typing import ParamSpec
 
 from pydantic import TypeAdapter, ValidationError
 
+from deployments.errors import ConfigurationError, InvalidRequestError, MemoryLayerError
 from deployments.schemas import StoredIdentifier
+from deployments.validation_faults import first_fault
 
 OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -18,9 +23,37 @@ def complain(text: str, status: int) -> int:
     return status
 
 
+P = ParamSpec("P")
+
+
+def exit_statuses(interrupted: str, *misuse: type[MemoryLayerError]) -> Callable[[Callable[P, int]], Callable[P, int]]:
+    """Have a job's `main` turn errors of ours into one line and an exit status.
+
+    `MISUSED` for a setting or a request that makes no sense, and for `misuse`; `FAILED` for any other; `INTERRUPTED`
+    for Ctrl-C, with `interrupted` as what that means for what was done.
+    """
+    misused: tuple[type[MemoryLayerError], ...] = (ConfigurationError, InvalidRequestError, *misuse)
+
+    def ending(main: Callable[P, int]) -> Callable[P, int]:
+        @functools.wraps(main)
+        def ended(*args: P.args, **kwargs: P.kwargs) -> int:
+            try:
+                return main(*args, **kwargs)
+            except misused as error:
+                return complain(error.message, MISUSED)
+            except MemoryLayerError as error:
+                return complain(error.message, FAILED)
+            except KeyboardInterrupt:
+                return complain(f"interrupted: {interrupted}", INTERRUPTED)
+
+        return ended
+
+    return ending
+
+
 def identifier(text: str) -> str:
     """Return the name of a tenant or a conversation. Raises argparse's error for what is none."""
     try:
         return _identifier.validate_python(text)
     except ValidationError as error:
-        raise argparse.ArgumentTypeError(error.errors()[0]["msg"]) from None
+        raise argparse.ArgumentTypeError(first_fault(error)) from None

@@ -14,6 +14,7 @@ from deployments.rate_limits.server import RateLimitServer
 from deployments.scoring.server import ScoringServer
 from deployments.search.server import SearchServer
 from deployments.search.tenant_router import TenantRouter
+from deployments.validation_faults import first_fault
 from serve_app.ingress import IngressServer
 
 
@@ -22,9 +23,7 @@ def build_app(args: dict[str, Any]) -> Application:
     try:
         capacity = Capacity.model_validate(args)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ConfigurationError(f"serve_config.yaml, args.{where}: {first['msg']}") from None
+        raise ConfigurationError(f"serve_config.yaml, {first_fault(error, 'args')}") from None
     metrics = serve.deployment(name="Metrics")(MetricsServer).bind()
     scoring = serve.deployment(name="Scoring")(ScoringServer).bind(metrics)
     embedding = serve.deployment(name="Embedding")(EmbeddingServer).bind(capacity.embedding, scoring, metrics)

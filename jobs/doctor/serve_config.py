@@ -13,6 +13,7 @@ from deployments.connections import configured_replicas
 from deployments.errors import ConfigurationError
 from deployments.serve_config import read_serve_config
 from deployments.settings import Settings
+from deployments.validation_faults import faults
 from jobs.doctor.findings import Finding, problem, warning, well
 
 CHECK = "serve_config"
@@ -107,10 +108,10 @@ def _refused(config: Mapping[str, Any]) -> Iterator[Finding]:
     try:
         serve_schema().model_validate(config)
     except ValidationError as error:
-        for each in error.errors():
-            where = ".".join(str(part) for part in each["loc"] if isinstance(part, str)) or "the file"
+        for fault in faults(error):
+            where = ".".join(part for part in fault.place if isinstance(part, str)) or "the file"
             # What stands in a runtime_env may be secret.
-            why = "" if "runtime_env" in each["loc"] else f": {each['msg'].removeprefix('Value error, ').rstrip('.')}"
+            why = "" if "runtime_env" in fault.place else f": {fault.reason.rstrip('.')}"
             yield problem(CHECK, f"Serve refuses {where}{why}.", "Set it as in the repository's serve_config.yaml.")
 
 
@@ -130,9 +131,8 @@ def _arguments(application: Mapping[str, Any]) -> Iterator[Finding]:
     try:
         Capacity.model_validate(application.get("args", {}))
     except ValidationError as error:
-        for each in error.errors():
-            where = ".".join(map(str, each["loc"]))
-            yield problem(CHECK, f"args.{where}: {each['msg']}.", "Set it as in the repository's serve_config.yaml.")
+        for fault in faults(error, "args"):
+            yield problem(CHECK, f"{fault}.", "Set it as in the repository's serve_config.yaml.")
 
 
 def _autoscaling(application: Mapping[str, Any]) -> Iterator[Finding]:
@@ -146,7 +146,7 @@ def _autoscaling(application: Mapping[str, Any]) -> Iterator[Finding]:
         try:
             AutoscalingConfig.model_validate(auto.model_dump(exclude_unset=True) | given)
         except ValidationError as error:
-            why = error.errors()[0]["msg"].removeprefix("Value error, ").rstrip("!")
+            why = faults(error)[0].reason.rstrip("!")
             yield problem(CHECK, f"Serve refuses the autoscaling_config of {each['name']}: {why}.", SHOWN)
 
 

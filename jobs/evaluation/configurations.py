@@ -11,7 +11,8 @@ from pydantic_settings import BaseSettings
 
 from deployments.search_schemas import Weights
 from deployments.settings import SearchSettings, Settings
-from jobs.evaluation.errors import EvaluationInputError, first_fault
+from deployments.validation_faults import first_fault
+from jobs.evaluation.errors import EvaluationInputError
 
 DEFAULT = "default"
 SETTINGS_GROUPS = ("search", "embedding", "gemini", "openai")
@@ -114,7 +115,7 @@ def _weights(fields: Mapping[str, object], where: str) -> Weights:
     try:
         return Weights.model_validate(fields)
     except ValidationError as error:
-        raise EvaluationInputError(f"{where}: weights.{first_fault(error)}") from None
+        raise EvaluationInputError(f"{where}: {first_fault(error, 'weights')}") from None
 
 
 def _group(group: str, fields: Mapping[str, object], where: str) -> BaseSettings:
@@ -126,7 +127,7 @@ def _group(group: str, fields: Mapping[str, object], where: str) -> BaseSettings
     try:
         return model(**dict(fields))  # type: ignore[arg-type]  # validated by what it calls
     except ValidationError as error:
-        raise EvaluationInputError(f"{where}: {group}.{first_fault(error)}") from None
+        raise EvaluationInputError(f"{where}: {first_fault(error, group)}") from None
 
 
 def settings_used(settings: Settings) -> dict[str, dict[str, object]]:

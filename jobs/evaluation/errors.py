@@ -1,6 +1,4 @@
-"""The errors of an evaluation, and how what pydantic finds wrong is said in one line."""
-
-from pydantic import ValidationError
+"""The errors of an evaluation."""
 
 from deployments.errors import MemoryLayerError
 
@@ -15,11 +13,3 @@ class EvaluationFailedError(MemoryLayerError):
     """The evaluation cannot go on: what it would measure is not what was asked for."""
 
     code = "evaluation_failed"
-
-
-def first_fault(error: ValidationError) -> str:
-    """Where the first fault is, and what it is."""
-    first = error.errors(include_input=False, include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    reason = first["msg"].removeprefix("Value error, ")
-    return f"{place}: {reason}" if place else reason

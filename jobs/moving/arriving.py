@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from deployments.moving_schemas import Header, MovedMessage, VectorSpace
-from jobs.evaluation.errors import first_fault
+from deployments.validation_faults import first_fault
 from jobs.moving.errors import DamagedFileError, MovingInputError
 from jobs.moving.formats.recognition import OWN, format_of, turns
 from jobs.moving.formats.turns import LeftOut, Turn

@@ -10,21 +10,23 @@ from uuid import UUID
 from dotenv import load_dotenv
 from pydantic import ValidationError
 
-from deployments.errors import ConfigurationError, InvalidRequestError, MemoryLayerError
+from deployments.errors import InvalidRequestError
 from deployments.retention_schemas import RetentionReport, RetentionRequest, RunStatus
 from deployments.settings import Settings
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.retention_policies import default_policy
 from deployments.storage.retention_runs import RetentionRunRepository
 from deployments.storage.schema import database_url, prepare
+from deployments.validation_faults import first_fault
 from jobs.progress import progress_on_stderr
 from jobs.retention.pace import Pace
 from jobs.retention.running import RetentionRunner
-from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK, complain
+from jobs.terminal import FAILED, OK, complain, exit_statuses
 
 REQUESTED_BY = "job"
 
 
+@exit_statuses("the run is cancelled, and what it archived can be undone")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do one run, and print its row of the ledger as JSON.
 
@@ -32,16 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _options(arguments)
     load_dotenv(Path.cwd() / ".env", override=False)
-    try:
-        settings = Settings.load()
-        prepare(settings)
-        report = asyncio.run(_run(settings, options))
-    except (ConfigurationError, InvalidRequestError) as error:
-        return complain(error.message, MISUSED)
-    except MemoryLayerError as error:
-        return complain(error.message, FAILED)
-    except KeyboardInterrupt:
-        return complain("interrupted: the run is cancelled, and what it archived can be undone", INTERRUPTED)
+    settings = Settings.load()
+    prepare(settings)
+    report = asyncio.run(_run(settings, options))
     sys.stdout.write(f"{report.model_dump_json(indent=2)}\n")
     return _judged(report)
 
@@ -112,6 +107,4 @@ def _request(options: argparse.Namespace) -> RetentionRequest:
     try:
         return RetentionRequest.model_validate(asked)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InvalidRequestError(f"{where}: {first['msg']}" if where else first["msg"]) from None
+        raise InvalidRequestError(first_fault(error)) from None

@@ -5,8 +5,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from deployments.schemas import NewMessage
+from deployments.validation_faults import first_fault
 from jobs.evaluation.dataset import LabelledMessage
-from jobs.evaluation.errors import EvaluationInputError, first_fault
+from jobs.evaluation.errors import EvaluationInputError
 
 
 def labelled(label: str, where: str, **fields: Any) -> LabelledMessage:

@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from deployments.schemas import Content, Identifier, Metadata, NewMessage, PastTime, Role
 from deployments.search_schemas import Query
+from deployments.validation_faults import first_fault
 from jobs.evaluation.dataset import LabelledMessage, Question, Tenant
-from jobs.evaluation.errors import EvaluationInputError, first_fault
+from jobs.evaluation.errors import EvaluationInputError
 
 FORMAT = "JSON Lines"
 
