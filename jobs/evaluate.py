@@ -23,7 +23,7 @@ from jobs.evaluation.running import Plan, evaluate
 from jobs.evaluation.table import write_tables
 from jobs.process import run
 from jobs.progress import progress_on_stderr
-from jobs.terminal import FAILED, OK, complain, exit_statuses
+from jobs.terminal import FAILED, OK, complain, exit_statuses, natural
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--url", help="judge the service that runs there, in place of its parts in this process")
     parser.add_argument("--key", help="the service's key, sent as X-API-Key")
     parser.add_argument("--questions", type=_positive, metavar="N", help="ask at most N questions of each file")
-    parser.add_argument("--seed", type=_natural, default=0, help="of the intervals and of the choice of questions (0)")
+    parser.add_argument("--seed", type=natural, default=0, help="of the intervals and of the choice of questions (0)")
     parser.add_argument(
         "--fail-under",
         type=_bar,
@@ -93,16 +93,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _positive(text: str) -> int:
-    number = _natural(text)
+    number = natural(text)
     if number == 0:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
-
-
-def _natural(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
-    return int(text)
 
 
 def _bar(text: str) -> Bar:

@@ -29,7 +29,7 @@ from jobs.process import run
 from jobs.progress import progress_on_stderr
 from jobs.reembedding.decisions import named
 from jobs.reembedding.running import PERCENT, Options, Run
-from jobs.terminal import OK, exit_statuses
+from jobs.terminal import OK, exit_statuses, natural
 
 ONE_MODEL = frozenset({ProviderName.LOCAL, ProviderName.E5})
 MOST_DIMENSIONS, MOST_AT_ONCE = 4_000, 10_000
@@ -91,12 +91,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--base-url", type=_url, help="of an OpenAI-compatible server (MEMORY_OPENAI_BASE_URL)")
     parser.add_argument("--no-switch", dest="switch", action="store_false", help="fill and compare, but do not switch")
     parser.add_argument("--questions", nargs="+", type=Path, default=[], metavar="FILE", help="as jobs.evaluate reads")
-    parser.add_argument("--sample", type=_natural, default=200, help="messages to compare the spaces by; 0: none (200)")
+    parser.add_argument("--sample", type=natural, default=200, help="messages to compare the spaces by; 0: none (200)")
     parser.add_argument("--least-overlap", type=_percent, default=0.0, metavar="PERCENT", help="below, do not switch")
-    parser.add_argument("--accept-missing", type=_natural, default=0, metavar="N", help="messages that may be refused")
+    parser.add_argument("--accept-missing", type=natural, default=0, metavar="N", help="messages that may be refused")
     parser.add_argument("--batch", type=_batch, default=256, help="messages embedded and written at once (256)")
     parser.add_argument("--rate", type=_rate, default=math.inf, metavar="N", help="messages a second (no limit)")
-    parser.add_argument("--patience", type=_natural, default=600, metavar="SECONDS", help="for what is away (600)")
+    parser.add_argument("--patience", type=natural, default=600, metavar="SECONDS", help="for what is away (600)")
     parser.add_argument("--force", action="store_true", help="although the disk is short, or a replica objects")
     return parser.parse_args(arguments)
 
@@ -129,26 +129,20 @@ async def _over_the_database(settings: Settings, options: Options, action: Actio
         await database.close()
 
 
-def _natural(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
-    return int(text)
-
-
 def _dimensions(text: str) -> int:
-    if not 1 <= (number := _natural(text)) <= MOST_DIMENSIONS:
+    if not 1 <= (number := natural(text)) <= MOST_DIMENSIONS:
         raise argparse.ArgumentTypeError(f"must be from 1 to {MOST_DIMENSIONS:,}")
     return number
 
 
 def _batch(text: str) -> int:
-    if not 1 <= (number := _natural(text)) <= MOST_AT_ONCE:
+    if not 1 <= (number := natural(text)) <= MOST_AT_ONCE:
         raise argparse.ArgumentTypeError(f"must be from 1 to {MOST_AT_ONCE:,}")
     return number
 
 
 def _rate(text: str) -> float:
-    if (number := _natural(text)) == 0:
+    if (number := natural(text)) == 0:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
 

@@ -57,3 +57,10 @@ def identifier(text: str) -> str:
         return _identifier.validate_python(text)
     except ValidationError as error:
         raise argparse.ArgumentTypeError(first_fault(error)) from None
+
+
+def natural(text: str) -> int:
+    """Return a whole number from 0 on. Raises argparse's error for what is none."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
