@@ -1,4 +1,10 @@
-"""Name what the tests are parametrized by, alike in each process that collects them."""
+"""Name what the tests are parametrized by, alike in each process that collects them; let properties take their time."""
+
+from hypothesis import settings
+
+# By default an example that takes over 200 ms fails: on a busy machine that says nothing of what is tested.
+settings.register_profile("without-deadline", deadline=None)
+settings.load_profile("without-deadline")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
