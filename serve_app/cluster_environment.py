@@ -8,6 +8,7 @@ before: `serve_app.launch` does so, and for a cluster that is started by hand
 puts them into the shell. A variable that is set already keeps its value.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.errors import ConfigurationError
+from deployments.private_directory import keep_private
 from deployments.settings import RuntimeSettings
 
 RUN_DIRECTORY_VARIABLE = "MEMORY_RUN_DIRECTORY"
@@ -79,11 +81,9 @@ def run_directory(data_dir: Path, kind: str = "local") -> Path:
 
 def make_run_directory(directory: Path) -> None:
     """Make the run directory for its owner only: whoever reaches HAProxy's admin socket commands it."""
-    directory.mkdir(mode=0o700, exist_ok=True)
-    found = directory.stat()
-    if found.st_uid != os.geteuid():
-        raise ConfigurationError(f"{directory} belongs to another user: set TMPDIR or MEMORY_DATA_DIR elsewhere")
-    directory.chmod(0o700)
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+    keep_private(directory, os.geteuid())
 
 
 def haproxy_binary() -> str | None:

@@ -111,9 +111,9 @@ class Database:
         url: str,
         settings: DatabaseSettings,
         size: PoolSize,
-        revive: Callable[[], Awaitable[None]] | None = None,
+        revive: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
-        """`revive` is called when Postgres does not answer, and may start it again (the embedded one)."""
+        """`revive` is called when Postgres does not answer: it starts the embedded one again and returns its URL."""
         self._url = url
         self._settings = settings
         self._size = size
@@ -227,7 +227,7 @@ class Database:
         except OSError:
             if self._revive is None:
                 raise
-            await self._revive()
+            self._url = await self._revive()
             return await self._connect_once(**options)
 
     async def _connect_once(self, **options: Any) -> OwnConnection:

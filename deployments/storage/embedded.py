@@ -12,12 +12,8 @@ and says its URL; with `programs`, where pg_dump, psql and the others are.
 import argparse
 import contextlib
 import fcntl
-import hashlib
 import importlib.util
-import logging
 import os
-import pwd
-import re
 import shlex
 import shutil
 import stat
@@ -27,27 +23,26 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import psutil
 
 from deployments.errors import ConfigurationError, DatabaseUnavailableError
 from deployments.settings import RuntimeSettings
+from deployments.storage.embedded_access import check_sockets, guard, is_guarded, make_sockets, remove_sockets
+from deployments.storage.system_user import check_passage, hand_over, identity
 
 _DATABASE = "memory_layer"
 _DATABASE_MADE = "memory_layer.made"
-# https://www.postgresql.org/docs/18/storage-file-layout.html: the postmaster's status is the last line of its file.
-_STATUS_LINE = 8
+# https://www.postgresql.org/docs/18/storage-file-layout.html: the lines of `postmaster.pid`.
+_SOCKETS_LINE, _STATUS_LINE = 5, 8
 _SUPERUSER = "postgres"
 VERSION = 18
-_SYSTEM_USER = "pgserver"
 _START_TIMEOUT_SECONDS = 60
 _STOP_TIMEOUT_SECONDS = 10
 _START_ATTEMPTS = 20
 _START_PAUSE_SECONDS = 0.25
 _LOG_MAX_BYTES = 10 * 1024 * 1024
-_UNIX_SOCKET_PATH_MAX = 103
 
 # What differs from Postgres' own defaults. Durability (fsync, synchronous_commit) stays on.
 _SERVER_OPTIONS = {
@@ -66,8 +61,6 @@ _SERVER_OPTIONS = {
     "timezone": "UTC",
 }
 
-_log = logging.getLogger(__name__)
-
 
 def _programs() -> Path:
     # Found, not imported: the import warns where there is no XDG_RUNTIME_DIR, which we have no use for.
@@ -84,7 +77,7 @@ def ensure_running(data_dir: Path) -> str:
     may hang.
     """
     directory = _directory(data_dir)
-    if _is_ready(directory):
+    if _is_ready(directory) and is_guarded(directory):
         return _url(directory)
     try:
         with _lock(data_dir):
@@ -93,6 +86,9 @@ def ensure_running(data_dir: Path) -> str:
                 _initialise(directory)
             if not _wait_while_starting(directory):
                 _start(directory)
+            elif not is_guarded(directory):
+                guard(directory)
+                _run("pg_ctl", ["-D", str(directory), "reload"], directory)
             _ensure_database(directory)
     except PermissionError as error:
         raise ConfigurationError(
@@ -121,23 +117,24 @@ def stop(data_dir: Path) -> None:
         directory = _directory(data_dir)
         if _postmaster(directory) is None:
             return
+        sockets = _socket_directory(directory)
         for mode in ("fast", "immediate"):
             arguments = ["-D", str(directory), "-m", mode, "-w", "-t", str(_STOP_TIMEOUT_SECONDS), "stop"]
             if _run("pg_ctl", arguments, directory).returncode == 0:
+                remove_sockets(sockets)
                 return
         raise DatabaseUnavailableError(f"The embedded Postgres under {directory} does not stop")
 
 
 def _url(directory: Path) -> str:
-    return f"postgresql://{_SUPERUSER}@/{_DATABASE}?host={quote(str(_socket_directory(directory)))}"
+    sockets = _socket_directory(directory)
+    check_sockets(sockets, directory)
+    return f"postgresql://{_SUPERUSER}@/{_DATABASE}?host={quote(str(sockets))}"
 
 
 def _is_ready(directory: Path) -> bool:
     """Whether the server takes connections, by its own word in `postmaster.pid`, and has its database."""
-    try:
-        lines = (directory / "postmaster.pid").read_text().splitlines()
-    except OSError:
-        return False
+    lines = _record(directory)
     says_so = len(lines) >= _STATUS_LINE and lines[_STATUS_LINE - 1].strip() == "ready"
     return says_so and (directory / _DATABASE_MADE).exists() and _postmaster(directory) is not None
 
@@ -151,7 +148,7 @@ def _lock(data_dir: Path) -> Iterator[None]:
     """Hold the lock under which the server is made, started and stopped. A killed holder lets go of it."""
     directory = data_dir.expanduser().resolve()
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        _make(directory)
         descriptor = os.open(directory / "postgres.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise ConfigurationError(f"MEMORY_DATA_DIR: cannot write to {directory}: {error.strerror}") from error
@@ -160,6 +157,15 @@ def _lock(data_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _make(directory: Path) -> None:
+    """Make a directory and those above it that are missing, for root's system user to pass whatever the umask says."""
+    if not directory.is_dir():
+        _make(directory.parent)
+        directory.mkdir(exist_ok=True)
+        if os.geteuid() == 0:
+            directory.chmod(directory.stat().st_mode | stat.S_IXOTH)
 
 
 def _check_version(directory: Path) -> None:
@@ -178,10 +184,10 @@ def _initialise(directory: Path) -> None:
     unfinished = directory.with_name(f"{directory.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
-    _let_system_user_in(unfinished)
-    _hand_over(unfinished)
-    arguments = ["--auth=trust", "--encoding=utf8", "--locale=C", "--locale-provider=builtin"]
-    arguments += ["--builtin-locale=C.UTF-8", "-U", _SUPERUSER, "-D", str(unfinished)]
+    hand_over(unfinished)
+    check_passage(unfinished, _programs())
+    arguments = ["--auth-local=peer", "--auth-host=reject", "--encoding=utf8", "--locale=C"]
+    arguments += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "-U", _SUPERUSER, "-D", str(unfinished)]
     result = _run("initdb", arguments, unfinished)
     if result.returncode != 0:
         raise DatabaseUnavailableError(f"Postgres could not make {directory}: {_last_line(result.stderr)}")
@@ -189,12 +195,10 @@ def _initialise(directory: Path) -> None:
 
 
 def _start(directory: Path) -> None:
-    _let_system_user_in(directory)
+    check_passage(directory, _programs())
+    sockets = make_sockets(directory, last=_socket_directory(directory))
     _clear_stale_pid(directory)
-    sockets = _socket_directory(directory)
-    if not sockets.exists():
-        sockets.mkdir(mode=0o700)
-        _hand_over(sockets)
+    guard(directory)
     log = directory / "server.log"
     if log.exists() and log.stat().st_size > _LOG_MAX_BYTES:
         log.replace(log.with_suffix(".log.1"))
@@ -238,21 +242,21 @@ def _wait_while_starting(directory: Path) -> bool:
     raise DatabaseUnavailableError(f"The embedded Postgres under {directory} runs, but does not answer")
 
 
-def _recorded_pid(directory: Path) -> int | None:
+def _record(directory: Path) -> list[str]:
+    """Return the lines that a server writes of itself; none where it has stopped in order."""
     try:
-        lines = (directory / "postmaster.pid").read_text().splitlines()
-    except FileNotFoundError:
-        return None
-    return int(lines[0]) if lines and lines[0].isdigit() else None
+        return (directory / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return []
 
 
 def _postmaster(directory: Path) -> psutil.Process | None:
     """Return the server's process. The recorded number counts only where it is a server of this directory."""
-    pid = _recorded_pid(directory)
-    if pid is None:
+    lines = _record(directory)
+    if not lines or not lines[0].isdigit():
         return None
     try:
-        process = psutil.Process(pid)
+        process = psutil.Process(int(lines[0]))
         own = process.status() != psutil.STATUS_ZOMBIE and str(directory) in process.cmdline()
     except psutil.Error:
         return None
@@ -266,65 +270,9 @@ def _clear_stale_pid(directory: Path) -> None:
 
 
 def _socket_directory(directory: Path) -> Path:
-    """Return where the socket is: beside the data, unless that path is too long or too odd for one."""
-    plain = re.fullmatch(r"[\w./+-]+", str(directory), re.ASCII) is not None
-    if plain and len(str(directory / ".s.PGSQL.5432")) <= _UNIX_SOCKET_PATH_MAX:
-        return directory
-    digest = hashlib.sha256(str(directory).encode()).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"memory-layer-pg-{digest}"
-
-
-def _identity(directory: Path) -> dict[str, Any]:
-    """Say whom to run as: root, as whom Postgres refuses to run, acts as the owner of the files."""
-    if os.geteuid() != 0:
-        return {}
-    owner = directory.stat()
-    return {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
-
-
-def _hand_over(directory: Path) -> None:
-    """Give a new directory to the system user that runs the server in root's place."""
-    if os.geteuid() != 0:
-        return
-    user = _system_user() or _make_system_user()
-    os.chown(directory, user.pw_uid, user.pw_gid)
-
-
-def _system_user() -> pwd.struct_passwd | None:
-    try:
-        return pwd.getpwnam(_SYSTEM_USER)
-    except KeyError:
-        return None
-
-
-def _make_system_user() -> pwd.struct_passwd:
-    useradd = shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if useradd is not None:
-        command = [useradd, "--system", "--user-group", "--no-create-home", _SYSTEM_USER]
-        subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - nothing from outside # nosec B603
-    # Looked up whatever useradd said: another process may have made the user in the meantime.
-    user = _system_user()
-    if user is None:
-        raise ConfigurationError(
-            f"Postgres does not run as root, and `useradd {_SYSTEM_USER}` does not work here: "
-            "run the service as another user, or set MEMORY_DATABASE_URL"
-        )
-    return user
-
-
-def _let_system_user_in(directory: Path) -> None:
-    """Let root's system user pass (not list, not read) the directories above its files and programs."""
-    if os.geteuid() != 0:
-        return
-    programs = _programs()
-    for parent in {*directory.parents, *programs.parents}:
-        mode = parent.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            _log.warning("chmod o+x %s: Postgres does not run as root, and its own user must pass", parent)
-            parent.chmod(mode | stat.S_IXOTH)
-    if not (programs / "postgres").stat().st_mode & stat.S_IXOTH:
-        for path in (programs.parent, *programs.parent.rglob("*")):
-            path.chmod(path.stat().st_mode | stat.S_IROTH | stat.S_IXOTH)
+    """Return where the socket is, by the word of the server that runs or ran last."""
+    lines = _record(directory)
+    return Path(lines[_SOCKETS_LINE - 1]) if len(lines) >= _SOCKETS_LINE else directory
 
 
 def _run(program: str, arguments: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
@@ -337,7 +285,7 @@ def _run(program: str, arguments: list[str], directory: Path) -> subprocess.Comp
             stdout=output,
             stderr=errors,
             cwd=directory,
-            **_identity(directory),
+            **identity(directory),
         )
         output.seek(0)
         errors.seek(0)

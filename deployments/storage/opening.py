@@ -26,9 +26,10 @@ async def open_database(settings: Settings, size: PoolSize, *, reads_only: bool 
     except DatabaseUnavailableError as error:
         logger.warning("database_unavailable_at_start", reason=str(error))
     url = await asyncio.to_thread(database_url, settings)
+    revive = _reviver(settings)
     if reads_only and settings.database.read_url is not None:
-        url = settings.database.read_url.get_secret_value()
-    return Database(url, settings.database, pool_size(settings.database, size), _reviver(settings))
+        url, revive = settings.database.read_url.get_secret_value(), None
+    return Database(url, settings.database, pool_size(settings.database, size), revive)
 
 
 def check_nodes(settings: Settings, nodes: int) -> None:
@@ -39,12 +40,12 @@ def check_nodes(settings: Settings, nodes: int) -> None:
         )
 
 
-def _reviver(settings: Settings) -> Callable[[], Awaitable[None]] | None:
+def _reviver(settings: Settings) -> Callable[[], Awaitable[str]] | None:
     if settings.database.url is not None:
         return None
 
-    async def revive() -> None:
-        await asyncio.to_thread(ensure_running, settings.runtime.data_dir)
+    async def revive() -> str:
+        return await asyncio.to_thread(ensure_running, settings.runtime.data_dir)
 
     return revive
 

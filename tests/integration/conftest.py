@@ -1,6 +1,5 @@
 """Each test has a database of its own, copied from a migrated template."""
 
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tests.integration.locales import LOCALES, LocaleServer, locale_server
 from tests.integration.moving import COUNT, fill, in_small_parts, run
 from tests.integration.postgres import SPACE, PostgresServer, fast_directory
 from tests.integration.service import Service, create_service
+from tests.passable import passable_directory
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,8 +27,8 @@ def plain_tracebacks() -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """One server for all tests of a process."""
-    with tempfile.TemporaryDirectory(prefix="ml-test-", dir=fast_directory()) as directory:
-        server = PostgresServer(Path(directory))
+    with passable_directory("ml-test-", fast_directory()) as directory:
+        server = PostgresServer(directory)
         yield server
         server.stop()
 

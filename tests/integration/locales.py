@@ -1,7 +1,6 @@
 """Databases of three locales in one embedded Postgres server: C, C.UTF-8 and en_US.UTF-8."""
 
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from deployments.storage.embedded import stop
 from tests.integration.postgres import PostgresServer, fast_directory
+from tests.passable import passable_directory
 from tests.paths import ROOT
 
 LOCALES = ("C", "C.UTF-8", "en_US.UTF-8")
@@ -59,11 +59,11 @@ class LocaleServer:
 @contextmanager
 def locale_server() -> Iterator[LocaleServer]:
     """Run a server, and stop it at the end, also if it fails while starting."""
-    with tempfile.TemporaryDirectory(prefix="ml-test-", dir=fast_directory()) as directory:
+    with passable_directory("ml-test-", fast_directory()) as directory:
         try:
-            yield LocaleServer(Path(directory))
+            yield LocaleServer(directory)
         finally:
-            stop(Path(directory))
+            stop(directory)
 
 
 def _compile_locale() -> str:

@@ -151,10 +151,13 @@ async def test_who_asks_for_health_starts_no_database(service: Service, settings
     """An embedded one may take a while to start, and is started by those who have requests."""
     started: list[int] = []
 
-    async def revive() -> None:
-        started.append(1)
+    nothing = "postgresql://postgres@127.0.0.1:1/none"
 
-    nowhere = Database("postgresql://postgres@127.0.0.1:1/none", settings.database, PoolSize(0, 1), revive)
+    async def revive() -> str:
+        started.append(1)
+        return nothing
+
+    nowhere = Database(nothing, settings.database, PoolSize(0, 1), revive)
     with pytest.raises(DatabaseUnavailableError):
         await storage_health.database_problem(nowhere, space_source(settings))
     assert started == []

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import yaml
 from deployments.storage import embedded
 from serve_app.cluster_environment import run_directory
 from serve_app.run_processes import marked_processes, stop_marked_processes
+from tests.passable import passable_directory
 from tests.paths import ROOT, SERVE_CONFIG
 from tests.ports import free_port
 
@@ -31,8 +31,8 @@ STOP_SECONDS = 60
 @contextlib.contextmanager
 def prepared(**environment: str) -> Iterator["LaunchedService"]:
     """A service that is ready to be started. Not under pytest's own directory: other runs clean that up."""
-    with tempfile.TemporaryDirectory(prefix="ml-serve-") as home:
-        service = LaunchedService(Path(home))
+    with passable_directory("ml-serve-") as home:
+        service = LaunchedService(home)
         service.environment |= environment
         try:
             yield service

@@ -1,0 +1,25 @@
+"""Directories that nobody but their owner may enter: what lies in them lets whoever reaches it command the service."""
+
+import os
+from pathlib import Path
+
+from deployments.errors import ConfigurationError
+
+
+def keep_private(directory: Path, owner: int) -> None:
+    """Close an existing directory to everyone but `owner`, a user's number.
+
+    Raises `ConfigurationError` where it is a symbolic link or no directory, or belongs to somebody else.
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{directory} is no directory of this service's own ({error.strerror}): remove it, or set TMPDIR elsewhere"
+        ) from error
+    try:
+        if os.fstat(descriptor).st_uid != owner:
+            raise ConfigurationError(f"{directory} belongs to another user: remove it, or set TMPDIR elsewhere")
+        os.fchmod(descriptor, 0o700)
+    finally:
+        os.close(descriptor)
