@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help serve test coverage check format lock bench clean
 
 help:
-	@echo "make serve    start the service on this machine (Ctrl-C stops all of it)"
+	@echo "make serve    start the service on this machine (Ctrl-C stops all of it; PORT=8080 moves it)"
 	@echo "make test     run all tests"
 	@echo "make coverage run the tests without a cluster, and report which lines they reach"
 	@echo "make check    ruff, mypy, import-linter, bandit and pip-audit"
@@ -24,7 +24,8 @@ help:
 	@touch $@
 
 serve: .venv/.installed
-	@$(BIN)/python -m serve_app.launch --data-dir .data
+	@$(BIN)/python -m serve_app.launch --default-data-dir .data \
+		$(if $(PORT),--port $(PORT)) $(if $(DASHBOARD_PORT),--dashboard-port $(DASHBOARD_PORT))
 
 test: .venv/.installed
 	@.ci/test.sh

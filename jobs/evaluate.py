@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dotenv import load_dotenv
-
+from deployments.env_file import load_env_file
 from jobs.evaluation.configurations import read_configurations
 from jobs.evaluation.dataset import asked_of
 from jobs.evaluation.errors import EvaluationInputError
@@ -41,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns 0; 1 if it failed or fell below a bar; 2 if what it was given makes no sense; 130 if it was interrupted.
     """
     options = _options(arguments)
-    load_dotenv(Path.cwd() / ".env", override=False)
+    load_env_file()
     return _run(options)
 
 

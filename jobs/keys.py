@@ -5,10 +5,8 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
-from dotenv import load_dotenv
 from pydantic import ValidationError
 
 from deployments.errors import InvalidRequestError
@@ -17,8 +15,9 @@ from deployments.schemas import MAX_PAGE
 from deployments.settings import Settings
 from deployments.storage.api_keys import ApiKeyRepository
 from deployments.storage.database import Database, PoolSize
-from deployments.storage.schema import database_url, prepare
+from deployments.storage.schema import database_url
 from deployments.validation_faults import first_fault
+from jobs.known_database import prepared_settings
 from jobs.process import run
 from jobs.terminal import OK, exit_statuses
 
@@ -32,9 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns 0; 1 if it failed; 2 if what is asked makes no sense; 130 if it was interrupted.
     """
     options = _options(arguments)
-    load_dotenv(Path.cwd() / ".env", override=False)
-    settings = Settings.load()
-    prepare(settings)
+    settings = prepared_settings(creates=options.command == "create")
     asyncio.run(_with_repository(settings, _command(options)))
     return OK
 

@@ -7,16 +7,14 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-
-from dotenv import load_dotenv
 
 from deployments.settings import Settings
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.reanalyses import ReanalysisRepository
 from deployments.storage.reanalyzing import Reanalyzer
-from deployments.storage.schema import database_url, prepare
+from deployments.storage.schema import database_url
 from deployments.storage.tenant_languages import default_languages
+from jobs.known_database import prepared_settings
 from jobs.process import run
 from jobs.progress import progress_on_stderr
 from jobs.terminal import OK, exit_statuses, identifier
@@ -29,9 +27,7 @@ POLL_SECONDS = 1.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Analyse anew. Returns 0, 1 if it failed, 2 if what is asked makes no sense, 130 if it was interrupted."""
     options = _options(arguments)
-    load_dotenv(Path.cwd() / ".env", override=False)
-    settings = Settings.load()
-    prepare(settings)
+    settings = prepared_settings()
     asyncio.run(_run(options, settings))
     return OK
 

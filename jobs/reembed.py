@@ -13,25 +13,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from dotenv import load_dotenv
-
 from deployments.embedding.providers.registry import SpaceSource, settings_for, space_source
 from deployments.errors import ConfigurationError
 from deployments.settings import ProviderName, Settings
 from deployments.storage.database import Database, PoolSize
-from deployments.storage.schema import database_url, prepare
+from deployments.storage.schema import database_url
 from jobs.evaluation.configurations import Configuration
 from jobs.evaluation.errors import EvaluationInputError
 from jobs.evaluation.formats.recognition import read_datasets
 from jobs.evaluation.running import Plan, evaluate
 from jobs.evaluation.table import write_tables
+from jobs.known_database import prepared_settings
 from jobs.process import run
 from jobs.progress import progress_on_stderr
-from jobs.reembedding.decisions import named
+from jobs.reembedding.decisions import ONE_MODEL, named
 from jobs.reembedding.running import PERCENT, Options, Run
 from jobs.terminal import OK, exit_statuses, natural
 
-ONE_MODEL = frozenset({ProviderName.LOCAL, ProviderName.E5})
 MOST_DIMENSIONS, MOST_AT_ONCE = 4_000, 10_000
 
 Action = Callable[[Run], Coroutine[Any, Any, None]]
@@ -41,9 +39,7 @@ Action = Callable[[Run], Coroutine[Any, Any, None]]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what is asked. Returns 0, 1 if it failed, 2 if what is asked makes no sense, 130 if it was interrupted."""
     options = _options(arguments)
-    load_dotenv(Path.cwd() / ".env", override=False)
-    settings = Settings.load()
-    prepare(settings)
+    settings = prepared_settings()
     target = None if options.provider is None else target_of(settings, options)
     _judge(settings, target, options.questions)
     asyncio.run(_over_the_database(settings, _run_options(options, target), _action(options)))

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import orjson
-from dotenv import load_dotenv
 
 from deployments.errors import ConfigurationError, IdTakenError
 from deployments.moving_schemas import VectorSpace
@@ -21,8 +20,9 @@ from deployments.storage.database import Database, PoolSize
 from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
 from deployments.storage.erasure import ErasureOrder, ErasureRepository
 from deployments.storage.message_analysis import message_analyzer
-from deployments.storage.schema import database_url, prepare
+from deployments.storage.schema import database_url
 from deployments.storage.usage import UsageRepository
+from jobs.known_database import prepared_settings
 from jobs.moving.arriving import Wishes
 from jobs.moving.errors import MovingInputError
 from jobs.moving.exporting import Export, export_tenant
@@ -42,9 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns 0; 1 if it failed or could not take everything; 2 if what is asked makes no sense; 130 if interrupted.
     """
     options = _options(arguments)
-    load_dotenv(Path.cwd() / ".env", override=False)
-    settings = Settings.load()
-    prepare(settings)
+    settings = prepared_settings(creates=options.run is _import)
     return asyncio.run(_run(options, settings))
 
 

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from deployments.errors import ConfigurationError, InvalidRequestError, MemoryLayerError
 from deployments.schemas import StoredIdentifier
+from deployments.storage.unreachable import operator_message
 from deployments.validation_faults import first_fault
 
 OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
@@ -42,7 +43,7 @@ def exit_statuses(interrupted: str, *misuse: type[MemoryLayerError]) -> Callable
             except misused as error:
                 return complain(error.message, MISUSED)
             except MemoryLayerError as error:
-                return complain(error.message, FAILED)
+                return complain(operator_message(error), FAILED)
             except KeyboardInterrupt:
                 return complain(f"interrupted: {interrupted}", INTERRUPTED)
 

@@ -3,12 +3,12 @@
 import os
 from pathlib import Path
 
-from dotenv import load_dotenv
+from deployments.env_file import load_env_file
 
 _PROJECT = Path(__file__).resolve().parents[1]
 
 
 def use_the_services_database() -> None:
     """Read `.env` as `make serve` does; without any setting, the data is where `make serve` keeps it."""
-    load_dotenv(Path.cwd() / ".env", override=False)
+    load_env_file()
     os.environ.setdefault("MEMORY_DATA_DIR", str(_PROJECT / ".data"))

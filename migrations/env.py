@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import sys
 from functools import partial
+from pathlib import Path
 
 import asyncpg
 from alembic import context
+from dotenv import load_dotenv
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -15,11 +18,21 @@ MIGRATION_LOCK = 7_205_759_403_792_794
 
 
 def database_url() -> str:
-    url = str(context.config.get_alembic_option("sqlalchemy.url") or os.environ.get("MEMORY_DATABASE_URL", ""))
+    url = str(context.config.get_alembic_option("sqlalchemy.url") or url_of_environment())
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.split("+")[0] not in {"postgresql", "postgres"}:
         raise SystemExit("Set MEMORY_DATABASE_URL to the postgresql:// URL of the database to migrate.")
     return f"postgresql://{rest}"
+
+
+def url_of_environment() -> str:
+    """Return `MEMORY_DATABASE_URL` of the environment, or of `.env` as the service reads it."""
+    path = Path.cwd() / ".env"
+    try:
+        load_dotenv(path, override=False)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{path} cannot be read: {type(error).__name__}. It must be UTF-8 text.") from None
+    return os.environ.get("MEMORY_DATABASE_URL", "")
 
 
 def migrate(connection: Connection) -> None:
@@ -49,4 +62,12 @@ def run_offline() -> None:
 if context.is_offline_mode():
     run_offline()
 else:
-    asyncio.run(run_online())
+    try:
+        asyncio.run(run_online())
+    except (OSError, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+        # The service, which calls this too, has words of its own.
+        if context.config.cmd_opts is None:
+            raise
+        raise SystemExit(
+            f"MEMORY_DATABASE_URL: the database cannot be reached: {error}. See `{sys.executable} -m jobs.doctor`"
+        ) from None

@@ -19,17 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deployments.env_file import load_env_file
 from deployments.errors import ConfigurationError
 from deployments.private_directory import keep_private
-from deployments.settings import RuntimeSettings
+from deployments.settings import Settings
 
 RUN_DIRECTORY_VARIABLE = "MEMORY_RUN_DIRECTORY"
-# Each variable that names a port of its own, and what listens there.
-PORT_VARIABLES = {
-    "RAY_SERVE_HAPROXY_METRICS_PORT": "HAProxy's metrics",
-    "RAY_SERVE_HAPROXY_STATS_PORT": "HAProxy's statistics",
-    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": "Serve's fallback proxy",
-}
 # How often Ray looks for work, changed where that saves processor time at rest (docs/decisions/0033-idle.md). Each
 # figure is the share of one core that the change saves, by the processes that it concerns.
 IDLE_INTERVALS = {
@@ -164,13 +159,21 @@ def apply(environment: Mapping[str, str]) -> None:
         os.environ.setdefault(name, value)
 
 
-def main() -> None:
-    """Print the variables as shell commands, for a cluster that is started by hand on this machine."""
-    directory = run_directory(RuntimeSettings().data_dir, "cluster")
-    make_run_directory(directory)
-    for name, value in cluster_environment(directory).items():
+def main() -> int:
+    """Print the variables as shell commands, those of `.env` too, for a cluster started by hand on this machine."""
+    given = set(os.environ)
+    try:
+        load_env_file()
+        directory = run_directory(Settings.load().runtime.data_dir, "cluster")
+        make_run_directory(directory)
+    except ConfigurationError as error:
+        sys.stderr.write(f"error: {error.message}\n")
+        return 2
+    from_file = {name: os.environ[name] for name in os.environ.keys() - given}
+    for name, value in (cluster_environment(directory) | from_file).items():
         sys.stdout.write(f"export {name}={shlex.quote(os.environ.get(name, value))}\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -14,18 +13,19 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
-from dotenv import load_dotenv
-
 from deployments.capacity import Capacity
 from deployments.connections import check_demands, configured_replicas, demands
+from deployments.env_file import load_env_file
 from deployments.errors import ConfigurationError, MemoryLayerError
 from deployments.serve_config import read_serve_config
 from deployments.settings import Environment, Settings
 from deployments.settings_inspection import unknown_names
 from deployments.storage import embedded, schema
+from deployments.storage.unreachable import operator_message
 from deployments.tracing.variables import wants_tracing
 from serve_app import cluster_environment, run_processes
 from serve_app.keyring import NO_KEYS
+from serve_app.ports import Port, check_free, chosen_ports
 
 _ROOT = Path(__file__).resolve().parents[1]
 _DEFAULT_HTTP_PORT = 8000
@@ -67,13 +67,16 @@ class _Plan:
 
     settings: Settings
     config: dict[str, Any]
-    http_port: int
-    dashboard_port: int
+    ports: list[Port]
     directory: Path
 
     @property
     def url(self) -> str:
-        return f"http://localhost:{self.http_port}"
+        return f"http://localhost:{self.ports[0].number}"
+
+    @property
+    def dashboard_port(self) -> int:
+        return self.ports[1].number
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -88,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
         _complain(str(error))
         return 2
     except MemoryLayerError as error:
-        _complain(str(error))
+        _complain(operator_message(error))
         return 1
     except _StopRequested:
         return 0
@@ -97,16 +100,16 @@ def main(arguments: list[str] | None = None) -> int:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m serve_app.launch", description=__doc__)
     parser.add_argument("--config", type=Path, default=_ROOT / "serve_config.yaml", help="the Serve config")
-    parser.add_argument("--port", type=int, help="the API's port, in place of the config's http_options.port")
-    parser.add_argument("--dashboard-port", type=int, default=8265, help="the port of Ray's dashboard (8265)")
-    parser.add_argument("--data-dir", type=Path, help="used where MEMORY_DATA_DIR is not set")
+    parser.add_argument("--port", help="the API's port, in place of the config's http_options.port")
+    parser.add_argument("--dashboard-port", default="8265", help="the port of Ray's dashboard (8265)")
+    parser.add_argument("--data-dir", type=Path, help="where the data is, in place of MEMORY_DATA_DIR")
+    parser.add_argument("--default-data-dir", type=Path, help="where it is if MEMORY_DATA_DIR is not set either")
     return parser.parse_args(arguments)
 
 
 def _read_plan(options: argparse.Namespace) -> _Plan:
-    load_dotenv(Path.cwd() / ".env", override=False)
-    if options.data_dir is not None:
-        os.environ.setdefault("MEMORY_DATA_DIR", str(options.data_dir))
+    load_env_file()
+    _name_data_dir(options)
     _warn_of_unknown_settings()
     settings = Settings.load()
     # Said here in one line; the replicas, which get the same environment, turn it on.
@@ -120,13 +123,17 @@ def _read_plan(options: argparse.Namespace) -> _Plan:
     http = config.setdefault("http_options", {})
     if options.port is not None:
         http["port"] = options.port
-    return _Plan(
-        settings=Settings.load(),
-        config=config,
-        http_port=http.setdefault("port", _DEFAULT_HTTP_PORT),
-        dashboard_port=options.dashboard_port,
-        directory=directory,
-    )
+    variables = cluster_environment.cluster_environment(directory) | os.environ
+    ports = chosen_ports(http.get("port", _DEFAULT_HTTP_PORT), options.dashboard_port, variables)
+    http["port"] = ports[0].number
+    return _Plan(settings=Settings.load(), config=config, ports=ports, directory=directory)
+
+
+def _name_data_dir(options: argparse.Namespace) -> None:
+    if options.data_dir is not None:
+        os.environ["MEMORY_DATA_DIR"] = str(options.data_dir)
+    elif options.default_data_dir is not None and not os.environ.get("MEMORY_DATA_DIR"):
+        os.environ["MEMORY_DATA_DIR"] = str(options.default_data_dir)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -143,7 +150,7 @@ def _run(plan: _Plan, stopping: _Stopping) -> int:
     cluster: ModuleType | None = None
     try:
         _clean_up_after_the_last_run(plan)
-        _check_ports(plan)
+        check_free(plan.ports)
         _prepare_database(plan)
         cluster = _load_ray(plan)
         _start_ray(plan, cluster)
@@ -163,30 +170,6 @@ def _clean_up_after_the_last_run(plan: _Plan) -> None:
     count = run_processes.stop_marked_processes(plan.directory)
     if count:
         _say(f"- stopped {count} processes that an earlier run left behind")
-
-
-def _check_ports(plan: _Plan) -> None:
-    variables = cluster_environment.cluster_environment(plan.directory) | os.environ
-    ports = {
-        plan.http_port: "the API: --port, or http_options.port in the Serve config",
-        plan.dashboard_port: "Ray's dashboard: --dashboard-port",
-    }
-    for name, use in cluster_environment.PORT_VARIABLES.items():
-        ports[int(variables[name])] = f"{use}: {name}"
-    for port, use in ports.items():
-        if not _is_free(port):
-            raise ConfigurationError(f"Port {port} is in use. Free it, or choose another for {use}")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As servers bind: connections that are still closing do not hold the port.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104 - closed again at once # nosec B104
-        except OSError:
-            return False
-    return True
 
 
 def _prepare_database(plan: _Plan) -> None:

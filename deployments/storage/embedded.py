@@ -21,14 +21,15 @@ import subprocess  # nosec B404
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 import psutil
 
-from deployments.errors import ConfigurationError, DatabaseUnavailableError
-from deployments.settings import RuntimeSettings
+from deployments.env_file import load_env_file
+from deployments.errors import ConfigurationError, DatabaseUnavailableError, MemoryLayerError
+from deployments.settings import Settings
 from deployments.storage.embedded_access import check_sockets, guard, is_guarded, make_sockets, remove_sockets
 from deployments.storage.system_user import check_passage, hand_over, identity
 
@@ -296,20 +297,33 @@ def _last_line(text: str) -> str:
     return next((line for line in reversed(text.splitlines()) if line.strip()), "no reason given")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns 0; 1 if the server does not do as it is told; 2 for settings that make no sense."""
     parser = argparse.ArgumentParser(
         prog="python -m deployments.storage.embedded", description="The embedded Postgres."
     )
     parser.add_argument("command", nargs="?", choices=["stop", "url", "programs"], default="stop")
     command = parser.parse_args(arguments).command
-    if command == "programs":
-        sys.stdout.write(f"{_programs()}\n")
-    elif command == "url":
-        sys.stdout.write(f"{ensure_running(RuntimeSettings().data_dir)}\n")
-    else:
-        stop(RuntimeSettings().data_dir)
+    try:
+        load_env_file()
+        sys.stdout.write(_COMMANDS[command](Settings.load().runtime.data_dir))
+    except MemoryLayerError as error:
+        sys.stderr.write(f"error: {error.message}\n")
+        return 2 if isinstance(error, ConfigurationError) else 1
+    return 0
+
+
+def _stop(data_dir: Path) -> str:
+    stop(data_dir)
+    return ""
+
+
+_COMMANDS: Mapping[str, Callable[[Path], str]] = {
+    "stop": _stop,
+    "url": lambda data_dir: f"{ensure_running(data_dir)}\n",
+    "programs": lambda _: f"{_programs()}\n",
+}
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,6 +13,7 @@ from deployments.storage.database import Database, OwnConnection, PoolSize
 from deployments.storage.embedding_spaces import Spaces, to_spaces
 from deployments.storage.named_queries import load_queries
 from deployments.storage.schema import keys_exist, schema_revision
+from deployments.storage.unreachable import reason_of
 
 # What the migrations make, the indexes of primary keys and unique columns included.
 INDEXES = frozenset(
@@ -192,22 +193,13 @@ async def inspecting(url: str, settings: DatabaseSettings) -> AsyncIterator["Ins
     except ConfigurationError as error:
         raise DatabaseUnavailableError(f"{error.message}.") from None
     except Exception as error:  # noqa: BLE001 - the driver lets through what urllib, codecs and sockets raise
-        reason = _reason(error.__cause__ or error)
+        reason = reason_of(error.__cause__ or error)
         # Not `from error`: what others raise may hold the URL.
         raise DatabaseUnavailableError(f"The database cannot be reached: {reason}.") from None
     try:
         yield Inspection(connection)
     finally:
         connection.terminate()
-
-
-def _reason(cause: BaseException | None) -> str:
-    """What may be shown: the texts of Postgres and of the system hold no password; others may hold the URL."""
-    if isinstance(cause, TimeoutError):
-        return "it does not answer in time"
-    if isinstance(cause, asyncpg.PostgresError | OSError):
-        return str(cause).partition("\n")[0].rstrip(".") or type(cause).__name__
-    return f"the driver gives up with {type(cause).__name__}: an option in the URL, or a PG* variable, may be wrong"
 
 
 @contextmanager
@@ -219,9 +211,9 @@ def explained() -> Iterator[None]:
     try:
         yield
     except asyncpg.InsufficientPrivilegeError as error:
-        raise ConfigurationError(f"The database's role may not look: {_reason(error)}.") from None
+        raise ConfigurationError(f"The database's role may not look: {reason_of(error)}.") from None
     except asyncpg.PostgresError as error:
-        raise DatabaseUnavailableError(f"The database does not say: {_reason(error)}.") from None
+        raise DatabaseUnavailableError(f"The database does not say: {reason_of(error)}.") from None
     except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         raise DatabaseUnavailableError(f"The connection to the database broke: {type(error).__name__}.") from None
 

@@ -92,6 +92,11 @@ class RetentionRunRepository:
             row = await self._lock_source(connection, run_id, tenant_id)
             if row["status"] == RunStatus.RUNNING:
                 raise RetentionConflictError("That run is still under way.")
+            if row["dry_run"] and row["applied_by"] is not None:
+                raise RetentionConflictError(
+                    f"That is a plan, which archived nothing: undo run {row['applied_by']}, which applied it.",
+                    {"run_id": str(row["applied_by"])},
+                )
             if row["dry_run"] or Action.ARCHIVE not in row["actions"]:
                 raise RetentionConflictError("That run archived nothing: there is nothing to undo.")
             return await self._insert(

@@ -2,7 +2,9 @@
 
 import shlex
 from collections.abc import Sequence
+from importlib.resources import files
 
+from deployments.command_lines import module_command, psql_command
 from deployments.embedding.providers.registry import SpaceSource, space_source
 from deployments.errors import ConfigurationError
 from deployments.settings import Environment, Settings
@@ -10,6 +12,7 @@ from deployments.storage.embedding_spaces import OtherState, Spaces
 from deployments.storage.inspection import INDEXES, OTHER_VECTOR_INDEX, VECTOR_INDEX, Index, Inspection, Server
 from deployments.storage.schema import revision_problem
 from jobs.doctor.findings import Finding, problem, skipped, warning, well
+from jobs.reembedding.decisions import ONE_MODEL
 
 # Of it on, a statement ends soon after whoever waits for it is gone.
 LEAST_POSTGRES = 140_000
@@ -18,7 +21,10 @@ LEAST_PGVECTOR = (0, 8, 0)
 LONG_TRANSACTION_SECONDS = 600.0
 ROWS_WITHOUT_STATISTICS = 10_000
 DUE_SECONDS = 300.0
-UPGRADE = ".venv/bin/alembic upgrade head"
+RETRY = (
+    'curl -X POST "${URL:-http://localhost:8000}/v1/admin/embeddings/retry" -H "X-API-Key: $KEY" '
+    "-H 'Content-Type: application/json' -d '{}'"
+)
 LOSES = {
     "fsync": "what was acknowledged is lost, or the whole database is, when the machine fails",
     "full_page_writes": "pages may be torn for good when the machine fails",
@@ -71,7 +77,7 @@ def judge_switches(switched_off: Sequence[str]) -> list[Finding]:
 
 
 def _turning_on(name: str) -> str:
-    return f"psql -c 'ALTER SYSTEM SET {name} = on' -c 'SELECT pg_reload_conf()'"
+    return psql_command(f"ALTER SYSTEM SET {name} = on", "SELECT pg_reload_conf()")
 
 
 async def extension(inspection: Inspection, _: Settings) -> list[Finding]:
@@ -82,11 +88,11 @@ async def extension(inspection: Inspection, _: Settings) -> list[Finding]:
         return [problem("database.extension", "The server has no pgvector.", advice)]
     if found.installed is None:
         said = f"pgvector {found.available} is there, but not in this database."
-        return [problem("database.extension", said, "The migrations put it there.", UPGRADE)]
+        return [problem("database.extension", said, "The migrations put it there.", _upgrade())]
     if tuple(int(part) for part in found.installed.split(".")) < LEAST_PGVECTOR:
         said = f"pgvector {found.installed} has no iterative scans: searches of small tenants come back empty."
         advice = "Install a newer one on the server, then update the extension."
-        return [problem("database.extension", said, advice, "psql -c 'ALTER EXTENSION vector UPDATE'")]
+        return [problem("database.extension", said, advice, psql_command("ALTER EXTENSION vector UPDATE"))]
     return [well("database.extension", f"pgvector {found.installed}.")]
 
 
@@ -95,17 +101,21 @@ async def rights(inspection: Inspection, _: Settings) -> list[Finding]:
     check, found = "database.rights", await inspection.rights()
     for each in found.schemas:
         said = f"The role {found.role} may not use the schema {each}: the tables in it seem not to be there."
-        return [problem(check, said, "Let it, as their owner.", _psql(f"GRANT USAGE ON SCHEMA {each} TO {found.role}"))]
+        return [
+            problem(
+                check, said, "Let it, as their owner.", psql_command(f"GRANT USAGE ON SCHEMA {each} TO {found.role}")
+            )
+        ]
     if found.tables:
         said = f"The role {found.role} may not both read and write {', '.join(found.tables)}."
         advice = "Let it, as their owner, or name the role in MEMORY_DATABASE_URL that may."
         grant = f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {found.role}"
-        return [problem(check, said, advice, _psql(grant))]
+        return [problem(check, said, advice, psql_command(grant))]
     return [well(check, f"The role {found.role} may read and write.")]
 
 
-def _psql(statement: str) -> str:
-    return f"psql -c {shlex.quote(statement)}"
+def _upgrade() -> str:
+    return module_command("alembic", "upgrade", "head")
 
 
 async def schema(inspection: Inspection, _: Settings) -> list[Finding]:
@@ -117,7 +127,7 @@ async def schema(inspection: Inspection, _: Settings) -> list[Finding]:
     if trouble is None:
         return [well("database.schema", f"At revision {revision}, as the code needs.")]
     advice = "Bring the schema and the code to one version."
-    return [problem("database.schema", f"{trouble}.", advice, UPGRADE if "upgrade head" in trouble else None)]
+    return [problem("database.schema", f"{trouble}.", advice, _upgrade() if "upgrade head" in trouble else None)]
 
 
 async def indexes(inspection: Inspection, _: Settings) -> list[Finding]:
@@ -135,7 +145,7 @@ def judge_indexes(found: Sequence[Index], spaces: Spaces | None) -> list[Finding
             "database.indexes",
             f"The index {name} is missing: queries scan whole tables.",
             "Make it as the migration does that names it.",
-            f"grep -rn {name} migrations/versions",
+            shlex.join(["grep", "-rn", name, str(files("migrations") / "versions")]),
         )
         for name in sorted(wanted - by_name.keys())
     ]
@@ -149,7 +159,7 @@ def _unusable(index: Index, spaces: Spaces | None) -> Finding:
         said = f"The index {index.name} is being made, or its making was cut short."
         return warning("database.indexes", said, "The same jobs.reembed goes on with it.")
     said = f"The index {index.name} is not valid: its making was cut short, and no query uses it."
-    command = f"psql -c 'REINDEX INDEX CONCURRENTLY {index.name}'"
+    command = psql_command(f"REINDEX INDEX CONCURRENTLY {index.name}")
     return problem("database.indexes", said, "Make it anew; drop it, if its name ends in _ccnew or _ccold.", command)
 
 
@@ -174,7 +184,9 @@ async def embedding_space(inspection: Inspection, settings: Settings) -> list[Fi
         findings.append(await _unfinished(inspection, spaces.other))
     elif spaces.other is not None:
         said = f"The space that was left, {_named(spaces.other)}, is kept and goes on being filled."
-        findings.append(warning(check, said, "Drop it when nobody wants to go back.", "python -m jobs.reembed --drop"))
+        findings.append(
+            warning(check, said, "Drop it when nobody wants to go back.", module_command("jobs.reembed", "--drop"))
+        )
     return findings
 
 
@@ -202,7 +214,13 @@ async def _unfinished(inspection: Inspection, other: SpaceSource) -> Finding:
     if found.running:
         return well(check, f"A job is re-embedding into {_named(other)}: {filled}.")
     said = f"A re-embedding into {_named(other)} was left at {filled}."
-    return warning(check, said, "Call it again to go on, or give it up.", "python -m jobs.reembed --drop")
+    return warning(check, said, "Call it again to go on, or give it up with --drop.", _reembed(other))
+
+
+def _reembed(other: SpaceSource) -> str:
+    model = [] if other.provider in ONE_MODEL else ["--model", other.space.model]
+    dimensions = ["--dimensions", str(other.space.dimensions)]
+    return module_command("jobs.reembed", "--provider", other.provider, *model, *dimensions)
 
 
 def _named(source: SpaceSource) -> str:
@@ -217,7 +235,7 @@ async def statistics(inspection: Inspection, _: Settings) -> list[Finding]:
             "database.statistics",
             f"{name} was never analyzed: its plans are guesses.",
             "Do it now, and see why autovacuum does not.",
-            f"psql -c 'ANALYZE {name}'",
+            psql_command(f"ANALYZE {name}"),
         )
         for name in found
     ]
@@ -232,7 +250,7 @@ async def transactions(inspection: Inspection, _: Settings) -> list[Finding]:
             f"A transaction of {each.application} ({each.who}, {each.state or 'unknown'}) is open for "
             f"{each.seconds / 60:,.0f} minutes: nothing that is dead since can be removed.",
             "End what it belongs to.",
-            None if each.state == "prepared" else f"psql -c 'SELECT pg_terminate_backend({each.who})'",
+            None if each.state == "prepared" else psql_command(f"SELECT pg_terminate_backend({each.who})"),
         )
         for each in await inspection.long_transactions(LONG_TRANSACTION_SECONDS)
     ]
@@ -244,7 +262,7 @@ async def transactions(inspection: Inspection, _: Settings) -> list[Finding]:
 def _hidden(sessions: int, role: str) -> Finding:
     said = f"What other roles do in {sessions} sessions is hidden from {role}: one may hold back vacuum unseen."
     advice = "As a superuser let it see them, the text of their statements too; or call the doctor as one who may."
-    return skipped("database.transactions", said, advice, _psql(f"GRANT pg_read_all_stats TO {role}"))
+    return skipped("database.transactions", said, advice, psql_command(f"GRANT pg_read_all_stats TO {role}"))
 
 
 async def backlog(inspection: Inspection, _: Settings) -> list[Finding]:
@@ -259,7 +277,7 @@ async def backlog(inspection: Inspection, _: Settings) -> list[Finding]:
         findings.append(warning("embeddings.backlog", said, advice))
     if found.failed:
         said = f"The embedding of {found.failed:,} messages was given up: they are found by words alone."
-        command = "curl -X POST $URL/v1/admin/embeddings/retry -H 'Content-Type: application/json' -d '{}'"
+        command = RETRY
         findings.append(warning("embeddings.failed", said, "When its cause is gone, try them again.", command))
     return findings or [well("embeddings.backlog", f"{found.pending:,} messages wait, none for long.")]
 
@@ -268,7 +286,7 @@ async def keys(inspection: Inspection, settings: Settings) -> list[Finding]:
     """Whether anyone may do everything."""
     if settings.access.root_keys or await inspection.has_keys():
         return [well("keys", "The service asks for a key.")]
-    command = "python -m jobs.keys create --name operator"
+    command = module_command("jobs.keys", "create", "--name", "operator")
     if settings.runtime.environment is Environment.PRODUCTION:
         said = "There is no API key: with MEMORY_ENVIRONMENT=production the service does not start."
         return [problem("keys", said, "Make one, or set MEMORY_API_KEYS.", command)]

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from deployments.command_lines import module_command
 from deployments.storage.embedded import VERSION, made_by, running_url
 from jobs.doctor.findings import Finding, problem, warning, well
 
@@ -29,9 +30,13 @@ def _server(data_dir: Path) -> Finding:
     if version is None:
         said = f"There is no database under {data_dir} yet."
         advice = "Start the service, or set MEMORY_DATA_DIR to where it keeps its data (`make serve`: .data)."
-        return warning(CHECK, said, advice, "make serve")
+        return warning(CHECK, said, advice, _start())
     said = f"The embedded Postgres of {data_dir} does not run."
-    return problem(CHECK, said, "Start the service, which starts it too.", "make serve")
+    return problem(CHECK, said, "Start the service, which starts it too.", _start())
+
+
+def _start() -> str:
+    return module_command("serve_app.launch")
 
 
 def _disk(data_dir: Path) -> list[Finding]:

@@ -3,8 +3,12 @@
 from enum import StrEnum
 
 from deployments.embedding.providers.registry import SpaceSource
+from deployments.settings import ProviderName
 from deployments.storage.embedding_spaces import OtherState, Spaces
 from jobs.reembedding.errors import ReembeddingError
+
+# Providers that embed with one model only.
+ONE_MODEL = frozenset({ProviderName.LOCAL, ProviderName.E5})
 
 
 class Step(StrEnum):

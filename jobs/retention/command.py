@@ -4,10 +4,8 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from uuid import UUID
 
-from dotenv import load_dotenv
 from pydantic import ValidationError
 
 from deployments.errors import InvalidRequestError
@@ -16,8 +14,9 @@ from deployments.settings import Settings
 from deployments.storage.database import Database, PoolSize
 from deployments.storage.retention_policies import default_policy
 from deployments.storage.retention_runs import RetentionRunRepository
-from deployments.storage.schema import database_url, prepare
+from deployments.storage.schema import database_url
 from deployments.validation_faults import first_fault
+from jobs.known_database import prepared_settings
 from jobs.progress import progress_on_stderr
 from jobs.retention.pace import Pace
 from jobs.retention.running import RetentionRunner
@@ -33,9 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns 0; 1 if it failed or was refused; 2 if what is asked makes no sense; 130 if it was interrupted.
     """
     options = _options(arguments)
-    load_dotenv(Path.cwd() / ".env", override=False)
-    settings = Settings.load()
-    prepare(settings)
+    settings = prepared_settings()
     report = asyncio.run(_run(settings, options))
     sys.stdout.write(f"{report.model_dump_json(indent=2)}\n")
     return _judged(report)

@@ -199,6 +199,19 @@ async def test_a_run_that_archived_nothing_or_is_under_way_cannot_be_undone(serv
             await undone(service.settings, each.run_id)
 
 
+async def test_who_would_undo_a_plan_is_told_which_run_applied_it(service: Service) -> None:
+    await aged(service, 3)
+    await aged(service, 20, importance=0.9)
+    plan = await finished(service.settings, dry_run=True)
+    run = await finished(service.settings, dry_run=False, run_id=plan.run_id)
+
+    with pytest.raises(RetentionConflictError, match=f"undo run {run.run_id}, which applied it") as refused:
+        await undone(service.settings, plan.run_id)
+
+    assert refused.value.details == {"run_id": str(run.run_id)}
+    assert (await undone(service.settings, run.run_id)).restored == 3
+
+
 async def most_of_acme(service: Service) -> None:
     """Six of ten are old; and of globex one of ten."""
     for tenant_id, old in (("acme", 6), ("globex", 1)):

@@ -23,7 +23,9 @@ LIMIT :limit;
 -- name: lock_source^
 -- Who applies a plan or undoes a run waits here for others that do the same.
 SELECT r.*, r.finished_at < now() - make_interval(days => :kept_days) AS expired, now() AS read_at,
-       EXISTS (SELECT FROM retention_runs a WHERE a.source_id = r.id AND a.status IN ('running', 'completed')) AS used
+       EXISTS (SELECT FROM retention_runs a WHERE a.source_id = r.id AND a.status IN ('running', 'completed')) AS used,
+       (SELECT a.id FROM retention_runs a WHERE a.source_id = r.id AND (a.status = 'running' OR a.archived > 0)
+        ORDER BY a.created_at DESC LIMIT 1) AS applied_by
 FROM retention_runs r
 WHERE r.id = :id AND (:tenant_id::text IS NULL OR r.tenant_id = :tenant_id)
 FOR UPDATE;

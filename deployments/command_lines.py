@@ -1,0 +1,24 @@
+"""Commands to be pasted into a shell: by this interpreter, and for the data that this process works on."""
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+
+def module_command(module: str, *arguments: str) -> str:
+    """Return the command that runs a module of the service as this process runs."""
+    command = shlex.join([sys.executable, "-m", module, *arguments])
+    data_dir = os.environ.get("MEMORY_DATA_DIR")
+    if not data_dir:
+        return command
+    return f"MEMORY_DATA_DIR={shlex.quote(str(Path(data_dir).expanduser().resolve()))} {command}"
+
+
+def psql_command(*statements: str) -> str:
+    """Return the command that runs statements in the service's database. No URL is shown: it may hold a password."""
+    told = " ".join(f"-c {shlex.quote(statement)}" for statement in statements)
+    if os.environ.get("MEMORY_DATABASE_URL"):
+        return f'psql "${{MEMORY_DATABASE_URL/+asyncpg/}}" {told}'
+    embedded = "deployments.storage.embedded"
+    return f'"$({module_command(embedded, "programs")})/psql" "$({module_command(embedded, "url")})" {told}'
