@@ -1,10 +1,13 @@
 """Each test has a database of its own, copied from a migrated template."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
+import uvicorn
 
 from deployments.embedding.providers.local import LocalProvider
 from deployments.embedding.providers.protocol import EmbeddingProvider
@@ -15,6 +18,9 @@ from tests.integration.moving import COUNT, fill, in_small_parts, run
 from tests.integration.postgres import SPACE, PostgresServer, fast_directory
 from tests.integration.service import Service, create_service
 from tests.passable import passable_directory
+
+# The longest request line that the application itself documents; HAProxy takes less, which docs/api.md says.
+REQUEST_LINE_BYTES = 2 * 1024**2
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -84,6 +90,21 @@ async def service(settings: Settings, provider: EmbeddingProvider) -> AsyncItera
     async with create_service(settings, provider) as service:
         yield service
     await provider.close()
+
+
+@pytest.fixture
+async def address(service: Service) -> AsyncIterator[str]:
+    """Where the service listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config = uvicorn.Config(
+            service.app, http="h11", h11_max_incomplete_event_size=REQUEST_LINE_BYTES, log_config=None, lifespan="off"
+        )
+        server = uvicorn.Server(config)
+        # What connects before it accepts waits in the socket's backlog.
+        serving = asyncio.create_task(server.serve([listening]))
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        await serving
 
 
 @pytest.fixture

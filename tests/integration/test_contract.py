@@ -3,21 +3,17 @@
 import asyncio
 import os
 import re
-import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from deployments.settings import Settings
 from tests.integration.keys import ROOT_KEY, make
 from tests.integration.service import Service
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
-# The longest request line that the application itself documents; HAProxy takes less, which docs/api.md says.
-REQUEST_LINE_BYTES = 2 * 1024**2
 # It takes 150 on an idle machine of two cores.
 MOST_SECONDS = 1_500
 
@@ -27,21 +23,6 @@ def settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """With a root key."""
     monkeypatch.setenv("MEMORY_API_KEYS", ROOT_KEY)
     return Settings.load()
-
-
-@pytest.fixture
-async def address(service: Service) -> AsyncIterator[str]:
-    """Where the service listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(
-            service.app, http="h11", h11_max_incomplete_event_size=REQUEST_LINE_BYTES, log_config=None, lifespan="off"
-        )
-        server = uvicorn.Server(config)
-        # What connects before it accepts waits in the socket's backlog.
-        serving = asyncio.create_task(server.serve([listening]))
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        await serving
 
 
 async def schemathesis(address: str, key: str, directory: Path, phases: str) -> int:

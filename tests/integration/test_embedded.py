@@ -114,7 +114,9 @@ def test_after_a_crash_it_is_reached_where_it_was() -> None:
     with passable_directory("ml-embedded-", fast_directory()) as home:
         url = ensure_running(home / LONG)
         pid = int((home / LONG / "postgres" / "postmaster.pid").read_text().splitlines()[0])
-        psutil.Process(pid).kill()
+        postmaster = psutil.Process(pid)
+        postmaster.kill()
+        psutil.wait_procs([postmaster], timeout=30)
 
         assert ensure_running(home / LONG) == url
 
