@@ -16,8 +16,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from typing import Any
 import psutil
 import ray
 from ray import serve
+from ray._private import parameter
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 
 from deployments.errors import MemoryLayerError
@@ -64,20 +66,35 @@ def start(directory: Path, dashboard_port: int, config: Mapping[str, Any]) -> No
     shutil.rmtree(directory / "haproxy", ignore_errors=True)
     # A Ray job is a command line: its `python` is to be the one that has the service's packages.
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
-    ray.init(
-        dashboard_host="127.0.0.1",
-        dashboard_port=dashboard_port,
-        include_dashboard=True,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        logging_level=logging.WARNING,
-        _temp_dir=str(temporary),
-    )
+    with _any_agent_port():
+        ray.init(
+            dashboard_host="127.0.0.1",
+            dashboard_port=dashboard_port,
+            include_dashboard=True,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            logging_level=logging.WARNING,
+            _temp_dir=str(temporary),
+        )
     serve.start(
         proxy_location=config.get("proxy_location"),
         http_options=config.get("http_options"),
         logging_config=config.get("logging_config"),
     )
     _keep_token_private()
+
+
+@contextlib.contextmanager
+def _any_agent_port() -> Iterator[None]:
+    """Have the dashboard's agent, which takes Ray jobs, listen on a free port, which the cluster records for itself.
+
+    `ray.init` has no option for it: the agent takes 52365, and where another cluster has that, no job is ever taken.
+    """
+    original = parameter.RayParams
+    parameter.RayParams = partial(original, dashboard_agent_listen_port=0)  # type: ignore[misc, assignment]
+    try:
+        yield
+    finally:
+        parameter.RayParams = original  # type: ignore[misc]
 
 
 def deploy(config: Mapping[str, Any], dashboard_port: int) -> None:

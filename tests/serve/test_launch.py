@@ -1,5 +1,6 @@
 """`make serve` as a user meets it: start, stop, hard kills, and what it says when it cannot start."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,6 +13,9 @@ from serve_app.cluster_environment import make_run_directory
 from serve_app.run_processes import only_launcher
 from tests.paths import ROOT
 from tests.serve.launched_service import STOP_SECONDS, LaunchedService
+from tests.serve.test_cluster import wait_until
+
+RAY_AGENT_PORT = 52365
 
 
 def test_data_outlives_an_orderly_stop_and_a_hard_kill_of_everything(service: LaunchedService) -> None:
@@ -33,6 +37,25 @@ def test_data_outlives_an_orderly_stop_and_a_hard_kill_of_everything(service: La
         assert service.request(f"/v1/messages/{found}?tenant_id=t")["content"] == message["content"]
     assert service.interrupt(times=2) == 0, service.console()
     assert service.processes() == []
+
+
+def test_a_second_cluster_on_the_machine_runs_retention_jobs(service: LaunchedService) -> None:
+    """The agent that takes jobs has a port of its own, whoever has Ray's default one."""
+    with socket.socket() as first:
+        # Another cluster of the machine may have it: that is as good.
+        with contextlib.suppress(OSError):
+            first.bind(("0.0.0.0", RAY_AGENT_PORT))  # noqa: S104 - as the agent would
+            first.listen()
+        service.start()
+
+        run = service.request("/v1/admin/retention/run", {"dry_run": True, "wait_seconds": 0})
+
+        def ended() -> bool:
+            found = service.request(f"/v1/admin/retention/runs/{run['run_id']}")
+            return bool(found["status"] == "completed")
+
+        wait_until(ended)
+        assert service.interrupt() == 0, service.console()
 
 
 def test_an_interrupt_in_the_middle_of_the_start_leaves_nothing(service: LaunchedService) -> None:
