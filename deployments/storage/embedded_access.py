@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from deployments.errors import ConfigurationError
 from deployments.private_directory import keep_private
-from deployments.storage.system_user import hand_over, may_connect
+from deployments.storage.system_user import hand_over, identity, may_connect, may_enter
 
 _UNIX_SOCKET_PATH_MAX = 103
 _SOCKET_NAME = ".s.PGSQL.5432"
@@ -63,7 +63,7 @@ def make_sockets(directory: Path, last: Path | None) -> Path:
         else:
             return last
     root = tempfile.gettempdir()
-    if not _fits(Path(root, f"{_PREFIX}12345678")):
+    if not _fits(Path(root, f"{_PREFIX}12345678")) or not may_enter(Path(root), identity(directory)):
         root = "/tmp"  # noqa: S108 - the directory in it has a name that nobody knows before # nosec B108
     sockets = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
     hand_over(sockets)

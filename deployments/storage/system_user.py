@@ -3,18 +3,22 @@
 import os
 import pwd
 import shutil
-import stat
 import subprocess  # nosec B404
 from pathlib import Path
 from typing import Any
 
 from deployments.errors import ConfigurationError
 
+# Options of `subprocess.run`: whom a program runs as. Empty: as whom we run.
+Identity = dict[str, Any]
+
 _SYSTEM_USER = "pgserver"
+# The kernel leads through it to a process's working directory, whoever may pass the directories above.
+_WORKING_DIRECTORY = Path("/proc/self/cwd")
 
 
-def identity(directory: Path) -> dict[str, Any]:
-    """Return the options of `subprocess.run` by which root acts as the owner of the files in `directory`."""
+def identity(directory: Path) -> Identity:
+    """Return by which options root acts as the owner of the files in `directory`."""
     if os.geteuid() != 0:
         return {}
     owner = directory.stat()
@@ -32,40 +36,44 @@ def hand_over(directory: Path) -> None:
 def may_connect(directory: Path) -> list[str]:
     """Return the names of the users whose processes may connect: the owner of the files, and root.
 
-    Raises `ConfigurationError` for an owner without a name, whom Postgres cannot tell from others.
+    Raises `ConfigurationError` if this process has no name, without which Postgres cannot tell it from others.
     """
-    owner = directory.stat().st_uid
-    try:
-        return sorted({pwd.getpwuid(owner).pw_name, pwd.getpwuid(0).pw_name})
-    except KeyError:
-        raise ConfigurationError(f"The user with the number {owner} has no name, which Postgres asks for") from None
+    # The owner may have none: a volume outlives the container in which root made the system user.
+    names = {user: _name(user) for user in (directory.stat().st_uid, 0)}
+    if names.get(os.geteuid()) is None:
+        raise ConfigurationError(f"The user with the number {os.geteuid()} has no name, which Postgres asks for")
+    return sorted({name for name in names.values() if name is not None})
 
 
-def check_passage(directory: Path, programs: Path) -> None:
-    """Raise `ConfigurationError` where the system user cannot pass to its files and programs.
+def path_for_server(directory: Path) -> Path:
+    """Return by which path a program reaches `directory`, which is its working directory, as its owner.
 
-    Nothing is changed: the directories above are the operator's.
+    Where root's system user may not pass the directories above, whose permissions are the operator's, it is the
+    kernel's own link (docs/decisions/0040-who-reaches-postgres.md).
     """
-    if os.geteuid() != 0:
-        return
-    acting = identity(directory)
-    above = dict.fromkeys([*reversed(directory.parents), *reversed(programs.parents), programs])
-    closed = [str(each) for each in above if not _may_enter(each, acting)]
-    if not closed:
-        return
-    raise ConfigurationError(
-        f"Postgres does not run as root but as {pwd.getpwuid(acting['user']).pw_name}, who may not pass "
-        f"{', '.join(closed)}: run `chmod o+x {' '.join(closed)}`, keep the data (MEMORY_DATA_DIR) and the "
-        "installation elsewhere, run the service as another user, or set MEMORY_DATABASE_URL"
-    )
+    if may_enter(directory, identity(directory)) or not _WORKING_DIRECTORY.is_dir():
+        return directory
+    return _WORKING_DIRECTORY
 
 
-def _may_enter(directory: Path, acting: dict[str, Any]) -> bool:
-    if directory.stat().st_mode & stat.S_IXOTH:
+def from_server(path: Path, directory: Path) -> Path:
+    """Return what the server of `directory` means by one of its paths."""
+    return directory if path == _WORKING_DIRECTORY else path
+
+
+def may_enter(path: Path, acting: Identity) -> bool:
+    """Whether a user may enter a directory, or run a program, by the kernel's own word."""
+    if not acting:
         return True
-    # By the kernel's own word: a group or an access control list may let the user in.
-    command = ["/usr/bin/test", "-x", str(directory)]
-    return subprocess.run(command, check=False, **acting).returncode == 0  # noqa: S603 - no shell # nosec B603
+    command = ["/usr/bin/test", "-x", str(path)]
+    return subprocess.run(command, check=False, cwd="/", **acting).returncode == 0  # noqa: S603 - no shell # nosec B603
+
+
+def _name(user: int) -> str | None:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return None
 
 
 def _system_user() -> pwd.struct_passwd | None:

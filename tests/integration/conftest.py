@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from tests.integration.locales import LOCALES, LocaleServer, locale_server
 from tests.integration.moving import COUNT, fill, in_small_parts, run
 from tests.integration.postgres import SPACE, PostgresServer, fast_directory
 from tests.integration.service import Service, create_service
-from tests.passable import passable_directory
 
 # The longest request line that the application itself documents; HAProxy takes less, which docs/api.md says.
 REQUEST_LINE_BYTES = 2 * 1024**2
@@ -33,8 +33,8 @@ def plain_tracebacks() -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """One server for all tests of a process."""
-    with passable_directory("ml-test-", fast_directory()) as directory:
-        server = PostgresServer(directory)
+    with tempfile.TemporaryDirectory(prefix="ml-test-", dir=fast_directory()) as directory:
+        server = PostgresServer(Path(directory))
         yield server
         server.stop()
 

@@ -1,6 +1,7 @@
 """Databases of three locales in one embedded Postgres server: C, C.UTF-8 and en_US.UTF-8."""
 
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,6 @@ import pytest
 
 from deployments.storage.embedded import stop
 from tests.integration.postgres import PostgresServer, fast_directory
-from tests.passable import passable_directory
 from tests.paths import ROOT
 
 LOCALES = ("C", "C.UTF-8", "en_US.UTF-8")
@@ -59,11 +59,11 @@ class LocaleServer:
 @contextmanager
 def locale_server() -> Iterator[LocaleServer]:
     """Run a server, and stop it at the end, also if it fails while starting."""
-    with passable_directory("ml-test-", fast_directory()) as directory:
+    with tempfile.TemporaryDirectory(prefix="ml-test-", dir=fast_directory()) as directory:
         try:
-            yield LocaleServer(directory)
+            yield LocaleServer(Path(directory))
         finally:
-            stop(directory)
+            stop(Path(directory))
 
 
 def _compile_locale() -> str:

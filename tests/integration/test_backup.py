@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -21,7 +22,6 @@ from tests.integration.moving import at, execute, fill, lines_of, run
 from tests.integration.postgres import PostgresServer, fast_directory
 from tests.integration.recount import recount_at
 from tests.integration.service import create_service
-from tests.passable import passable_directory
 from tests.paths import ROOT
 
 COUNT = 24
@@ -55,7 +55,8 @@ def shell(folder: Path, *blocks: str) -> str:
 def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where the commands run. The servers that they start are gone afterwards."""
     monkeypatch.delenv("MEMORY_DATABASE_URL", raising=False)
-    with passable_directory("ml-test-", fast_directory()) as folder:
+    with tempfile.TemporaryDirectory(prefix="ml-test-", dir=fast_directory()) as directory:
+        folder = Path(directory)
         (folder / ".venv").symlink_to(sys.prefix)
         for name in ("pyproject.toml", "migrations"):
             (folder / name).symlink_to(ROOT / name)

@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from deployments.settings import Settings
 from deployments.storage.embedded import stop
 from serve_app import launch
 from tests.integration.postgres import PostgresServer, fast_directory
-from tests.passable import passable_directory
 from tests.paths import ROOT
 
 KEYS = ["jobs.keys", "list"]
@@ -71,10 +71,9 @@ class Shell:
 
 @pytest.fixture
 def shell() -> Iterator[Shell]:
-    with passable_directory("ml-shell-", fast_directory()) as home:
-        home.chmod(0o700)
+    with tempfile.TemporaryDirectory(prefix="ml-shell-", dir=fast_directory()) as directory:
+        home = Path(directory)
         yield Shell(home)
-        home.chmod(0o711)
         stop(home / "data")
 
 
@@ -96,7 +95,6 @@ def test_a_job_that_only_looks_makes_no_database_where_one_is_named(shell: Shell
 
 
 def test_the_first_key_is_made_where_it_is_named_and_listed_from_there(shell: Shell) -> None:
-    shell.home.chmod(0o711)
     made = shell.run("jobs.keys", "create", "--name", "first", MEMORY_DATA_DIR="data")
     (shell.home / ".env").write_text("MEMORY_DATA_DIR=data\n")
 

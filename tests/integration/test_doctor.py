@@ -1,6 +1,7 @@
 """`python -m jobs.doctor`: each fault is made for real, and named with what to do about it."""
 
 import asyncio
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,13 @@ from jobs.doctor.command import main
 from tests.integration.examining import PASSWORD, Doctor, Report, calls_of, execute
 from tests.integration.moving import fill
 from tests.integration.postgres import PostgresServer, fast_directory
-from tests.passable import passable_directory
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[PostgresServer]:
     """A server of its own, which keeps what it is given, and may be stopped."""
-    with passable_directory("ml-doctor-", fast_directory()) as directory:
-        server = PostgresServer(directory)
+    with tempfile.TemporaryDirectory(prefix="ml-doctor-", dir=fast_directory()) as directory:
+        server = PostgresServer(Path(directory))
         server.execute("ALTER SYSTEM RESET ALL")
         server.execute("SELECT pg_reload_conf()")
         yield server

@@ -1,7 +1,9 @@
 """Postgres is gone, for a while: nothing acknowledged is lost, and no restart is needed."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -21,14 +23,13 @@ from tests.integration.calls import error_of, message, search, store
 from tests.integration.postgres import PostgresServer
 from tests.integration.retaining import aged, all_counts_hold, gate_closed, reached, retention_of
 from tests.integration.service import Service
-from tests.passable import passable_directory
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[PostgresServer]:
     """A server of its own, so that no other test is disturbed when it stops."""
-    with passable_directory("ml-fault-") as directory:
-        server = PostgresServer(directory)
+    with tempfile.TemporaryDirectory(prefix="ml-fault-") as directory:
+        server = PostgresServer(Path(directory))
         yield server
         server.stop()
 

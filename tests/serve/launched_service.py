@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -20,7 +21,6 @@ import yaml
 from deployments.storage import embedded
 from serve_app.cluster_environment import run_directory
 from serve_app.run_processes import marked_processes, stop_marked_processes
-from tests.passable import passable_directory
 from tests.paths import ROOT, SERVE_CONFIG
 from tests.ports import free_port
 
@@ -31,8 +31,8 @@ STOP_SECONDS = 60
 @contextlib.contextmanager
 def prepared(**environment: str) -> Iterator["LaunchedService"]:
     """A service that is ready to be started. Not under pytest's own directory: other runs clean that up."""
-    with passable_directory("ml-serve-") as home:
-        service = LaunchedService(home)
+    with tempfile.TemporaryDirectory(prefix="ml-serve-") as home:
+        service = LaunchedService(Path(home))
         service.environment |= environment
         try:
             yield service
@@ -167,7 +167,7 @@ class LaunchedService:
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if process.name() == "postgres" and directory in process.cmdline():
+                if process.name() == "postgres" and any(part.endswith(directory) for part in process.cmdline()):
                     found.append(process)
         return found
 

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -13,7 +14,6 @@ import pytest
 from deployments.storage import embedded
 from tests.integration.tables import locked, until
 from tests.integration.test_haproxy import request_with_trailers
-from tests.passable import passable_directory
 from tests.serve.launched_service import LaunchedService
 from tests.serve.test_cluster import logged, message, wait_until
 
@@ -28,8 +28,8 @@ TRUSTED_PROXY = "127.0.0.2"
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LaunchedService]:
     """A cluster whose requests soon take too long: killed replicas, elsewhere, are waited for longer."""
-    with passable_directory("ml-serve-") as home:
-        service = LaunchedService(home)
+    with tempfile.TemporaryDirectory(prefix="ml-serve-") as home:
+        service = LaunchedService(Path(home))
         service.environment |= {
             "MEMORY_REQUEST_TIMEOUT_SECONDS": "3",
             "MEMORY_TRUSTED_PROXIES": TRUSTED_PROXY,

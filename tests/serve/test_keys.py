@@ -17,9 +17,10 @@ def test_production_without_any_key_does_not_start(service: LaunchedService) -> 
 
     status, complaint = service.fails_to_start()
 
+    # What stands before it is of the embedded Postgres, where its own user may not pass.
     assert status == 2
-    assert complaint.startswith("error: No API key is configured")
-    assert complaint.count("\n") == 1
+    assert complaint.splitlines()[-1].startswith("error: No API key is configured")
+    assert "Traceback" not in complaint
 
 
 def statuses(client: httpx.Client, key: str) -> set[int]:
