@@ -15,10 +15,13 @@ def module_command(module: str, *arguments: str) -> str:
     return f"MEMORY_DATA_DIR={shlex.quote(str(Path(data_dir).expanduser().resolve()))} {command}"
 
 
+def script_command(script: str, *arguments: str) -> str:
+    """Return the command that runs a program which is installed beside this interpreter, such as Ray's."""
+    return shlex.join([str(Path(sys.executable).with_name(script)), *arguments])
+
+
 def psql_command(*statements: str) -> str:
-    """Return the command that runs statements in the service's database. No URL is shown: it may hold a password."""
-    told = " ".join(f"-c {shlex.quote(statement)}" for statement in statements)
-    if os.environ.get("MEMORY_DATABASE_URL"):
-        return f'psql "${{MEMORY_DATABASE_URL/+asyncpg/}}" {told}'
+    """Return the command that runs statements in the service's database. It shows no URL, which may hold a password."""
     embedded = "deployments.storage.embedded"
+    told = " ".join(f"-c {shlex.quote(statement)}" for statement in statements)
     return f'"$({module_command(embedded, "programs")})/psql" "$({module_command(embedded, "url")})" {told}'

@@ -6,7 +6,7 @@ repeat after a reboot and in containers), leaves a half-made data directory behi
 in `initdb`, and opens every parent directory for reading when it runs as root.
 
 `python -m deployments.storage.embedded` stops the server of MEMORY_DATA_DIR; with `url` behind it, it starts the server
-and says its URL; with `programs`, where pg_dump, psql and the others are.
+and says its URL, or says MEMORY_DATABASE_URL if that is set; with `programs`, where pg_dump, psql and the others are.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import psutil
 
 from deployments.env_file import load_env_file
 from deployments.errors import ConfigurationError, DatabaseUnavailableError, MemoryLayerError
-from deployments.settings import Settings
+from deployments.settings import RuntimeSettings, Settings
 from deployments.storage.embedded_access import check_sockets, guard, is_guarded, make_sockets, remove_sockets
 from deployments.storage.server_programs import VERSION, programs, programs_for
 from deployments.storage.system_user import Identity, from_server, hand_over, identity, path_for_server
@@ -100,6 +100,23 @@ def made_by(data_dir: Path) -> str | None:
     """Which major version of Postgres has made the files of `data_dir`; None: there are none."""
     file = _directory(data_dir) / "PG_VERSION"
     return file.read_text().strip() if file.exists() else None
+
+
+def check_known(runtime: RuntimeSettings, *, creates: bool) -> None:
+    """Raise `ConfigurationError` unless there is a database or, for what `creates` one, a directory is named."""
+    try:
+        exists = made_by(runtime.data_dir) is not None
+    except PermissionError as error:
+        raise ConfigurationError(f"MEMORY_DATA_DIR: no permission for {error.filename}") from error
+    if exists:
+        return
+    if "data_dir" not in runtime.model_fields_set:
+        raise ConfigurationError(
+            "Which database? Set MEMORY_DATA_DIR to where the service keeps its data (`make serve`: .data), "
+            "or MEMORY_DATABASE_URL"
+        )
+    if not creates:
+        raise ConfigurationError(f"MEMORY_DATA_DIR: there is no database under {runtime.data_dir}")
 
 
 def stop(data_dir: Path) -> None:
@@ -304,21 +321,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = parser.parse_args(arguments).command
     try:
         load_env_file()
-        sys.stdout.write(_COMMANDS[command](Settings.load().runtime.data_dir))
+        sys.stdout.write(_COMMANDS[command](Settings.load()))
     except MemoryLayerError as error:
         sys.stderr.write(f"error: {error.message}\n")
         return 2 if isinstance(error, ConfigurationError) else 1
     return 0
 
 
-def _stop(data_dir: Path) -> str:
-    stop(data_dir)
+def _stop(settings: Settings) -> str:
+    stop(settings.runtime.data_dir)
     return ""
 
 
-_COMMANDS: Mapping[str, Callable[[Path], str]] = {
+def _url_of(settings: Settings) -> str:
+    if settings.database.url is not None:
+        return f"{settings.database.url.get_secret_value()}\n"
+    check_known(settings.runtime, creates=True)
+    return f"{ensure_running(settings.runtime.data_dir)}\n"
+
+
+_COMMANDS: Mapping[str, Callable[[Settings], str]] = {
     "stop": _stop,
-    "url": lambda data_dir: f"{ensure_running(data_dir)}\n",
+    "url": _url_of,
     "programs": lambda _: f"{programs()}\n",
 }
 

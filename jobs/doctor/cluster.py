@@ -4,10 +4,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
 from deployments.capacity import DEPLOYMENTS
+from deployments.command_lines import script_command
 from jobs.doctor.findings import Finding, problem, warning, well
 from jobs.doctor.serve_config import IMPORT_PATH
 
@@ -29,7 +31,9 @@ async def serve_details(address: str) -> dict[str, Any] | Finding:
             answer = await client.get(f"{address.rstrip('/')}{PATH}", headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         said = f"Ray's dashboard does not answer at the address that is given ({type(error).__name__})."
-        return problem(CHECK, said, "Start the cluster, or name its dashboard with --dashboard.", "serve status")
+        return problem(
+            CHECK, said, "Start the cluster, or name its dashboard with --dashboard.", _serve(address, "status")
+        )
     if answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
         advice = "Set RAY_AUTH_TOKEN, or have the cluster's token in ~/.ray/auth_token (docs/cluster.md)."
         return problem(CHECK, "Ray's dashboard refuses the token.", advice)
@@ -62,7 +66,7 @@ def _authorization() -> dict[str, str] | Finding:
     token = (token or "").strip()
     if not token.isascii() or not token.isprintable():
         said = "RAY_AUTH_TOKEN (or its file) holds characters that no header can carry."
-        return problem(CHECK, said, "Take the token of the cluster.", "ray get-auth-token")
+        return problem(CHECK, said, "Take the token of the cluster.", script_command("ray", "get-auth-token"))
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
@@ -74,39 +78,51 @@ def application_in(details: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | N
     return None
 
 
-def judge_cluster(details: Mapping[str, Any]) -> list[Finding]:
-    """Whether the application runs, and each deployment is well with as many replicas as it is to have."""
+def judge_cluster(details: Mapping[str, Any], address: str, config: Path | None) -> list[Finding]:
+    """Whether the application runs, and each deployment is well with as many replicas as it is to have.
+
+    `address`: of the dashboard; `config`: the Serve config, if it is known; both for commands.
+    """
     found = application_in(details)
+    deploy = None if config is None else _serve(address, "deploy", str(config.resolve()))
     if found is None:
         said = f"The cluster runs no application with the import_path {IMPORT_PATH}."
-        return [problem(CHECK, said, "Deploy it.", "serve deploy serve_config.yaml")]
+        return [problem(CHECK, said, "Deploy it.", deploy)]
     name, application = found
     status, deployments = application["status"], application["deployments"]
+    look = _serve(address, "status")
     findings = []
     if status in PASSING:
-        findings.append(warning(CHECK, f"The application {name} is {status}.", WAIT, "serve status"))
+        findings.append(warning(CHECK, f"The application {name} is {status}.", WAIT, look))
     elif status != "RUNNING":
-        findings.append(problem(CHECK, f"The application {name} is {status}.", "See what Serve says.", "serve status"))
+        findings.append(problem(CHECK, f"The application {name} is {status}.", "See what Serve says.", look))
     for deployment in DEPLOYMENTS:
+        if deployment in deployments:
+            findings += _deployment(deployment, deployments[deployment], look)
         # While it is deployed, its parts come one after the other.
-        if deployment in deployments or status not in PASSING:
-            findings += _deployment(deployment, deployments.get(deployment))
+        elif status not in PASSING:
+            findings.append(problem(CHECK, f"The deployment {deployment} is missing.", "Deploy this version.", deploy))
     replicas = sum(_running(each) for each in deployments.values())
     return findings or [well(CHECK, f"The application {name} runs, with {replicas} replicas.")]
 
 
-def _deployment(name: str, found: Mapping[str, Any] | None) -> list[Finding]:
-    if found is None:
-        return [problem(CHECK, f"The deployment {name} is missing.", "Deploy this version.", "serve deploy FILE")]
+def _deployment(name: str, found: Mapping[str, Any], look: str) -> list[Finding]:
     wanted, running = found.get("target_num_replicas", 1), _running(found)
     said = f"{name} is {found['status']}, with {running} of {wanted} replicas."
     if found["status"] in PASSING:
-        return [warning(CHECK, said, WAIT, "serve status")]
+        return [warning(CHECK, said, WAIT, look)]
     if found["status"] != "HEALTHY":
-        return [problem(CHECK, said, "See what Serve says of it, and the replicas' logs.", "serve status")]
+        return [problem(CHECK, said, "See what Serve says of it, and the replicas' logs.", look)]
     if running < wanted:
-        return [warning(CHECK, said, "See whether the nodes have room for it.", "ray status")]
+        return [warning(CHECK, said, "See whether the nodes have room for it.", script_command("ray", "status"))]
     return []
+
+
+def _serve(address: str, command: str, *arguments: str) -> str:
+    # Without what may be a password in it.
+    url = urlsplit(address)
+    shown = url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
+    return script_command("serve", command, "--address", shown, *arguments)
 
 
 def _running(deployment: Mapping[str, Any]) -> int:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import Path
 
 from deployments.command_lines import module_command, psql_command
 from deployments.embedding.providers.registry import SpaceSource, space_source
@@ -80,7 +81,7 @@ def _turning_on(name: str) -> str:
     return psql_command(f"ALTER SYSTEM SET {name} = on", "SELECT pg_reload_conf()")
 
 
-async def extension(inspection: Inspection, _: Settings) -> list[Finding]:
+async def extension(inspection: Inspection, settings: Settings) -> list[Finding]:
     """pgvector, which the migrations need."""
     found = await inspection.extension()
     if found.installed is None and found.available is None:
@@ -88,7 +89,7 @@ async def extension(inspection: Inspection, _: Settings) -> list[Finding]:
         return [problem("database.extension", "The server has no pgvector.", advice)]
     if found.installed is None:
         said = f"pgvector {found.available} is there, but not in this database."
-        return [problem("database.extension", said, "The migrations put it there.", _upgrade())]
+        return [problem("database.extension", said, "The migrations put it there.", _upgrade(settings))]
     if tuple(int(part) for part in found.installed.split(".")) < LEAST_PGVECTOR:
         said = f"pgvector {found.installed} has no iterative scans: searches of small tenants come back empty."
         advice = "Install a newer one on the server, then update the extension."
@@ -114,11 +115,15 @@ async def rights(inspection: Inspection, _: Settings) -> list[Finding]:
     return [well(check, f"The role {found.role} may read and write.")]
 
 
-def _upgrade() -> str:
-    return module_command("alembic", "upgrade", "head")
+def _upgrade(settings: Settings) -> str:
+    if settings.database.url is None:
+        # The service migrates the database that it brings when it starts.
+        return module_command("serve_app.launch")
+    config = Path(str(files("migrations"))).with_name("pyproject.toml")
+    return module_command("alembic", *(["-c", str(config)] if config.is_file() else []), "upgrade", "head")
 
 
-async def schema(inspection: Inspection, _: Settings) -> list[Finding]:
+async def schema(inspection: Inspection, settings: Settings) -> list[Finding]:
     """Its revision against the code's."""
     revision = await inspection.revision()
     if revision is None and (await inspection.rights()).schemas:
@@ -127,7 +132,9 @@ async def schema(inspection: Inspection, _: Settings) -> list[Finding]:
     if trouble is None:
         return [well("database.schema", f"At revision {revision}, as the code needs.")]
     advice = "Bring the schema and the code to one version."
-    return [problem("database.schema", f"{trouble}.", advice, _upgrade() if "upgrade head" in trouble else None)]
+    return [
+        problem("database.schema", f"{trouble}.", advice, _upgrade(settings) if "upgrade head" in trouble else None)
+    ]
 
 
 async def indexes(inspection: Inspection, _: Settings) -> list[Finding]:

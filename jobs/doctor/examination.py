@@ -79,8 +79,9 @@ async def examine(asked: Asked) -> list[Finding]:
         findings += await _reranker(settings, asked=asked.provider)
         findings += await _redis(settings)
     findings += untold
-    if details is not None:
-        findings += await made(cluster.CHECK, _soon(lambda: cluster.judge_cluster(details)))
+    if details is not None and asked.dashboard is not None:
+        judge = partial(cluster.judge_cluster, details, asked.dashboard, asked.config)
+        findings += await made(cluster.CHECK, _soon(judge))
     findings += await _service(asked.url)
     return findings
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from deployments.command_lines import script_command
 from jobs.doctor.clock import judge_clock
 from jobs.doctor.findings import Finding, problem, warning, well
 from jobs.doctor.indexes import held
@@ -28,7 +29,7 @@ async def answers(url: str) -> list[Finding]:
             indexes = await held(client)
         except httpx.HTTPError as error:
             said = f"The service does not answer at the URL that is given ({type(error).__name__})."
-            return [problem(CHECK, said, "See whether it runs, and listens there.", "serve status")]
+            return [problem(CHECK, said, "See whether it runs, and listens there.", script_command("serve", "status"))]
     if health.status_code not in {httpx.codes.OK, UNAVAILABLE} or not _is_health(health):
         said = f"GET /v1/admin/health answers HTTP {health.status_code}, and nothing that this version knows."
         return [problem(CHECK, said, "See whether the URL is that of the service.")]

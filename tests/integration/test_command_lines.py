@@ -27,6 +27,7 @@ LOOKS = [
     ["jobs.reembed", "--status"],
     ["jobs.retention", "--dry-run"],
     ["jobs.tenants", "export", "acme", "acme.jsonl.gz"],
+    ["deployments.storage.embedded", "url"],
 ]
 READ_ENV_FILE = [KEYS, ALEMBIC, LAUNCH, ["serve_app.cluster_environment"], ["deployments.storage.embedded", "stop"]]
 PASSWORD = "hunter2"  # noqa: S105 - never to be seen
@@ -179,15 +180,30 @@ def test_make_serve_takes_a_port() -> None:
     assert "--port 8080 --dashboard-port 8266" in " ".join(said.split())
 
 
+@pytest.mark.parametrize("embedded", [True, False], ids=["embedded", "in .env"])
 def test_statements_for_psql_can_be_pasted(
-    shell: Shell, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, *, embedded: bool
 ) -> None:
-    monkeypatch.delenv("MEMORY_DATABASE_URL", raising=False)
-    monkeypatch.setenv("MEMORY_DATA_DIR", str(postgres.directory))
+    monkeypatch.delenv("MEMORY_DATA_DIR", raising=False)
+    if embedded:
+        monkeypatch.setenv("MEMORY_DATA_DIR", str(postgres.directory))
+    else:
+        (shell.home / ".env").write_text(f"MEMORY_DATABASE_URL={postgres.url}\n")
 
     done = shell.bash(["bash", "-c", psql_command("SELECT 'it''s ' || 41 + 1", "SELECT 7")])
 
     assert "it's 42" in done.stdout, done.stderr
+
+
+def test_the_command_for_an_older_schema_can_be_pasted(shell: Shell, postgres: PostgresServer) -> None:
+    url = postgres.create("template0")
+    doctor = shell.run("jobs.doctor", "--json", "--no-provider", MEMORY_DATABASE_URL=url)
+    (finding,) = (each for each in json.loads(doctor.stdout)["findings"] if each["check"] == "database.schema")
+
+    pasted = shell.bash(["bash", "-c", finding["command"]], MEMORY_DATABASE_URL=url)
+
+    assert pasted.returncode == 0, pasted.stderr
+    assert shell.run(*KEYS, MEMORY_DATABASE_URL=url).returncode == 0
 
 
 def test_the_command_for_a_first_key_can_be_pasted(shell: Shell, settings: Settings) -> None:

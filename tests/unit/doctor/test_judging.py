@@ -1,5 +1,6 @@
 """What is made of what was found: the cluster, the service, clocks, the disk, a pooler."""
 
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from deployments.capacity import DEPLOYMENTS
 from deployments.search.measures import IndexMeasures
 from deployments.storage.inspection import ConnectionLimits, Server
-from jobs.doctor import embedded
+from jobs.doctor import cluster, embedded
 from jobs.doctor.clock import judge_clock
-from jobs.doctor.cluster import details_in, judge_cluster
+from jobs.doctor.cluster import details_in
 from jobs.doctor.database import judge_server, judge_switches
 from jobs.doctor.embedded import judge_disk
 from jobs.doctor.findings import Finding, Outcome, problem, skipped, warning, well, worst
@@ -36,6 +37,19 @@ def deployed(**changed: Json | None) -> Json:
     deployments = {name: {**one, **part} for name, part in parts.items() if part is not None}
     application = {"status": "RUNNING", "deployed_app_config": {"import_path": IMPORT_PATH}, "deployments": deployments}
     return {"applications": {"memory": application}}
+
+
+def judge_cluster(details: Json) -> list[Finding]:
+    return cluster.judge_cluster(details, "http://someone:hunter2@127.0.0.1:8266", Path("/etc/serve_config.yaml"))
+
+
+def test_commands_name_the_interpreters_programs_and_the_dashboard_without_its_password() -> None:
+    (missing,) = judge_cluster({"applications": {}})
+    (unwell,) = judge_cluster(deployed(Search={"status": "UNHEALTHY", "replicas": []}))
+    serve = f"{Path(sys.executable).with_name('serve')}"
+
+    assert missing.command == f"{serve} deploy --address http://127.0.0.1:8266 /etc/serve_config.yaml"
+    assert unwell.command == f"{serve} status --address http://127.0.0.1:8266"
 
 
 def test_a_cluster_that_is_well_is_counted() -> None:
