@@ -1,4 +1,4 @@
-"""The README's line for Locust, as somebody pastes it."""
+"""The line for Locust in CONTRIBUTING.md, as somebody pastes it."""
 
 import asyncio
 import os
@@ -21,16 +21,16 @@ def settings(settings: Settings, monkeypatch: pytest.MonkeyPatch, request: pytes
     return Settings.load()
 
 
-def readme_line(address: str) -> str:
-    lines = (ROOT / "README.md").read_text().splitlines()
+def documented_line(address: str) -> str:
+    lines = (ROOT / "CONTRIBUTING.md").read_text().splitlines()
     line = next(each for each in lines if "locust -f" in each).partition("   #")[0]
     return line.replace("http://127.0.0.1:8000", address)
 
 
 @pytest.mark.parametrize("key", ["", ROOT_KEY], ids=["without keys", "with a key"])
-async def test_locust_runs_as_the_readme_says(address: str, key: str) -> None:
+async def test_locust_runs_as_documented(address: str, key: str) -> None:
     run = await asyncio.create_subprocess_exec(
-        *("bash", "-c", f"{readme_line(address)} {BRIEFLY}"),
+        *("bash", "-c", f"{documented_line(address)} {BRIEFLY}"),
         cwd=ROOT,
         env={**os.environ, "KEY": key, "LOADTEST_TENANTS": "2"},
         stdout=asyncio.subprocess.PIPE,
