@@ -67,13 +67,13 @@ class IdempotencyConflictError(MemoryLayerError):
 
 
 class ExternalIdConflictError(MemoryLayerError):
-    """The tenant has another message of this external id."""
+    """The tenant has another message or fact of this external id."""
 
     code = "external_id_conflict"
 
 
 class PreconditionFailedError(MemoryLayerError):
-    """The stored message does not meet the caller's If-Match, If-None-Match or If-Unmodified-Since.
+    """The stored message or fact does not meet the caller's If-Match, If-None-Match or If-Unmodified-Since.
 
     `details` gives the `version` that is stored, where another one was asked for.
     """

@@ -60,6 +60,7 @@ FACT_EXAMPLE: dict[str, JsonValue] = {
     "external_id": None,
     "ttl_seconds": None,
     "expires_at": None,
+    "version": 1,
 }
 
 
@@ -204,6 +205,7 @@ class Fact(FactDetails):
     external_id: str | None
     ttl_seconds: int | None
     expires_at: datetime | None
+    version: int = Field(description="Counts what callers changed, from 1. See `ETag`.")
 
 
 class FactListing(Value):

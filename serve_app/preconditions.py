@@ -1,4 +1,4 @@
-"""ETag and Last-Modified of messages, and the headers by which a change holds for one version alone."""
+"""ETag and Last-Modified of messages and facts, and the headers by which a change holds for one version alone."""
 
 import re
 from contextlib import suppress
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 
+from deployments.fact_schemas import Fact
 from deployments.schemas import Message
 from deployments.storage.preconditions import Precondition, entity_tag
 from serve_app.json_response import json_response
@@ -21,23 +22,21 @@ _TAGS = re.compile(_TAG)
 # Section 5.6.7: the one that is sent, and two that are obsolete and have to be read.
 _DATES = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
 
-_DESCRIPTION = (
-    'A tag of this version, for `If-Match`: it changes when a caller changes the message, such as `"3-64b1f0"`.'
-)
+_DESCRIPTION = 'A tag of this version, for `If-Match`: it changes with every change by a caller, such as `"3-64b1f0"`.'
 TAGGED: dict[str, Any] = {
     "headers": {"ETag": {"description": _DESCRIPTION, "schema": {"type": "string"}, "required": True}}
 }
 
 
-def tag_header(message: Message) -> dict[str, str]:
-    """Return the header that tells which version of a message an answer shows."""
-    return {"ETag": f'"{entity_tag(message.version, message.updated_at)}"'}
+def tag_header(stored: Message | Fact) -> dict[str, str]:
+    """Return the header that tells which version an answer shows."""
+    return {"ETag": f'"{entity_tag(stored.version, stored.updated_at)}"'}
 
 
-def message_response(message: Message, status: int = 200) -> Response:
-    """Return a message as an answer that says its version and when that was written."""
-    modified = format_datetime(message.updated_at.astimezone(UTC), usegmt=True)
-    return json_response(message, status, {**tag_header(message), "Last-Modified": modified})
+def tagged_response(stored: Message | Fact, status: int = 200) -> Response:
+    """Return a message or a fact as an answer that says its version and when that was written."""
+    modified = format_datetime(stored.updated_at.astimezone(UTC), usegmt=True)
+    return json_response(stored, status, {**tag_header(stored), "Last-Modified": modified})
 
 
 async def _if_unchanged(
@@ -46,7 +45,7 @@ async def _if_unchanged(
         str | None,
         Header(
             alias="If-Match",
-            description="Do it only if the message's `ETag`, or its `version` in quotes, is one of these; else 412.",
+            description="Do it only if the stored `ETag`, or `version` in quotes, is one of these; else 412.",
             json_schema_extra={"pattern": f"^{_IF_MATCH.pattern}$"},
         ),
     ] = None,
@@ -54,7 +53,7 @@ async def _if_unchanged(
         str | None,
         Header(
             alias="If-Unmodified-Since",
-            description="Do it only if the message was not changed since this HTTP date; else 412. Exact to a second.",
+            description="Do it only if nobody has changed it since this HTTP date; else 412. Exact to a second.",
         ),
     ] = None,
 ) -> Precondition | None:

@@ -1,17 +1,20 @@
 """Reads that have messages live on: `refresh_ttl`."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import orjson
 from fastapi import Depends, Query, Request
 
+from deployments.fact_schemas import Fact
 from deployments.key_schemas import KeyScope
 from deployments.schemas import Flag, Message
 from deployments.search_schemas import Filters, MessageFilters, MessageListing
 from deployments.storage.expiry import ExpiryRepository
 from serve_app.auth import require
+
+Memory = TypeVar("Memory", Message, Fact)
 
 REFRESH_TTL = MessageFilters.model_fields["refresh_ttl"].description
 
@@ -25,15 +28,15 @@ async def _refresh_ttl(request: Request, refresh_ttl: Annotated[Flag, Query(desc
 RefreshTtl = Annotated[bool, Depends(_refresh_ttl)]
 
 
-async def refreshed(expiry: ExpiryRepository, messages: Sequence[Message]) -> list[Message]:
-    """Refresh messages of one tenant. Returns them with their new `expires_at`."""
-    lasting = [message for message in messages if message.ttl_seconds is not None]
+async def refreshed(expiry: ExpiryRepository, memories: Sequence[Memory]) -> list[Memory]:
+    """Refresh messages or facts of one tenant. Returns them with their new `expires_at`."""
+    lasting = [memory for memory in memories if memory.ttl_seconds is not None]
     if not lasting:
-        return list(messages)
-    until = await expiry.refresh(lasting[0].tenant_id, [message.id for message in lasting])
+        return list(memories)
+    until = await expiry.refresh(lasting[0].tenant_id, [memory.id for memory in lasting])
     return [
-        message.model_copy(update={"expires_at": until[message.id]}) if message.id in until else message
-        for message in messages
+        memory.model_copy(update={"expires_at": until[memory.id]}) if memory.id in until else memory
+        for memory in memories
     ]
 
 

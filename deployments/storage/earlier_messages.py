@@ -1,9 +1,11 @@
 """What is there already in the place of messages that are to be stored: under their ids, or their external ids."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
 
 from deployments.errors import ExternalIdConflictError, IdTakenError, MemoryLayerError
+from deployments.fact_schemas import Kind
 from deployments.schemas import Message, NewMessage
 from deployments.storage.changed_fields import changed_fields
 from deployments.storage.database import Connection
@@ -19,8 +21,24 @@ SAID = (
 )
 
 
+class Nameable(Protocol):
+    """What has the names of a message: messages, and facts that are to be stored."""
+
+    @property
+    def id(self) -> UUID | None: ...
+    @property
+    def external_id(self) -> str | None: ...
+
+
+class Storable(Nameable, Protocol):
+    """The same, and its tenant."""
+
+    @property
+    def tenant_id(self) -> str: ...
+
+
 class Earlier(NamedTuple):
-    """A message that is there already: a row of `get_messages`."""
+    """A message or a fact that is there already: a row of `get_messages`."""
 
     row: Mapping[str, Any]
 
@@ -45,6 +63,13 @@ class Earlier(NamedTuple):
         """Return the message where it is what a caller stores again; else why it is not."""
         if self.is_attempt_of(message, new):
             return self.message
+        if self.row["kind"] == Kind.FACT:
+            named = self._has_name_of(new)
+            return (
+                ExternalIdConflictError("A fact has this external_id.")
+                if named
+                else IdTakenError("A fact has this id.")
+            )
         if not self._has_name_of(new):
             another: MemoryLayerError = IdTakenError("Another message has this id.")
             same_name = self.row["external_id"] == new.external_id
@@ -67,7 +92,7 @@ class EarlierMessages:
     def __init__(self) -> None:
         self._queries = load_queries("named_messages")
 
-    async def find(self, connection: Connection, messages: Sequence[Message]) -> list[Earlier | None]:
+    async def find(self, connection: Connection, messages: Sequence[Storable]) -> list[Earlier | None]:
         """Return what is in the place of each message, in order. What has expired there is deleted."""
         found: dict[object, Earlier] = {}
         for tenant_id in sorted({message.tenant_id for message in messages}):
@@ -83,14 +108,14 @@ class EarlierMessages:
         await self._delete_expired(connection, [each for each, at in zip(messages, places, strict=True) if at is None])
         return [place or None for place in places]
 
-    async def _delete_expired(self, connection: Connection, messages: Sequence[Message]) -> None:
+    async def _delete_expired(self, connection: Connection, messages: Sequence[Storable]) -> None:
         for tenant_id in sorted({message.tenant_id for message in messages}):
             asked = {"tenant_id": tenant_id, **names_of([each for each in messages if each.tenant_id == tenant_id])}
             async for _ in self._queries.delete_messages(connection, **asked, user_id=None, expired=True):
                 pass
 
 
-def names_of(messages: Sequence[Message | NewMessage]) -> dict[str, list[Any]]:
+def names_of(messages: Sequence[Nameable]) -> dict[str, list[Any]]:
     """Return the parameters by which `get_messages` finds messages by both of their names."""
     return {
         "ids": [each.id for each in messages],

@@ -1,25 +1,35 @@
 """Facts: rows of `messages` of a kind of their own, and the messages that they follow from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-import orjson
-from uuid_utils.compat import uuid7
-
-from deployments.errors import ExternalIdConflictError, InvalidRequestError, MemoryLayerError, NotFoundError
-from deployments.fact_schemas import Fact, FactChange, FactListing, Kind, NewFact
-from deployments.schemas import EmbeddingStatus, MessageChange
+from deployments.errors import IdTakenError, InvalidRequestError, MemoryLayerError, NotFoundError, OverloadedError
+from deployments.fact_schemas import Fact, FactChange, FactListing, Kind
+from deployments.schemas import MessageChange
 from deployments.storage.database import Connection, Database
-from deployments.storage.expiry import expiry_of
-from deployments.storage.message_analysis import Analysis, MessageAnalyzer, Said, analysis_columns
-from deployments.storage.messages import MessageRepository, Position, StoreCounts
+from deployments.storage.earlier_facts import EarlierFacts, Outcomes
+from deployments.storage.fact_drafts import (
+    FactDraft,
+    Held,
+    Known,
+    check_named,
+    in_lock_order,
+    refusal,
+    said,
+    since,
+    store_parameters,
+)
+from deployments.storage.idempotency_keys import IdempotencyKeys, Record, StoreKey, deleted_since
+from deployments.storage.message_analysis import Analysis, MessageAnalyzer
+from deployments.storage.messages import TRIES, MessageRepository, Position, StoreCounts
 from deployments.storage.named_queries import load_queries
+from deployments.storage.preconditions import Precondition
+from deployments.storage.rows import to_fact
 from deployments.storage.usage import QuotaGate
 from deployments.storage.zones import at_offset
-from deployments.tenancy import ALL, Visible, bound_user
+from deployments.tenancy import ALL, Visible
 
 # Fields of a fact that any message has, and their names there.
 OF_MESSAGES = {
@@ -32,34 +42,8 @@ OF_MESSAGES = {
     "ttl_seconds": "ttl_seconds",
     "expires_at": "expires_at",
 }
-
-
-@dataclass(frozen=True)
-class FactDraft:
-    """A fact about to be stored, and the request that brought it.
-
-    `only_user`: the user whose messages and facts alone it may follow from and supersede; None: any.
-    """
-
-    id: UUID
-    new: NewFact
-    request_id: str | None
-    only_user: str | None = None
-
-
-class _Held(NamedTuple):
-    """A message or a fact that is there until the transaction ends. `since`: when it was said, or began to hold."""
-
-    kind: Kind
-    since: datetime
-
-
-_Known = Mapping[tuple[str, UUID], _Held]
-
-
-def fact_draft(new: NewFact, request_id: str | None, fact_id: UUID | None = None) -> FactDraft:
-    """Give a new fact its id: `fact_id`, where there may be several attempts to store it."""
-    return FactDraft(fact_id or uuid7(), new, request_id, bound_user())
+# Those that a message lacks, and the two that name the fact.
+COURSE = ("id", "tenant_id", "valid_from", "valid_to", "superseded_by", "superseded_at")
 
 
 class FactRepository:
@@ -86,25 +70,25 @@ class FactRepository:
         self._counts = counts or StoreCounts()
         self._facts = load_queries("facts")
         self._jobs = load_queries("embedding_jobs")
+        self._earlier = EarlierFacts()
+        self._keys = IdempotencyKeys()
 
-    async def store(self, drafts: Sequence[FactDraft]) -> list[Fact | MemoryLayerError]:
+    async def store(self, drafts: Sequence[FactDraft], key: StoreKey | None = None) -> list[Fact | MemoryLayerError]:
         """Store facts; what cannot be stored fails alone.
 
-        `InvalidRequestError`: a source or a fact that it supersedes is not there. `ExternalIdConflictError`: another
-        has its `external_id`.
+        `InvalidRequestError`: a source or a fact that it supersedes is not there. What is there already under its id or
+        `external_id` is returned as it is, if it is what the caller says of it; else `IdTakenError`,
+        `ExternalIdConflictError`.
 
-        What is there already under its id is returned as it is: an earlier attempt of the same request has stored it.
+        What was stored under the key before is returned as it is, or `IdempotencyConflictError` where it has been
+        deleted since; that is raised where the key came with another body.
         """
         try:
-            stored = await self._store(drafts)
+            return await self._store(drafts, key)
         except InvalidRequestError as error:
             if len(drafts) == 1:
                 return [error]
-            return [result for each in drafts for result in await self.store([each])]
-        for outcome in stored:
-            if isinstance(outcome, MemoryLayerError):
-                self._counts.refused(outcome.code)
-        return stored
+            return [result for each in drafts for result in await self.store([each], key)]
 
     async def get(self, fact_id: UUID, seen: Visible = ALL) -> Fact:
         """Return one fact. Raises `NotFoundError`."""
@@ -121,234 +105,249 @@ class FactRepository:
                 before_id=after and after.id,
                 limit=listing.limit + 1,
             )
-            return [_to_fact(row) async for row in rows]
+            return [to_fact(row) async for row in rows]
 
-    async def change(self, fact_id: UUID, change: FactChange, request_id: str | None, seen: Visible = ALL) -> Fact:
-        """Change a fact; what it says anew is embedded and scored again.
+    async def change(
+        self,
+        fact_id: UUID,
+        change: FactChange,
+        request_id: str | None,
+        seen: Visible = ALL,
+        precondition: Precondition | None = None,
+    ) -> Fact:
+        """Change a fact; what it says anew is embedded and scored again. What changes nothing writes nothing.
 
-        Raises `NotFoundError`, and `InvalidRequestError` for sources and facts that are not there, for a fact that
-        would supersede itself, and for one that would end before it begins.
+        Raises `NotFoundError`, `PreconditionFailedError`, and `InvalidRequestError` for sources and facts that are not
+        there, for a fact that would supersede itself, and for one that would end before it begins.
         """
         async with self._database.transaction() as connection:
             owner = (await self._get(connection, fact_id, seen)).tenant_id
             seen = Visible(owner, seen.user_id)
             given = change.model_dump(exclude_unset=True)
-            named = [*(given.get("source_ids") or ()), *filter(None, [given.get("superseded_by")])]
             # What is named is locked before the fact, as whoever deletes a source does.
-            if "superseded_by" in given:
-                await self._facts.lock_order_of_facts(connection, tenant_ids=[owner])
-            known = await self._hold(connection, {owner}, named, seen.user_id) if named else {}
-            worded = {OF_MESSAGES[name]: value for name, value in given.items() if name in OF_MESSAGES}
-            if worded:
-                words = MessageChange.model_validate(worded)
-                await self._messages.change_within(connection, fact_id, words, request_id, seen)
+            known = await self._hold_given(connection, given, seen)
+            before = await self._lock(connection, fact_id, seen, precondition)
+            words = {OF_MESSAGES[name]: value for name, value in given.items() if name in OF_MESSAGES}
+            counted = False
+            if words:
+                worded = MessageChange.model_validate(words)
+                row = await self._messages.change_within(connection, fact_id, worded, request_id, seen, kind=Kind.FACT)
+                counted = row is not None and row["version"] > before["version"]
             if given.keys() - OF_MESSAGES:
-                await self._change_course(connection, fact_id, owner, given, known)
+                await self._change_course(connection, before, given, known, counted=counted)
             return await self._get(connection, fact_id, seen)
 
-    async def delete(self, fact_id: UUID, seen: Visible = ALL) -> None:
-        """Delete a fact. Its sources stay, and what it superseded holds again. Raises `NotFoundError`."""
+    async def delete(self, fact_id: UUID, seen: Visible = ALL, precondition: Precondition | None = None) -> None:
+        """Delete a fact. Its sources stay, and what it superseded holds again.
+
+        Raises `NotFoundError`, `PreconditionFailedError`.
+        """
+        await self._messages.delete(fact_id, seen, precondition, Kind.FACT)
+
+    async def retry_embedding(self, fact_id: UUID, seen: Visible = ALL) -> Fact:
+        """Have a fact embedded again whose embedding failed. Raises `NotFoundError`."""
         await self.get(fact_id, seen)
-        await self._messages.delete(fact_id, seen)
+        await self._messages.retry_embedding(seen, fact_id)
+        return await self.get(fact_id, seen)
 
-    async def _store(self, drafts: Sequence[FactDraft]) -> list[Fact | MemoryLayerError]:
+    async def _store(self, drafts: Sequence[FactDraft], key: StoreKey | None) -> list[Fact | MemoryLayerError]:
         now = datetime.now(UTC)
-        said = [Said(d.new.tenant_id, d.new.subject, d.new.content, now, d.new.language) for d in drafts]
-        analyses = dict(zip((d.id for d in drafts), await self._analyzer.analyze(said), strict=True))
-        tenants = {d.new.tenant_id for d in drafts}
-        named = [each for d in drafts for each in (*d.new.source_ids, *d.new.superseded)]
+        analyzed = await self._analyzer.analyze([said(d, now) for d in drafts])
+        analyses = {d.id: analysis for d, analysis in zip(drafts, analyzed, strict=True)}
         async with self._database.transaction() as connection:
-            if any(d.new.superseded for d in drafts):
-                await self._facts.lock_order_of_facts(connection, tenant_ids=sorted(tenants))
-            known = await self._hold(connection, tenants, named, drafts[0].only_user) if named else {}
-            refusals: dict[UUID, MemoryLayerError] = {
-                d.id: refusal for d in drafts if (refusal := _refusal(d.new, known, now)) is not None
-            }
-            refusals |= await self._over_quota(connection, [d for d in drafts if d.id not in refusals])
-            admitted = [d for d in drafts if d.id not in refusals]
-            stored = await self._insert(connection, admitted, analyses, known, now) if admitted else set()
-            present = (
-                await self._read(connection, [d.id for d in admitted], Visible(user_id=drafts[0].only_user))
-                if admitted
-                else {}
-            )
-            outcomes: list[Fact | MemoryLayerError] = [refusals.get(d.id) or _outcome(d, present) for d in drafts]
-        self._counts.stored(len(stored))
-        return outcomes
+            records = await self._keys.records(connection, (d.tenant_id for d in drafts), key) if key else {}
+            outcomes = await self._stored_before(connection, drafts, records)
+            fresh = [d for d in drafts if d.id not in outcomes]
+            stored = 0
+            if fresh:
+                fresh_outcomes, stored = await self._store_fresh(connection, fresh, analyses, now)
+                outcomes |= fresh_outcomes
+            if key is not None:
+                await self._note(connection, key, records, fresh, outcomes)
+        self._counts.stored(stored)
+        return [outcomes[d.id] for d in drafts]
 
-    async def _over_quota(self, connection: Connection, drafts: Sequence[FactDraft]) -> dict[UUID, MemoryLayerError]:
-        if self._gate is None or not drafts:
+    async def _stored_before(
+        self, connection: Connection, drafts: Sequence[FactDraft], records: Mapping[str, Record]
+    ) -> Outcomes:
+        """Return what is answered for those that a key has stored before."""
+        earlier = {d.id: records[d.tenant_id][d.place] for d in drafts if d.place in records.get(d.tenant_id, ())}
+        if not earlier:
             return {}
-        refusals = await self._gate.admit(connection, [d.new for d in drafts])
-        return {d.id: refusal for d, refusal in zip(drafts, refusals, strict=True) if refusal is not None}
+        facts = await self._earlier.read(connection, list(earlier.values()), Visible(user_id=drafts[0].only_user))
+        return {draft_id: facts.get(fact_id, deleted_since()) for draft_id, fact_id in earlier.items()}
+
+    async def _note(
+        self,
+        connection: Connection,
+        key: StoreKey,
+        records: Mapping[str, Record],
+        drafts: Sequence[FactDraft],
+        outcomes: Outcomes,
+    ) -> None:
+        """Record under a key what was stored of each tenant."""
+        for tenant_id, record in records.items():
+            answers = {d.place: outcomes[d.id] for d in drafts if d.tenant_id == tenant_id}
+            ids = {place: answer.id for place, answer in answers.items() if isinstance(answer, Fact)}
+            await self._keys.note(connection, tenant_id, key, record, ids)
+
+    async def _store_fresh(
+        self, connection: Connection, drafts: Sequence[FactDraft], analyses: Mapping[UUID, Analysis], now: datetime
+    ) -> tuple[Outcomes, int]:
+        """Store what may be stored. Return what became of each draft, and how many were stored."""
+        known = await self._hold_named(connection, drafts)
+        refusals = await self._refusals(connection, drafts, known, now)
+        left = in_lock_order([d for d in drafts if d.id not in refusals])
+        outcomes: Outcomes = {d.id: _not_stored(d) for d in drafts}
+        stored: set[UUID] = set()
+        for _ in range(TRIES):
+            if not left:
+                break
+            stored |= await self._insert(connection, left, analyses, known, now)
+            left = [d for d in left if d.id not in stored]
+            there = await self._earlier.answers(connection, left)
+            outcomes |= there
+            # What had expired in their place is gone now.
+            left = [d for d in left if d.id not in there]
+        # A retry is answered whatever would be refused by now.
+        again = await self._earlier.answers(connection, [d for d in drafts if d.id in refusals])
+        outcomes |= refusals | {each: answer for each, answer in again.items() if isinstance(answer, Fact)}
+        return outcomes | await self._earlier.read(connection, list(stored), ALL), len(stored)
+
+    async def _refusals(
+        self, connection: Connection, drafts: Sequence[FactDraft], known: Known, now: datetime
+    ) -> dict[UUID, MemoryLayerError]:
+        """Return why facts are not stored. What is there already takes nothing of a quota."""
+        refusals: dict[UUID, MemoryLayerError] = {
+            d.id: refused for d in drafts if (refused := refusal(d.new, known, now)) is not None
+        }
+        sound = [d for d in drafts if d.id not in refusals]
+        if self._gate is None or not sound:
+            return refusals
+        over = await self._gate.admit(connection, [d.new for d in sound])
+        if any(over) and (there := await self._earlier.answers(connection, sound)):
+            sound = [d for d in sound if d.id not in there]
+            over = await self._gate.admit(connection, [d.new for d in sound])
+        for each in filter(None, over):
+            self._counts.refused(each.code)
+        return refusals | {d.id: each for d, each in zip(sound, over, strict=True) if each is not None}
 
     async def _insert(
         self,
         connection: Connection,
         drafts: Sequence[FactDraft],
         analyses: Mapping[UUID, Analysis],
-        known: _Known,
+        known: Known,
         now: datetime,
     ) -> set[UUID]:
         """Insert facts, and have them supersede others. Returns the ids of those that were not there yet."""
-        since = {d.id: _since(d.new, known, now) for d in drafts}
-        rows = self._facts.store_facts(
-            connection,
-            **_columns(drafts, analyses, now),
-            valid_froms=[since[d.id] for d in drafts],
-            now=now,
-        )
+        rows = self._facts.store_facts(connection, **store_parameters(drafts, analyses, known, now))
         stored = {row["id"] async for row in rows}
-        replaced = {(d.new.tenant_id, old): d.id for d in drafts if d.id in stored for old in d.new.superseded}
-        await self._supersede(connection, replaced, since, now)
+        replaced = {(d.tenant_id, old): d for d in drafts if d.id in stored for old in d.new.superseded}
+        if replaced:
+            superseding = self._facts.supersede(
+                connection,
+                old_ids=[old for _, old in replaced],
+                new_ids=[d.id for d in replaced.values()],
+                superseded_ats=[since(d.new, known, now) for d in replaced.values()],
+                tenant_ids=[tenant for tenant, _ in replaced],
+                now=now,
+            )
+            _ = [row async for row in superseding]
         await self._jobs.announce_jobs(connection)
         return stored
 
-    async def _supersede(
-        self,
-        connection: Connection,
-        replaced: Mapping[tuple[str, UUID], UUID],
-        since: Mapping[UUID, datetime],
-        now: datetime,
-    ) -> None:
-        """Note what holds in the place of facts: by tenant and id, the id of the new one."""
-        if not replaced:
-            return
-        rows = self._facts.supersede(
-            connection,
-            old_ids=[old for _, old in replaced],
-            new_ids=list(replaced.values()),
-            superseded_ats=[since[new] for new in replaced.values()],
-            tenant_ids=[tenant for tenant, _ in replaced],
-            now=now,
-        )
-        _ = [row async for row in rows]
-
     async def _get(self, connection: Connection, fact_id: UUID, seen: Visible) -> Fact:
-        found = await self._read(connection, [fact_id], seen)
+        found = await self._earlier.read(connection, [fact_id], seen)
         if fact_id not in found:
             raise NotFoundError("There is no such fact.")
         return found[fact_id]
 
-    async def _read(self, connection: Connection, ids: Sequence[UUID], seen: Visible) -> dict[UUID, Fact]:
-        rows = self._facts.read_facts(connection, ids=list(ids), **seen._asdict())
-        return {row["id"]: _to_fact(row) async for row in rows}
+    async def _hold_named(self, connection: Connection, drafts: Sequence[FactDraft]) -> Known:
+        """Hold what drafts name, and the order of the facts that they supersede."""
+        tenants = {d.tenant_id for d in drafts}
+        if any(d.new.superseded for d in drafts):
+            await self._facts.lock_order_of_facts(connection, tenant_ids=sorted(tenants))
+        named = [each for d in drafts for each in (*d.new.source_ids, *d.new.superseded)]
+        return await self._hold(connection, tenants, named, drafts[0].only_user)
+
+    async def _hold_given(self, connection: Connection, given: Mapping[str, Any], seen: Visible) -> Known:
+        """Hold what a change names, and the order of facts where the change may touch that."""
+        tenants = {str(seen.tenant_id)}
+        if not given.keys().isdisjoint({"superseded_by", "valid_from"}):
+            await self._facts.lock_order_of_facts(connection, tenant_ids=list(tenants))
+        named = [*given.get("source_ids", ()), *filter(None, [given.get("superseded_by")])]
+        return await self._hold(connection, tenants, named, seen.user_id)
 
     async def _hold(
         self, connection: Connection, tenants: set[str], ids: Sequence[UUID], only_user: str | None
-    ) -> _Known:
-        """Return those of the messages and facts that are there, by tenant and id, and keep them from being deleted."""
+    ) -> Known:
+        """Return those of the messages and facts that are there, and keep them from being deleted."""
+        if not ids:
+            return {}
         rows = self._facts.hold_memories(connection, tenant_ids=sorted(tenants), ids=list(ids), user_id=only_user)
         return {
-            (row["tenant_id"], row["id"]): _Held(
+            (row["tenant_id"], row["id"]): Held(
                 Kind(row["kind"]), row["valid_from"] or at_offset(row["created_at"], row["utc_offset"])
             )
             async for row in rows
         }
 
+    async def _lock(
+        self, connection: Connection, fact_id: UUID, seen: Visible, precondition: Precondition | None
+    ) -> dict[str, Any]:
+        """Return the locked row. Raises `NotFoundError`, `PreconditionFailedError`."""
+        await self._jobs.lock_job(connection, message_id=fact_id)
+        row = await self._facts.lock_fact(connection, id=fact_id, **seen._asdict())
+        if row is None:
+            raise NotFoundError("There is no such fact.")
+        if precondition is not None:
+            precondition.check(row)
+        return dict(row)
+
     async def _change_course(
-        self, connection: Connection, fact_id: UUID, tenant_id: str, given: Mapping[str, Any], known: _Known
+        self, connection: Connection, before: dict[str, Any], given: Mapping[str, Any], known: Known, *, counted: bool
     ) -> None:
         """Change what a fact follows from, when it holds, and what holds in its place."""
-        before = await self._facts.lock_fact(connection, id=fact_id, tenant_id=tenant_id)
-        if before is None:
-            raise NotFoundError("There is no such fact.")
-        after = {**dict(before), **given}
+        fact_id, tenant_id = before["id"], before["tenant_id"]
+        before["source_ids"] = [
+            row["message_id"] async for row in self._facts.read_sources(connection, fact_id=fact_id)
+        ]
+        after = {**before, **{name: value for name, value in given.items() if name not in OF_MESSAGES}}
+        after["source_ids"] = sorted(after["source_ids"])
         if after["valid_to"] is not None and after["valid_to"] <= after["valid_from"]:
             raise InvalidRequestError("valid_to must be after valid_from.")
-        successor = after["superseded_by"]
-        if "superseded_by" in given and successor is not None:
-            _check_named(tenant_id, [successor], Kind.FACT, known)
-            await self._check_is_no_circle(connection, tenant_id, fact_id, successor)
-        if "source_ids" in given:
-            _check_named(tenant_id, given["source_ids"], Kind.MESSAGE, known)
-            await self._facts.replace_sources(connection, fact_id=fact_id, message_ids=given["source_ids"])
-        newer = None if successor is None else await self._get(connection, successor, Visible(tenant_id))
+        check_named(tenant_id, given.get("source_ids", ()), Kind.MESSAGE, known)
+        if "superseded_by" in given:
+            after["superseded_at"] = await self._superseded_at(connection, before, given["superseded_by"], known)
+        if after == before:
+            return
+        # Before the sources: the history keeps those that are there.
         await self._facts.update_fact(
             connection,
-            id=fact_id,
-            tenant_id=tenant_id,
-            valid_from=after["valid_from"],
-            valid_to=after["valid_to"],
-            superseded_by=successor,
-            superseded_at=newer and newer.valid_from,
+            **{name: after[name] for name in COURSE},
+            counted=counted,
             now=datetime.now(UTC),
         )
+        if after["source_ids"] != before["source_ids"]:
+            await self._facts.replace_sources(connection, fact_id=fact_id, message_ids=after["source_ids"])
 
-    async def _check_is_no_circle(self, connection: Connection, tenant_id: str, fact_id: UUID, successor: UUID) -> None:
-        rows = self._facts.find_successors(connection, tenant_id=tenant_id, ids=[successor])
+    async def _superseded_at(
+        self, connection: Connection, fact: Mapping[str, Any], successor: UUID | None, known: Known
+    ) -> datetime | None:
+        """Return when a fact ends that is superseded. Raises `InvalidRequestError` where it cannot be."""
+        if successor is None:
+            return None
+        check_named(fact["tenant_id"], [successor], Kind.FACT, known)
+        rows = self._facts.find_successors(connection, tenant_id=fact["tenant_id"], ids=[successor])
         later = {row["superseded_by"] async for row in rows}
-        if fact_id == successor or fact_id in later:
+        if fact["id"] == successor or fact["id"] in later:
             raise InvalidRequestError("A fact cannot supersede itself, not even by way of others.")
+        return known[fact["tenant_id"], successor].since
 
 
-def _outcome(draft: FactDraft, present: Mapping[UUID, Fact]) -> Fact | ExternalIdConflictError:
-    fact = present.get(draft.id)
-    if fact is None or fact.tenant_id != draft.new.tenant_id:
-        return ExternalIdConflictError("Another message or fact has this external_id.")
-    return fact
-
-
-def _refusal(new: NewFact, known: _Known, now: datetime) -> InvalidRequestError | None:
-    try:
-        _check_named(new.tenant_id, new.source_ids, Kind.MESSAGE, known)
-        _check_named(new.tenant_id, new.superseded, Kind.FACT, known)
-    except InvalidRequestError as error:
-        return error
-    if new.valid_to is not None and new.valid_to <= _since(new, known, now):
-        return InvalidRequestError("valid_to must be after valid_from: say since when it held.")
-    return None
-
-
-def _check_named(tenant_id: str, ids: Sequence[UUID], kind: Kind, known: _Known) -> None:
-    """Raise `InvalidRequestError` unless all are there and of this kind; another tenant's are as if not there."""
-    unknown = [each for each in ids if (held := known.get((tenant_id, each))) is None or held.kind is not kind]
-    if unknown:
-        raise InvalidRequestError(f"There is no such {kind}.", {f"unknown_{kind}s": [str(each) for each in unknown]})
-
-
-def _since(new: NewFact, known: _Known, now: datetime) -> datetime:
-    """Return since when a fact holds: as it was sent, or since its newest source was said, or now."""
-    if new.valid_from is not None:
-        return new.valid_from
-    return max((known[new.tenant_id, each].since for each in new.source_ids), default=now).astimezone(UTC)
-
-
-def _columns(drafts: Sequence[FactDraft], analyses: Mapping[UUID, Analysis], now: datetime) -> dict[str, object]:
-    """Return the parameters of `store_facts`: a list for each column."""
-    new = [d.new for d in drafts]
-    sources = [(d.id, source) for d in drafts for source in d.new.source_ids]
-    return {
-        "ids": [d.id for d in drafts],
-        "tenant_ids": [n.tenant_id for n in new],
-        # Callers cannot name a conversation so.
-        "conversation_ids": [n.conversation_id or "" for n in new],
-        "subjects": [n.subject for n in new],
-        "contents": [n.content for n in new],
-        "metadatas": [orjson.dumps(n.metadata).decode() for n in new],
-        "overrides": [n.importance_override for n in new],
-        "languages": [n.language for n in new],
-        **analysis_columns([analyses[d.id] for d in drafts]),
-        "request_ids": [d.request_id for d in drafts],
-        "external_ids": [n.external_id for n in new],
-        "user_ids": [n.user_id for n in new],
-        "agent_ids": [n.agent_id for n in new],
-        "ttls": [n.ttl_seconds for n in new],
-        "expiries": [expiry_of(n, now) for n in new],
-        "valid_tos": [n.valid_to for n in new],
-        "fact_ids": [fact for fact, _ in sources],
-        "message_ids": [source for _, source in sources],
-    }
-
-
-def _to_fact(row: Mapping[str, Any]) -> Fact:
-    """A row of `list_facts`; trusted, so not validated again."""
-    fields = dict(row)
-    return Fact.model_construct(
-        **{
-            **fields,
-            "created_at": at_offset(fields["created_at"], fields.pop("utc_offset")),
-            "metadata": orjson.loads(row["metadata"]),
-            "embedding_status": EmbeddingStatus(row["embedding_status"]),
-        }
-    )
+def _not_stored(draft: FactDraft) -> MemoryLayerError:
+    """Return why a fact was not stored where its tenant has none in its place, time and again."""
+    if draft.external_id is not None:
+        return OverloadedError("Others store and delete this fact all the time.")
+    return IdTakenError("Another message or fact has this id.")

@@ -1,10 +1,11 @@
-"""What messages said before they were changed. A trigger of the database writes it down."""
+"""What messages and facts said before they were changed. A trigger of the database writes it down."""
 
 from typing import Any
 from uuid import UUID
 
 from deployments.errors import NotFoundError
-from deployments.history_schemas import MessageVersion
+from deployments.fact_schemas import Kind
+from deployments.history_schemas import FactVersion, MessageVersion
 from deployments.schemas import Role
 from deployments.storage.database import Database
 from deployments.storage.named_queries import load_queries
@@ -28,12 +29,23 @@ class MessageHistoryRepository:
 
         Raises `NotFoundError`.
         """
+        return list(map(_to_version, await self._read(Kind.MESSAGE, message_id, limit, before, seen)))
+
+    async def page_of_fact(
+        self, fact_id: UUID, limit: int, before: int | None, seen: Visible = ALL
+    ) -> list[FactVersion]:
+        """Return the same of a fact. Raises `NotFoundError`."""
+        return list(map(_to_fact_version, await self._read(Kind.FACT, fact_id, limit, before, seen)))
+
+    async def _read(self, kind: Kind, id_: UUID, limit: int, before: int | None, seen: Visible) -> list[dict[str, Any]]:
         async with self._database.connection() as connection:
-            found = self._queries.read_history(connection, id=message_id, **seen._asdict(), before=before, limit=limit)
-            rows = [row async for row in found]
+            found = self._queries.read_history(
+                connection, id=id_, kind=kind, **seen._asdict(), before=before, limit=limit
+            )
+            rows = [zoned(parsed(row)) if row["version"] is not None else None async for row in found]
         if not rows:
-            raise NotFoundError("There is no such message.")
-        return [_to_version(row) for row in rows if row["version"] is not None]
+            raise NotFoundError(f"There is no such {kind}.")
+        return [row for row in rows if row is not None]
 
     async def prune(self, days: int) -> int:
         """Have versions kept for so many days after they were replaced, and delete older ones. Returns how many."""
@@ -46,5 +58,11 @@ class MessageHistoryRepository:
         return pruned
 
 
-def _to_version(row: Any) -> MessageVersion:
-    return MessageVersion.model_construct(**{**zoned(parsed(row)), "role": Role(row["role"])})
+def _to_version(row: dict[str, Any]) -> MessageVersion:
+    return MessageVersion.model_construct(**{**row, "role": Role(row["role"])})
+
+
+def _to_fact_version(row: dict[str, Any]) -> FactVersion:
+    return FactVersion.model_construct(
+        **{**row, "subject": row["name"], "conversation_id": row["conversation_id"] or None}
+    )

@@ -16,6 +16,7 @@ from deployments.errors import (
     NotFoundError,
     OverloadedError,
 )
+from deployments.fact_schemas import Kind
 from deployments.filters.namespaces import path_prefix
 from deployments.schemas import EmbeddingStatus, Message, MessageChange
 from deployments.search_schemas import MessageListing, Order
@@ -127,7 +128,7 @@ class MessageRepository:
     async def get(self, message_id: UUID, seen: Visible = ALL) -> Message:
         """One message. Raises `NotFoundError`."""
         async with self._database.connection() as connection:
-            row = await self._messages.get_message(connection, id=message_id, **seen._asdict())
+            row = await self._messages.get_message(connection, id=message_id, kind=Kind.MESSAGE, **seen._asdict())
         if row is None:
             raise NotFoundError("There is no such message.")
         return to_message(row)
@@ -171,9 +172,10 @@ class MessageRepository:
         request_id: str | None,
         seen: Visible,
         precondition: Precondition | None = None,
+        kind: Kind = Kind.MESSAGE,
     ) -> Row | None:
         """Do the same in a transaction of the caller's. Return the row, or None where it has expired."""
-        row = await self._lock(connection, message_id, seen, precondition)
+        row = await self._lock(connection, message_id, seen, precondition, kind)
         before = zoned(parsed(row))
         after = patched(before, change, datetime.now(UTC))
         changed = changed_fields(before, after)
@@ -187,7 +189,7 @@ class MessageRepository:
         )
         if changed:
             await self._update(connection, message_id, after, analysis)
-        found: Row | None = await self._messages.get_message(connection, id=message_id, **seen._asdict())
+        found: Row | None = await self._messages.get_message(connection, id=message_id, kind=kind, **seen._asdict())
         return found
 
     async def say_anew(
@@ -212,15 +214,21 @@ class MessageRepository:
             await self._embed_again(connection, message_id, after, request_id)
         return analysis
 
-    async def delete(self, message_id: UUID, seen: Visible = ALL, precondition: Precondition | None = None) -> None:
+    async def delete(
+        self,
+        message_id: UUID,
+        seen: Visible = ALL,
+        precondition: Precondition | None = None,
+        kind: Kind = Kind.MESSAGE,
+    ) -> None:
         """Delete a message; it is gone from search at once. Raises `NotFoundError`, `PreconditionFailedError`."""
         opened = self._database.connection() if precondition is None else self._database.transaction()
         async with opened as connection:
             if precondition is not None:
-                await self._lock(connection, message_id, seen, precondition)
-            deleted = await self._messages.delete_message(connection, id=message_id, **seen._asdict())
+                await self._lock(connection, message_id, seen, precondition, kind)
+            deleted = await self._messages.delete_message(connection, id=message_id, kind=kind, **seen._asdict())
         if deleted is None:
-            raise NotFoundError("There is no such message.")
+            raise NotFoundError(f"There is no such {kind}.")
 
     async def retry_embedding(self, seen: Visible = ALL, message_id: UUID | None = None) -> int:
         """Have failed messages embedded again, with all attempts before them. Returns how many."""
@@ -297,13 +305,13 @@ class MessageRepository:
         return [each for each in placed if each[0] not in inserted]
 
     async def _lock(
-        self, connection: object, message_id: UUID, seen: Visible, precondition: Precondition | None
+        self, connection: object, message_id: UUID, seen: Visible, precondition: Precondition | None, kind: Kind
     ) -> Row:
         """Return the locked row. Raises `NotFoundError`, `PreconditionFailedError`."""
         await self._jobs.lock_job(connection, message_id=message_id)
-        row: Row | None = await self._messages.lock_message(connection, id=message_id, **seen._asdict())
+        row: Row | None = await self._messages.lock_message(connection, id=message_id, kind=kind, **seen._asdict())
         if row is None:
-            raise NotFoundError("There is no such message.")
+            raise NotFoundError(f"There is no such {kind}.")
         if precondition is not None:
             precondition.check(row)
         return row

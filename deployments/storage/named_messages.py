@@ -105,7 +105,7 @@ class NamedMessageRepository:
             rows = self._queries.get_messages(
                 connection, **seen._asdict(), ids=ids or [], external_ids=external_ids or []
             )
-            found = [to_message(row) async for row in rows]
+            found = [to_message(row) async for row in rows if row["kind"] == Kind.MESSAGE]
         if ids is not None:
             by_id = {message.id: message for message in found}
             return [by_id.get(each) for each in ids]

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from deployments.fact_schemas import Fact
 from deployments.schemas import Conversation, EmbeddingStatus, Message, Role
 from deployments.storage.zones import zoned
 
@@ -15,6 +16,17 @@ def to_message(row: Mapping[str, Any]) -> Message:
         **{
             **zoned(parsed(row)),
             "role": Role(row["role"]),
+            "embedding_status": EmbeddingStatus(row["embedding_status"]),
+        }
+    )
+
+
+def to_fact(row: Mapping[str, Any]) -> Fact:
+    """A row of `read_facts`; trusted, so not validated again."""
+    return Fact.model_construct(
+        **{
+            **zoned(row),
+            "metadata": orjson.loads(row["metadata"]),
             "embedding_status": EmbeddingStatus(row["embedding_status"]),
         }
     )

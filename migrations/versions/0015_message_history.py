@@ -7,6 +7,31 @@ down_revision = "0014"
 branch_labels = None
 depends_on = None
 
+# Revision 0016 keeps more of facts.
+KEEP_VERSION = """
+    CREATE OR REPLACE FUNCTION keep_version() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        replaced_at timestamptz := clock_timestamp();
+    BEGIN
+        INSERT INTO message_history (
+            message_id, version, tenant_id, since, until, conversation_id, role, created_at, utc_offset, content, name,
+            metadata, importance_override, language, external_id, user_id, agent_id, ttl_seconds, expires_at,
+            chat{columns})
+        SELECT OLD.id, OLD.version, OLD.tenant_id,
+               least(coalesce(before.until, OLD.updated_at), replaced_at), replaced_at,
+               OLD.conversation_id, OLD.role, OLD.created_at, OLD.utc_offset, OLD.content, OLD.name,
+               OLD.metadata, OLD.importance_override, OLD.language, OLD.external_id, OLD.user_id, OLD.agent_id,
+               OLD.ttl_seconds, OLD.expires_at, OLD.chat{values}
+        FROM message_history_policy p
+        LEFT JOIN message_history before ON before.message_id = OLD.id AND before.version = OLD.version - 1
+        WHERE p.kept_days > 0
+        -- What a TRUNCATE of messages left behind must not fail a change.
+        ON CONFLICT DO NOTHING;
+        -- A version of 100,000 characters takes 100 kB, and no quota counts it.
+        DELETE FROM message_history WHERE message_id = OLD.id AND version <= OLD.version - 100;
+        RETURN NULL;
+    END $$
+"""
 HISTORY = (
     # One row, which the service writes: a trigger knows no settings, and the release before has none for this.
     """
@@ -43,34 +68,13 @@ HISTORY = (
     )
     """,
     "CREATE INDEX message_history_until ON message_history (until)",
-    """
-    CREATE FUNCTION keep_version() RETURNS trigger LANGUAGE plpgsql AS $$
-    DECLARE
-        replaced_at timestamptz := clock_timestamp();
-    BEGIN
-        INSERT INTO message_history (
-            message_id, version, tenant_id, since, until, conversation_id, role, created_at, utc_offset, content, name,
-            metadata, importance_override, language, external_id, user_id, agent_id, ttl_seconds, expires_at, chat)
-        SELECT OLD.id, OLD.version, OLD.tenant_id,
-               least(coalesce(before.until, OLD.updated_at), replaced_at), replaced_at,
-               OLD.conversation_id, OLD.role, OLD.created_at, OLD.utc_offset, OLD.content, OLD.name,
-               OLD.metadata, OLD.importance_override, OLD.language, OLD.external_id, OLD.user_id, OLD.agent_id,
-               OLD.ttl_seconds, OLD.expires_at, OLD.chat
-        FROM message_history_policy p
-        LEFT JOIN message_history before ON before.message_id = OLD.id AND before.version = OLD.version - 1
-        WHERE p.kept_days > 0
-        -- What a TRUNCATE of messages left behind must not fail a change.
-        ON CONFLICT DO NOTHING;
-        -- A version of 100,000 characters takes 100 kB, and no quota counts it.
-        DELETE FROM message_history WHERE message_id = OLD.id AND version <= OLD.version - 100;
-        RETURN NULL;
-    END $$
-    """,
-    # The columns are those of 0014. Embedding and archiving write none of them, and so cost nothing here.
+    KEEP_VERSION.format(columns="", values=""),
+    # The columns are those of 0014, and `version` for what counts it by itself. Embedding and archiving write none of
+    # them, and so cost nothing here.
     """
     CREATE TRIGGER keep_version_on_update
         AFTER UPDATE OF conversation_id, role, created_at, utc_offset, content, name, metadata, importance_override,
-                        language, external_id, user_id, agent_id, ttl_seconds, expires_at, chat
+                        language, external_id, user_id, agent_id, ttl_seconds, expires_at, chat, version
         ON messages FOR EACH ROW
         WHEN (OLD.version IS DISTINCT FROM NEW.version) EXECUTE FUNCTION keep_version()
     """,

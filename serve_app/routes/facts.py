@@ -1,33 +1,31 @@
-"""Facts: store, batch, get, list, change and delete statements that a caller derived."""
+"""Facts: store, batch, get, list, change and delete statements that a caller derived, and what they said before."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from deployments.errors import InvalidRequestError, MemoryLayerError
+from deployments.errors import MemoryLayerError
 from deployments.fact_schemas import FACT_EXAMPLE, Fact, FactChange, FactListing, FactPage, NewFact
-from deployments.storage.facts import fact_draft
+from deployments.history_schemas import FactHistory
+from deployments.schemas import MAX_PAGE
+from deployments.storage.fact_drafts import fact_draft
+from deployments.storage.idempotency_keys import StoreKey
 from deployments.storage.messages import Position
 from serve_app.auth import Reads, Writes
 from serve_app.cursors import decode_cursor, page_of
 from serve_app.http_errors import error_responses
-from serve_app.json_response import json_response
+from serve_app.preconditions import TAGGED, IfUnchanged, tagged_response
 from serve_app.rate_limits import TenantLimited
+from serve_app.refreshing import RefreshTtl, refreshed
 from serve_app.routes.batches import SIZE, RejectedItem, batch_response, described_as, judged_by, rejected
 from serve_app.routes.dependencies import MessageIds, OnlyTenant, RequestId, ServicesOf
+from serve_app.routes.messages import IdempotencyKey
 
 router = APIRouter(prefix="/v1/facts", tags=["facts"], route_class=TenantLimited)
 
 _new_fact = TypeAdapter(NewFact)
-
-
-async def _without_idempotency_key(
-    key: Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=False)] = None,
-) -> None:
-    if key is not None:
-        raise InvalidRequestError("Facts take no Idempotency-Key: an external_id keeps a retry from storing twice.")
 
 
 class FactBatch(BaseModel):
@@ -49,9 +47,13 @@ class AcceptedFact(BaseModel):
 
 
 class RejectedFact(RejectedItem):
-    """A fact that was not stored, and why: not valid (422), its external_id taken (409), beyond a quota (413, 429)."""
+    """A fact that was not stored, and why.
 
-    status: Literal[409, 413, 422, 429] = 422
+    Not valid (422), beyond a quota (413, 429), its external id is taken or what its Idempotency-Key stored has been
+    deleted (409), or others hold it up (503).
+    """
+
+    status: Literal[409, 413, 422, 429, 503] = 422
 
 
 class FactBatchAnswer(BaseModel):
@@ -72,15 +74,26 @@ class FactBatchAnswer(BaseModel):
     "",
     status_code=202,
     response_model=Fact,
-    responses=error_responses(400, 409, 413, 422, 429),
-    dependencies=[Writes, Depends(_without_idempotency_key)],
+    responses={**error_responses(400, 409, 413, 422, 429), 202: TAGGED},
+    dependencies=[Writes],
 )
-async def store_fact(new: NewFact, services: ServicesOf, request_id: RequestId, ids: MessageIds) -> Response:
-    """Store a fact that you derived. It is found by its words at once, and by its meaning a moment later."""
-    (outcome,) = await services.facts.store([fact_draft(new, request_id, next(ids))])
+async def store_fact(
+    new: NewFact,
+    request: Request,
+    services: ServicesOf,
+    request_id: RequestId,
+    ids: MessageIds,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Store a fact that you derived. It is found by its words at once, and by its meaning a moment later.
+
+    With an `external_id` that is there already, the same fact is answered again, and another one is 409.
+    """
+    draft = fact_draft(new, request_id, next(ids))
+    (outcome,) = await services.facts.store([draft], await _store_key(idempotency_key, request))
     if isinstance(outcome, MemoryLayerError):
         raise outcome
-    return json_response(outcome, 202)
+    return tagged_response(outcome, 202)
 
 
 @router.post(
@@ -88,15 +101,31 @@ async def store_fact(new: NewFact, services: ServicesOf, request_id: RequestId, 
     status_code=202,
     response_model=FactBatchAnswer,
     responses={
-        **error_responses(400, 413, 422),
+        **error_responses(400, 409, 413, 422),
         207: {"model": FactBatchAnswer, "description": "Some were stored, some were not: see the items."},
     },
-    dependencies=[Writes, Depends(_without_idempotency_key)],
+    dependencies=[Writes],
 )
-async def store_facts(batch: FactBatch, services: ServicesOf, request_id: RequestId, ids: MessageIds) -> Response:
-    """Store up to 1,000 facts. A bad one does not lose the others, but one of another tenant than the key's does."""
-    drafts = [fact_draft(new, request_id, next(ids)) for new in batch.facts if isinstance(new, NewFact)]
-    stored = iter(await services.facts.store(drafts) if drafts else [])
+async def store_facts(
+    batch: FactBatch,
+    request: Request,
+    services: ServicesOf,
+    request_id: RequestId,
+    ids: MessageIds,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Store up to 1,000 facts. A bad one does not lose the others, but one of another tenant than the key's does.
+
+    A retry with the same `Idempotency-Key` and body answers with the same facts, and tries again what was refused.
+    So does a batch whose facts have an `external_id` each, for ever.
+    """
+    drafts = [
+        fact_draft(new, request_id, next(ids), place)
+        for place, new in enumerate(batch.facts)
+        if isinstance(new, NewFact)
+    ]
+    key = await _store_key(idempotency_key, request)
+    stored = iter(await services.facts.store(drafts, key) if drafts else [])
     outcomes = [next(stored) if isinstance(each, NewFact) else each for each in batch.facts]
     items = [
         AcceptedFact.model_construct(status=202, fact=outcome)
@@ -117,26 +146,72 @@ async def list_facts(listing: Annotated[FactListing, Query()], services: Service
     return FactPage.model_construct(items=items, next_cursor=next_cursor)
 
 
-@router.get("/{fact_id}", response_model=Fact, responses=error_responses(404, 422), dependencies=[Reads])
-async def get_fact(fact_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> Fact:
+@router.get(
+    "/{fact_id}", response_model=Fact, responses={**error_responses(404, 422), 200: TAGGED}, dependencies=[Reads]
+)
+async def get_fact(fact_id: UUID, services: ServicesOf, only_tenant: OnlyTenant, refresh_ttl: RefreshTtl) -> Response:
     """Return one fact, and how far its embedding is."""
-    return await services.facts.get(fact_id, only_tenant)
+    fact = await services.facts.get(fact_id, only_tenant)
+    return tagged_response((await refreshed(services.expiry, [fact]))[0] if refresh_ttl else fact)
+
+
+@router.get("/{fact_id}/history", response_model=FactHistory, responses=error_responses(404, 422), dependencies=[Reads])
+async def fact_history(
+    fact_id: UUID,
+    services: ServicesOf,
+    only_tenant: OnlyTenant,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    cursor: Annotated[str | None, Query(max_length=1024)] = None,
+) -> FactHistory:
+    """What a fact says, and what it said before each change of the last `MEMORY_HISTORY_DAYS`, newest first.
+
+    A fact that is deleted has no history.
+    """
+    listing = f"history\0{fact_id}"
+    before = None if cursor is None else decode_cursor(cursor, listing, int)[1]
+    found = await services.history.page_of_fact(fact_id, limit + 1, before, only_tenant)
+    items, next_cursor = page_of(found, limit, listing, lambda version: (version.since, str(version.version)))
+    return FactHistory.model_construct(items=items, next_cursor=next_cursor)
 
 
 @router.patch(
     "/{fact_id}",
     response_model=Fact,
-    responses=error_responses(400, 404, 413, 422, 429),
+    responses={**error_responses(400, 404, 412, 413, 422, 429), 200: TAGGED},
     dependencies=[Writes],
 )
 async def change_fact(
-    fact_id: UUID, change: FactChange, services: ServicesOf, request_id: RequestId, only_tenant: OnlyTenant
-) -> Fact:
-    """Change a fact, or end it: by `valid_to`, or by the newer one in `superseded_by`."""
-    return await services.facts.change(fact_id, change, request_id, only_tenant)
+    fact_id: UUID,
+    change: FactChange,
+    services: ServicesOf,
+    request_id: RequestId,
+    only_tenant: OnlyTenant,
+    precondition: IfUnchanged,
+) -> Response:
+    """Change a fact, or end it: by `valid_to`, or by the newer one in `superseded_by`.
+
+    Metadata is merged: what the change does not name stays. With `If-Match`, nobody else's change is overwritten.
+    """
+    return tagged_response(await services.facts.change(fact_id, change, request_id, only_tenant, precondition))
 
 
-@router.delete("/{fact_id}", status_code=204, responses=error_responses(404, 422), dependencies=[Writes])
-async def delete_fact(fact_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> None:
-    """Delete a fact and leave its sources. A fact that it superseded holds again."""
-    await services.facts.delete(fact_id, only_tenant)
+@router.delete("/{fact_id}", status_code=204, responses=error_responses(404, 412, 422), dependencies=[Writes])
+async def delete_fact(fact_id: UUID, services: ServicesOf, only_tenant: OnlyTenant, precondition: IfUnchanged) -> None:
+    """Delete a fact and its history, and leave its sources. A fact that it superseded holds again."""
+    await services.facts.delete(fact_id, only_tenant, precondition)
+
+
+@router.post(
+    "/{fact_id}/retry",
+    status_code=202,
+    response_model=Fact,
+    responses=error_responses(404, 422),
+    dependencies=[Writes],
+)
+async def retry_fact(fact_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> Fact:
+    """Embed a fact again whose embedding failed. Changes nothing for any other."""
+    return await services.facts.retry_embedding(fact_id, only_tenant)
+
+
+async def _store_key(key: str | None, request: Request) -> StoreKey | None:
+    return None if key is None else StoreKey(key, await request.body())

@@ -17,6 +17,7 @@ from deployments.schemas import (
 )
 from deployments.search_schemas import MessageListing
 from deployments.storage.drafts import Draft, draft
+from deployments.storage.idempotency_keys import StoreKey
 from deployments.storage.messages import Position
 from deployments.tenancy import of_bound_user
 from serve_app.auth import Reads, Writes
@@ -24,7 +25,7 @@ from serve_app.cursors import decode_cursor, page_of
 from serve_app.hot_route import HotRoute
 from serve_app.http_errors import error_responses
 from serve_app.json_response import json_response
-from serve_app.preconditions import TAGGED, IfUnchanged, message_response, tag_header
+from serve_app.preconditions import TAGGED, IfUnchanged, tag_header, tagged_response
 from serve_app.rate_limits import TenantLimited
 from serve_app.refreshing import RefreshTtl, refreshed, refreshed_listing
 from serve_app.routes.batches import SIZE, RejectedItem, batch_response, described_as, judged_by, rejected
@@ -125,7 +126,7 @@ async def store_message(
     if idempotency_key is None:
         stored = await services.store(drafted)
     else:
-        stored = await services.idempotent.store(drafted, idempotency_key, await request.body())
+        stored = await services.idempotent.store(drafted, StoreKey(idempotency_key, await request.body()))
     return json_response(stored, 202, tag_header(stored))
 
 
@@ -157,7 +158,7 @@ async def store_batch(
         stored = iter(await services.messages.store(list(drafts.values())) if drafts else [])
         answers = {place: next(stored) for place in drafts}
     else:
-        answers = await services.idempotent.store_batch(drafts, idempotency_key, await request.body())
+        answers = await services.idempotent.store_batch(drafts, StoreKey(idempotency_key, await request.body()))
     items = [
         Accepted.model_construct(status=202, message=answer)
         if isinstance(answer, Message)
@@ -191,7 +192,7 @@ async def get_message(
 ) -> Response:
     """Show one message, and how far its embedding is."""
     message = await services.messages.get(message_id, only_tenant)
-    return message_response((await refreshed(services.expiry, [message]))[0] if refresh_ttl else message)
+    return tagged_response((await refreshed(services.expiry, [message]))[0] if refresh_ttl else message)
 
 
 @router.patch(
@@ -212,7 +213,7 @@ async def change_message(
 
     Metadata is merged: what the change does not name stays. With `If-Match`, nobody else's change is overwritten.
     """
-    return message_response(await services.messages.change(message_id, change, request_id, only_tenant, precondition))
+    return tagged_response(await services.messages.change(message_id, change, request_id, only_tenant, precondition))
 
 
 @router.delete("/{message_id}", status_code=204, responses=error_responses(404, 412, 422), dependencies=[Writes])
@@ -232,6 +233,7 @@ async def delete_message(
 )
 async def retry_embedding(message_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> Message:
     """Embed a message again whose embedding failed. Changes nothing for any other."""
+    await services.messages.get(message_id, only_tenant)
     await services.messages.retry_embedding(only_tenant, message_id)
     return await services.messages.get(message_id, only_tenant)
 

@@ -19,7 +19,7 @@ from deployments.storage.named_messages import Put
 from serve_app.auth import Reads, Writes
 from serve_app.http_errors import ErrorBody, error_responses
 from serve_app.json_response import json_response
-from serve_app.preconditions import TAGGED, IfUnchanged, message_response
+from serve_app.preconditions import TAGGED, IfUnchanged, tagged_response
 from serve_app.rate_limits import TenantLimited
 from serve_app.routes.batches import SIZE, batch_response, described_as, judged_by, rejected
 from serve_app.routes.dependencies import MessageIds, RequestId, ServicesOf
@@ -149,7 +149,7 @@ async def put_message(
         put = await services.named_messages.put_if(drafted, precondition)
     if isinstance(put, MemoryLayerError):
         raise put
-    return message_response(put.message, 201 if put.created else 200)
+    return tagged_response(put.message, 201 if put.created else 200)
 
 
 @router.put(

@@ -101,8 +101,10 @@ TABLE = {
     "POST /v1/facts/batch": Access(WRITE, 202, 403, body={"facts": [FACT]}),
     "GET /v1/facts": Access(READ, 200, 403, query=ACME),
     "GET /v1/facts/{fact_id}": Access(READ, 200, 404, makes=stored_fact),
+    "GET /v1/facts/{fact_id}/history": Access(READ, 200, 404, makes=stored_fact),
     "PATCH /v1/facts/{fact_id}": Access(WRITE, 200, 404, body={"content": "New"}, makes=stored_fact),
     "DELETE /v1/facts/{fact_id}": Access(WRITE, 204, 404, makes=stored_fact),
+    "POST /v1/facts/{fact_id}/retry": Access(WRITE, 202, 404, makes=stored_fact),
     "GET /v1/memory/search": Access(READ, 200, 403, query=SEARCH),
     "POST /v1/memory/search": Access(READ, 200, 403, body=SEARCH),
     "POST /v1/memory/context": Access(READ, 200, 403, body=CONTEXT),
@@ -257,6 +259,7 @@ async def test_a_body_is_not_read_before_the_key(service: Service) -> None:
     [
         ("GET", "/v1/messages/{id}?refresh_ttl=true"),
         ("GET", "/v1/messages?refresh_ttl=true"),
+        ("GET", "/v1/facts/{fact_id}?refresh_ttl=true"),
         ("GET", "/v1/memory/search?query=Python&refresh_ttl=true"),
         ("POST", "/v1/memory/search"),
         ("POST", "/v1/memory/context"),
@@ -264,7 +267,7 @@ async def test_a_body_is_not_read_before_the_key(service: Service) -> None:
 )
 async def test_a_key_that_may_only_read_keeps_nothing_alive(service: Service, method: str, path: str) -> None:
     """To put off when a message expires is to change it."""
-    path = path.format(id=await stored_message(service))
+    path = path.format(id=await stored_message(service), fact_id=await stored_fact(service))
     body = {"query": "Python", "refresh_ttl": True} | ({"conversation_id": "c1"} if "context" in path else {})
 
     answers = [

@@ -84,9 +84,9 @@ async def test_a_fact_needs_nothing_but_its_content(service: Service) -> None:
     assert (stored["conversation_id"], stored["subject"], stored["source_ids"]) == (None, None, [])
 
 
-async def test_a_fact_is_no_message(service: Service) -> None:
+async def test_a_fact_is_in_no_listing_of_messages_and_counts_in_no_conversation(service: Service) -> None:
     await store(service, "hello")
-    stored = await store_fact(service, conversation_id="c1")
+    await store_fact(service, conversation_id="c1")
     listing = await service.client.get("/v1/messages", params={"tenant_id": "acme"})
     conversations = await service.client.get("/v1/conversations", params={"tenant_id": "acme"})
     message = await service.client.get("/v1/facts", params={"tenant_id": "acme", "external_id": "none"})
@@ -94,8 +94,35 @@ async def test_a_fact_is_no_message(service: Service) -> None:
     assert [each["content"] for each in listing.json()["items"]] == ["hello"]
     assert [(each["conversation_id"], each["messages"]) for each in conversations.json()["items"]] == [("c1", 1)]
     assert message.json() == {"items": [], "next_cursor": None}
-    # Its id is one of a memory, as a hit's `message_id` is.
-    assert (await get(service, stored["id"]))["content"] == stored["content"]
+
+
+async def test_no_route_of_messages_reads_or_changes_a_fact(service: Service) -> None:
+    stored = await store_fact(service, external_id="f-1", conversation_id="c1")
+    path = f"/v1/messages/{stored['id']}"
+    said = {"tenant_id": "acme", "conversation_id": "c1", "role": "system", "content": stored["content"]}
+    answers = [
+        await service.client.get(path),
+        await service.client.get(f"{path}/history"),
+        await service.client.patch(path, json={"content": "other"}),
+        await service.client.patch(path, json={"content": "other"}, headers={"If-Match": "*"}),
+        await service.client.delete(path),
+        await service.client.delete(path, headers={"If-Match": "*"}),
+        await service.client.post(f"{path}/retry"),
+        # Word for word what the row of a fact holds.
+        await service.client.post("/v1/messages", json={**said, "external_id": "f-1"}),
+        await service.client.post("/v1/messages", json={**said, "external_id": "f-1", "id": stored["id"]}),
+        await service.client.put("/v1/messages", json={**said, "external_id": "f-1"}),
+    ]
+    named: list[Json] = [{"ids": [stored["id"]]}, {"external_ids": ["f-1"]}]
+    many = [
+        (await service.client.post(f"/v1/messages/{what}", json={"tenant_id": "acme", **names})).json()
+        for names in named
+        for what in ("get", "delete")
+    ]
+
+    assert [answer.status_code for answer in answers] == [*[404] * 7, *[409] * 3]
+    assert [(answer["missing"], answer["items"][0]["status"]) for answer in many] == [(1, 404)] * 4
+    assert await read(service, stored["id"]) == stored
 
 
 async def test_a_message_is_no_fact(service: Service) -> None:
@@ -184,16 +211,6 @@ async def test_a_change_that_makes_no_sense_is_refused(service: Service, bad: Js
     stored = await store_fact(service)
 
     assert (await service.client.patch(f"/v1/facts/{stored['id']}", json=bad)).status_code == 422
-
-
-async def test_an_external_id_names_one_memory(service: Service) -> None:
-    await store_fact(service, external_id="f-1")
-
-    answer = await service.client.post("/v1/facts", json=fact("another", external_id="f-1"))
-
-    assert answer.status_code == 409
-    assert error_of(answer)["code"] == "external_id_conflict"
-    assert await listed(service) == ["Ada prefers Python"]
 
 
 async def test_a_bad_fact_of_a_batch_does_not_lose_the_good_ones(service: Service) -> None:
@@ -366,15 +383,3 @@ async def test_what_supersedes_from_another_time_on_ends_the_older_one_then(serv
     assert await listed(service, as_of="2022-01-01T00:00:00Z") == ["new"]
     await patched(service, old["id"], superseded_by=None)
     assert sorted(await listed(service, as_of="2022-01-01T00:00:00Z")) == ["new", "old"]
-
-
-async def test_a_key_that_would_keep_no_retry_from_storing_twice_is_refused(service: Service) -> None:
-    headers = {"Idempotency-Key": "once"}
-
-    answers = [
-        await service.client.post("/v1/facts", json=fact(), headers=headers),
-        await service.client.post("/v1/facts/batch", json={"facts": [fact()]}, headers=headers),
-    ]
-
-    assert [error_of(answer)["code"] for answer in answers] == ["invalid_request"] * 2
-    assert await listed(service) == []

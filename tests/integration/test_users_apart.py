@@ -99,8 +99,10 @@ HELD = {
     "POST /v1/facts/batch": Held(202, body={"facts": [{"content": "Mine"}]}),
     "GET /v1/facts": Held(200),
     "GET /v1/facts/{fact_id}": Held(404),
+    "GET /v1/facts/{fact_id}/history": Held(404),
     "PATCH /v1/facts/{fact_id}": Held(404, body={"content": "Mine now"}),
     "DELETE /v1/facts/{fact_id}": Held(404),
+    "POST /v1/facts/{fact_id}/retry": Held(404),
 }
 
 
@@ -375,25 +377,3 @@ def test_the_release_before_has_no_key_that_opens_more_than_it_did(postgres: Pos
     revoked = "SELECT revoked_at IS NOT NULL AND changed_at > now() - interval '1 hour' FROM api_keys ORDER BY prefix"
     assert fetch(url, revoked) == [True, False]
     postgres.drop(url)
-
-
-async def test_facts_of_another_user_are_not_there(service: Service, keys: Two) -> None:
-    hers = await store(service, keys.ada)
-    answer = await call(service, keys.ada, "POST", "/v1/facts", json={"content": SECRET, "source_ids": [hers["id"]]})
-    fact = answer.json()
-    assert (answer.status_code, fact["user_id"]) == (202, "ada")
-
-    reading = [
-        await call(service, keys.bob, method, f"/v1/facts/{fact['id']}", **rest)
-        for method, rest in (("GET", {}), ("PATCH", {"json": {"content": "Mine now"}}), ("DELETE", {}))
-    ]
-    following = [
-        await call(service, keys.bob, "POST", "/v1/facts", json={"content": "Mine", **names})
-        for names in ({"source_ids": [hers["id"]]}, {"supersedes": fact["id"]})
-    ]
-
-    assert [each.status_code for each in reading] == [404, 404, 404]
-    assert [each.status_code for each in following] == [422, 422]
-    assert await contents(service, keys.bob, "/v1/facts") == []
-    assert await contents(service, keys.bob, "/v1/memory/search", query="vault zebra", kinds=["fact"]) == []
-    assert await contents(service, keys.ada, "/v1/facts") == [SECRET]

@@ -76,7 +76,7 @@ SELECT (SELECT count(*) FROM deleted) AS messages,
        (SELECT count(*) FROM jobs WHERE NOT failed) AS pending_embeddings,
        (SELECT count(*) FROM forgotten) AS idempotency_keys,
        -- They go with their messages.
-       (SELECT count(*) FROM message_history WHERE message_id = ANY(ARRAY(SELECT id FROM doomed))) AS earlier_versions,
+       (SELECT count(*) FROM message_history WHERE message_id = ANY(ARRAY(SELECT id FROM going))) AS earlier_versions,
        (SELECT created_at FROM last) AS created_at, (SELECT id FROM last) AS id;
 
 -- name: add_erased_versions!

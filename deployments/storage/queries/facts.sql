@@ -45,7 +45,7 @@ FOR KEY SHARE;
 -- name: supersede
 -- Each old fact is replaced from the time on from which the new one holds.
 UPDATE messages m
-SET superseded_by = i.new_id, superseded_at = i.superseded_at, updated_at = :now
+SET superseded_by = i.new_id, superseded_at = i.superseded_at, version = version + 1, updated_at = :now
 FROM unnest(:old_ids::uuid[], :new_ids::uuid[], :superseded_ats::timestamptz[], :tenant_ids::text[])
          AS i (id, new_id, superseded_at, tenant_id)
 WHERE m.tenant_id = i.tenant_id AND m.id = i.id AND m.kind = 'fact'
@@ -67,7 +67,8 @@ SELECT id, superseded_by FROM chain;
 SELECT m.id, m.tenant_id, nullif(m.conversation_id, '') AS conversation_id, m.name AS subject, m.content, m.metadata,
        coalesce(m.importance_override, m.importance) AS importance, m.embedding_status, m.archived,
        m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error,
-       m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.valid_from, m.valid_to, m.superseded_by,
+       m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.version, m.valid_from, m.valid_to,
+       m.superseded_by,
        ARRAY(SELECT s.message_id FROM fact_sources s WHERE s.fact_id = m.id ORDER BY 1) AS source_ids
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.id = ANY(:ids::uuid[]) AND m.tenant_id = coalesce(:tenant_id, m.tenant_id) AND m.kind = 'fact'
@@ -78,7 +79,8 @@ WHERE m.id = ANY(:ids::uuid[]) AND m.tenant_id = coalesce(:tenant_id, m.tenant_i
 SELECT m.id, m.tenant_id, nullif(m.conversation_id, '') AS conversation_id, m.name AS subject, m.content, m.metadata,
        coalesce(m.importance_override, m.importance) AS importance, m.embedding_status, m.archived,
        m.created_at, m.utc_offset, m.updated_at, m.language, j.last_error AS embedding_error,
-       m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.valid_from, m.valid_to, m.superseded_by,
+       m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.version, m.valid_from, m.valid_to,
+       m.superseded_by,
        ARRAY(SELECT s.message_id FROM fact_sources s WHERE s.fact_id = m.id ORDER BY 1) AS source_ids
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.tenant_id = :tenant_id AND m.kind = 'fact' AND (m.expires_at IS NULL OR m.expires_at > now())
@@ -94,20 +96,29 @@ WHERE m.tenant_id = :tenant_id AND m.kind = 'fact' AND (m.expires_at IS NULL OR 
 ORDER BY m.created_at DESC, m.id DESC
 LIMIT :limit;
 
+-- name: find_superseded
+-- What facts supersede.
+SELECT superseded_by, id FROM messages WHERE tenant_id = ANY(:tenant_ids::text[]) AND superseded_by = ANY(:ids::uuid[]);
+
 -- name: lock_fact^
-SELECT id, tenant_id, valid_from, valid_to, superseded_by FROM messages
-WHERE id = :id AND tenant_id = coalesce(:tenant_id, tenant_id) AND kind = 'fact'
+SELECT id, tenant_id, valid_from, valid_to, superseded_by, superseded_at, version, updated_at FROM messages
+WHERE id = :id AND tenant_id = :tenant_id AND kind = 'fact' AND (:user_id::text IS NULL OR user_id = :user_id)
+  AND (expires_at IS NULL OR expires_at > now())
 FOR NO KEY UPDATE;
 
+-- name: read_sources
+SELECT message_id FROM fact_sources WHERE fact_id = :fact_id ORDER BY 1;
+
 -- name: update_fact!
--- Those that it superseded are replaced from its new `valid_from` on.
+-- Those that it superseded are replaced from its new `valid_from` on; of that they say nothing, so it is no version of
+-- theirs. :counted: the same change has counted its version already.
 WITH earlier AS (
-    UPDATE messages SET superseded_at = :valid_from, updated_at = :now
+    UPDATE messages SET superseded_at = :valid_from
     WHERE tenant_id = :tenant_id AND superseded_by = :id::uuid AND superseded_at <> :valid_from
 )
 UPDATE messages
 SET valid_from = :valid_from, valid_to = :valid_to, superseded_by = :superseded_by::uuid,
-    superseded_at = :superseded_at, updated_at = :now
+    superseded_at = :superseded_at, version = version + CASE WHEN :counted::boolean THEN 0 ELSE 1 END, updated_at = :now
 WHERE tenant_id = :tenant_id AND id = :id;
 
 -- name: replace_sources!

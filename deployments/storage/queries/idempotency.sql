@@ -19,6 +19,9 @@ FROM idempotency_keys k WHERE tenant_id = :tenant_id AND key = :key;
 -- name: set_answer!
 UPDATE idempotency_keys SET answer = :answer::text::jsonb WHERE tenant_id = :tenant_id AND key = :key;
 
+-- name: free_key!
+DELETE FROM idempotency_keys WHERE tenant_id = :tenant_id AND key = :key;
+
 -- name: purge_keys!
 DELETE FROM idempotency_keys
 WHERE (tenant_id, key) IN (

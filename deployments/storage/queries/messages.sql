@@ -39,7 +39,7 @@ SELECT m.id, m.tenant_id, m.conversation_id, m.role, m.name, m.content, m.metada
        m.external_id, m.user_id, m.agent_id, m.ttl_seconds, m.expires_at, m.version, m.chat
 FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id) AND (:user_id::text IS NULL OR m.user_id = :user_id)
-  AND (m.expires_at IS NULL OR m.expires_at > now());
+  AND m.kind = :kind AND (m.expires_at IS NULL OR m.expires_at > now());
 
 -- name: list_messages
 -- In the order of time, from the position of the last message of the page before. What is not scored yet passes
@@ -74,7 +74,7 @@ SELECT tenant_id, role, name, content, metadata, importance_override, embedding_
        version, updated_at, ttl_seconds, expires_at, chat
 FROM messages
 WHERE id = :id AND tenant_id = coalesce(:tenant_id, tenant_id) AND (:user_id::text IS NULL OR user_id = :user_id)
-  AND (expires_at IS NULL OR expires_at > now())
+  AND kind = :kind AND (expires_at IS NULL OR expires_at > now())
 FOR NO KEY UPDATE;
 
 -- name: update_message!
@@ -114,7 +114,7 @@ WITH job AS (
 ), deleted AS (
     DELETE FROM messages m
     WHERE m.id = :id AND m.tenant_id = coalesce(:tenant_id, m.tenant_id) AND (:user_id::text IS NULL OR m.user_id = :user_id)
-      AND (m.expires_at IS NULL OR m.expires_at > now())
+      AND m.kind = :kind AND (m.expires_at IS NULL OR m.expires_at > now())
       AND (SELECT count(*) FROM job) >= 0
     RETURNING m.id, m.tenant_id
 ), forgotten AS (

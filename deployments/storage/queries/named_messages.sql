@@ -10,12 +10,12 @@ WHERE m.tenant_id = :tenant_id AND (m.id = ANY(:ids::uuid[]) OR m.external_id = 
 
 -- name: delete_messages
 -- Jobs and messages are locked in one order, and the jobs first, as the workers do. What was answered when a message was
--- stored goes with it. :expired takes those alone that have expired; else these are not there.
+-- stored goes with it. :expired takes those alone that have expired, facts too; else neither these nor facts are there.
 WITH named AS MATERIALIZED (
     SELECT id FROM messages
     WHERE tenant_id = :tenant_id AND (id = ANY(:ids::uuid[]) OR external_id = ANY(:external_ids::text[]))
       AND (:user_id::text IS NULL OR user_id = :user_id)
-      AND (expires_at IS NULL OR expires_at > now()) = (NOT :expired::boolean)
+      AND (expires_at IS NULL OR expires_at > now()) = (NOT :expired::boolean) AND (kind = 'message' OR :expired)
 ), jobs AS MATERIALIZED (
     SELECT message_id FROM embedding_jobs WHERE message_id = ANY(ARRAY(SELECT id FROM named))
     ORDER BY message_id FOR UPDATE
