@@ -114,9 +114,10 @@ def test_the_embedded_postgres_is_dumped_copied_restored_and_taken_back(
     same(restored, original, folder, monkeypatch)
     upgrade = downgrade.replace("downgrade -1", "upgrade head")
     shell(folder, where.replace(".data", ".data-restored"), *[downgrade] * 7, upgrade)
-    # Before 0010 there was no place for the senders' zones and languages, before 0014 none for names and chat formats,
-    # before 0016 none for facts.
-    execute(original, "UPDATE messages SET utc_offset = 0, language = NULL, external_id = NULL, chat = NULL")
+    # Before 0010 there was no place for the senders' zones and languages, before 0014 none for names, users, expiry and
+    # chat formats, before 0016 none for facts.
+    lost = ("language", "external_id", "user_id", "agent_id", "ttl_seconds", "expires_at", "chat")
+    execute(original, f"UPDATE messages SET utc_offset = 0, {', '.join(f'{each} = NULL' for each in lost)}")  # noqa: S608
     execute(original, "UPDATE messages SET version = 1")
     execute(original, "DELETE FROM messages WHERE kind = 'fact'")
     same(restored, original, folder, monkeypatch)
