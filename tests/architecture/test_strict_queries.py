@@ -1,7 +1,6 @@
 """No route that reads or deletes ignores a parameter: a misspelt filter would be answered with too much."""
 
 import httpx
-import pytest
 from fastapi.routing import APIRoute
 
 from serve_app.api import create_app
@@ -12,23 +11,28 @@ from tests.unit.keyrings import LetsAnyoneIn
 
 APP = create_app(bare_services(keyring=LetsAnyoneIn()))
 STRICT = [
-    pytest.param(route, method, id=f"{method} {route.path}")
+    (route, method)
     for route in routes_of(APP)
     if route.path.startswith("/v1")
     for method in sorted(STRICT_METHODS & (route.methods or set()))
 ]
 
 
-@pytest.mark.parametrize(("route", "method"), STRICT)
-async def test_a_parameter_that_is_not_known_is_refused(route: APIRoute, method: str) -> None:
+async def refuses(client: httpx.AsyncClient, route: APIRoute, method: str) -> bool:
+    """Return whether a route names each parameter that it does not know, in a 422."""
     path = route.path_format.replace("{", "").replace("}", "")
+    answer = await client.request(method, path, params={"tenant_id": "acme", "query": "x", "conversationId": "c1"})
+    details = answer.json().get("error", {}).get("details", [])
+    named = ["query", "conversationId"] in [each["location"] for each in details]
+    return isinstance(route, StrictRoute) and answer.status_code == 422 and named
+
+
+async def test_a_parameter_that_is_not_known_is_refused() -> None:
     transport = httpx.ASGITransport(APP, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-        answer = await client.request(method, path, params={"tenant_id": "acme", "query": "x", "conversationId": "c1"})
+        lax = [f"{method} {route.path}" for route, method in STRICT if not await refuses(client, route, method)]
 
-    assert isinstance(route, StrictRoute)
-    assert answer.status_code == 422
-    assert ["query", "conversationId"] in [each["location"] for each in answer.json()["error"]["details"]]
+    assert not lax, "\n".join(lax)
 
 
 def test_some_routes_are_looked_at() -> None:
