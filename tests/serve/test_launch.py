@@ -18,8 +18,8 @@ from tests.serve.test_cluster import wait_until
 RAY_AGENT_PORT = 52365
 
 
-def test_data_outlives_an_orderly_stop_and_a_hard_kill_of_everything(service: LaunchedService) -> None:
-    service.start()
+def test_data_outlives_an_orderly_stop_and_a_hard_kill_of_everything(launched_at_last: LaunchedService) -> None:
+    service = launched_at_last
     service.request("/v1/admin/liveness")
     message = {"tenant_id": "t", "conversation_id": "c", "role": "user", "content": "It rained in Lisbon."}
     stored = service.request("/v1/messages", message)["id"]

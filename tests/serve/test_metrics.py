@@ -9,29 +9,20 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.serve.launched_service import LaunchedService, prepared
+from tests.serve.conftest import INGRESS_REPLICAS, LARGE_TENANT, ROOT_KEY
+from tests.serve.launched_service import LaunchedService
 from tests.serve.test_cluster import message, search, wait_until
 
-REPLICAS = 3
 STORED = 60
+TELL_SECONDS = 5
 Series = tuple[str, frozenset[tuple[str, str]]]
 
 
-@pytest.fixture(scope="module")
-def measured() -> Iterator[LaunchedService]:
-    """The service with three ingress replicas, in which every tenant is large: exact searches are not audited."""
-    large = {"MEMORY_SEARCH_INDEX_BYTES": "0", "MEMORY_SEARCH_EXACT_LIMIT": "0"}
-    with prepared(MEMORY_SEARCH_RECALL_AUDITS_PER_MINUTE="120", **large) as service:
-        service.with_replicas(Ingress=REPLICAS)
-        service.start()
-        yield service
-
-
 @pytest.fixture
-def client(measured: LaunchedService) -> Iterator[httpx.Client]:
+def client(production: LaunchedService) -> Iterator[httpx.Client]:
     """A client whose every request takes a connection of its own, so that all replicas have their turn."""
-    limits = httpx.Limits(max_keepalive_connections=0)
-    with httpx.Client(base_url=f"http://127.0.0.1:{measured.port}", timeout=30, limits=limits) as client:
+    limits, key = httpx.Limits(max_keepalive_connections=0), {"X-API-Key": ROOT_KEY}
+    with httpx.Client(base_url=f"http://127.0.0.1:{production.port}", timeout=30, limits=limits, headers=key) as client:
         yield client
 
 
@@ -77,6 +68,19 @@ def stored(client: httpx.Client) -> float:
     return of("messages_created_total", scrape(client))
 
 
+def settled(client: httpx.Client) -> float:
+    """Return how many messages were stored, once replicas have told of those of earlier tests: each second they do."""
+    counts = [-1.0]
+
+    def same() -> bool:
+        time.sleep(TELL_SECONDS)
+        counts.append(of("messages_created_total", scrape_again(client)))
+        return counts[-1] == counts[-2]
+
+    wait_until(same)
+    return counts[-1]
+
+
 def kill_and_await_successors(service: LaunchedService, deployment: str, victims: int) -> None:
     """Kill replicas of a deployment, and wait until as many stand in their place."""
     before = service.replicas(deployment)
@@ -86,30 +90,30 @@ def kill_and_await_successors(service: LaunchedService, deployment: str, victims
     wait_until(lambda: len(service.replicas(deployment)) == len(before))
 
 
-def test_totals_outlive_replicas_and_begin_anew_with_metrics(measured: LaunchedService, client: httpx.Client) -> None:
+def test_totals_outlive_replicas_and_begin_anew_with_metrics(production: LaunchedService, client: httpx.Client) -> None:
     """What each replica has counted since it began would look like so many new messages to Prometheus."""
-    began = of("messages_created_total", scrape_again(client))
+    began = settled(client)
     store(client, STORED)
     wait_until(lambda: stored(client) == began + STORED)
     before = scrape_again(client)
 
-    kill_and_await_successors(measured, "Ingress", 1)
+    kill_and_await_successors(production, "Ingress", 1)
     found = scrape_again(client)
     assert {series: value for series, value in before.items() if found.get(series, 0.0) < value} == {}
     assert of("messages_created_total", found) == began + STORED
 
-    kill_and_await_successors(measured, "Metrics", 1)
+    kill_and_await_successors(production, "Metrics", 1)
     store(client, 1)
     wait_until(lambda: stored(client) > 0)
     assert stored(client) == 1
 
 
-def test_every_replica_answers_the_same(measured: LaunchedService, client: httpx.Client) -> None:
-    least = REPLICAS + of("messages_created_total", scrape_again(client))
-    store(client, REPLICAS)
+def test_every_replica_answers_the_same(production: LaunchedService, client: httpx.Client) -> None:
+    least = INGRESS_REPLICAS + of("messages_created_total", scrape_again(client))
+    store(client, INGRESS_REPLICAS)
 
     def told_by_all() -> bool:
-        told = {stored(client) for _ in range(4 * REPLICAS)}
+        told = {stored(client) for _ in range(4 * INGRESS_REPLICAS)}
         return len(told) == 1 and told.pop() >= least
 
     wait_until(told_by_all)
@@ -120,7 +124,7 @@ def test_each_deployment_reports(client: httpx.Client) -> None:
 
     def reporting() -> bool:
         text = client.get("/metrics").text
-        expected = {"Ingress": REPLICAS, "Search": 1, "Embedding": 1, "Scoring": 1, "RateLimits": 1}
+        expected = {"Ingress": INGRESS_REPLICAS, "Search": 1, "Embedding": 1, "Scoring": 1, "RateLimits": 1}
         return all(f'replicas{{deployment="{name}"}} {count}.0' in text for name, count in expected.items())
 
     wait_until(reporting)
@@ -129,10 +133,14 @@ def test_each_deployment_reports(client: httpx.Client) -> None:
 
 def test_searches_are_audited_in_the_background(client: httpx.Client) -> None:
     tenant_id = uuid4().hex
-    assert client.post("/v1/messages", json=message("My sister moved to Lisbon", tenant_id)).status_code == 202
+    body = {
+        "messages": [message(f"My sister moved to Lisbon {number}", tenant_id) for number in range(2 * LARGE_TENANT)]
+    }
+    assert client.post("/v1/messages/batch", json=body).status_code == 202
 
     def compared() -> bool:
         search(client, tenant_id, "relatives in Portugal")
+        time.sleep(1)
         return of("memory_search_recall_at_10_count", scrape(client)) > 0
 
     wait_until(compared)

@@ -1,62 +1,18 @@
 """One trace over all replicas, from HAProxy's client to Postgres and the embedding provider."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
 import httpx
-import pytest
 
-from tests.otlp_receiver import Received, Receiver, receiving
-from tests.serve.launched_service import LaunchedService, prepared
+from tests.otlp_receiver import Received, Receiver
+from tests.serve.launched_service import LaunchedService
 from tests.serve.test_cluster import logged, message, wait_until
 from tests.unit.embedding.stand_in import StandIn
 
 PARENT = "b7ad6b7169203331"
-
-
-@pytest.fixture(scope="module")
-def receiver() -> Iterator[Receiver]:
-    """Where the spans go."""
-    with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[StandIn]:
-    """An embedding server."""
-    server = StandIn()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def traced(receiver: Receiver, provider: StandIn) -> Iterator[LaunchedService]:
-    """The service with tracing on and a remote provider, logging as in production."""
-    with prepared(
-        NO_PROXY="127.0.0.1",
-        OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
-        OTEL_BSP_SCHEDULE_DELAY="200",
-        MEMORY_ENVIRONMENT="production",
-        MEMORY_SLOW_REQUEST_SECONDS="0",
-        MEMORY_LOG_LEVEL="DEBUG",
-        MEMORY_API_KEYS="root-key",
-        MEMORY_EMBEDDING_PROVIDER="openai_compatible",
-        MEMORY_EMBEDDING_DIMENSIONS="96",
-        MEMORY_OPENAI_BASE_URL=f"{provider.address}/v1",
-    ) as service:
-        service.start()
-        yield service
-
-
-@pytest.fixture
-def asking(traced: LaunchedService) -> Iterator[httpx.Client]:
-    """A client of the traced service."""
-    headers = {"X-API-Key": "root-key"}
-    with httpx.Client(base_url=f"http://127.0.0.1:{traced.port}", timeout=30, headers=headers) as client:
-        yield client
 
 
 def search(client: httpx.Client, query: str, tenant_id: str = "acme") -> str:
@@ -84,10 +40,10 @@ def log_lines(service: LaunchedService, trace: str) -> dict[str, dict[str, Any]]
 
 
 def test_a_search_is_one_trace_over_three_replicas_and_the_provider(
-    traced: LaunchedService, receiver: Receiver, provider: StandIn, asking: httpx.Client
+    production: LaunchedService, receiver: Receiver, provider: StandIn, root: httpx.Client
 ) -> None:
-    search(asking, "who lives where")
-    trace = search(asking, "where does Ana live")
+    search(root, "who lives where")
+    trace = search(root, "where does Ana live")
     expected = {
         "GET /v1/memory/search": ("Ingress", "SERVER", PARENT),
         "search": ("Ingress", "CLIENT", "GET /v1/memory/search"),
@@ -116,16 +72,16 @@ def test_a_search_is_one_trace_over_three_replicas_and_the_provider(
     assert "baggage" not in sent.headers
 
     wanted = {"Ingress request": "GET /v1/memory/search", "Search searched": "Search.search"}
-    wait_until(lambda: set(wanted) <= set(log_lines(traced, trace)))
-    lines = log_lines(traced, trace)
+    wait_until(lambda: set(wanted) <= set(log_lines(production, trace)))
+    lines = log_lines(production, trace)
     for line, name in wanted.items():
         assert lines[line]["span_id"] == found[name].span
 
 
-def test_searches_that_cross_together_keep_their_traces(receiver: Receiver, asking: httpx.Client) -> None:
+def test_searches_that_cross_together_keep_their_traces(receiver: Receiver, root: httpx.Client) -> None:
     queries = [f"query {number} {uuid4().hex}" for number in range(64)]
     with ThreadPoolExecutor(16) as pool:
-        traces = list(pool.map(lambda query: search(asking, query), queries))
+        traces = list(pool.map(lambda query: search(root, query), queries))
     whole = {"GET /v1/memory/search", "search", "Search.search", "embed", "Embedding.embed_query", "index"}
     receiver.wait(lambda: all(whole <= set(by_name(receiver.of(trace))) for trace in traces))
 
@@ -140,8 +96,8 @@ def test_searches_that_cross_together_keep_their_traces(receiver: Receiver, aski
     assert all(span.span in asked_for or set(span.links) & asked_for for span in of_these)
 
 
-def test_what_is_embedded_later_has_one_trace_with_its_scoring(receiver: Receiver, asking: httpx.Client) -> None:
-    assert asking.post("/v1/messages", json=message("My sister moved to Lisbon", "acme")).status_code == 202
+def test_what_is_embedded_later_has_one_trace_with_its_scoring(receiver: Receiver, root: httpx.Client) -> None:
+    assert root.post("/v1/messages", json=message("My sister moved to Lisbon", "acme")).status_code == 202
     whole = {"embed_messages", "claim", "embeddings", "POST", "score", "Scoring.score", "complete_jobs"}
 
     def works() -> list[dict[str, Received]]:
@@ -156,18 +112,18 @@ def test_what_is_embedded_later_has_one_trace_with_its_scoring(receiver: Receive
     assert found["complete_jobs"].parent == found["embed_messages"].span
 
 
-def test_a_store_is_traced_to_its_statement(receiver: Receiver, asking: httpx.Client) -> None:
+def test_a_store_is_traced_to_its_statement(receiver: Receiver, root: httpx.Client) -> None:
     trace = uuid4().hex
     headers = {"traceparent": f"00-{trace}-{PARENT}-01"}
-    stored = asking.post("/v1/messages", json=message("I like tea", "acme"), headers=headers)
+    stored = root.post("/v1/messages", json=message("I like tea", "acme"), headers=headers)
     assert stored.status_code == 202
     receiver.wait(lambda: {"POST /v1/messages", "store", "store_messages"} <= set(by_name(receiver.of(trace))))
 
     assert by_name(receiver.of(trace))["POST /v1/messages"].parent == PARENT
 
 
-def test_what_was_sent_is_in_no_span(receiver: Receiver, asking: httpx.Client) -> None:
-    trace = search(asking, "an-unheard-of-word", tenant_id="an-unheard-of-tenant")
+def test_what_was_sent_is_in_no_span(receiver: Receiver, root: httpx.Client) -> None:
+    trace = search(root, "an-unheard-of-word", tenant_id="an-unheard-of-tenant")
     receiver.wait(lambda: "GET /v1/memory/search" in by_name(receiver.of(trace)))
 
     sent = b"".join(receiver.bodies)
