@@ -123,10 +123,10 @@ async def test_a_revoked_key_holds_until_the_next_read_and_no_longer(source: Sou
 
 
 async def test_an_expired_key_is_refused_without_any_read(source: Source, make_ring: MakeRing) -> None:
-    key = source.add(replace(READ, expires_at=datetime.now(UTC) + timedelta(seconds=0.05)))
+    key = source.add(replace(READ, expires_at=datetime.now(UTC) + timedelta(seconds=0.5)))
     ring = make_ring()
     assert not await refused(ring, key)
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(0.51)
 
     assert await refused(ring, key)
 

@@ -227,13 +227,13 @@ async def test_a_collector_that_is_away_holds_nobody_up_and_is_said_once(monkeyp
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
     with capture_logs() as lines:
         tracing = start_tracing("Search")
-        slowest = 0.0
+        taken: list[float] = []
         for _ in range(20):
             for _ in range(50):
                 began = time.perf_counter()
                 with root("lost", Context(), SpanKind.SERVER, {}):
                     pass
-                slowest = max(slowest, time.perf_counter() - began)
+                taken.append(time.perf_counter() - began)
             await asyncio.sleep(0.1)
         began = time.perf_counter()
         await tracing.stop()
@@ -243,8 +243,9 @@ async def test_a_collector_that_is_away_holds_nobody_up_and_is_said_once(monkeyp
     assert any("ConnectionRefusedError" in reason for reason in said)
     assert "s3cret" not in repr(said)
     assert len(said) == len({reason[:20] for reason in said})
-    # Far from the second that an attempt to export takes, and from the half minute of the library's own end.
-    assert slowest < 0.5
+    # Far from the second that an attempt to export takes, which each tenth span would wait for, and from the half
+    # minute of the library's own end. A busy machine may hold up some.
+    assert sorted(taken)[int(0.95 * len(taken))] < 0.5
     assert stopping < FLUSH_SECONDS + 5
 
 

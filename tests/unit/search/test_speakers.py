@@ -1,6 +1,6 @@
 """Whom a query speaks of: by name, as I, as you."""
 
-from time import perf_counter
+from time import thread_time
 
 import pytest
 
@@ -160,8 +160,8 @@ def test_a_name_says_nothing_of_those_without_one() -> None:
 )
 def test_a_query_of_a_whole_page_takes_no_time(unit: str) -> None:
     names = [f"{kind}{number} Berg" for number in range(500) for kind in ("小明", "n")]
-    started = perf_counter()
+    started = thread_time()
 
     Speakers((unit * 100_000)[:100_000], names)
 
-    assert perf_counter() - started < 2
+    assert thread_time() - started < 2

@@ -4,7 +4,7 @@ What no list of words can tell is not tested as if it could: "may" and "march" a
 """
 
 from datetime import UTC, datetime, timedelta, timezone
-from time import perf_counter
+from time import thread_time
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -311,10 +311,10 @@ def test_a_verb_that_is_spelt_like_a_month_is_taken_for_it(verb: str) -> None:
 )
 def test_a_query_of_a_whole_page_takes_no_time(unit: str) -> None:
     page = (unit * 100_000)[:100_000]
-    started = perf_counter()
+    started = thread_time()
 
     time_reference(page, WEDNESDAY)
     asks_when(page)
     tells_when(page)
 
-    assert perf_counter() - started < 2
+    assert thread_time() - started < 2

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
-from time import perf_counter
+from time import thread_time
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -69,12 +69,12 @@ def test_folding_keeps_every_place(text: str) -> None:
 def test_a_query_of_a_whole_page_takes_no_time(unit: str, language: str) -> None:
     page = (unit * 100_000)[:100_000]
     time_reference("1", NOW, language)
-    started = perf_counter()
+    started = thread_time()
 
     time_reference(page, NOW, language)
 
     # 10 ms where nothing else runs.
-    assert perf_counter() - started < 1
+    assert thread_time() - started < 1
 
 
 def test_threads_share_a_language() -> None:

@@ -1,7 +1,7 @@
 """What says the same, or nearly: the newest comes first, and what says it word for word is put back."""
 
 from datetime import timedelta
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -214,11 +214,11 @@ def test_long_texts_are_the_same_only_as_a_whole() -> None:
 def test_a_page_of_the_longest_texts_is_compared_in_no_time() -> None:
     texts = [" ".join(f"w{number * each}" for number in range(12_000)) for each in range(1, 101)]
     candidates = statements(*texts)
-    started = perf_counter()
+    started = thread_time()
 
     assert len(order(candidates, WEIGHTS)) == 100
 
-    assert perf_counter() - started < 3
+    assert thread_time() - started < 3
 
 
 def test_each_is_placed_once() -> None:
