@@ -1,4 +1,4 @@
-"""Each test has a database of its own, copied from a migrated template."""
+"""Each test has an empty database for itself: a copy of a migrated template, emptied after each test."""
 
 import asyncio
 import socket
@@ -10,14 +10,14 @@ import pytest
 import structlog
 import uvicorn
 
-from deployments.embedding.providers.local import LocalProvider
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.settings import Settings
 from jobs.terminal import OK
 from tests.integration.locales import LOCALES, LocaleServer, locale_server
 from tests.integration.moving import COUNT, fill, in_small_parts, run
-from tests.integration.postgres import SPACE, PostgresServer, fast_directory
+from tests.integration.postgres import PostgresServer, fast_directory
 from tests.integration.service import Service, create_service
+from tests.integration.shared_provider import shared_provider
 
 # The longest request line that the application itself documents; HAProxy takes less, which docs/api.md says.
 REQUEST_LINE_BYTES = 2 * 1024**2
@@ -42,9 +42,9 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture
 def database_url(postgres: PostgresServer) -> Iterator[str]:
     """An empty, migrated database."""
-    url = postgres.create()
+    url = postgres.lend()
     yield url
-    postgres.drop(url)
+    postgres.take_back(url)
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +73,8 @@ def localized_database_url(postgres_of_locales: LocaleServer, locale: str) -> It
 def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The defaults, over the test's database."""
     monkeypatch.setenv("MEMORY_DATABASE_URL", database_url)
+    # Of 5 s: a slow machine that runs several tests at once takes longer now and then.
+    monkeypatch.setenv("MEMORY_DATABASE_CONNECT_TIMEOUT_SECONDS", "15")
     monkeypatch.setenv("MEMORY_EMBEDDING_RETRY_BASE_SECONDS", "0.01")
     monkeypatch.setenv("MEMORY_EMBEDDING_RETRY_MAX_SECONDS", "0.02")
     return Settings.load()
@@ -81,7 +83,7 @@ def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
 @pytest.fixture
 def provider() -> EmbeddingProvider:
     """The default provider; tests override it to have it fail."""
-    return LocalProvider(SPACE)
+    return shared_provider()
 
 
 @pytest.fixture
@@ -118,9 +120,9 @@ def here(database_url: str, settings: Settings, tmp_path: Path, monkeypatch: pyt
 @pytest.fixture
 def there(postgres: PostgresServer) -> Iterator[str]:
     """The database that is moved to."""
-    url = postgres.create()
+    url = postgres.lend()
     yield url
-    postgres.drop(url)
+    postgres.take_back(url)
 
 
 @pytest.fixture

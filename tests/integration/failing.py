@@ -3,17 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 
-from deployments.embedding.providers.local import LocalProvider
 from deployments.embedding.providers.protocol import Vectors
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
-from tests.integration.postgres import SPACE
+from tests.integration.shared_provider import shared_provider
 
 
 class Scripted:
     """The local provider, which fails with what is scripted, once for each, before it works again."""
 
     def __init__(self, *script: EmbeddingError) -> None:
-        self._local = LocalProvider(SPACE)
+        self._local = shared_provider()
         self.script = list(script)
         self.documents: list[list[str]] = []
         self.queries: list[list[str]] = []

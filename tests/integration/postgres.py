@@ -1,7 +1,9 @@
-"""A real Postgres for the tests: migrated once into a template, copied for each test."""
+"""A real Postgres for the tests: migrated once into a template, whose copies pass from test to test."""
 
 import asyncio
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,6 +14,7 @@ from deployments.embedding.providers.registry import SpaceSource
 from deployments.settings import ProviderName
 from deployments.storage.embedded import ensure_running, stop
 from deployments.storage.schema import check, upgrade
+from tests.integration.emptying import Rows, catalog, empty, rows
 
 TEMPLATE = "migrated"
 SPACE = EmbeddingSpace("wordllama/l2_supercat", 256)
@@ -33,12 +36,21 @@ class PostgresServer:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.url = ensure_running(directory)
-        # The databases of the tests are thrown away: what is written need not survive the machine.
-        self.execute("ALTER SYSTEM SET fsync = off")
-        self.execute("ALTER SYSTEM SET full_page_writes = off")
-        self.execute("SELECT pg_reload_conf()")
+        self.hurry()
         self.execute(f"CREATE DATABASE {TEMPLATE}")
         self.migrate(TEMPLATE)
+        self._constant: Rows | None = None
+        self._catalogs: dict[str, list[str]] = {}
+        self._free: list[str] = []
+
+    def hurry(self) -> None:
+        """Set what the tests' databases need not have: they are thrown away, and none lives to be vacuumed.
+
+        Autovacuum would change the planner's statistics in the middle of some test.
+        """
+        for setting in ("fsync", "full_page_writes", "autovacuum"):
+            self.execute(f"ALTER SYSTEM SET {setting} = off")
+        self.execute("SELECT pg_reload_conf()")
 
     def url_of(self, database: str) -> str:
         """The URL of one of its databases."""
@@ -55,6 +67,21 @@ class PostgresServer:
         name = f"test_{uuid4().hex}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         return self.url_of(name)
+
+    def lend(self) -> str:
+        """Return the URL of an empty, migrated database that nobody else uses until it is given back."""
+        if self._free:
+            return self._free.pop()
+        url = self.create()
+        self._catalogs[url] = asyncio.run(self._catalog(url))
+        return url
+
+    def take_back(self, url: str) -> None:
+        """Empty a database for the next test, or drop it if the test changed its schema or statistics."""
+        if asyncio.run(self._emptied(url)):
+            self._free.append(url)
+        else:
+            self.drop(url)
 
     def drop(self, url: str) -> None:
         """Drop a database, whoever is still connected to it."""
@@ -73,17 +100,35 @@ class PostgresServer:
         """Run a statement outside of a transaction."""
         asyncio.run(self._execute(statement))
 
+    async def _catalog(self, url: str) -> list[str]:
+        async with connected(url) as connection:
+            if self._constant is None:
+                self._constant = await rows(connection)
+            return await catalog(connection)
+
+    async def _emptied(self, url: str) -> bool:
+        async with connected(url) as connection:
+            if await catalog(connection) != self._catalogs.pop(url):
+                return False
+            await empty(connection, self._constant or {})
+            self._catalogs[url] = await catalog(connection)
+            return True
+
     async def _execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.url)
-        try:
+        async with connected(self.url) as connection:
             await connection.execute(statement)
-        finally:
-            await connection.close()
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Connect, and close the connection at the end."""
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def _claim_space(url: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
+    async with connected(url) as connection:
         await check(connection, SOURCE)
-    finally:
-        await connection.close()

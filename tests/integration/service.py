@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, Self
 
 import httpx
@@ -57,6 +57,7 @@ from tests.paths import SERVE_CONFIG
 Calls = tuple[AnswerCalls[Search], AnswerCalls[Context]]
 
 
+@cache
 def capacity() -> Capacity:
     """What `serve_config.yaml` gives each replica."""
     return Capacity.model_validate(yaml.safe_load(SERVE_CONFIG.read_text())["applications"][0]["args"])

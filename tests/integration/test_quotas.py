@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 import httpx
 import pytest
 
-from deployments.embedding.providers.local import LocalProvider
 from deployments.embedding.spaces import OneSpace
 from deployments.settings import Settings
 from tests.integration.calls import Json, change, error_of, message, store, store_many
@@ -15,6 +14,7 @@ from tests.integration.failing import Faulty
 from tests.integration.postgres import SPACE
 from tests.integration.recount import execute
 from tests.integration.service import Service, create_service
+from tests.integration.shared_provider import shared_provider
 
 THERE = """
     SELECT count(*) AS messages, coalesce(sum(octet_length(content)), 0)::int AS bytes,
@@ -34,7 +34,7 @@ async def limited(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         async def make(**quotas: int) -> Service:
             for name, quota in quotas.items():
                 monkeypatch.setenv(f"MEMORY_QUOTA_{name.upper()}", str(quota))
-            provider = LocalProvider(SPACE)
+            provider = shared_provider()
             service = create_service(Settings.load(), provider)
             for close in (provider.close, service.database.close, service.client.aclose):
                 stack.push_async_callback(close)
