@@ -130,6 +130,10 @@ def cluster_environment(
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy),
+        # A replica that hangs fails a check, of 1.3 s, and is left out within 2 s (serve_app/haproxy): the pause
+        # between two checks, and how many have to fail. Were 5 s and 2.
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "500ms",
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL": "1",
         # Without a limit a request to a replica that hangs would wait for ever.
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "120",
         # A client that stops in the middle of a body, or of reading an answer, held its connection for an hour.

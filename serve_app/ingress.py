@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -18,6 +19,8 @@ from deployments.health import CHECK_TIMEOUT_SECONDS, Probe
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.rate_limits.redis_counter import RedisCounter
 from deployments.replica import Replica
+from deployments.search.affinity import RunningReplicas
+from deployments.search.failover import CHECK_SECONDS, Failover
 from deployments.search.whole_answers import AnswerCalls
 from deployments.settings import Settings
 from deployments.storage.database import Database
@@ -58,13 +61,14 @@ class IngressServer(Replica):
         text = RemoteMethod(metrics, "text", UnavailableError, METRICS_TEXT_SECONDS)
         measured = IngressMetrics(self._metrics, IngressMeasures(self._metrics.registry), text)
         timeout = capacity.ingress.search_timeout_seconds
+        failover = Failover(RunningReplicas.names, _check(search))
         self._redis = _redis(settings, capacity)
         self._services = create_services(
             settings,
             capacity.ingress,
             self._database,
-            _on_replica(search, "search_many", "search_alone", timeout),
-            _on_replica(search, "assemble_many", "assemble_alone", timeout),
+            _on_replica(search, "search_many", "search_alone", timeout, failover),
+            _on_replica(search, "assemble_many", "assemble_alone", timeout, failover),
             Probes(
                 search=_probe(search),
                 embedding=_probe(embedding),
@@ -106,7 +110,9 @@ class IngressServer(Replica):
         await self._end()
 
 
-def _on_replica(search: DeploymentHandle[Any], together: str, alone: str, timeout: float) -> AnswerCalls[Any]:
+def _on_replica(
+    search: DeploymentHandle[Any], together: str, alone: str, timeout: float, failover: Failover
+) -> AnswerCalls[Any]:
     """Return what makes the calls to a Search replica of its name, as `TenantRouter` understands it."""
 
     def answers_of(replica: str) -> RemoteMethod:
@@ -115,7 +121,18 @@ def _on_replica(search: DeploymentHandle[Any], together: str, alone: str, timeou
     def answer_of(replica: str) -> RemoteAnswer:
         return RemoteAnswer(search.options(session_id=replica), alone, SearchUnavailableError, timeout)
 
-    return AnswerCalls(answers_of, answer_of)
+    return AnswerCalls(failover.guarded(answers_of), failover.guarded(answer_of), failover.available)
+
+
+def _check(search: DeploymentHandle[Any]) -> Callable[[str], Awaitable[bool]]:
+    """Return what asks a Search replica for its name, and whether it was the one that answered."""
+
+    async def check(replica: str) -> bool:
+        named = search.options(session_id=replica)
+        answered: str = await RemoteMethod(named, "name", SearchUnavailableError, CHECK_SECONDS)()
+        return answered == replica
+
+    return check
 
 
 def _probe(deployment: DeploymentHandle[Any]) -> Probe:

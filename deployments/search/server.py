@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from opentelemetry.trace import SpanContext, SpanKind
+from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.batching import MicroBatcher
@@ -79,6 +80,10 @@ class SearchServer(Replica, Answering):
     async def probe(self) -> str | None:
         """Why searches fail here, or None: asks the database that they read, over the pool that they use."""
         return self.vitals.problem() or await pool_problem(self._database)
+
+    async def name(self) -> str:
+        """Return the name by which routers know this replica: a call that names it may reach another one."""
+        return serve.get_replica_context().replica_id.unique_id
 
     async def _embed(self, text: str, request_id: str | None, space: EmbeddingSpace | None) -> QueryVector:
         if self._local is not None and self._local.serves(space):

@@ -1,6 +1,6 @@
 """The answers to searches and contexts, of any size. Small ones cross together, and a large one by itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
@@ -46,10 +46,14 @@ Item = TypeVar("Item", bound=Asked)
 
 @dataclass(frozen=True)
 class AnswerCalls(Generic[Item]):
-    """The calls to a Search replica, by its name: for several, a size being an answer that is left out; and for one."""
+    """The calls to a Search replica, by its name: for several, a size being an answer that is left out; and for one.
+
+    `replicas`: the names of those that may be asked.
+    """
 
     together: Callable[[str], Send[Item, bytes | int]]
     alone: Callable[[str], Send[Item, bytes]]
+    replicas: Callable[[], Sequence[str]] = RunningReplicas.names
 
 
 class WholeAnswers(Generic[Item]):
@@ -59,9 +63,9 @@ class WholeAnswers(Generic[Item]):
         """`extent`: what an answer's size grows with, as it is asked for. `batches`: for each replica."""
         one_by_one = Batches(size=1, slots=ALONE_SLOTS, waiting=batches.waiting)
         self._together: TenantBatcher[Item, bytes | int] = TenantBatcher(
-            calls.together, RunningReplicas.names, _tenant_id, batches, _request_bytes
+            calls.together, calls.replicas, _tenant_id, batches, _request_bytes
         )
-        self._alone = TenantBatcher(calls.alone, RunningReplicas.names, _tenant_id, one_by_one)
+        self._alone = TenantBatcher(calls.alone, calls.replicas, _tenant_id, one_by_one)
         self._extent = extent
         # By tenant: the extent with which an answer was large, and until when that counts.
         self._large: dict[str, tuple[int, float]] = {}

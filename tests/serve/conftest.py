@@ -10,6 +10,7 @@ from tests.serve.launched_service import LaunchedService, prepared
 from tests.serve.test_cluster import wait_until
 from tests.unit.embedding.stand_in import StandIn
 
+# As in `serve_config.yaml`.
 SEARCH_REPLICAS = 2
 INGRESS_REPLICAS = 3
 ROOT_KEY = "root-key-of-the-tests"
@@ -42,7 +43,7 @@ def service() -> Iterator[LaunchedService]:
 
 @pytest.fixture(scope="session")
 def launched() -> Iterator[LaunchedService]:
-    """HAProxy, Serve, every deployment and Postgres, from `serve_config.yaml`, with two Search replicas."""
+    """HAProxy, Serve, every deployment and Postgres, from `serve_config.yaml`."""
     with prepared(
         # A killed worker's claim runs out sooner than in production: the tests wait for it.
         MEMORY_EMBEDDING_LEASE_SECONDS="5",
@@ -53,7 +54,6 @@ def launched() -> Iterator[LaunchedService]:
         MEMORY_RETENTION_SCHEDULE_SECONDS="3600",
         MEMORY_TRUSTED_PROXIES=TRUSTED_PROXY,
     ) as service:
-        service.with_replicas(Search=SEARCH_REPLICAS)
         service.start()
         yield service
 

@@ -1,4 +1,4 @@
-"""A replica of each deployment is killed while the service is under load, and HAProxy: nothing acknowledged is lost."""
+"""Replicas and HAProxy are killed or hang under load: nothing acknowledged is lost, and searches go on."""
 
 import threading
 import time
@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 import httpx
+import psutil
 import pytest
 
 from serve_app.run_processes import marked_processes
 from tests.serve.launched_service import LaunchedService
+from tests.serve.test_affinity import search_each
 from tests.serve.test_cluster import message, wait_until
 
 # HAProxy is back after 0.5 s. Ray by itself takes 27 s and more.
 BACK_WITHIN_SECONDS = 10
+# So many that each replica of two has some.
+TENANTS = 12
 STORERS = 4
 SEARCHERS = 2
 
@@ -103,6 +107,32 @@ def test_the_front_door_is_back_after_its_death(cluster: LaunchedService, client
     assert took < BACK_WITHIN_SECONDS
     assert set(load.statuses) <= {200, 202, 503}
     assert_nothing_is_lost(client, load)
+
+
+@pytest.mark.parametrize("deployment", ["Search", "Ingress"])
+def test_searches_go_on_while_a_replica_hangs(cluster: LaunchedService, client: httpx.Client, deployment: str) -> None:
+    tenants = [uuid4().hex for _ in range(TENANTS)]
+    for tenant_id in tenants:
+        assert client.post("/v1/messages", json=message(f"{tenant_id} apple", tenant_id)).status_code == 202
+    statuses = Counter[int]()
+
+    def all_answered() -> bool:
+        answers = search_each(client, tenants)
+        statuses.update(answers)
+        return set(answers) == {200}
+
+    victim = cluster.replicas(deployment)[0]
+    victim.suspend()
+    try:
+        wait_until(all_answered)
+        wait_until(all_answered)
+        # Serve has not replaced it: that takes 40 s.
+        assert victim.status() == psutil.STATUS_STOPPED
+    finally:
+        victim.resume()
+
+    assert set(statuses) <= {200, 503}
+    wait_until(all_answered)
 
 
 def assert_nothing_is_lost(client: httpx.Client, load: Load) -> None:

@@ -137,6 +137,13 @@ def test_a_deployment_takes_at_least_what_one_caller_sends_at_once() -> None:
     assert taken["Scoring"] >= capacity.embedding.concurrent_batches
 
 
+@pytest.mark.parametrize("name", ["Ingress", "Search"])
+def test_searches_do_not_depend_on_a_single_replica(name: str) -> None:
+    (needed,) = (each for each in config()["applications"][0]["deployments"] if each["name"] == name)
+
+    assert needed["num_replicas"] >= 2
+
+
 @pytest.mark.parametrize("name", sorted(COUNTED_ONCE))
 def test_what_is_counted_for_all_is_counted_once(name: str) -> None:
     (counting,) = (each for each in config()["applications"][0]["deployments"] if each["name"] == name)
