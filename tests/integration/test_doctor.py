@@ -181,7 +181,7 @@ def test_switches_of_postgres_that_lose_what_was_acknowledged(doctor: Doctor, po
         said = doctor("--no-provider").said("database.durability")
     finally:
         postgres.execute("ALTER SYSTEM RESET ALL")
-        postgres.hurry()
+        postgres.execute("SELECT pg_reload_conf()")
 
     assert "problem: fsync is off" in said
     assert "problem: synchronous_commit is off" in said
