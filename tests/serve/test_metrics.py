@@ -9,7 +9,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.serve.conftest import INGRESS_REPLICAS, LARGE_TENANT, ROOT_KEY
+from tests.serve.conftest import INGRESS_REPLICAS, LARGE_TENANT, ROOT_KEY, SEARCH_REPLICAS
 from tests.serve.launched_service import LaunchedService
 from tests.serve.test_cluster import message, search, wait_until
 
@@ -124,7 +124,13 @@ def test_each_deployment_reports(client: httpx.Client) -> None:
 
     def reporting() -> bool:
         text = client.get("/metrics").text
-        expected = {"Ingress": INGRESS_REPLICAS, "Search": 1, "Embedding": 1, "Scoring": 1, "RateLimits": 1}
+        expected = {
+            "Ingress": INGRESS_REPLICAS,
+            "Search": SEARCH_REPLICAS,
+            "Embedding": 1,
+            "Scoring": 1,
+            "RateLimits": 1,
+        }
         return all(f'replicas{{deployment="{name}"}} {count}.0' in text for name, count in expected.items())
 
     wait_until(reporting)
