@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 # The main paths over Postgres, quick ones: the whole of tests/integration takes minutes.
-FAST := messages store_and_search listing conversations facts access bad_input context
+FAST := messages store_and_search listing conversations facts bad_input context
 
 # pip's own settings stay as they are on this machine: mirrors and caches are the operator's business.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 import uvicorn
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
@@ -21,13 +20,6 @@ from tests.integration.shared_provider import shared_provider
 
 # The longest request line that the application itself documents; HAProxy takes less, which docs/api.md says.
 REQUEST_LINE_BYTES = 2 * 1024**2
-
-
-@pytest.fixture(scope="session", autouse=True)
-def plain_tracebacks() -> None:
-    """A traceback with every local variable takes seconds to draw."""
-    renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
-    structlog.configure(processors=[structlog.contextvars.merge_contextvars, renderer])
 
 
 @pytest.fixture(scope="session")
