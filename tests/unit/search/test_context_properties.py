@@ -84,17 +84,18 @@ TEXTS = (
     .map(" ".join)
     .filter(str.strip)
 )
-LONG_TEXTS = st.tuples(TEXTS, st.integers(1, 60)).map(lambda parts: (parts[0] + " ") * parts[1])
+# Repeated in the test: hypothesis warns of examples whose repr is longer than 100 kB.
+LONG_TEXTS = st.tuples(TEXTS, st.integers(1, 60))
 
 
 @given(st.lists(LONG_TEXTS, min_size=1, max_size=4), st.lists(LONG_TEXTS, max_size=4), st.integers(60, 3_000))
 @settings(max_examples=30, deadline=None)
 def test_whatever_is_long_the_newest_turn_is_there_and_no_half_is_empty(
-    turns: list[str], memories: list[str], budget: int
+    turns: list[tuple[str, int]], memories: list[tuple[str, int]], budget: int
 ) -> None:
-    recent = [turn(number + 10, content) for number, content in enumerate(turns)]
-    found = [hit(number, content) for number, content in enumerate(memories)]
-    query = turns[-1]
+    recent = [turn(number + 10, f"{text} " * times) for number, (text, times) in enumerate(turns)]
+    found = [hit(number, f"{text} " * times) for number, (text, times) in enumerate(memories)]
+    query = recent[-1].content
 
     answer = context(recent, found, budget, query=query)
 
