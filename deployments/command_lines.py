@@ -22,6 +22,6 @@ def script_command(script: str, *arguments: str) -> str:
 
 def psql_command(*statements: str) -> str:
     """Return the command that runs statements in the service's database. It shows no URL, which may hold a password."""
-    embedded = "deployments.storage.embedded"
+    embedded = "deployments.storage.postgres.embedded"
     told = " ".join(f"-c {shlex.quote(statement)}" for statement in statements)
     return f'"$({module_command(embedded, "programs")})/psql" "$({module_command(embedded, "url")})" {told}'

@@ -11,10 +11,11 @@ import platformdirs
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from deployments.analysis.languages import language_code
 from deployments.connection_urls import http_url, postgres_url, redis_url
 from deployments.errors import ConfigurationError
-from deployments.rate_limits.notation import RateLimit
-from deployments.search.analysis.languages import language_code
+from deployments.schemas.rate_limits import RateLimit
+from deployments.schemas.vectors import ProviderName
 from deployments.validation_faults import faults
 
 
@@ -174,15 +175,6 @@ class DatabaseSettings(BaseSettings):
     @classmethod
     def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
         return value and SecretStr(postgres_url(value.get_secret_value()))
-
-
-class ProviderName(StrEnum):
-    """The embedding providers."""
-
-    LOCAL = "local"
-    E5 = "e5"
-    GOOGLE_GEMINI = "google_gemini"
-    OPENAI_COMPATIBLE = "openai_compatible"
 
 
 class EmbeddingSettings(BaseSettings):

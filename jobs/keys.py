@@ -10,12 +10,12 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from deployments.errors import InvalidRequestError
-from deployments.key_schemas import KeyScope, NewKey
-from deployments.schemas import MAX_PAGE
+from deployments.schemas.api_keys import KeyScope, NewKey
+from deployments.schemas.messages import MAX_PAGE
 from deployments.settings import Settings
-from deployments.storage.api_keys import ApiKeyRepository
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.schema import database_url
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.postgres.schema import database_url
+from deployments.storage.tenants.api_keys import ApiKeyRepository
 from deployments.validation_faults import first_fault
 from jobs.known_database import prepared_settings
 from jobs.process import run

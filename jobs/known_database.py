@@ -2,8 +2,8 @@
 
 from deployments.env_file import load_env_file
 from deployments.settings import Settings
-from deployments.storage.embedded import check_known
-from deployments.storage.schema import prepare
+from deployments.storage.postgres.embedded import check_known
+from deployments.storage.postgres.schema import prepare
 
 
 def prepared_settings(*, creates: bool = False) -> Settings:

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 
 from deployments.settings import Settings
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.reanalyses import ReanalysisRepository
-from deployments.storage.reanalyzing import Reanalyzer
-from deployments.storage.schema import database_url
-from deployments.storage.tenant_languages import default_languages
+from deployments.storage.messages.reanalyses import ReanalysisRepository
+from deployments.storage.messages.reanalyzing import Reanalyzer
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.postgres.schema import database_url
+from deployments.storage.tenants.languages import default_languages
 from jobs.known_database import prepared_settings
 from jobs.process import run
 from jobs.progress import progress_on_stderr

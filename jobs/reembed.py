@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from deployments.embedding.providers.registry import SpaceSource, settings_for, space_source
+from deployments.embedding_space import settings_for, space_source
 from deployments.errors import ConfigurationError
-from deployments.settings import ProviderName, Settings
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.schema import database_url
+from deployments.schemas.vectors import ProviderName, SpaceSource
+from deployments.settings import Settings
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.postgres.schema import database_url
 from jobs.evaluation.configurations import Configuration
 from jobs.evaluation.errors import EvaluationInputError
 from jobs.evaluation.formats.recognition import read_datasets

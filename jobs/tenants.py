@@ -12,25 +12,25 @@ from pathlib import Path
 import orjson
 
 from deployments.errors import ConfigurationError, IdTakenError
-from deployments.moving_schemas import VectorSpace
+from deployments.schemas.transfer import VectorSpace
 from deployments.settings import Settings
-from deployments.storage.arrivals import ArrivalRepository
-from deployments.storage.conversations import ConversationRepository
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
-from deployments.storage.erasure import ErasureOrder, ErasureRepository
-from deployments.storage.message_analysis import message_analyzer
-from deployments.storage.schema import database_url
-from deployments.storage.usage import UsageRepository
+from deployments.storage.embeddings.spaces import EmbeddingSpaceRepository
+from deployments.storage.messages.analysis import message_analyzer
+from deployments.storage.messages.conversations import ConversationRepository
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.postgres.schema import database_url
+from deployments.storage.tenants.erasure import ErasureOrder, ErasureRepository
+from deployments.storage.tenants.usage import UsageRepository
+from deployments.storage.transfer.imports import ArrivalRepository
 from jobs.known_database import prepared_settings
-from jobs.moving.arriving import Wishes
-from jobs.moving.errors import MovingInputError
-from jobs.moving.exporting import Export, export_tenant
-from jobs.moving.formats.recognition import NAMES
-from jobs.moving.importing import import_file
 from jobs.process import run
 from jobs.progress import progress_on_stderr
 from jobs.terminal import FAILED, OK, exit_statuses, identifier
+from jobs.transfer.arriving import Wishes
+from jobs.transfer.errors import MovingInputError
+from jobs.transfer.exporting import Export, export_tenant
+from jobs.transfer.formats.recognition import NAMES
+from jobs.transfer.importing import import_file
 
 Command = Callable[[argparse.Namespace, Settings, Database], Awaitable[int]]
 

@@ -9,8 +9,8 @@ from typing import ParamSpec
 from pydantic import TypeAdapter, ValidationError
 
 from deployments.errors import ConfigurationError, InvalidRequestError, MemoryLayerError
-from deployments.schemas import StoredIdentifier
-from deployments.storage.unreachable import operator_message
+from deployments.schemas.messages import StoredIdentifier
+from deployments.storage.postgres.unreachable import operator_message
 from deployments.validation_faults import first_fault
 
 OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130

@@ -23,29 +23,31 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from pgvector.asyncpg import register_vector
 from pydantic import BaseModel, Field
 
-from deployments.embedding.providers.protocol import EmbeddingProvider, QueryVector
-from deployments.embedding.providers.registry import create_provider, embedding_space
+from deployments.analysis.query import analyze_query
+from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.embedding.providers.registry import create_provider
 from deployments.embedding.spaces import OneSpace
 from deployments.embedding.worker import EmbeddingWorker
-from deployments.schemas import MAX_BATCH, Message, NewMessage
+from deployments.embedding_space import embedding_space
+from deployments.schemas.messages import MAX_BATCH, Message, NewMessage
+from deployments.schemas.search import SearchAnswer, SearchParameters, SearchRequest
+from deployments.schemas.vectors import QueryVector
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
-from deployments.search.analysis.query import analyze_query
-from deployments.search.bm25 import Bm25
 from deployments.search.engine import to_hit
-from deployments.search.parts import Question
-from deployments.search.ranking import Floors, best_candidates, ordered, versions_of
-from deployments.search_schemas import SearchAnswer, SearchParameters, SearchRequest
+from deployments.search.ranking.bm25 import Bm25
+from deployments.search.ranking.ordering import Floors, best_candidates, ordered, versions_of
+from deployments.search.ranking.parts import Question
 from deployments.settings import Settings
-from deployments.storage.candidates import search_parameters, to_candidates
-from deployments.storage.database import SESSION, Database, PoolSize
-from deployments.storage.drafts import AnalyzedDraft, Draft, draft, store_parameters
-from deployments.storage.embedding_jobs import EmbeddingJobRepository
-from deployments.storage.message_analysis import Analysis, terms_of
-from deployments.storage.named_queries import load_queries
-from deployments.storage.schema import database_url, prepare
-from deployments.storage.tenant_languages import default_languages
-from deployments.storage.where_sql import EVERYTHING
+from deployments.storage.embeddings.jobs import EmbeddingJobRepository
+from deployments.storage.messages.analysis import Analysis, terms_of
+from deployments.storage.messages.drafts import AnalyzedDraft, Draft, draft, store_parameters
+from deployments.storage.messages.where_sql import EVERYTHING
+from deployments.storage.postgres.database import SESSION, Database, PoolSize
+from deployments.storage.postgres.named_queries import load_queries
+from deployments.storage.postgres.schema import database_url, prepare
+from deployments.storage.search.candidates import search_parameters, to_candidates
+from deployments.storage.tenants.languages import default_languages
 from loadtests.environment import use_the_services_database
 
 _DRAIN_BATCH = 128

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import orjson
 
-from deployments.embedding.providers.registry import create_provider, embedding_space
+from deployments.embedding.providers.registry import create_provider
+from deployments.embedding_space import embedding_space
 from deployments.errors import MemoryLayerError
 from deployments.settings import Settings
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.scratch import scratch_database, scratch_server, settle
-from deployments.storage.tenant_languages import default_languages
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.postgres.temporary import scratch_database, scratch_server, settle
+from deployments.storage.tenants.languages import default_languages
 from jobs.evaluation.errors import EvaluationFailedError
 from jobs.progress import Progress, progress_on_stderr
 from loadtests.environment import use_the_services_database

@@ -8,12 +8,12 @@ from itertools import islice
 from pgvector import HalfVector
 from uuid_utils.compat import uuid7
 
+from deployments.analysis.policy import LanguagePolicy
 from deployments.embedding.document import document_text
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.scoring.importance import importance
-from deployments.search.analysis.policy import LanguagePolicy
-from deployments.storage.database import Database
-from deployments.storage.message_analysis import Said, terms_of
+from deployments.storage.messages.analysis import Said, terms_of
+from deployments.storage.postgres.database import Database
 from jobs.progress import Advance
 
 AT_ONCE = 2_000

@@ -7,12 +7,13 @@ from time import perf_counter
 from typing import NamedTuple
 from uuid import UUID
 
-from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, QueryVector, Vector
-from deployments.search.analysis.query import NO_WORDS
-from deployments.search_schemas import SearchRequest
+from deployments.analysis.query import NO_WORDS
+from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.schemas.search import SearchRequest
+from deployments.schemas.vectors import EmbeddingSpace, QueryVector, Vector
 from deployments.settings import Settings
-from deployments.storage.candidates import CandidateRepository
-from deployments.storage.database import SESSION, Connection, Database
+from deployments.storage.postgres.database import SESSION, Connection, Database
+from deployments.storage.search.candidates import CandidateRepository
 from jobs.progress import Advance
 from loadtests.client import percentile
 

@@ -17,8 +17,8 @@ import orjson
 import uvloop
 
 from deployments.settings import Settings
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.schema import database_url
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.postgres.schema import database_url
 from loadtests import requests
 from loadtests.client import SERVICE, Address, Connection, address_of, percentile
 from loadtests.environment import use_the_services_database

@@ -3,7 +3,7 @@
 import sys
 from time import monotonic
 
-from deployments.storage.database import OwnConnection
+from deployments.storage.postgres.database import OwnConnection
 
 AT_ONCE = 50_000
 TENANTS = 10

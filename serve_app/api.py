@@ -9,15 +9,17 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from deployments.tracing.spans import is_tracing
-from serve_app.behind_haproxy import BehindHAProxy
-from serve_app.documentation import add_documentation, add_parameter_examples
-from serve_app.gate import Gate
-from serve_app.http_errors import add_error_handlers
-from serve_app.middleware import RequestContext
-from serve_app.request_body import RequestBody
-from serve_app.request_metrics import RequestMetrics
-from serve_app.request_timeout import RequestTimeout
-from serve_app.request_tracing import RequestTracing
+from serve_app.edge.documentation import add_documentation, add_parameter_examples
+from serve_app.edge.gate import Gate
+from serve_app.edge.haproxy_headers import BehindHAProxy
+from serve_app.edge.http_errors import add_error_handlers
+from serve_app.edge.middleware import RequestContext
+from serve_app.edge.request_body import RequestBody
+from serve_app.edge.request_metrics import RequestMetrics
+from serve_app.edge.request_timeout import RequestTimeout
+from serve_app.edge.request_tracing import RequestTracing
+from serve_app.edge.security_headers import SecurityHeaders
+from serve_app.edge.trailing_slash import without_slash
 from serve_app.routes import (
     admin,
     conversations,
@@ -33,9 +35,7 @@ from serve_app.routes import (
     retention,
     users,
 )
-from serve_app.security_headers import SecurityHeaders
 from serve_app.services import Services
-from serve_app.trailing_slash import without_slash
 
 DESCRIPTION = """
 Stores what was said to an assistant and gives back what matters.

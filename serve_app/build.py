@@ -6,14 +6,14 @@ from pydantic import ValidationError
 from ray import serve
 from ray.serve import Application
 
-from deployments.capacity import Capacity
 from deployments.embedding.server import EmbeddingServer
 from deployments.errors import ConfigurationError
 from deployments.metrics.server import MetricsServer
 from deployments.rate_limits.server import RateLimitServer
+from deployments.runtime.capacity import Capacity
 from deployments.scoring.server import ScoringServer
+from deployments.search.routing.tenant_router import TenantRouter
 from deployments.search.server import SearchServer
-from deployments.search.tenant_router import TenantRouter
 from deployments.validation_faults import first_fault
 from serve_app.ingress import IngressServer
 

@@ -10,9 +10,10 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployments.health import Ask, Check, Part, Probe, Problem, Status, overall, probe_check
+from deployments.runtime.health import Ask, Check, Probe, overall, probe_check
+from deployments.schemas.health import Part, Problem, Status
 from deployments.settings import Environment
-from deployments.storage.embedding_jobs import JobCounts
+from deployments.storage.embeddings.jobs import JobCounts
 
 DATABASE, EMBEDDING, SEARCH = "database", "embedding", "search"
 # Workers take what is due within seconds; the slowest batch of a provider ends sooner.

@@ -11,28 +11,28 @@ from ray import serve
 from ray.serve.context import _get_global_client
 from ray.serve.handle import DeploymentHandle
 
-from deployments.capacity import Capacity, IngressCapacity
-from deployments.connections import check_demands, demands, most_replicas
 from deployments.errors import DatabaseUnavailableError, SearchUnavailableError, UnavailableError
-from deployments.handles import RemoteAnswer, RemoteMethod
-from deployments.health import CHECK_TIMEOUT_SECONDS, Probe
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.rate_limits.redis_counter import RedisCounter
-from deployments.replica import Replica
-from deployments.search.affinity import RunningReplicas
-from deployments.search.failover import CHECK_SECONDS, Failover
-from deployments.search.whole_answers import AnswerCalls
+from deployments.runtime.capacity import Capacity, IngressCapacity
+from deployments.runtime.connection_budget import check_demands, demands, most_replicas
+from deployments.runtime.database import open_database
+from deployments.runtime.health import CHECK_TIMEOUT_SECONDS, Probe
+from deployments.runtime.remote import RemoteAnswer, RemoteMethod
+from deployments.runtime.replica import Replica
+from deployments.search.routing.affinity import RunningReplicas
+from deployments.search.routing.failover import CHECK_SECONDS, Failover
+from deployments.search.routing.whole_answers import AnswerCalls
 from deployments.settings import Settings
-from deployments.storage.database import Database
-from deployments.storage.opening import open_database
-from deployments.storage.schema import connection_limit
+from deployments.storage.postgres.database import Database
+from deployments.storage.postgres.schema import connection_limit
 from serve_app.api import create_app
-from serve_app.cluster_environment import is_behind_wrapper
+from serve_app.edge.metrics import IngressMeasures, IngressMetrics
+from serve_app.edge.trailers import drop_trailers
 from serve_app.health import Probes
-from serve_app.measures import IngressMeasures, IngressMetrics
-from serve_app.retention_jobs import submit_retention_job
+from serve_app.launcher.cluster_environment import is_behind_wrapper
+from serve_app.retention.jobs import submit_retention_job
 from serve_app.services import create_services
-from serve_app.trailers import drop_trailers
 
 # Shorter than Prometheus waits by default.
 METRICS_TEXT_SECONDS = 5.0

@@ -13,19 +13,19 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
-from deployments.capacity import Capacity
-from deployments.connections import check_demands, configured_replicas, demands
 from deployments.env_file import load_env_file
 from deployments.errors import ConfigurationError, MemoryLayerError
-from deployments.serve_config import read_serve_config
+from deployments.runtime.capacity import Capacity
+from deployments.runtime.connection_budget import check_demands, configured_replicas, demands
+from deployments.runtime.serve_config import read_serve_config
 from deployments.settings import Environment, Settings
 from deployments.settings_inspection import unknown_names
-from deployments.storage import embedded, schema
-from deployments.storage.unreachable import operator_message
+from deployments.storage.postgres import embedded, schema
+from deployments.storage.postgres.unreachable import operator_message
 from deployments.tracing.variables import wants_tracing
-from serve_app import cluster_environment, run_processes
-from serve_app.keyring import NO_KEYS
-from serve_app.ports import Port, check_free, chosen_ports
+from serve_app.edge.keyring import NO_KEYS
+from serve_app.launcher import cluster_environment, run_processes
+from serve_app.launcher.ports import Port, check_free, chosen_ports
 
 _ROOT = Path(__file__).resolve().parents[1]
 _DEFAULT_HTTP_PORT = 8000
@@ -209,7 +209,7 @@ def _load_ray(plan: _Plan) -> ModuleType:
     # Ray's workers find the package wherever they run, installed or not.
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
-    from serve_app import local_cluster  # noqa: PLC0415 - Ray reads its environment when imported
+    from serve_app.launcher import local_cluster  # noqa: PLC0415 - Ray reads its environment when imported
 
     return local_cluster
 

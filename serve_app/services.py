@@ -4,41 +4,41 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-from deployments.batching import MicroBatcher
-from deployments.capacity import IngressCapacity
-from deployments.embedding.providers.registry import space_source
+from deployments.embedding_space import space_source
 from deployments.rate_limits.limiter import RateLimiter
-from deployments.schemas import Message
-from deployments.search.context_assembler import Context
-from deployments.search.ways import Search
-from deployments.search.whole_answers import AnswerCalls, WholeAnswers
-from deployments.search_schemas import SearchRequest
+from deployments.runtime.capacity import IngressCapacity
+from deployments.runtime.liveness import Vitals
+from deployments.runtime.micro_batcher import MicroBatcher
+from deployments.schemas.messages import Message
+from deployments.schemas.search import SearchRequest
+from deployments.search.context.assembler import Context
+from deployments.search.plans import Search
+from deployments.search.routing.whole_answers import AnswerCalls, WholeAnswers
 from deployments.settings import HttpSettings, Settings
-from deployments.storage.api_keys import ApiKeyRepository
-from deployments.storage.conversations import ConversationRepository
-from deployments.storage.database import Database
-from deployments.storage.drafts import Draft
-from deployments.storage.embedding_jobs import EmbeddingJobRepository
-from deployments.storage.erasure import ErasureRepository
-from deployments.storage.expiry import ExpiryRepository
-from deployments.storage.facts import FactRepository
-from deployments.storage.health import database_problem, pool_problem
-from deployments.storage.idempotency import IdempotentStores
-from deployments.storage.message_analysis import message_analyzer
-from deployments.storage.message_history import MessageHistoryRepository
-from deployments.storage.messages import MessageRepository
-from deployments.storage.named_messages import NamedMessageRepository
-from deployments.storage.retention_policies import RetentionPolicyRepository, default_policy
-from deployments.storage.retention_runs import RetentionRunRepository
-from deployments.storage.tenant_languages import LanguageRepository, default_languages
-from deployments.storage.usage import QuotaGate, UsageRepository
-from deployments.storage.users import UserRepository
+from deployments.storage.embeddings.jobs import EmbeddingJobRepository
+from deployments.storage.messages.analysis import message_analyzer
+from deployments.storage.messages.conversations import ConversationRepository
+from deployments.storage.messages.drafts import Draft
+from deployments.storage.messages.expiry import ExpiryRepository
+from deployments.storage.messages.facts import FactRepository
+from deployments.storage.messages.history import MessageHistoryRepository
+from deployments.storage.messages.idempotency import IdempotentStores
+from deployments.storage.messages.named_messages import NamedMessageRepository
+from deployments.storage.messages.repository import MessageRepository
+from deployments.storage.postgres.database import Database
+from deployments.storage.postgres.health import database_problem, pool_problem
+from deployments.storage.retention.policies import RetentionPolicyRepository, default_policy
+from deployments.storage.retention.runs import RetentionRunRepository
+from deployments.storage.tenants.api_keys import ApiKeyRepository
+from deployments.storage.tenants.erasure import ErasureRepository
+from deployments.storage.tenants.languages import LanguageRepository, default_languages
+from deployments.storage.tenants.usage import QuotaGate, UsageRepository
+from deployments.storage.tenants.users import UserRepository
 from deployments.tracing.spans import crossing, traced
-from deployments.vitals import Vitals
+from serve_app.edge.keyring import Keyring
+from serve_app.edge.metrics import IngressMetrics
 from serve_app.health import HealthReporter, Probes
-from serve_app.keyring import Keyring
-from serve_app.measures import IngressMetrics
-from serve_app.retention import RetentionDesk, RetentionWatch, SubmitRun
+from serve_app.retention.service import RetentionDesk, RetentionWatch, SubmitRun
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from dataclasses import fields
 from typing import Any
 
-from deployments.capacity import Batches
 from deployments.rate_limits.counter import WindowCounter
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.rate_limits.memory_storage import BoundedMemoryStorage
+from deployments.runtime.capacity import Batches
+from deployments.runtime.liveness import Vitals
 from deployments.settings import HttpSettings, RateLimitSettings
-from deployments.vitals import Vitals
 from serve_app.services import Services
 
 

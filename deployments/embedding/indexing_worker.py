@@ -6,7 +6,7 @@ from time import perf_counter
 import structlog
 
 from deployments.errors import MemoryLayerError
-from deployments.storage.large_tenants import LargeTenantRepository
+from deployments.storage.search.large_tenants import LargeTenantRepository
 
 logger = structlog.get_logger(__name__)
 

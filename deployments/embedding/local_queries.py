@@ -1,8 +1,10 @@
 """Queries that are embedded where they are needed, since that takes less than a call to another deployment."""
 
-from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, QueryVector
-from deployments.embedding.providers.registry import create_provider, embedding_space
-from deployments.settings import ProviderName, Settings
+from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.embedding.providers.registry import create_provider
+from deployments.embedding_space import embedding_space
+from deployments.schemas.vectors import EmbeddingSpace, ProviderName, QueryVector
+from deployments.settings import Settings
 
 
 class LocalQueries:

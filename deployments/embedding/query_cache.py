@@ -8,9 +8,9 @@ import numpy.typing as npt
 from cachetools import LRUCache
 from opentelemetry.trace import Span
 
-from deployments.embedding.measures import EmbeddingMeasures
-from deployments.embedding.providers.protocol import Vector
+from deployments.embedding.metrics import EmbeddingMeasures
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
+from deployments.schemas.vectors import Vector
 from deployments.tracing.spans import shared
 
 OUTCOME = "memory_layer.cache"

@@ -6,8 +6,8 @@ from time import monotonic
 import structlog
 
 from deployments.errors import MemoryLayerError
-from deployments.storage.reanalyses import ReanalysisRepository
-from deployments.storage.reanalyzing import Reanalyzer
+from deployments.storage.messages.reanalyses import ReanalysisRepository
+from deployments.storage.messages.reanalyzing import Reanalyzer
 
 logger = structlog.get_logger(__name__)
 

@@ -9,30 +9,30 @@ import structlog
 from opentelemetry.trace import SpanContext, SpanKind
 from ray.serve.handle import DeploymentHandle
 
-from deployments.capacity import EmbeddingCapacity
 from deployments.embedding.indexing_worker import IndexingWorker
-from deployments.embedding.measures import EmbeddingMeasures
+from deployments.embedding.metrics import EmbeddingMeasures
 from deployments.embedding.provider_probe import ProviderProbe
-from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.embedding.pruner import CHANGES_SECONDS, EXPIRED_SECONDS, HISTORY_SECONDS, Pruner
 from deployments.embedding.reanalysis_worker import ReanalysisWorker
 from deployments.embedding.spaces import SpaceProviders
 from deployments.embedding.worker import EmbeddingWorker, Score
 from deployments.errors import EmbeddingError, UnavailableError
-from deployments.handles import RemoteMethod
-from deployments.replica import Replica
+from deployments.runtime.capacity import EmbeddingCapacity
+from deployments.runtime.database import open_database
+from deployments.runtime.remote import RemoteMethod
+from deployments.runtime.replica import Replica
+from deployments.schemas.vectors import EmbeddingSpace, QueryVector
 from deployments.scoring.crossing import calls
 from deployments.scoring.scorable import Scorable
 from deployments.settings import Settings
-from deployments.storage.embedding_jobs import EmbeddingJobRepository
-from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
-from deployments.storage.expiry import ExpiryRepository
-from deployments.storage.large_tenants import LargeTenantRepository
-from deployments.storage.message_changes import MessageChangeRepository
-from deployments.storage.message_history import MessageHistoryRepository
-from deployments.storage.opening import open_database
-from deployments.storage.reanalyses import ReanalysisRepository
-from deployments.storage.tenant_languages import default_languages
+from deployments.storage.embeddings.jobs import EmbeddingJobRepository
+from deployments.storage.embeddings.spaces import EmbeddingSpaceRepository
+from deployments.storage.messages.expiry import ExpiryRepository
+from deployments.storage.messages.history import MessageHistoryRepository
+from deployments.storage.messages.reanalyses import ReanalysisRepository
+from deployments.storage.search.large_tenants import LargeTenantRepository
+from deployments.storage.search.message_changes import MessageChangeRepository
+from deployments.storage.tenants.languages import default_languages
 from deployments.tracing.spans import current_trace, each_served, note_error, span
 
 logger = structlog.get_logger(__name__)

@@ -9,16 +9,11 @@ from typing import Protocol
 import structlog
 from opentelemetry.trace import Span
 
-from deployments.embedding.measures import EmbeddingMeasures, MeasuredProvider
-from deployments.embedding.providers.protocol import (
-    DocumentVectors,
-    EmbeddingProvider,
-    EmbeddingSpace,
-    QueryVector,
-    Vectors,
-)
-from deployments.embedding.providers.registry import SpaceSource, create_provider, settings_for, space_source
+from deployments.embedding.metrics import EmbeddingMeasures, MeasuredProvider
+from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.embedding.providers.registry import create_provider
 from deployments.embedding.query_cache import QueryCache
+from deployments.embedding_space import settings_for, space_source
 from deployments.errors import (
     ConfigurationError,
     EmbeddingError,
@@ -26,8 +21,9 @@ from deployments.errors import (
     EmbeddingUnavailableError,
     MemoryLayerError,
 )
+from deployments.schemas.vectors import DocumentVectors, EmbeddingSpace, QueryVector, SpaceSource, Vectors
 from deployments.settings import Settings
-from deployments.storage.embedding_spaces import EmbeddingSpaceRepository, OtherState, Spaces
+from deployments.storage.embeddings.spaces import EmbeddingSpaceRepository, OtherState, Spaces
 
 logger = structlog.get_logger(__name__)
 

@@ -12,9 +12,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
 
 from deployments.embedding.document import document_text
-from deployments.embedding.measures import EmbeddingMeasures
-from deployments.embedding.providers.protocol import DocumentVectors
-from deployments.embedding.retrying import retry_delay
+from deployments.embedding.metrics import EmbeddingMeasures
+from deployments.embedding.retry import retry_delay
 from deployments.embedding.spaces import DocumentEmbedder
 from deployments.errors import (
     EmbeddingError,
@@ -24,9 +23,10 @@ from deployments.errors import (
     MemoryLayerError,
     UnavailableError,
 )
+from deployments.schemas.vectors import DocumentVectors
 from deployments.scoring.scorable import Scorable
 from deployments.settings import EmbeddingSettings
-from deployments.storage.embedding_jobs import CHANNEL, EmbeddingJobRepository, Job, Result
+from deployments.storage.embeddings.jobs import CHANNEL, EmbeddingJobRepository, Job, Result
 from deployments.tracing.spans import BATCH_SIZE, note_error, record, root
 
 logger = structlog.get_logger(__name__)

@@ -1,1 +1,1 @@
-"""The metrics of the whole cluster: each replica measures, one adds up."""
+"""The Metrics deployment: the totals of the cluster."""

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
-from deployments.metrics.push import Push
-from deployments.metrics.snapshot import Snapshot, exposition, take
-from deployments.metrics.standing import StandingCollector
+from deployments.metrics.database_totals import StandingCollector
 from deployments.metrics.totals import Totals
-from deployments.replica import Replica
+from deployments.runtime.database import open_database
+from deployments.runtime.metrics.push import Push
+from deployments.runtime.metrics.snapshot import Snapshot, exposition, take
+from deployments.runtime.replica import Replica
 from deployments.settings import Settings
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.opening import open_database
-from deployments.storage.standing import Standing, StandingRepository
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.tenants.totals import Standing, StandingRepository
 
 POOL = PoolSize(kept=0, most=1)
 

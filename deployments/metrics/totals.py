@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from deployments.metrics.push import GAUGES_EXPIRE_SECONDS, Push
-from deployments.metrics.snapshot import Snapshot, add, counted, gauges, total
+from deployments.runtime.metrics.push import GAUGES_EXPIRE_SECONDS, Push
+from deployments.runtime.metrics.snapshot import Snapshot, add, counted, gauges, total
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 
-from deployments.batching import MicroBatcher
-from deployments.capacity import Batches
 from deployments.errors import RateLimitedError
 from deployments.rate_limits.counter import Grant, Take, TakeMany, WindowCounter
 from deployments.rate_limits.fallback import FallbackCounter
 from deployments.rate_limits.leases import Counted, Leases, Standing
 from deployments.rate_limits.memory_storage import BoundedMemoryStorage
-from deployments.rate_limits.notation import rates_in
+from deployments.runtime.capacity import Batches
+from deployments.runtime.micro_batcher import MicroBatcher
+from deployments.schemas.rate_limits import rates_in
 from deployments.settings import RateLimitSettings
 
 # Who has an IPv6 address has all that share its first half.

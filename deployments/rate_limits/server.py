@@ -7,7 +7,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.rate_limits.counter import Grant, Take, WindowCounter
 from deployments.rate_limits.memory_storage import BoundedMemoryStorage
-from deployments.replica import Replica
+from deployments.runtime.replica import Replica
 from deployments.settings import Settings
 
 

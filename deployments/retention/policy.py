@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from deployments.retention_schemas import Action, Phase, RetentionPolicy, TenantPolicy
+from deployments.schemas.retention import Action, Phase, RetentionPolicy, TenantPolicy
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
 

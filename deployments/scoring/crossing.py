@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from deployments.call_bytes import CHARACTER_BYTES, cut
+from deployments.runtime.call_bytes import CHARACTER_BYTES, cut
 from deployments.scoring.importance import READ_CHARACTERS
 from deployments.scoring.scorable import Scorable
 

@@ -7,7 +7,7 @@ import structlog
 from opentelemetry.trace import SpanContext
 from ray.serve.handle import DeploymentHandle
 
-from deployments.replica import Replica
+from deployments.runtime.replica import Replica
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
 from deployments.settings import Settings

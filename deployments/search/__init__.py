@@ -1,0 +1,1 @@
+"""The Search deployment: from a query to hits and contexts."""

@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from deployments.call_bytes import fit_together, parts
 from deployments.errors import MemoryLayerError
-from deployments.search.context_assembler import Context, ContextAssembler
+from deployments.runtime.call_bytes import fit_together, parts
+from deployments.search.context.assembler import Context, ContextAssembler
 from deployments.search.engine import SearchEngine
+from deployments.search.plans import Search
 from deployments.search.side_by_side import to_json
-from deployments.search.ways import Search
 
 
 class Answering:

@@ -6,12 +6,12 @@ from uuid import UUID
 
 import orjson
 
-from deployments.search.ranking import LOOKED_BEYOND, Best, Floors, ordered, versions_of
-from deployments.search.successions import newest_of
-from deployments.search.ways import NONE_SUPERSEDED, Ranking
-from deployments.search_schemas import SearchRequest
-from deployments.storage.candidates import Hit
-from deployments.storage.hit_contents import HitContents
+from deployments.schemas.candidates import Hit
+from deployments.schemas.search import SearchRequest
+from deployments.search.plans import NONE_SUPERSEDED, Ranking
+from deployments.search.ranking.ordering import LOOKED_BEYOND, Best, Floors, ordered, versions_of
+from deployments.search.ranking.successions import newest_of
+from deployments.storage.search.hit_contents import HitContents
 
 # Where the best repeat each other, so many times as many are looked at next, up to so many: a tenant of 20,000 equal
 # messages is not read whole by each search.

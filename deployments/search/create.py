@@ -4,17 +4,17 @@ from deployments.search.engine import SearchEngine
 from deployments.search.from_memory import FromMemory
 from deployments.search.from_sql import FromSql
 from deployments.search.index.resident import Indexes, Limits
-from deployments.search.measures import IndexMeasures, SearchMeasures
+from deployments.search.metrics import IndexMeasures, SearchMeasures
+from deployments.search.plans import Clock, Way, utc_now
 from deployments.search.query_embedding import Embed, QueryEmbedding
-from deployments.search.recall_samples import RecallSamples
+from deployments.search.recall.samples import RecallSamples
 from deployments.search.reranking.stage import RerankStage
-from deployments.search.ways import Clock, Way, utc_now
 from deployments.settings import SearchSettings
-from deployments.storage.candidates import CandidateRepository
-from deployments.storage.database import Database
-from deployments.storage.hit_contents import HitContents
-from deployments.storage.message_changes import MessageChangeRepository
-from deployments.storage.tenant_languages import TenantLanguages, default_languages
+from deployments.storage.postgres.database import Database
+from deployments.storage.search.candidates import CandidateRepository
+from deployments.storage.search.hit_contents import HitContents
+from deployments.storage.search.message_changes import MessageChangeRepository
+from deployments.storage.tenants.languages import TenantLanguages, default_languages
 
 
 def create_engine(

@@ -8,23 +8,23 @@ from time import perf_counter
 import orjson
 import structlog
 
+from deployments.analysis.query import AnalyzedQuery, analyze_query
+from deployments.analysis.terms import Languages
 from deployments.errors import MemoryLayerError
-from deployments.fact_schemas import FactDetails, Kind
-from deployments.schemas import Role
-from deployments.search.analysis.query import AnalyzedQuery, analyze_query
-from deployments.search.analysis.terms import Languages
-from deployments.search.measures import SearchMeasures
-from deployments.search.parts import Question
-from deployments.search.ranking import Ranked
+from deployments.schemas.facts import FactDetails, Kind
+from deployments.schemas.messages import Role
+from deployments.schemas.search import Criteria, SearchAnswer, SearchHit, SearchRequest
+from deployments.search.metrics import SearchMeasures
+from deployments.search.plans import Clock, Ranking, Search, Way, utc_now
+from deployments.search.ranking.ordering import Ranked
+from deployments.search.ranking.parts import Question
+from deployments.search.ranking.successions import newest_first
 from deployments.search.reranking.order import rescored
 from deployments.search.reranking.stage import RerankStage
 from deployments.search.side_by_side import side_by_side
-from deployments.search.successions import newest_first
-from deployments.search.ways import Clock, Ranking, Search, Way, utc_now
-from deployments.search_schemas import Criteria, SearchAnswer, SearchHit, SearchRequest
-from deployments.storage.candidates import CandidateRepository
-from deployments.storage.tenant_languages import QueryLanguages
-from deployments.storage.zones import at_offset
+from deployments.storage.postgres.zones import at_offset
+from deployments.storage.search.candidates import CandidateRepository
+from deployments.storage.tenants.languages import QueryLanguages
 
 logger = structlog.get_logger(__name__)
 

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from deployments.embedding.providers.protocol import QueryVector, Vector
+from deployments.schemas.search import SearchRequest
+from deployments.schemas.vectors import QueryVector, Vector
 from deployments.search.best_first import Seen, best_first
-from deployments.search.bm25 import Bm25
 from deployments.search.index.resident import Indexes, Resident
 from deployments.search.index.tenant_index import TenantIndex
 from deployments.search.index.view import view
-from deployments.search.measures import SearchMeasures
-from deployments.search.parts import Question, related, scored
+from deployments.search.metrics import SearchMeasures
+from deployments.search.plans import Clock, Ranking, Search, utc_now
 from deployments.search.query_embedding import QueryEmbedding
-from deployments.search.ranking import best_of
-from deployments.search.ways import Clock, Ranking, Search, utc_now
-from deployments.search_schemas import SearchRequest
+from deployments.search.ranking.bm25 import Bm25
+from deployments.search.ranking.ordering import best_of
+from deployments.search.ranking.parts import Question, related, scored
 from deployments.settings import SearchSettings
-from deployments.storage.hit_contents import HitContents
+from deployments.storage.search.hit_contents import HitContents
 from deployments.tracing.spans import span
 
 # How often a query is embedded in the space that has become active before words alone decide: spaces change places once

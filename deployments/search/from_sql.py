@@ -3,19 +3,20 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from deployments.embedding.providers.protocol import QueryVector
+from deployments.schemas.candidates import Candidates
+from deployments.schemas.vectors import QueryVector
 from deployments.search.best_first import Seen, best_first
-from deployments.search.bm25 import Bm25
-from deployments.search.measures import SearchMeasures
-from deployments.search.parts import Question
+from deployments.search.metrics import SearchMeasures
+from deployments.search.plans import Clock, Ranking, Search, utc_now
 from deployments.search.query_embedding import QueryEmbedding
-from deployments.search.ranking import best_candidates
-from deployments.search.recall_samples import RecallSamples
-from deployments.search.ways import Clock, Ranking, Search, utc_now
+from deployments.search.ranking.bm25 import Bm25
+from deployments.search.ranking.ordering import best_candidates
+from deployments.search.ranking.parts import Question
+from deployments.search.recall.samples import RecallSamples
 from deployments.settings import SearchSettings
-from deployments.storage.candidates import CandidateRepository, Candidates
-from deployments.storage.finding import Way, find
-from deployments.storage.hit_contents import HitContents
+from deployments.storage.search.candidate_search import Way, find
+from deployments.storage.search.candidates import CandidateRepository
+from deployments.storage.search.hit_contents import HitContents
 from deployments.tracing.spans import span
 
 # How often a search asks for its query in another space before it goes on with words alone: they change places once in

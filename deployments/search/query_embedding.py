@@ -6,9 +6,9 @@ from time import monotonic
 
 import structlog
 
-from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, UnavailableError
-from deployments.search.measures import SearchMeasures
+from deployments.schemas.vectors import EmbeddingSpace, QueryVector
+from deployments.search.metrics import SearchMeasures
 
 logger = structlog.get_logger(__name__)
 

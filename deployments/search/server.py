@@ -7,25 +7,25 @@ from opentelemetry.trace import SpanContext, SpanKind
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from deployments.batching import MicroBatcher
-from deployments.call_bytes import CHARACTER_BYTES
-from deployments.capacity import SearchCapacity
 from deployments.embedding.local_queries import create_local_queries
-from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.errors import EmbeddingUnavailableError
-from deployments.handles import RemoteMethod
-from deployments.replica import Replica
+from deployments.runtime.call_bytes import CHARACTER_BYTES
+from deployments.runtime.capacity import SearchCapacity
+from deployments.runtime.database import open_database
+from deployments.runtime.micro_batcher import MicroBatcher
+from deployments.runtime.remote import RemoteMethod
+from deployments.runtime.replica import Replica
+from deployments.schemas.vectors import EmbeddingSpace, QueryVector
 from deployments.search.answering import Answering
-from deployments.search.context_assembler import ContextAssembler
+from deployments.search.context.assembler import ContextAssembler
 from deployments.search.create import create_engine
-from deployments.search.measures import IndexMeasures, SearchMeasures
-from deployments.search.recall_audit import RecallAudit
-from deployments.search.recall_samples import RecallSamples
+from deployments.search.metrics import IndexMeasures, SearchMeasures
+from deployments.search.recall.audit import RecallAudit
+from deployments.search.recall.samples import RecallSamples
 from deployments.search.reranking.stage import create_stage
 from deployments.settings import Settings
-from deployments.storage.health import pool_problem
-from deployments.storage.opening import open_database
-from deployments.storage.recent_turns import RecentTurnRepository
+from deployments.storage.messages.recent_turns import RecentTurnRepository
+from deployments.storage.postgres.health import pool_problem
 from deployments.tracing.spans import current_trace, span
 
 Query = tuple[str, str | None, EmbeddingSpace | None, SpanContext | None]

@@ -9,7 +9,7 @@ from opentelemetry.trace import SpanContext
 from pydantic import BaseModel
 
 from deployments.errors import MemoryLayerError
-from deployments.json_bytes import json_of
+from deployments.runtime.json_bytes import json_of
 from deployments.tracing.spans import BATCH_SIZE, note_error, served
 
 logger = structlog.get_logger(__name__)

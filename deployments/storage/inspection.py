@@ -9,11 +9,11 @@ import asyncpg
 
 from deployments.errors import ConfigurationError, DatabaseUnavailableError
 from deployments.settings import DatabaseSettings
-from deployments.storage.database import Database, OwnConnection, PoolSize
-from deployments.storage.embedding_spaces import Spaces, to_spaces
-from deployments.storage.named_queries import load_queries
-from deployments.storage.schema import keys_exist, schema_revision
-from deployments.storage.unreachable import reason_of
+from deployments.storage.embeddings.spaces import Spaces, to_spaces
+from deployments.storage.postgres.database import Database, OwnConnection, PoolSize
+from deployments.storage.postgres.named_queries import load_queries
+from deployments.storage.postgres.schema import keys_exist, schema_revision
+from deployments.storage.postgres.unreachable import reason_of
 
 # What the migrations make, the indexes of primary keys and unique columns included.
 INDEXES = frozenset(

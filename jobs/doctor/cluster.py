@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from deployments.capacity import DEPLOYMENTS
 from deployments.command_lines import script_command
+from deployments.runtime.capacity import DEPLOYMENTS
 from jobs.doctor.findings import Finding, problem, warning, well
 from jobs.doctor.serve_config import IMPORT_PATH
 

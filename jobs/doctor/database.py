@@ -6,12 +6,13 @@ from importlib.resources import files
 from pathlib import Path
 
 from deployments.command_lines import module_command, psql_command
-from deployments.embedding.providers.registry import SpaceSource, space_source
+from deployments.embedding_space import space_source
 from deployments.errors import ConfigurationError
+from deployments.schemas.vectors import SpaceSource
 from deployments.settings import Environment, Settings
-from deployments.storage.embedding_spaces import OtherState, Spaces
+from deployments.storage.embeddings.spaces import OtherState, Spaces
 from deployments.storage.inspection import INDEXES, OTHER_VECTOR_INDEX, VECTOR_INDEX, Index, Inspection, Server
-from deployments.storage.schema import revision_problem
+from deployments.storage.postgres.schema import revision_problem
 from jobs.doctor.findings import Finding, problem, skipped, warning, well
 from jobs.reembedding.decisions import ONE_MODEL
 

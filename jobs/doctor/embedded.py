@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 from deployments.command_lines import module_command
-from deployments.storage.embedded import made_by, running_url
-from deployments.storage.server_programs import VERSION
+from deployments.storage.postgres.embedded import made_by, running_url
+from deployments.storage.postgres.server_programs import VERSION
 from jobs.doctor.findings import Finding, problem, warning, well
 
 CHECK = "database.embedded"

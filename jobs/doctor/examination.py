@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from deployments.connection_urls import http_url
-from deployments.embedding.providers.registry import space_source
+from deployments.embedding_space import space_source
 from deployments.errors import DatabaseUnavailableError
 from deployments.settings import Settings
-from deployments.storage.embedded import running_url
 from deployments.storage.inspection import CONNECT_SECONDS, Inspection, explained, inspecting
+from deployments.storage.postgres.embedded import running_url
 from jobs.doctor import cluster, database, installation, provider, redis, reranker, serve_config, service
 from jobs.doctor.checking import CHECK_SECONDS, Look, made
 from jobs.doctor.clock import judge_clock

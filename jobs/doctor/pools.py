@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.connections import configured_replicas, demands, most_replicas
+from deployments.runtime.connection_budget import configured_replicas, demands, most_replicas
 from deployments.settings import Settings
 from deployments.storage.inspection import ConnectionLimits
 from jobs.doctor.cluster import application_in

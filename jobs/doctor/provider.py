@@ -2,9 +2,11 @@
 
 from time import perf_counter
 
-from deployments.embedding.providers.registry import SpaceSource, create_provider, settings_for
+from deployments.embedding.providers.registry import create_provider
+from deployments.embedding_space import settings_for
 from deployments.errors import ConfigurationError, EmbeddingError
-from deployments.settings import ProviderName, Settings
+from deployments.schemas.vectors import ProviderName, SpaceSource
+from deployments.settings import Settings
 from jobs.doctor.findings import Finding, problem, warning, well
 
 CHECK = "provider"

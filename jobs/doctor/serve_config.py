@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from deployments.capacity import COUNTED_ONCE, DEPLOYMENTS, Capacity
-from deployments.connections import configured_replicas
 from deployments.errors import ConfigurationError
-from deployments.serve_config import read_serve_config
+from deployments.runtime.capacity import COUNTED_ONCE, DEPLOYMENTS, Capacity
+from deployments.runtime.connection_budget import configured_replicas
+from deployments.runtime.serve_config import read_serve_config
 from deployments.settings import Settings
 from deployments.validation_faults import faults
 from jobs.doctor.findings import Finding, problem, warning, well

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 
 from deployments.errors import ConfigurationError
-from deployments.settings import Environment, ProviderName, Settings
+from deployments.schemas.vectors import ProviderName
+from deployments.settings import Environment, Settings
 from deployments.settings_inspection import all_problems, known_names, unknown_names
 from deployments.tracing.variables import wants_tracing
 from jobs.doctor.findings import Finding, problem, warning, well

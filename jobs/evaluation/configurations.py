@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
-from deployments.search_schemas import Weights
+from deployments.schemas.search import Weights
 from deployments.settings import SearchSettings, Settings
 from deployments.validation_faults import first_fault
 from jobs.evaluation.errors import EvaluationInputError

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from deployments.schemas import NewMessage
+from deployments.schemas.messages import NewMessage
 
 
 @dataclass(frozen=True, slots=True)

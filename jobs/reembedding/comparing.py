@@ -7,7 +7,7 @@ from uuid import UUID
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.search.query_embedding import EMBEDDED_CHARACTERS
-from deployments.storage.reembedding import ReembeddingRepository
+from deployments.storage.embeddings.reembedding import ReembeddingRepository
 from jobs.progress import Advance
 
 FIRST = 10

@@ -2,9 +2,8 @@
 
 from enum import StrEnum
 
-from deployments.embedding.providers.registry import SpaceSource
-from deployments.settings import ProviderName
-from deployments.storage.embedding_spaces import OtherState, Spaces
+from deployments.schemas.vectors import ProviderName, SpaceSource
+from deployments.storage.embeddings.spaces import OtherState, Spaces
 from jobs.reembedding.errors import ReembeddingError
 
 # Providers that embed with one model only.

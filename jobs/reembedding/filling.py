@@ -8,9 +8,10 @@ from time import monotonic
 from uuid import UUID
 
 from deployments.embedding.document import document_text
-from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, Vector
+from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.errors import EmbeddingRejectedError
-from deployments.storage.reembedding import Hole, ReembeddingRepository
+from deployments.schemas.vectors import EmbeddingSpace, Vector
+from deployments.storage.embeddings.reembedding import Hole, ReembeddingRepository
 from jobs.reembedding.errors import ReembeddingError
 
 # What another holds just now is tried again after this.

@@ -11,19 +11,21 @@ from functools import partial
 from typing import TypeVar
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
-from deployments.embedding.providers.registry import SpaceSource, create_provider, settings_for, space_source
-from deployments.embedding.retrying import retry_delay
+from deployments.embedding.providers.registry import create_provider
+from deployments.embedding.retry import retry_delay
+from deployments.embedding_space import settings_for, space_source
 from deployments.errors import DatabaseUnavailableError, EmbeddingUnavailableError
+from deployments.schemas.vectors import SpaceSource
 from deployments.settings import Settings
-from deployments.storage.database import Database
-from deployments.storage.embedding_spaces import OtherState, Spaces
-from deployments.storage.reembedding import (
+from deployments.storage.embeddings.reembedding import (
     INDEX_BYTES_BESIDE_VECTOR,
     Hole,
     Outcome,
     ReembeddingRepository,
     reembedding,
 )
+from deployments.storage.embeddings.spaces import OtherState, Spaces
+from deployments.storage.postgres.database import Database
 from jobs.progress import Progress
 from jobs.reembedding.comparing import compare
 from jobs.reembedding.decisions import Step, bytes_needed, first_step, named, way_back

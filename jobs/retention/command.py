@@ -9,12 +9,12 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from deployments.errors import InvalidRequestError
-from deployments.retention_schemas import RetentionReport, RetentionRequest, RunStatus
+from deployments.schemas.retention import RetentionReport, RetentionRequest, RunStatus
 from deployments.settings import Settings
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.retention_policies import default_policy
-from deployments.storage.retention_runs import RetentionRunRepository
-from deployments.storage.schema import database_url
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.postgres.schema import database_url
+from deployments.storage.retention.policies import default_policy
+from deployments.storage.retention.runs import RetentionRunRepository
 from deployments.validation_faults import first_fault
 from jobs.known_database import prepared_settings
 from jobs.progress import progress_on_stderr

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from deployments.retention.policy import Selection, effective, is_more_than_half, selection
-from deployments.retention_schemas import Action, PlannedTenant
-from deployments.storage.retention_plans import HeldTenant, PageOf, Place, PlannedPage, RetentionPlanRepository
-from deployments.storage.retention_runs import ClaimedRun
+from deployments.schemas.retention import Action, PlannedTenant
+from deployments.storage.retention.plans import HeldTenant, PageOf, Place, PlannedPage, RetentionPlanRepository
+from deployments.storage.retention.runs import ClaimedRun
 from jobs.progress import Advance
 from jobs.retention.pace import Pace
 

@@ -12,12 +12,12 @@ import structlog
 
 from deployments.errors import MemoryLayerError, UnavailableError
 from deployments.retention.policy import clock_went_back, phases, phases_left
-from deployments.retention_schemas import Phase, RunStatus
-from deployments.storage.database import Database
-from deployments.storage.retention_lock import RetentionLock
-from deployments.storage.retention_plans import RetentionPlanRepository
-from deployments.storage.retention_runs import ClaimedRun, RetentionRunRepository
-from deployments.storage.retention_work import RetentionWorkRepository
+from deployments.schemas.retention import Phase, RunStatus
+from deployments.storage.postgres.database import Database
+from deployments.storage.retention.lock import RetentionLock
+from deployments.storage.retention.plans import RetentionPlanRepository
+from deployments.storage.retention.runs import ClaimedRun, RetentionRunRepository
+from deployments.storage.retention.work import RetentionWorkRepository
 from jobs.progress import Progress
 from jobs.retention.pace import Pace
 from jobs.retention.planning import Planner

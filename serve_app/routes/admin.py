@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployments.health import Status
-from deployments.schemas import StoredIdentifier, TenantInPath, TenantOrAll
+from deployments.schemas.health import Status
+from deployments.schemas.messages import StoredIdentifier, TenantInPath, TenantOrAll
+from deployments.schemas.usage import Usage
 from deployments.tenancy import Visible
-from deployments.usage_schemas import Usage
-from serve_app.auth import Administers
+from serve_app.edge.auth import Administers
+from serve_app.edge.http_errors import error_responses, open_error_responses
+from serve_app.edge.named_paths import NamedRoute
 from serve_app.health import Health, Liveness, Readiness
-from serve_app.http_errors import error_responses, open_error_responses
-from serve_app.named_paths import NamedRoute
 from serve_app.routes.dependencies import ServicesOf
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=NamedRoute)

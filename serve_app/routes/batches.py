@@ -7,10 +7,10 @@ from fastapi import Response
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError, WithJsonSchema
 
 from deployments.errors import MemoryLayerError
-from deployments.schemas import MAX_BATCH
+from deployments.schemas.messages import MAX_BATCH
 from deployments.tenancy import visible
-from serve_app.http_errors import STATUS, ErrorBody, validation_details
-from serve_app.json_response import json_response
+from serve_app.edge.http_errors import STATUS, ErrorBody, validation_details
+from serve_app.edge.json_response import json_response
 
 SIZE = Field(min_length=1, max_length=MAX_BATCH)
 

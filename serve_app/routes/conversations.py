@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from deployments.schemas import MAX_PAGE, Conversation, ConversationPage, StoredIdentifier
-from serve_app.auth import Reads, Writes
-from serve_app.cursors import decode_cursor, page_of
-from serve_app.http_errors import error_responses
-from serve_app.named_paths import NamedRoute
+from deployments.schemas.messages import MAX_PAGE, Conversation, ConversationPage, StoredIdentifier
+from serve_app.edge.auth import Reads, Writes
+from serve_app.edge.http_errors import error_responses
+from serve_app.edge.named_paths import NamedRoute
+from serve_app.routes.cursors import decode_cursor, page_of
 from serve_app.routes.dependencies import ServicesOf, TenantId, UserId
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"], route_class=NamedRoute)

@@ -8,9 +8,9 @@ from fastapi import Depends, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic_core import PydanticCustomError
 
-from deployments.schemas import StoredIdentifier
+from deployments.schemas.messages import StoredIdentifier
 from deployments.tenancy import Visible, named, tenant_if_any, the_tenant, user_if_any, visible
-from serve_app.message_ids import message_ids
+from serve_app.edge.message_ids import message_ids
 from serve_app.services import Services
 
 

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 import structlog
 from fastapi import APIRouter, Query, Response
 
-from deployments.erasure_schemas import Erasure, ErasureStatus
 from deployments.errors import InvalidRequestError
-from deployments.schemas import Flag, StoredIdentifier, TenantInPath
-from deployments.storage.erasure import ErasureOrder
-from serve_app.auth import Administers, Administrator
-from serve_app.http_errors import error_responses
-from serve_app.named_paths import NamedRoute
+from deployments.schemas.erasure import Erasure, ErasureStatus
+from deployments.schemas.messages import Flag, StoredIdentifier, TenantInPath
+from deployments.storage.tenants.erasure import ErasureOrder
+from serve_app.edge.auth import Administers, Administrator
+from serve_app.edge.http_errors import error_responses
+from serve_app.edge.named_paths import NamedRoute
 from serve_app.routes.dependencies import ServicesOf
 from serve_app.services import Services
 

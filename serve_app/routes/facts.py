@@ -7,21 +7,21 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from deployments.errors import MemoryLayerError
-from deployments.fact_schemas import FACT_EXAMPLE, Fact, FactChange, FactListing, FactPage, NewFact
-from deployments.history_schemas import FactHistory
-from deployments.schemas import MAX_PAGE
-from deployments.storage.fact_drafts import fact_draft
-from deployments.storage.idempotency_keys import StoreKey
-from deployments.storage.messages import Position
-from serve_app.auth import Reads, Writes
-from serve_app.cursors import decode_cursor, page_of
-from serve_app.http_errors import error_responses
-from serve_app.preconditions import TAGGED, IfUnchanged, tagged_response
-from serve_app.rate_limits import TenantLimited
-from serve_app.refreshing import RefreshTtl, refreshed
+from deployments.schemas.facts import FACT_EXAMPLE, Fact, FactChange, FactListing, FactPage, NewFact
+from deployments.schemas.history import FactHistory
+from deployments.schemas.messages import MAX_PAGE
+from deployments.storage.messages.fact_drafts import fact_draft
+from deployments.storage.messages.idempotency_keys import StoreKey
+from deployments.storage.messages.repository import Position
+from serve_app.edge.auth import Reads, Writes
+from serve_app.edge.http_errors import error_responses
+from serve_app.edge.preconditions import TAGGED, IfUnchanged, tagged_response
+from serve_app.edge.rate_limits import TenantLimited
 from serve_app.routes.batches import SIZE, RejectedItem, batch_response, described_as, judged_by, rejected
+from serve_app.routes.cursors import decode_cursor, page_of
 from serve_app.routes.dependencies import MessageIds, OnlyTenant, RequestId, ServicesOf
 from serve_app.routes.messages import IdempotencyKey
+from serve_app.routes.refreshing import RefreshTtl, refreshed
 
 router = APIRouter(prefix="/v1/facts", tags=["facts"], route_class=TenantLimited)
 

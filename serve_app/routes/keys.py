@@ -8,12 +8,12 @@ import structlog
 from fastapi import APIRouter, Query
 
 from deployments.errors import ForbiddenError
-from deployments.key_schemas import CreatedKey, KeyPage, NewKey, Rotation
-from deployments.schemas import MAX_PAGE
-from serve_app.auth import Administers, Administrator
-from serve_app.cursors import decode_cursor, page_of
-from serve_app.http_errors import error_responses
-from serve_app.rate_limits import TenantLimited
+from deployments.schemas.api_keys import CreatedKey, KeyPage, NewKey, Rotation
+from deployments.schemas.messages import MAX_PAGE
+from serve_app.edge.auth import Administers, Administrator
+from serve_app.edge.http_errors import error_responses
+from serve_app.edge.rate_limits import TenantLimited
+from serve_app.routes.cursors import decode_cursor, page_of
 from serve_app.routes.dependencies import OnlyTenant, ServicesOf
 
 logger = structlog.get_logger(__name__)

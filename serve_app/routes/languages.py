@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter
 
-from deployments.language_schemas import OwnLanguage, TenantLanguage
-from deployments.schemas import NewTenantInPath, TenantInPath
-from serve_app.auth import Administers
-from serve_app.http_errors import error_responses
-from serve_app.named_paths import NamedRoute
+from deployments.schemas.languages import OwnLanguage, TenantLanguage
+from deployments.schemas.messages import NewTenantInPath, TenantInPath
+from serve_app.edge.auth import Administers
+from serve_app.edge.http_errors import error_responses
+from serve_app.edge.named_paths import NamedRoute
 from serve_app.routes.dependencies import ServicesOf
 
 router = APIRouter(prefix="/v1/admin/languages", tags=["admin"], route_class=NamedRoute)

@@ -4,16 +4,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from deployments.context_schemas import ContextAnswer, ContextRequest
-from deployments.search.context_assembler import Context
-from deployments.search.ways import Search
-from deployments.search_schemas import SearchAnswer, SearchParameters, SearchRequest
-from serve_app.auth import Reads
-from serve_app.hot_route import HotRoute
-from serve_app.http_errors import error_responses
-from serve_app.json_response import json_response
-from serve_app.refreshing import refreshed_answer
+from deployments.schemas.context import ContextAnswer, ContextRequest
+from deployments.schemas.search import SearchAnswer, SearchParameters, SearchRequest
+from deployments.search.context.assembler import Context
+from deployments.search.plans import Search
+from serve_app.edge.auth import Reads
+from serve_app.edge.hot_route import HotRoute
+from serve_app.edge.http_errors import error_responses
+from serve_app.edge.json_response import json_response
 from serve_app.routes.dependencies import RequestId, ServicesOf
+from serve_app.routes.refreshing import refreshed_answer
 
 router = APIRouter(prefix="/v1/memory", tags=["memory"], route_class=HotRoute)
 

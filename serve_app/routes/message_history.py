@@ -5,12 +5,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from deployments.history_schemas import MessageHistory
-from deployments.schemas import MAX_PAGE
-from serve_app.auth import Reads
-from serve_app.cursors import decode_cursor, page_of
-from serve_app.http_errors import error_responses
-from serve_app.rate_limits import TenantLimited
+from deployments.schemas.history import MessageHistory
+from deployments.schemas.messages import MAX_PAGE
+from serve_app.edge.auth import Reads
+from serve_app.edge.http_errors import error_responses
+from serve_app.edge.rate_limits import TenantLimited
+from serve_app.routes.cursors import decode_cursor, page_of
 from serve_app.routes.dependencies import OnlyTenant, ServicesOf
 
 router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=TenantLimited)

@@ -8,28 +8,23 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
 
-from deployments.chat_schemas import SentChange, SentMessage
-from deployments.schemas import (
-    MESSAGE_EXAMPLE,
-    Message,
-    MessagePage,
-    NewMessage,
-)
-from deployments.search_schemas import MessageListing
-from deployments.storage.drafts import Draft, draft
-from deployments.storage.idempotency_keys import StoreKey
-from deployments.storage.messages import Position
+from deployments.schemas.chat import SentChange, SentMessage
+from deployments.schemas.messages import MESSAGE_EXAMPLE, Message, MessagePage, NewMessage
+from deployments.schemas.search import MessageListing
+from deployments.storage.messages.drafts import Draft, draft
+from deployments.storage.messages.idempotency_keys import StoreKey
+from deployments.storage.messages.repository import Position
 from deployments.tenancy import of_bound_user
-from serve_app.auth import Reads, Writes
-from serve_app.cursors import decode_cursor, page_of
-from serve_app.hot_route import HotRoute
-from serve_app.http_errors import error_responses
-from serve_app.json_response import json_response
-from serve_app.preconditions import TAGGED, IfUnchanged, tag_header, tagged_response
-from serve_app.rate_limits import TenantLimited
-from serve_app.refreshing import RefreshTtl, refreshed, refreshed_listing
+from serve_app.edge.auth import Reads, Writes
+from serve_app.edge.hot_route import HotRoute
+from serve_app.edge.http_errors import error_responses
+from serve_app.edge.json_response import json_response
+from serve_app.edge.preconditions import TAGGED, IfUnchanged, tag_header, tagged_response
+from serve_app.edge.rate_limits import TenantLimited
 from serve_app.routes.batches import SIZE, RejectedItem, batch_response, described_as, judged_by, rejected
+from serve_app.routes.cursors import decode_cursor, page_of
 from serve_app.routes.dependencies import MessageIds, OnlyTenant, RequestId, ServicesOf
+from serve_app.routes.refreshing import RefreshTtl, refreshed, refreshed_listing
 
 hot_router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=HotRoute)
 router = APIRouter(prefix="/v1/messages", tags=["messages"], route_class=TenantLimited)

@@ -12,15 +12,15 @@ from pydantic import (
 )
 
 from deployments.errors import MemoryLayerError, NotFoundError
-from deployments.named_schemas import PUT_EXAMPLE, NamedMessages, PutMessage, SentPut
-from deployments.schemas import MESSAGE_EXAMPLE, Message
-from deployments.storage.drafts import draft
-from deployments.storage.named_messages import Put
-from serve_app.auth import Reads, Writes
-from serve_app.http_errors import ErrorBody, error_responses
-from serve_app.json_response import json_response
-from serve_app.preconditions import TAGGED, IfUnchanged, tagged_response
-from serve_app.rate_limits import TenantLimited
+from deployments.schemas.messages import MESSAGE_EXAMPLE, Message
+from deployments.schemas.named_messages import PUT_EXAMPLE, NamedMessages, PutMessage, SentPut
+from deployments.storage.messages.drafts import draft
+from deployments.storage.messages.named_messages import Put
+from serve_app.edge.auth import Reads, Writes
+from serve_app.edge.http_errors import ErrorBody, error_responses
+from serve_app.edge.json_response import json_response
+from serve_app.edge.preconditions import TAGGED, IfUnchanged, tagged_response
+from serve_app.edge.rate_limits import TenantLimited
 from serve_app.routes.batches import SIZE, batch_response, described_as, judged_by, rejected
 from serve_app.routes.dependencies import MessageIds, RequestId, ServicesOf
 from serve_app.routes.messages import Rejected, drafts_of

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from deployments.retention_schemas import (
+from deployments.schemas.messages import MAX_PAGE, NewTenantInPath, TenantInPath
+from deployments.schemas.retention import (
     WAIT,
     RetentionReport,
     RetentionRequest,
@@ -15,11 +16,10 @@ from deployments.retention_schemas import (
     TenantRetention,
     Wait,
 )
-from deployments.schemas import MAX_PAGE, NewTenantInPath, TenantInPath
-from serve_app.auth import Administers, Administrator
-from serve_app.cursors import decode_cursor, page_of
-from serve_app.http_errors import error_responses
-from serve_app.named_paths import NamedRoute
+from serve_app.edge.auth import Administers, Administrator
+from serve_app.edge.http_errors import error_responses
+from serve_app.edge.named_paths import NamedRoute
+from serve_app.routes.cursors import decode_cursor, page_of
 from serve_app.routes.dependencies import OnlyTenant, ServicesOf
 
 router = APIRouter(prefix="/v1/admin", tags=["retention"], route_class=NamedRoute)

@@ -8,14 +8,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from deployments.erasure_schemas import Erasure
-from deployments.schemas import MAX_PAGE, Flag, StoredIdentifier
-from deployments.storage.erasure import ErasureOrder
-from deployments.user_schemas import UserPage
-from serve_app.auth import Administrator, Reads
-from serve_app.cursors import decode_cursor, page_of
-from serve_app.http_errors import error_responses
-from serve_app.rate_limits import TenantLimited
+from deployments.schemas.erasure import Erasure
+from deployments.schemas.messages import MAX_PAGE, Flag, StoredIdentifier
+from deployments.schemas.users import UserPage
+from deployments.storage.tenants.erasure import ErasureOrder
+from serve_app.edge.auth import Administrator, Reads
+from serve_app.edge.http_errors import error_responses
+from serve_app.edge.rate_limits import TenantLimited
+from serve_app.routes.cursors import decode_cursor, page_of
 from serve_app.routes.dependencies import ServicesOf, TenantId
 from serve_app.routes.erasures import MAX_WAIT_SECONDS, UNFINISHED, WAIT, erased
 

@@ -15,7 +15,7 @@ import deployments
 import jobs
 import serve_app
 from deployments.errors import MemoryLayerError
-from serve_app.http_errors import STATUS
+from serve_app.edge.http_errors import STATUS
 
 with warnings.catch_warnings():
     # What Ray's own modules do when they are imported is not ours to mend.

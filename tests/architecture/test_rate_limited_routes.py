@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi.routing import APIRoute
 
-from serve_app.rate_limits import TenantLimited
+from serve_app.edge.rate_limits import TenantLimited
 from serve_app.routes import admin, conversations, keys, memory, messages
 from tests.architecture.test_openapi import app
 

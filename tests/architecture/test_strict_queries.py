@@ -4,7 +4,7 @@ import httpx
 from fastapi.routing import APIRoute
 
 from serve_app.api import create_app
-from serve_app.strict_route import STRICT_METHODS, StrictRoute
+from serve_app.edge.strict_route import STRICT_METHODS, StrictRoute
 from tests.architecture.test_rate_limited_routes import routes_of
 from tests.bare_services import bare_services
 from tests.unit.keyrings import LetsAnyoneIn

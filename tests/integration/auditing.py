@@ -9,16 +9,16 @@ import asyncpg
 import numpy as np
 from prometheus_client import CollectorRegistry
 
-from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.errors import EmbeddingUnavailableError
+from deployments.schemas.search import SearchRequest
+from deployments.schemas.vectors import EmbeddingSpace, QueryVector
 from deployments.search.create import create_engine
-from deployments.search.measures import SearchMeasures
-from deployments.search.recall_audit import RecallAudit
-from deployments.search.recall_samples import RecallSamples
-from deployments.search.ways import Search
-from deployments.search_schemas import SearchRequest
+from deployments.search.metrics import SearchMeasures
+from deployments.search.plans import Search
+from deployments.search.recall.audit import RecallAudit
+from deployments.search.recall.samples import RecallSamples
 from deployments.settings import Settings
-from deployments.storage.database import Database
+from deployments.storage.postgres.database import Database
 from tests.integration.postgres import SPACE
 
 HNSW = ("messages_embedding",)

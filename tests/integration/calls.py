@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 
-from deployments.search.analysis.query import AnalyzedQuery, analyze_query
-from deployments.search_schemas import SearchRequest
+from deployments.analysis.query import AnalyzedQuery, analyze_query
+from deployments.schemas.search import SearchRequest
 from tests.integration.service import Service
 
 Json = dict[str, Any]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from deployments.storage.database import Database
+from deployments.storage.postgres.database import Database
 
 Plan = dict[str, Any]
 

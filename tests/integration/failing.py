@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
-from deployments.embedding.providers.protocol import Vectors
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
+from deployments.schemas.vectors import Vectors
 from tests.integration.shared_provider import shared_provider
 
 

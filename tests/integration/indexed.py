@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry
 
 from deployments.search.index.resident import Indexes, Limits
 from deployments.search.index.tenant_index import TenantIndex
-from deployments.search.measures import IndexMeasures
+from deployments.search.metrics import IndexMeasures
 from deployments.settings import Settings
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.message_changes import MessageChangeRepository
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.search.message_changes import MessageChangeRepository
 
 ROOMY = Limits(total_bytes=1 << 30, messages=100_000)
 INSERT = """

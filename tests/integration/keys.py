@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from deployments.key_schemas import CreatedKey, KeyScope, NewKey
+from deployments.schemas.api_keys import CreatedKey, KeyScope, NewKey
 from tests.integration.service import Service
 
 ROOT_KEY = "root-key-of-the-tests"

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from deployments.storage.embedded import stop
+from deployments.storage.postgres.embedded import stop
 from tests.integration.postgres import PostgresServer, fast_directory
 from tests.paths import ROOT
 

@@ -15,9 +15,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from deployments.storage import erasure, snapshots
-from jobs.moving import importing
+from deployments.storage.tenants import erasure
+from deployments.storage.transfer import snapshots
 from jobs.tenants import main
+from jobs.transfer import importing
 from tests.integration.many_messages import alike
 from tests.paths import ROOT
 
@@ -130,9 +131,11 @@ def killed(url: str, module: str, owner: str, method: str, times: int, *argument
     code = f"""
 import os, signal, sys
 import {module} as module
-import deployments.storage.erasure, deployments.storage.snapshots, jobs.moving.importing
+from deployments.storage.tenants import erasure
+from deployments.storage.transfer import snapshots
+from jobs.transfer import importing
 from jobs.tenants import main
-deployments.storage.snapshots.PAGE = jobs.moving.importing.BATCH = deployments.storage.erasure.BATCH = {SMALL}
+snapshots.PAGE = importing.BATCH = erasure.BATCH = {SMALL}
 original, calls = module.{owner}.{method}, []
 def deadly(*given, **named):
     calls.append(1)
@@ -151,9 +154,9 @@ def on_a_full_disk(url: str, room: int, *arguments: object) -> tuple[int, str]:
     """Run the command in a process whose files may have `room` bytes. Returns its status, and what it told."""
     code = f"""
 import resource, sys
-import deployments.storage.snapshots
+import deployments.storage.transfer.snapshots
 from jobs.tenants import main
-deployments.storage.snapshots.PAGE = {SMALL}
+deployments.storage.transfer.snapshots.PAGE = {SMALL}
 resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))
 sys.exit(main(sys.argv[1:]))
 """

@@ -9,11 +9,9 @@ from uuid import uuid4
 
 import asyncpg
 
-from deployments.embedding.providers.protocol import EmbeddingSpace
-from deployments.embedding.providers.registry import SpaceSource
-from deployments.settings import ProviderName
-from deployments.storage.embedded import ensure_running, stop
-from deployments.storage.schema import check, upgrade
+from deployments.schemas.vectors import EmbeddingSpace, ProviderName, SpaceSource
+from deployments.storage.postgres.embedded import ensure_running, stop
+from deployments.storage.postgres.schema import check, upgrade
 from tests.integration.emptying import Rows, catalog, empty, rows
 
 TEMPLATE = "migrated"

@@ -11,7 +11,7 @@ from ray.serve._private.request_router.common import PendingRequest
 from ray.serve._private.request_router.replica_wrapper import gRPCReplicaWrapper
 from ray.serve.generated.serve_pb2_grpc import ASGIServiceStub, add_ASGIServiceServicer_to_server
 
-from deployments.call_bytes import LIMIT_BYTES
+from deployments.runtime.call_bytes import LIMIT_BYTES
 
 _OPTIONS = [("grpc.max_receive_message_length", LIMIT_BYTES)]
 _ACCEPTED = [("accepted", "1"), ("num_ongoing_requests", "1")]

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from deployments.settings import Settings
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.reanalyses import ReanalysisRepository
-from deployments.storage.reanalyzing import Reanalyzer
-from deployments.storage.tenant_languages import default_languages
+from deployments.storage.messages.reanalyses import ReanalysisRepository
+from deployments.storage.messages.reanalyzing import Reanalyzer
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.tenants.languages import default_languages
 
 if TYPE_CHECKING:
     from tests.integration.service import Service

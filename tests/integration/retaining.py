@@ -7,11 +7,11 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from deployments.retention_schemas import RetentionReport, RetentionRequest
+from deployments.schemas.retention import RetentionReport, RetentionRequest
 from deployments.settings import Settings
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.retention_policies import default_policy
-from deployments.storage.retention_runs import RetentionRunRepository
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.retention.policies import default_policy
+from deployments.storage.retention.runs import RetentionRunRepository
 from jobs.progress import ProgressLines
 from jobs.retention.pace import Pace
 from jobs.retention.running import RetentionRunner

@@ -10,44 +10,45 @@ import yaml
 from fastapi import FastAPI
 from opentelemetry.trace import Span
 
-from deployments.capacity import Capacity
-from deployments.embedding.measures import EmbeddingMeasures, MeasuredProvider
+from deployments.embedding.metrics import EmbeddingMeasures, MeasuredProvider
 from deployments.embedding.provider_probe import ProviderProbe
-from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, QueryVector
+from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.embedding.query_cache import QueryCache
 from deployments.embedding.spaces import OneSpace, SpaceProviders
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import EmbeddingError, MemoryLayerError
-from deployments.metrics.replica import ReplicaMetrics
-from deployments.metrics.snapshot import exposition, take
 from deployments.rate_limits.counter import TakeMany, WindowCounter
 from deployments.rate_limits.limiter import LimitCounts, RateLimiter
 from deployments.rate_limits.memory_storage import BoundedMemoryStorage
+from deployments.runtime.capacity import Capacity
+from deployments.runtime.liveness import Vitals
+from deployments.runtime.metrics.replica import ReplicaMetrics
+from deployments.runtime.metrics.snapshot import exposition, take
+from deployments.schemas.vectors import EmbeddingSpace, QueryVector
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
-from deployments.search.affinity import Send
 from deployments.search.answering import Answering
-from deployments.search.context_assembler import Context, ContextAssembler
+from deployments.search.context.assembler import Context, ContextAssembler
 from deployments.search.create import create_engine
-from deployments.search.measures import IndexMeasures, SearchMeasures
+from deployments.search.metrics import IndexMeasures, SearchMeasures
+from deployments.search.plans import Search
 from deployments.search.reranking.stage import RerankStage, create_stage
-from deployments.search.ways import Search
-from deployments.search.whole_answers import AnswerCalls
+from deployments.search.routing.affinity import Send
+from deployments.search.routing.whole_answers import AnswerCalls
 from deployments.settings import Settings
-from deployments.storage.api_keys import ApiKeyRepository
-from deployments.storage.database import Database
-from deployments.storage.embedding_jobs import EmbeddingJobRepository
-from deployments.storage.embedding_spaces import EmbeddingSpaceRepository
-from deployments.storage.erasure import ErasureRepository
-from deployments.storage.health import pool_problem
-from deployments.storage.reanalyses import ReanalysisRepository
-from deployments.storage.recent_turns import RecentTurnRepository
-from deployments.storage.tenant_languages import default_languages
-from deployments.vitals import Vitals
+from deployments.storage.embeddings.jobs import EmbeddingJobRepository
+from deployments.storage.embeddings.spaces import EmbeddingSpaceRepository
+from deployments.storage.messages.reanalyses import ReanalysisRepository
+from deployments.storage.messages.recent_turns import RecentTurnRepository
+from deployments.storage.postgres.database import Database
+from deployments.storage.postgres.health import pool_problem
+from deployments.storage.tenants.api_keys import ApiKeyRepository
+from deployments.storage.tenants.erasure import ErasureRepository
+from deployments.storage.tenants.languages import default_languages
 from serve_app.api import create_app
+from serve_app.edge.keyring import Keyring
+from serve_app.edge.metrics import IngressMeasures, IngressMetrics
 from serve_app.health import Probes
-from serve_app.keyring import Keyring
-from serve_app.measures import IngressMeasures, IngressMetrics
 from serve_app.services import create_services
 from tests.integration.postgres import SPACE
 from tests.integration.retaining import RetentionJobs

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from deployments.key_schemas import KeyScope
-from deployments.key_text import make_key
+from deployments.schemas.api_key_format import make_key
+from deployments.schemas.api_keys import KeyScope
 from deployments.settings import Settings
-from deployments.storage.erasure import ErasureOrder
+from deployments.storage.tenants.erasure import ErasureOrder
 from serve_app.api import create_app
-from serve_app.auth import OPEN_PATHS
+from serve_app.edge.auth import OPEN_PATHS
 from tests.bare_services import bare_services
 from tests.integration.calls import error_of, message
 from tests.integration.keys import AS_ROOT, ROOT_KEY, make, make_expired, make_revoked, sent

@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 
 from deployments.settings import Settings
-from deployments.storage.embedded import ensure_running, stop
-from deployments.storage.schema import prepare
+from deployments.storage.postgres.embedded import ensure_running, stop
+from deployments.storage.postgres.schema import prepare
 from jobs.terminal import OK
 from tests.integration.calls import found
 from tests.integration.failing import Scripted

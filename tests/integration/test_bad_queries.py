@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.schemas.search import Weights
 from deployments.search import from_sql
-from deployments.search_schemas import Weights
 from deployments.settings import Settings
-from deployments.storage.finding import Way, find
+from deployments.storage.search.candidate_search import Way, find
 from tests.integration import many_messages
 from tests.integration.calls import Json, error_of, found, message, search, store, store_many
 from tests.integration.failing import Away

@@ -10,14 +10,14 @@ import numpy as np
 import orjson
 import pytest
 
-from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
+from deployments.schemas.search import SearchAnswer, SearchHit, SearchRequest, Weights
+from deployments.schemas.vectors import EmbeddingSpace, QueryVector
 from deployments.search.create import create_engine
 from deployments.search.engine import SearchEngine
 from deployments.search.index.tenant_index import KEPT_CHARACTERS
-from deployments.search.ways import Search
-from deployments.search_schemas import SearchAnswer, SearchHit, SearchRequest, Weights
+from deployments.search.plans import Search
 from deployments.settings import Settings
-from deployments.storage.database import Database, PoolSize
+from deployments.storage.postgres.database import Database, PoolSize
 from tests.integration.indexed import connected
 from tests.integration.postgres import SPACE
 

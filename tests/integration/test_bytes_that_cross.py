@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from deployments.call_bytes import LIMIT_BYTES, MIB, fit_together, parts
-from deployments.capacity import Batches
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.embedding.server import _traced
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import InvalidRequestError, MemoryLayerError, SearchUnavailableError, UnavailableError
-from deployments.handles import RemoteAnswer, RemoteMethod
-from deployments.schemas import MAX_CONTENT_CHARACTERS
+from deployments.runtime.call_bytes import LIMIT_BYTES, MIB, fit_together, parts
+from deployments.runtime.capacity import Batches
+from deployments.runtime.remote import RemoteAnswer, RemoteMethod
+from deployments.schemas.messages import MAX_CONTENT_CHARACTERS
+from deployments.schemas.search import MAX_QUERY_CHARACTERS, SearchRequest
 from deployments.scoring.scorable import Scorable
 from deployments.search.answering import Answering as SearchAnswering
-from deployments.search.ways import Search
-from deployments.search.whole_answers import AnswerCalls, WholeAnswers
-from deployments.search_schemas import MAX_QUERY_CHARACTERS, SearchRequest
+from deployments.search.plans import Search
+from deployments.search.routing.whole_answers import AnswerCalls, WholeAnswers
 from deployments.settings import Settings
 from tests.integration.calls import get, message, store, store_many
 from tests.integration.ray_grpc import served

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from deployments.storage.embedding_jobs import Job, Result
+from deployments.storage.embeddings.jobs import Job, Result
 from tests.integration.calls import change, error_of, found, get, search, store
 from tests.integration.postgres import SPACE
 from tests.integration.service import Service

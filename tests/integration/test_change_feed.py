@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 from deployments.embedding.pruner import Pruner
 from deployments.errors import DatabaseUnavailableError
 from deployments.settings import Settings
-from deployments.storage import message_changes
-from deployments.storage.message_changes import MessageChangeRepository, Position
+from deployments.storage.search import message_changes
+from deployments.storage.search.message_changes import MessageChangeRepository, Position
 from tests.integration.indexed import FILL, ROOMY, Replica, connected, feed_only, replicas
 from tests.integration.polling import until, until_answered
 from tests.integration.postgres import PostgresServer

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deployments.chat_schemas import MAX_CHAT_BYTES
+from deployments.schemas.chat import MAX_CHAT_BYTES
 from tests.integration.calls import change, error_of, found, get, message, store
 from tests.integration.service import Service
 

@@ -13,7 +13,7 @@ import pytest
 
 from deployments.command_lines import psql_command
 from deployments.settings import Settings
-from deployments.storage.embedded import stop
+from deployments.storage.postgres.embedded import stop
 from serve_app import launch
 from tests.integration.postgres import PostgresServer, fast_directory
 from tests.paths import ROOT
@@ -27,9 +27,15 @@ LOOKS = [
     ["jobs.reembed", "--status"],
     ["jobs.retention", "--dry-run"],
     ["jobs.tenants", "export", "acme", "acme.jsonl.gz"],
-    ["deployments.storage.embedded", "url"],
+    ["deployments.storage.postgres.embedded", "url"],
 ]
-READ_ENV_FILE = [KEYS, ALEMBIC, LAUNCH, ["serve_app.cluster_environment"], ["deployments.storage.embedded", "stop"]]
+READ_ENV_FILE = [
+    KEYS,
+    ALEMBIC,
+    LAUNCH,
+    ["serve_app.launcher.cluster_environment"],
+    ["deployments.storage.postgres.embedded", "stop"],
+]
 PASSWORD = "hunter2"  # noqa: S105 - never to be seen
 first = pytest.mark.parametrize("command", LOOKS, ids=lambda words: words[0])
 
@@ -115,7 +121,7 @@ def test_alembic_takes_the_url_of_the_env_file(shell: Shell, database_url: str) 
 def test_a_cluster_that_is_started_by_hand_gets_what_the_env_file_says(shell: Shell) -> None:
     (shell.home / ".env").write_text("MEMORY_SEARCH_LANGUAGE='de'\n")
 
-    assert "export MEMORY_SEARCH_LANGUAGE=de\n" in shell.run("serve_app.cluster_environment").stdout
+    assert "export MEMORY_SEARCH_LANGUAGE=de\n" in shell.run("serve_app.launcher.cluster_environment").stdout
 
 
 @pytest.mark.parametrize("command", READ_ENV_FILE, ids=lambda words: words[0])

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from deployments.context_schemas import ContextAnswer
-from deployments.search.tokens import count_tokens
+from deployments.schemas.context import ContextAnswer
+from deployments.search.context.tokens import count_tokens
 from deployments.settings import Settings
 from tests.integration.calls import Json, error_of, message, store, store_many
 from tests.integration.failing import Away

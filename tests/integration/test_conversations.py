@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from deployments.storage import conversations
+from deployments.storage.messages import conversations
 from tests.integration.calls import Json, error_of, found, message, store, store_many
 from tests.integration.service import Service
 

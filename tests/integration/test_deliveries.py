@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serve_app.behind_haproxy import DELIVERY_HEADER, BehindHAProxy
+from serve_app.edge.haproxy_headers import DELIVERY_HEADER, BehindHAProxy
 from tests.integration.calls import error_of, found, message
 from tests.integration.service import Service
 

@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 from deployments.errors import ConfigurationError
+from deployments.runtime.database import open_database
 from deployments.settings import Settings
-from deployments.storage import server_programs
-from deployments.storage.database import PoolSize
-from deployments.storage.embedded import ensure_running, running_url, stop
-from deployments.storage.opening import open_database
+from deployments.storage.postgres import server_programs
+from deployments.storage.postgres.database import PoolSize
+from deployments.storage.postgres.embedded import ensure_running, running_url, stop
 from tests.integration.postgres import fast_directory
 
 LONG = "a folder whose name is longer than the path of a socket may be/" * 2

@@ -8,12 +8,12 @@ import httpx
 import pytest
 from alembic import command
 
-from deployments.erasure_schemas import ErasureStatus
-from deployments.key_schemas import KeyScope
+from deployments.schemas.api_keys import KeyScope
+from deployments.schemas.erasure import ErasureStatus
 from deployments.settings import Settings
-from deployments.storage.embedding_jobs import Result
-from deployments.storage.erasure import BATCH, ErasureOrder
-from deployments.storage.schema import upgrade
+from deployments.storage.embeddings.jobs import Result
+from deployments.storage.postgres.schema import upgrade
+from deployments.storage.tenants.erasure import BATCH, ErasureOrder
 from tests.integration.calls import error_of, found, message, store, store_many
 from tests.integration.failing import Slow
 from tests.integration.keys import make, sent
@@ -365,7 +365,7 @@ async def test_fewer_long_messages_go_together(service: Service, monkeypatch: py
     await execute(service, alike("acme", "apples and pears", 10))
     async with service.database.connection() as connection:
         terms = await connection.fetchval("SELECT max(term_count) FROM messages")
-    monkeypatch.setattr("deployments.storage.erasure.MOST_TERMS", 3 * terms)
+    monkeypatch.setattr("deployments.storage.tenants.erasure.MOST_TERMS", 3 * terms)
 
     assert (await erase(service, wait_seconds=0))["messages"] == 3
     assert (await erase(service))["messages"] == 10

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from deployments.embedding.pruner import Pruner
-from deployments.retention_schemas import TenantPolicy
-from deployments.storage.erasure import ErasureOrder
-from deployments.storage.expiry import ExpiryRepository
-from deployments.storage.retention_policies import RetentionPolicyRepository, default_policy
-from deployments.storage.snapshots import tenant_snapshot
+from deployments.schemas.retention import TenantPolicy
+from deployments.storage.messages.expiry import ExpiryRepository
+from deployments.storage.retention.policies import RetentionPolicyRepository, default_policy
+from deployments.storage.tenants.erasure import ErasureOrder
+from deployments.storage.transfer.snapshots import tenant_snapshot
 from tests.integration.calls import Json, change, error_of, get, message, store, store_many
 from tests.integration.expiring import HOUR, expire, left, row_of, seconds_between
 from tests.integration.failing import Scripted
@@ -164,7 +164,7 @@ async def test_what_has_expired_is_deleted_with_its_job_and_nothing_else_is(serv
 
 
 async def test_more_than_a_batch_is_deleted(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deployments.storage.expiry.BATCH", 2)
+    monkeypatch.setattr("deployments.storage.messages.expiry.BATCH", 2)
     await aged(service, 5)
     await execute(service, "UPDATE messages SET expires_at = now()")
 

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.fact_schemas import NewFact
-from deployments.storage.fact_drafts import fact_draft
+from deployments.schemas.facts import NewFact
+from deployments.storage.messages.fact_drafts import fact_draft
 from tests.integration.calls import Json, error_of, message, store
 from tests.integration.service import Service
 from tests.integration.test_facts import fact, listed, patched, read, store_fact

@@ -9,8 +9,8 @@ from alembic import command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deployments.storage.message_history import MessageHistoryRepository
-from deployments.storage.schema import upgrade
+from deployments.storage.messages.history import MessageHistoryRepository
+from deployments.storage.postgres.schema import upgrade
 from tests.integration.calls import Json, change, error_of, store
 from tests.integration.postgres import PostgresServer
 from tests.integration.service import Service

@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 from deployments.settings import DatabaseSettings
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.embedding_jobs import VISITS_PER_MESSAGE, EmbeddingJobRepository, Job
-from deployments.storage.named_queries import load_queries
+from deployments.storage.embeddings.jobs import VISITS_PER_MESSAGE, EmbeddingJobRepository, Job
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.postgres.named_queries import load_queries
 from tests.integration.calls import message, store, store_many
 from tests.integration.explaining import ExplainingDatabase, Plan, indexes, nodes, scanned
 from tests.integration.postgres import PostgresServer

@@ -10,15 +10,15 @@ import httpx
 import psutil
 import pytest
 
-from deployments import health
 from deployments.errors import DatabaseUnavailableError
-from deployments.metrics.snapshot import take
-from deployments.metrics.standing import StandingCollector
-from deployments.retention_schemas import RetentionRequest
+from deployments.metrics.database_totals import StandingCollector
+from deployments.runtime import health
+from deployments.runtime.database import open_database
+from deployments.runtime.metrics.snapshot import take
+from deployments.schemas.retention import RetentionRequest
 from deployments.settings import Settings
-from deployments.storage.database import PoolSize
-from deployments.storage.opening import open_database
-from deployments.storage.standing import StandingRepository
+from deployments.storage.postgres.database import PoolSize
+from deployments.storage.tenants.totals import StandingRepository
 from tests.integration.calls import error_of, message, search, store
 from tests.integration.postgres import PostgresServer
 from tests.integration.retaining import aged, all_counts_hold, gate_closed, reached, retention_of

@@ -19,7 +19,7 @@ import pytest
 from ray.serve._private import haproxy as rays
 from ray.serve.config import HTTPOptions
 
-from serve_app.cluster_environment import cluster_environment, haproxy_binary
+from serve_app.launcher.cluster_environment import cluster_environment, haproxy_binary
 from tests.integration.polling import SECONDS, until, until_answered
 from tests.integration.test_haproxy import Replica, assert_refused, replica
 from tests.paths import ROOT

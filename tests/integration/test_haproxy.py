@@ -22,8 +22,8 @@ import uvicorn
 
 from deployments.settings import HttpSettings
 from serve_app.api import create_app
-from serve_app.cluster_environment import haproxy_binary
-from serve_app.trailers import WithoutTrailers
+from serve_app.edge.trailers import WithoutTrailers
+from serve_app.launcher.cluster_environment import haproxy_binary
 from tests.bare_services import bare_services
 from tests.paths import ROOT
 

@@ -11,14 +11,14 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from deployments import health as checks
 from deployments.embedding.providers.protocol import EmbeddingProvider
-from deployments.embedding.providers.registry import space_source
+from deployments.embedding_space import space_source
 from deployments.errors import DatabaseUnavailableError, UnavailableError
 from deployments.rate_limits.redis_counter import RedisCounter
+from deployments.runtime import health as checks
 from deployments.settings import Settings
-from deployments.storage import health as storage_health
-from deployments.storage.database import Database, PoolSize
+from deployments.storage.postgres import health as storage_health
+from deployments.storage.postgres.database import Database, PoolSize
 from serve_app import health
 from serve_app.health import Probes
 from tests.integration.calls import store

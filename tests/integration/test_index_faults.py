@@ -13,8 +13,8 @@ from deployments.search.index import resident
 from deployments.search.index.resident import Limits
 from deployments.search.index.tenant_index import TenantIndex
 from deployments.settings import Settings
-from deployments.storage import message_changes
-from deployments.storage.message_changes import MessageRow
+from deployments.storage.search import message_changes
+from deployments.storage.search.message_changes import MessageRow
 from tests.integration.indexed import FILL, INSERT, ROOMY, Replica, connected, contents_of, feed_only, replicas
 from tests.integration.polling import until
 

@@ -134,7 +134,7 @@ async def prune(replica: Replica, writing: "asyncio.Future[Any]") -> None:
 async def test_searches_see_all_that_was_acknowledged(
     database_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, kept_seconds: float
 ) -> None:
-    monkeypatch.setattr("deployments.storage.message_changes.KEPT_SECONDS", kept_seconds)
+    monkeypatch.setattr("deployments.storage.search.message_changes.KEPT_SECONDS", kept_seconds)
     history = History()
     async with (
         connected(database_url, WRITERS) as connections,

@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.errors import UnauthorizedError
-from deployments.key_schemas import CreatedKey, KeyScope
-from deployments.key_text import digest, prefix_of
+from deployments.schemas.api_key_format import digest, prefix_of
+from deployments.schemas.api_keys import CreatedKey, KeyScope
 from deployments.settings import Settings
-from serve_app.keyring import Keyring
+from serve_app.edge.keyring import Keyring
 from tests.integration.calls import error_of, message
 from tests.integration.keys import AS_ROOT, ROOT_KEY, make, sent
 from tests.integration.service import Service, create_service

@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from deployments.key_text import prefix_of
+from deployments.schemas.api_key_format import prefix_of
 from deployments.settings import Settings
-from deployments.storage.schema import keys_were_made
+from deployments.storage.postgres.schema import keys_were_made
 from jobs.keys import main
 
 

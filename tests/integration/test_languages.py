@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
-from deployments.key_schemas import CreatedKey, KeyScope
+from deployments.schemas.api_keys import CreatedKey, KeyScope
 from deployments.settings import Settings
 from tests.integration.calls import Json, change, error_of, found, message, store, store_many
 from tests.integration.keys import make, sent

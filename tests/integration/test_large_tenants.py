@@ -11,9 +11,9 @@ import pytest
 from deployments.embedding.indexing_worker import IndexingWorker
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.settings import Settings
-from deployments.storage import large_tenants
-from deployments.storage.candidates import CandidateRepository, TenantSize
-from deployments.storage.large_tenants import LargeTenantRepository, border
+from deployments.storage.search import large_tenants
+from deployments.storage.search.candidates import CandidateRepository, TenantSize
+from deployments.storage.search.large_tenants import LargeTenantRepository, border
 from tests.integration.calls import change, found, message, store, store_many
 from tests.integration.recount import execute, recounted
 from tests.integration.service import Service, create_service

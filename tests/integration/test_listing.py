@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from serve_app.cursors import encode_cursor
+from serve_app.routes.cursors import encode_cursor
 from tests.integration.calls import error_of, message, store, store_many
 from tests.integration.recount import execute
 from tests.integration.service import Service

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deployments.storage.message_history import MessageHistoryRepository
+from deployments.storage.messages.history import MessageHistoryRepository
 from tests.integration.calls import change, error_of, get, message, store, store_many
 from tests.integration.retaining import archived, finished_run
 from tests.integration.service import Service
@@ -217,7 +217,7 @@ async def test_with_no_days_nothing_is_kept(service: Service) -> None:
 
 async def test_pruning_waits_for_nobody(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """What another transaction holds is left for the next time."""
-    monkeypatch.setattr("deployments.storage.message_history.PRUNED_AT_ONCE", 2)
+    monkeypatch.setattr("deployments.storage.messages.history.PRUNED_AT_ONCE", 2)
     for n in range(4):
         await change(service, (await store(service))["id"], content=f"{n}")
     repository = MessageHistoryRepository(service.database)

@@ -7,11 +7,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deployments.errors import ByteQuotaError, EmbeddingUnavailableError, MessageQuotaError
-from deployments.metrics.snapshot import take
-from deployments.metrics.standing import StandingCollector
+from deployments.metrics.database_totals import StandingCollector
+from deployments.runtime.metrics.snapshot import take
 from deployments.settings import Settings
-from deployments.storage import standing as reading
-from deployments.storage.standing import StandingRepository
+from deployments.storage.tenants import totals as reading
+from deployments.storage.tenants.totals import StandingRepository
 from tests.integration.calls import message, search, store, store_many
 from tests.integration.failing import Away
 from tests.integration.retaining import aged, finished_run, undone

@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from deployments.moving_schemas import MovedMessage
+from deployments.schemas.transfer import MovedMessage
 from deployments.settings import Settings
-from deployments.storage.snapshots import Reached
-from jobs.moving.unfinished_file import UnfinishedFile
+from deployments.storage.transfer.snapshots import Reached
 from jobs.terminal import FAILED, MISUSED, OK
+from jobs.transfer.unfinished_file import UnfinishedFile
 from tests.integration.many_messages import alike
 from tests.integration.moving import COUNT, SMALL, at, execute, fill, header_of, in_a_thread, lines_of, run, summary
 from tests.integration.postgres import PostgresServer

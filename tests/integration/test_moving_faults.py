@@ -13,17 +13,17 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from deployments.moving_schemas import VectorSpace
+from deployments.schemas.transfer import VectorSpace
 from deployments.settings import Settings
-from deployments.storage.arrivals import ArrivalRepository
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.message_analysis import message_analyzer
-from deployments.storage.snapshots import Reached
-from jobs.moving.arriving import Wishes
-from jobs.moving.importing import import_file
-from jobs.moving.unfinished_file import UnfinishedFile
+from deployments.storage.messages.analysis import message_analyzer
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.transfer.imports import ArrivalRepository
+from deployments.storage.transfer.snapshots import Reached
 from jobs.progress import ProgressLines
 from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK
+from jobs.transfer.arriving import Wishes
+from jobs.transfer.importing import import_file
+from jobs.transfer.unfinished_file import UnfinishedFile
 from tests.integration.moving import (
     COUNT,
     SMALL,
@@ -89,7 +89,7 @@ class TestKilled:
     def test_an_export_goes_on(self, large: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         path, plain = tmp_path / "acme.jsonl.gz", tmp_path / "plain.jsonl.gz"
         # The third part is on the disk, but that is not noted yet.
-        killed(large, "jobs.moving.unfinished_file", "UnfinishedFile", "_sync", 3, "export", "acme", path)
+        killed(large, "jobs.transfer.unfinished_file", "UnfinishedFile", "_sync", 3, "export", "acme", path)
         assert not path.exists()
         execute(large, SAID_LATER)
 
@@ -147,7 +147,7 @@ class TestKilled:
         asyncio.run(reanalyze_at(large, settings))
         path, again = tmp_path / "acme.jsonl.gz", tmp_path / "again.jsonl.gz"
         assert run("export", "acme", path) == OK
-        killed(there, "deployments.storage.arrivals", "ArrivalRepository", "_conflicts", 3, "import", path)
+        killed(there, "deployments.storage.transfer.imports", "ArrivalRepository", "_conflicts", 3, "import", path)
         asyncio.run(recount_at(there))
         at(there, monkeypatch)
 
@@ -161,7 +161,7 @@ class TestKilled:
         assert counts[0] == counts[1]
 
     def test_an_erasure_goes_on(self, large: str, capsys: pytest.CaptureFixture[str]) -> None:
-        killed(large, "deployments.storage.erasure", "_Work", "_erase_batch", 3, "erase", "acme", "--yes")
+        killed(large, "deployments.storage.tenants.erasure", "_Work", "_erase_batch", 3, "erase", "acme", "--yes")
         left = execute(large, "SELECT count(*) FROM messages WHERE tenant_id = 'acme'")[0][0]
         assert 0 < left < self.COUNT
         asyncio.run(recount_at(large))

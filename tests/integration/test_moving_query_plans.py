@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 from deployments.settings import DatabaseSettings
-from deployments.storage.database import PoolSize
-from deployments.storage.named_queries import load_queries
+from deployments.storage.postgres.database import PoolSize
+from deployments.storage.postgres.named_queries import load_queries
 from tests.integration.explaining import ExplainingDatabase, indexes, scanned
 from tests.integration.many_messages import alike
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from deployments.moving_schemas import VectorSpace
+from deployments.schemas.transfer import VectorSpace
 from deployments.settings import Settings
-from deployments.storage.arrivals import Arrival, ArrivalRepository
-from deployments.storage.message_analysis import message_analyzer
-from jobs.moving.arriving import Arriving, Wishes, read_delivery
-from jobs.moving.records import RecordFile
+from deployments.storage.messages.analysis import message_analyzer
+from deployments.storage.transfer.imports import Arrival, ArrivalRepository
 from jobs.reembedding import running
 from jobs.terminal import OK
+from jobs.transfer.arriving import Arriving, Wishes, read_delivery
+from jobs.transfer.records import RecordFile
 from tests.integration import moving
 from tests.integration.postgres import SPACE
 from tests.integration.recount import recounted

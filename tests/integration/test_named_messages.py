@@ -6,8 +6,8 @@ from typing import Any
 from uuid import uuid4
 
 from deployments.settings import DatabaseSettings
-from deployments.storage.database import PoolSize
-from deployments.storage.named_messages import NamedMessageRepository
+from deployments.storage.messages.named_messages import NamedMessageRepository
+from deployments.storage.postgres.database import PoolSize
 from deployments.tenancy import Visible
 from tests.integration.calls import Json, error_of, found, get, message, search, store, store_many
 from tests.integration.explaining import ExplainingDatabase, indexes, scanned

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from deployments.moving_schemas import MovedMessage
-from deployments.name_characters import in_one_line
-from deployments.schemas import Identifier
+from deployments.schemas.messages import Identifier
+from deployments.schemas.name_characters import in_one_line
+from deployments.schemas.transfer import MovedMessage
 from tests.integration.calls import error_of, message, store
 from tests.integration.service import Service
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from deployments.errors import ConfigurationError
+from deployments.runtime.database import check_nodes, open_database
 from deployments.settings import Settings
-from deployments.storage.database import PoolSize, pool_size
-from deployments.storage.opening import check_nodes, open_database
+from deployments.storage.postgres.database import PoolSize, pool_size
 from tests.integration.postgres import PostgresServer
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from deployments.batching import MicroBatcher
+from deployments.runtime.micro_batcher import MicroBatcher
 from deployments.settings import Settings
 from tests.integration.calls import error_of, message
 from tests.integration.service import Service

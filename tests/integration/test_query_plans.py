@@ -8,20 +8,21 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from deployments.embedding.providers.protocol import QueryVector
-from deployments.search_schemas import MessageListing, Order, SearchRequest
+from deployments.schemas.candidates import Candidates
+from deployments.schemas.search import MessageListing, Order, SearchRequest
+from deployments.schemas.vectors import QueryVector
 from deployments.settings import DatabaseSettings, SearchSettings
-from deployments.storage import exact_order
-from deployments.storage.candidates import CandidateRepository, Candidates, TenantSize
-from deployments.storage.conversations import ConversationRepository
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.exact_order import Comparison, ExactOrderRepository
-from deployments.storage.expiry import ExpiryRepository
-from deployments.storage.message_analysis import message_analyzer
-from deployments.storage.messages import MessageRepository, Position
-from deployments.storage.named_queries import load_queries
-from deployments.storage.recent_turns import RecentTurnRepository
-from deployments.storage.users import UserRepository
+from deployments.storage.messages.analysis import message_analyzer
+from deployments.storage.messages.conversations import ConversationRepository
+from deployments.storage.messages.expiry import ExpiryRepository
+from deployments.storage.messages.recent_turns import RecentTurnRepository
+from deployments.storage.messages.repository import MessageRepository, Position
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.postgres.named_queries import load_queries
+from deployments.storage.search import exact_order
+from deployments.storage.search.candidates import CandidateRepository, TenantSize
+from deployments.storage.search.exact_order import Comparison, ExactOrderRepository
+from deployments.storage.tenants.users import UserRepository
 from tests.integration.calls import analyzed
 from tests.integration.explaining import ExplainingDatabase, Plan, indexes, nodes, scanned
 from tests.integration.many_messages import LARGE, LARGE_TENANT, SMALL, SMALL_TENANT, fill

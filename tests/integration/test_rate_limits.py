@@ -16,7 +16,7 @@ from deployments.rate_limits.counter import TakeMany
 from deployments.rate_limits.limiter import LimitCounts
 from deployments.rate_limits.redis_counter import RedisCounter
 from deployments.settings import Settings
-from serve_app.rate_limits import UNLIMITED_PATHS
+from serve_app.edge.rate_limits import UNLIMITED_PATHS
 from tests.integration.calls import error_of, message
 from tests.integration.keys import AS_ROOT, ROOT_KEY, make, sent
 from tests.integration.service import Service, create_service

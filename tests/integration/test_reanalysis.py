@@ -10,11 +10,11 @@ from uuid import uuid4
 
 import pytest
 
+from deployments.analysis.policy import LanguagePolicy
 from deployments.embedding.reanalysis_worker import ReanalysisWorker
-from deployments.search.analysis.policy import LanguagePolicy
-from deployments.storage import reanalyses
-from deployments.storage.reanalyses import ReanalysisRepository
-from deployments.storage.reanalyzing import Reanalyzer
+from deployments.storage.messages import reanalyses
+from deployments.storage.messages.reanalyses import ReanalysisRepository
+from deployments.storage.messages.reanalyzing import Reanalyzer
 from jobs.reanalyze import main
 from jobs.terminal import MISUSED, OK
 from tests.integration.calls import found, message, store, store_many

@@ -10,15 +10,15 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from deployments.search import recall_audit
-from deployments.search.recall_audit import RecallAudit
-from deployments.search_schemas import SearchRequest
+from deployments.schemas.search import SearchRequest
+from deployments.search.recall import audit as recall_audit
+from deployments.search.recall.audit import RecallAudit
 from deployments.settings import Settings
-from deployments.storage import database as pools
-from deployments.storage.candidates import CandidateRepository
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.exact_order import ExactOrderRepository, Reference
-from deployments.storage.finding import Way
+from deployments.storage.postgres import database as pools
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.search.candidate_search import Way
+from deployments.storage.search.candidates import CandidateRepository
+from deployments.storage.search.exact_order import ExactOrderRepository, Reference
 from tests.integration.auditing import (
     HNSW,
     MANY,

@@ -11,16 +11,16 @@ from uuid import uuid4
 import pytest
 
 from deployments.embedding.providers.local import LocalProvider
-from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import ConfigurationError
-from deployments.search_schemas import SearchRequest
+from deployments.schemas.search import SearchRequest
+from deployments.schemas.vectors import EmbeddingSpace, QueryVector
 from deployments.settings import Settings
-from deployments.storage.candidates import CandidateRepository
-from deployments.storage.embedding_jobs import Result
-from deployments.storage.embedding_spaces import OtherState
-from deployments.storage.reembedding import Filled, Outcome, reembedding
-from deployments.storage.schema import prepare
+from deployments.storage.embeddings.jobs import Result
+from deployments.storage.embeddings.reembedding import Filled, Outcome, reembedding
+from deployments.storage.embeddings.spaces import OtherState
+from deployments.storage.postgres.schema import prepare
+from deployments.storage.search.candidates import CandidateRepository
 from jobs.reembedding import running
 from tests.integration.calls import analyzed, change, search, store
 from tests.integration.postgres import SPACE

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from deployments.embedding import spaces as embedding_spaces
-from deployments.embedding.providers.protocol import EmbeddingSpace
+from deployments.schemas.vectors import EmbeddingSpace
 from deployments.settings import Settings
 from jobs.reembedding import running
 from tests.integration.calls import search, store

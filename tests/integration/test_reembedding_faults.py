@@ -11,11 +11,12 @@ import asyncpg
 import pytest
 
 from deployments.embedding.providers.local import LocalProvider
-from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace
+from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.embedding.providers.registry import create_provider
 from deployments.errors import EmbeddingRejectedError, EmbeddingUnavailableError
+from deployments.schemas.vectors import EmbeddingSpace
 from deployments.settings import Settings
-from deployments.storage.embedding_spaces import OtherState
+from deployments.storage.embeddings.spaces import OtherState
 from jobs.reembedding import running
 from tests.integration.calls import change, found, get, search, store
 from tests.integration.postgres import SPACE

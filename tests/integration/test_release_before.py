@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from alembic import command
 
-from deployments.erasure_schemas import Erasure
-from deployments.search_schemas import Weights
-from deployments.storage.schema import upgrade
+from deployments.schemas.erasure import Erasure
+from deployments.schemas.search import Weights
+from deployments.storage.postgres.schema import upgrade
 from tests.integration.calls import found, store
 from tests.integration.reanalyzing import reanalyze_all
 from tests.integration.recount import make_large, recounted

@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 
 from deployments.embedding.providers.local import LocalProvider
-from deployments.retention_schemas import TenantPolicy
+from deployments.schemas.retention import TenantPolicy
 from deployments.settings import Settings
-from deployments.storage.retention_policies import RetentionPolicyRepository, default_policy
+from deployments.storage.retention.policies import RetentionPolicyRepository, default_policy
 from tests.integration.calls import Json, change, found, message, store_many
 from tests.integration.postgres import SPACE
 from tests.integration.recount import execute

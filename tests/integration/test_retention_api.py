@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from deployments.key_schemas import KeyScope
-from deployments.retention_schemas import RetentionRequest, RunStatus
-from serve_app.retention import RetentionDesk, RetentionWatch
+from deployments.schemas.api_keys import KeyScope
+from deployments.schemas.retention import RetentionRequest, RunStatus
+from serve_app.retention.service import RetentionDesk, RetentionWatch
 from tests.integration.calls import Json, error_of
 from tests.integration.keys import make, sent
 from tests.integration.recount import execute

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import pytest
 
-from deployments.retention_schemas import RetentionRequest, RunStatus
+from deployments.schemas.retention import RetentionRequest, RunStatus
 from deployments.settings import Settings
-from deployments.storage.retention_lock import RetentionLock
+from deployments.storage.retention.lock import RetentionLock
 from tests.integration.recount import execute
 from tests.integration.retaining import (
     GATES,

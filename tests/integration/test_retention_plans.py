@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from deployments.errors import InvalidRequestError, RetentionConflictError
-from deployments.retention_schemas import Phase, RetentionReport, RetentionRequest
+from deployments.schemas.retention import Phase, RetentionReport, RetentionRequest
 from tests.integration.calls import change, found, get
 from tests.integration.recount import execute
 from tests.integration.retaining import aged, all_counts_hold, archived, finished, retention_of, states, undone

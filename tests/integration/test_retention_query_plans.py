@@ -9,13 +9,13 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from deployments.retention_schemas import Action, Phase, RetentionPolicy, RetentionRequest
+from deployments.schemas.retention import Action, Phase, RetentionPolicy, RetentionRequest
 from deployments.settings import DatabaseSettings
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.named_queries import load_queries
-from deployments.storage.retention_plans import RetentionPlanRepository
-from deployments.storage.retention_runs import ClaimedRun, RetentionRunRepository
-from deployments.storage.retention_work import RetentionWorkRepository
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.postgres.named_queries import load_queries
+from deployments.storage.retention.plans import RetentionPlanRepository
+from deployments.storage.retention.runs import ClaimedRun, RetentionRunRepository
+from deployments.storage.retention.work import RetentionWorkRepository
 from jobs.progress import ProgressLines
 from jobs.retention.pace import Pace
 from jobs.retention.running import RetentionRunner

@@ -4,9 +4,9 @@ import asyncio
 from io import StringIO
 from typing import Any
 
-from deployments.retention_schemas import RetentionRequest
-from deployments.storage.retention_policies import default_policy
-from deployments.storage.retention_runs import RetentionRunRepository
+from deployments.schemas.retention import RetentionRequest
+from deployments.storage.retention.policies import default_policy
+from deployments.storage.retention.runs import RetentionRunRepository
 from jobs.progress import ProgressLines
 from jobs.retention.pace import Pace
 from jobs.retention.running import RetentionRunner

@@ -14,10 +14,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from deployments.embedding.providers.protocol import EmbeddingSpace
 from deployments.errors import ConfigurationError
+from deployments.schemas.vectors import EmbeddingSpace
 from deployments.settings import Settings
-from deployments.storage.schema import check, expected_revision, known_revisions, migrations, prepare, upgrade
+from deployments.storage.postgres.schema import check, expected_revision, known_revisions, migrations, prepare, upgrade
 from tests.integration.calls import error_of, message
 from tests.integration.failing import Scripted
 from tests.integration.postgres import SOURCE, SPACE, PostgresServer

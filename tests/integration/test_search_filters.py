@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deployments.search_schemas import Weights
+from deployments.schemas.search import Weights
 from tests.integration.calls import Json, found, message, search, store, store_many
 from tests.integration.recount import execute
 from tests.integration.service import Service

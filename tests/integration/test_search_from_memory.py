@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
+from deployments.schemas.vectors import EmbeddingSpace, QueryVector
 from deployments.search import best_first, from_memory
 from deployments.search.index.tenant_index import KEPT_CHARACTERS
 from deployments.search.query_embedding import QueryEmbedding
-from deployments.storage.hit_contents import HitContents
+from deployments.storage.search.hit_contents import HitContents
 from tests.integration.calls import change, found, message, search, store, store_many
 from tests.integration.indexed import connected
 from tests.integration.service import Service

@@ -7,8 +7,8 @@ import pytest
 
 from deployments.embedding import spaces as embedding_spaces
 from deployments.embedding.providers.local import LocalProvider
-from deployments.embedding.providers.protocol import EmbeddingSpace
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
+from deployments.schemas.vectors import EmbeddingSpace
 from deployments.settings import Settings
 from jobs.reembedding import running
 from tests.integration.calls import store

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.key_schemas import CreatedKey
+from deployments.schemas.api_keys import CreatedKey
 from deployments.settings import Settings
 from tests.integration.calls import error_of
 from tests.integration.keys import AS_ROOT, ROOT_KEY, make, sent

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from deployments.search.analysis.terms import Terms, document_terms
-from deployments.storage.term_vectors import MOST_BYTES, MOST_POSITIONS, term_vector
+from deployments.analysis.terms import Terms, document_terms
+from deployments.storage.messages.term_vectors import MOST_BYTES, MOST_POSITIONS, term_vector
 from tests.integration.calls import found, store
 from tests.integration.service import Service
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.schemas import NewMessage
-from deployments.storage.zones import offset_minutes
+from deployments.schemas.messages import NewMessage
+from deployments.storage.postgres.zones import offset_minutes
 from jobs.terminal import OK
 from tests.integration.calls import found, get, message, search, store, store_many
 from tests.integration.moving import at, in_a_thread, lines_of, run

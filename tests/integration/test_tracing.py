@@ -13,7 +13,7 @@ import structlog
 from deployments.embedding.providers.local import LocalProvider
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.errors import EmbeddingUnavailableError
-from deployments.logs import configure_logging
+from deployments.runtime.logging import configure_logging
 from deployments.settings import Environment, LogLevel, RuntimeSettings, Settings
 from deployments.tracing.exporting import Tracing, start_tracing
 from tests.integration.calls import message, search, store

@@ -12,17 +12,17 @@ from structlog.testing import capture_logs
 
 from deployments.embedding import spaces as following
 from deployments.embedding import worker as working
-from deployments.embedding.providers.protocol import EmbeddingSpace
 from deployments.embedding.spaces import OneSpace, SpaceProviders
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import EmbeddingError
-from deployments.metrics import standing as reading
-from deployments.metrics.snapshot import take
-from deployments.metrics.standing import StandingCollector
-from deployments.search.recall_audit import RecallAudit
+from deployments.metrics import database_totals as reading
+from deployments.metrics.database_totals import StandingCollector
+from deployments.runtime.metrics.snapshot import take
+from deployments.schemas.vectors import EmbeddingSpace
+from deployments.search.recall.audit import RecallAudit
 from deployments.search.server import SearchServer
 from deployments.settings import Settings
-from deployments.storage.standing import StandingRepository
+from deployments.storage.tenants.totals import StandingRepository
 from jobs.reembedding import running as reembedding
 from tests.integration.calls import get, store
 from tests.integration.failing import Slow

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from deployments.key_schemas import KeyScope
-from deployments.storage.conversations import ConversationRepository
-from deployments.storage.erasure import BATCH
+from deployments.schemas.api_keys import KeyScope
+from deployments.storage.messages.conversations import ConversationRepository
+from deployments.storage.tenants.erasure import BATCH
 from tests.integration.calls import Json, error_of, found, message, store_many
 from tests.integration.expiring import expire
 from tests.integration.keys import make, sent

@@ -8,9 +8,9 @@ import httpx
 import pytest
 from alembic import command
 
-from deployments.key_schemas import CreatedKey, KeyScope
+from deployments.schemas.api_keys import CreatedKey, KeyScope
 from deployments.settings import Settings
-from deployments.storage.schema import upgrade
+from deployments.storage.postgres.schema import upgrade
 from tests.integration.calls import error_of, message
 from tests.integration.keys import AS_ROOT, ROOT_KEY, make, sent
 from tests.integration.postgres import PostgresServer

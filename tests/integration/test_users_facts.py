@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deployments.key_schemas import CreatedKey
+from deployments.schemas.api_keys import CreatedKey
 from deployments.settings import Settings
 from tests.integration.calls import error_of
 from tests.integration.keys import ROOT_KEY, make

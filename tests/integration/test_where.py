@@ -10,12 +10,12 @@ from uuid import UUID
 import orjson
 import pytest
 
+from deployments.schemas.search import MessageListing, SearchRequest
 from deployments.search.index.filtering import passing
 from deployments.search.index.tenant_index import TenantIndex
-from deployments.search_schemas import MessageListing, SearchRequest
 from deployments.settings import Settings
-from deployments.storage.message_analysis import message_analyzer
-from deployments.storage.messages import MessageRepository
+from deployments.storage.messages.analysis import message_analyzer
+from deployments.storage.messages.repository import MessageRepository
 from tests.integration.calls import Json, found, message, store_many
 from tests.integration.indexed import ROOMY, Replica, connected, replicas
 from tests.integration.service import Service

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from deployments.search.analysis.query import analyze_query
-from deployments.search.analysis.terms import Languages, Terms, document_terms
-from deployments.search.parts import FULL_WORDS
-from deployments.search_schemas import Weights
+from deployments.analysis.query import analyze_query
+from deployments.analysis.terms import Languages, Terms, document_terms
+from deployments.schemas.search import Weights
+from deployments.search.ranking.parts import FULL_WORDS
 from deployments.settings import Settings
 from tests.integration.calls import Json, change, message, search, store_many
 from tests.integration.recount import execute

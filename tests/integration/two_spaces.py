@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from deployments.embedding.providers.local import LocalProvider
-from deployments.embedding.providers.protocol import EmbeddingSpace, Vectors
+from deployments.schemas.vectors import EmbeddingSpace, Vectors
 from deployments.settings import Settings
-from deployments.storage.embedding_spaces import Spaces
-from deployments.storage.reembedding import reembedding
+from deployments.storage.embeddings.reembedding import reembedding
+from deployments.storage.embeddings.spaces import Spaces
 from jobs.reembed import main
 from tests.integration.calls import message, store_many
 from tests.integration.postgres import SPACE

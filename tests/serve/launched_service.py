@@ -18,9 +18,9 @@ from typing import Any
 import psutil
 import yaml
 
-from deployments.storage import embedded
-from serve_app.cluster_environment import run_directory
-from serve_app.run_processes import marked_processes, stop_marked_processes
+from deployments.storage.postgres import embedded
+from serve_app.launcher.cluster_environment import run_directory
+from serve_app.launcher.run_processes import marked_processes, stop_marked_processes
 from tests.paths import ROOT, SERVE_CONFIG
 from tests.ports import free_port
 

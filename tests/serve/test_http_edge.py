@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from deployments.storage import embedded
+from deployments.storage.postgres import embedded
 from tests.integration.polling import until
 from tests.integration.tables import locked
 from tests.integration.test_haproxy import request_with_trailers

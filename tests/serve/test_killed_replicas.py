@@ -10,7 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from serve_app.run_processes import marked_processes
+from serve_app.launcher.run_processes import marked_processes
 from tests.serve.launched_service import LaunchedService
 from tests.serve.test_affinity import search_each
 from tests.serve.test_cluster import message, wait_until

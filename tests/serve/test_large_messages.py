@@ -11,7 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from deployments.schemas import MAX_CONTENT_CHARACTERS
+from deployments.schemas.messages import MAX_CONTENT_CHARACTERS
 from tests.serve.launched_service import LaunchedService
 from tests.serve.test_cluster import message
 

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from serve_app.cluster_environment import make_run_directory
-from serve_app.run_processes import only_launcher
+from serve_app.launcher.cluster_environment import make_run_directory
+from serve_app.launcher.run_processes import only_launcher
 from tests.paths import ROOT
 from tests.serve.launched_service import STOP_SECONDS, LaunchedService
 from tests.serve.test_cluster import wait_until

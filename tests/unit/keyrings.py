@@ -1,7 +1,7 @@
 """Keyrings with nothing behind them."""
 
 from deployments.errors import UnauthorizedError
-from serve_app.keyring import ANYONE, Caller
+from serve_app.edge.keyring import ANYONE, Caller
 
 
 class LetsAnyoneIn:

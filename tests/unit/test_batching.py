@@ -6,8 +6,8 @@ from contextvars import ContextVar
 
 import pytest
 
-from deployments.batching import MicroBatcher
 from deployments.errors import InvalidRequestError, MemoryLayerError, OverloadedError
+from deployments.runtime.micro_batcher import MicroBatcher
 
 BAD = -1
 

@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.call_bytes import ANSWERS_BYTES, LIMIT_BYTES, cut, fit_together, parts
-from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
 from deployments.errors import InvalidRequestError, MemoryLayerError
+from deployments.runtime.call_bytes import ANSWERS_BYTES, LIMIT_BYTES, cut, fit_together, parts
+from deployments.schemas.vectors import EmbeddingSpace, QueryVector
 from deployments.search.server import query_bytes
 
 MOST = 100

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.errors import InvalidRequestError
-from deployments.metadata import MAX_METADATA_BYTES, merge_patch
-from deployments.schemas import MessageChange
-from deployments.storage.changed_fields import changed_fields, patched
+from deployments.schemas.messages import MessageChange
+from deployments.schemas.metadata import MAX_METADATA_BYTES, merge_patch
+from deployments.storage.messages.changed_fields import changed_fields, patched
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 # RFC 7396, appendix A.

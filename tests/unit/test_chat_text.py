@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from deployments.chat_schemas import MAX_CHAT_BYTES, MAX_CHAT_DEPTH, ChatMessage, SentMessage, chat_after
-from deployments.chat_text import FIELDS, ROLES, is_plain, text_of
-from deployments.schemas import NewMessage
+from deployments.schemas.chat import MAX_CHAT_BYTES, MAX_CHAT_DEPTH, ChatMessage, SentMessage, chat_after
+from deployments.schemas.chat_text import FIELDS, ROLES, is_plain, text_of
+from deployments.schemas.messages import NewMessage
 
 SENT: TypeAdapter[NewMessage] = TypeAdapter(SentMessage)
 AROUND = {"tenant_id": "acme", "conversation_id": "c1"}

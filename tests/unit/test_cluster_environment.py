@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deployments.errors import ConfigurationError
-from serve_app.cluster_environment import IDLE_INTERVALS, cluster_environment, make_run_directory
+from serve_app.launcher.cluster_environment import IDLE_INTERVALS, cluster_environment, make_run_directory
 
 
 @cache

@@ -5,8 +5,8 @@ import warnings
 import pytest
 from pydantic import PydanticDeprecatedSince20
 
-from deployments.connections import Demand, check_demands, configured_replicas, demands, most_replicas
 from deployments.errors import ConfigurationError
+from deployments.runtime.connection_budget import Demand, check_demands, configured_replicas, demands, most_replicas
 from deployments.settings import Settings
 from tests.integration.service import capacity
 

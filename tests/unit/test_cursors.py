@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from deployments.errors import InvalidRequestError
-from serve_app.cursors import decode_cursor, encode_cursor
+from serve_app.routes.cursors import decode_cursor, encode_cursor
 
 WHEN = datetime(2024, 2, 29, 23, 59, 59, 123456, tzinfo=UTC)
 

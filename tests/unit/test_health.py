@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deployments import health
 from deployments.errors import DatabaseUnavailableError, UnavailableError
-from deployments.health import Check, Part, Problem, Status, overall, probe_check
+from deployments.runtime import health
+from deployments.runtime.health import Check, overall, probe_check
+from deployments.schemas.health import Part, Problem, Status
 from deployments.settings import Environment
-from deployments.storage.embedding_jobs import JobCounts
+from deployments.storage.embeddings.jobs import JobCounts
 from serve_app.health import STUCK_SECONDS, Backlog, HealthReporter, Probes
 
 SILENT = Problem("It does not answer.")

@@ -10,16 +10,16 @@ from fastapi.routing import APIRoute
 from starlette.types import Message
 
 from deployments.errors import ForbiddenError
-from deployments.key_schemas import Rights
-from deployments.schemas import NewMessage
-from deployments.search_schemas import SearchParameters, SearchRequest
+from deployments.schemas.api_keys import Rights
+from deployments.schemas.messages import NewMessage
+from deployments.schemas.search import SearchParameters, SearchRequest
 from deployments.tenancy import bound_to
 from serve_app.api import create_app
-from serve_app.auth import Reads
-from serve_app.hot_route import HotRoute
-from serve_app.http_errors import add_error_handlers
-from serve_app.json_response import json_response
-from serve_app.keyring import ANYONE, Caller
+from serve_app.edge.auth import Reads
+from serve_app.edge.hot_route import HotRoute
+from serve_app.edge.http_errors import add_error_handlers
+from serve_app.edge.json_response import json_response
+from serve_app.edge.keyring import ANYONE, Caller
 from serve_app.routes.dependencies import RequestId, TenantId
 from tests.bare_services import bare_services
 

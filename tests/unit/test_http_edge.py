@@ -11,7 +11,7 @@ import structlog
 from deployments.errors import EmbeddingQuotaError
 from deployments.settings import HttpSettings
 from serve_app.api import create_app
-from serve_app.behind_haproxy import PEER_HEADER
+from serve_app.edge.haproxy_headers import PEER_HEADER
 from tests.bare_services import bare_services
 from tests.unit.keyrings import LetsAnyoneIn, LetsNobodyIn
 

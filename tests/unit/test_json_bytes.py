@@ -10,11 +10,11 @@ import pytest
 from asyncpg.pgproto import pgproto
 from pydantic import BaseModel
 
-from deployments.context_schemas import ContextAnswer, ContextItem, Reason
-from deployments.json_bytes import json_of
-from deployments.schemas import EmbeddingStatus, Message, NewMessage, Role
-from deployments.search_schemas import Neighbor, SearchAnswer, SearchHit
-from serve_app.http_errors import ErrorBody
+from deployments.runtime.json_bytes import json_of
+from deployments.schemas.context import ContextAnswer, ContextItem, Reason
+from deployments.schemas.messages import EmbeddingStatus, Message, NewMessage, Role
+from deployments.schemas.search import Neighbor, SearchAnswer, SearchHit
+from serve_app.edge.http_errors import ErrorBody
 from serve_app.routes.messages import Accepted, BatchAnswer, Rejected
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)

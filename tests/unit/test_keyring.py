@@ -12,12 +12,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from deployments.errors import ConfigurationError, DatabaseUnavailableError, UnauthorizedError
-from deployments.key_schemas import KeyScope, Rights
-from deployments.key_text import digest, make_key, prefix_of
+from deployments.schemas.api_key_format import digest, make_key, prefix_of
+from deployments.schemas.api_keys import KeyScope, Rights
 from deployments.settings import Settings
-from deployments.storage.api_keys import KeyChanges, StoredKey
-from serve_app import keyring
-from serve_app.keyring import ANYONE, READ_AGAIN, REFUSED_KEPT, ROOT, Keyring
+from deployments.storage.tenants.api_keys import KeyChanges, StoredKey
+from serve_app.edge import keyring
+from serve_app.edge.keyring import ANYONE, READ_AGAIN, REFUSED_KEPT, ROOT, Keyring
 
 READ = Rights("acme", frozenset({KeyScope.READ}), None)
 MakeRing = Callable[..., Keyring]

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from serve_app import local_cluster
+from serve_app.launcher import local_cluster
 
 
 def test_the_end_of_a_central_process_is_noticed_and_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from deployments.logs import configure_logging
+from deployments.runtime.logging import configure_logging
 from deployments.settings import Environment, LogLevel, RuntimeSettings
 
 

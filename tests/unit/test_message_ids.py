@@ -6,7 +6,7 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve_app.message_ids import message_ids
+from serve_app.edge.message_ids import message_ids
 
 BATCH = 100
 

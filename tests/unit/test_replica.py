@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from deployments.replica import Replica
+from deployments.runtime.replica import Replica
 from deployments.settings import Settings
 
 

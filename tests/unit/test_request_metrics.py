@@ -8,11 +8,11 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from deployments.errors import UnavailableError
-from deployments.metrics.replica import ReplicaMetrics
-from deployments.metrics.snapshot import exposition, take
+from deployments.runtime.metrics.replica import ReplicaMetrics
+from deployments.runtime.metrics.snapshot import exposition, take
 from deployments.settings import HttpSettings
 from serve_app.api import create_app
-from serve_app.measures import IngressMeasures, IngressMetrics
+from serve_app.edge.metrics import IngressMeasures, IngressMetrics
 from tests.bare_services import bare_services
 from tests.unit.keyrings import LetsAnyoneIn, LetsNobodyIn
 

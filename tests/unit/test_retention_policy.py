@@ -13,7 +13,7 @@ from deployments.retention.policy import (
     rest_after,
     selection,
 )
-from deployments.retention_schemas import Action, Phase, RetentionPolicy, TenantPolicy
+from deployments.schemas.retention import Action, Phase, RetentionPolicy, TenantPolicy
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 DEFAULTS = RetentionPolicy(

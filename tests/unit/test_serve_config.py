@@ -9,9 +9,9 @@ import pytest
 import yaml
 from pydantic import PydanticDeprecatedSince20
 
-from deployments.capacity import COUNTED_ONCE, DEPLOYMENTS, Capacity
 from deployments.errors import ConfigurationError
-from deployments.replica import Replica
+from deployments.runtime.capacity import COUNTED_ONCE, DEPLOYMENTS, Capacity
+from deployments.runtime.replica import Replica
 from jobs.doctor.serve_config import unknown_keys
 from tests.paths import SERVE_CONFIG
 
@@ -21,7 +21,7 @@ with warnings.catch_warnings():
     from ray.serve import Application
     from ray.serve.schema import ServeDeploySchema
 
-    from deployments.search.tenant_router import TenantRouter
+    from deployments.search.routing.tenant_router import TenantRouter
     from serve_app.build import build_app
 
 

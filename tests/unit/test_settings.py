@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from deployments.connection_urls import HTTP_FORM, POSTGRES_FORM, REDIS_FORM
 from deployments.errors import ConfigurationError
-from deployments.settings import DatabaseSettings, Environment, LogLevel, ProviderName, Settings
+from deployments.schemas.vectors import ProviderName
+from deployments.settings import DatabaseSettings, Environment, LogLevel, Settings
 from deployments.settings_inspection import known_names
 from tests.paths import ROOT
 

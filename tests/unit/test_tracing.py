@@ -14,8 +14,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, SpanContext, SpanKind, get_current_span
 from structlog.testing import capture_logs
 
-from deployments.batching import MicroBatcher
 from deployments.errors import ConfigurationError, OverloadedError
+from deployments.runtime.micro_batcher import MicroBatcher
 from deployments.tracing.exporting import FLUSH_SECONDS, LONGEST_QUOTE, Tracing, start_tracing
 from deployments.tracing.spans import current_trace, each_served, is_tracing, root, served, shared, span
 from deployments.tracing.variables import BATCH, QUEUE, wants_tracing

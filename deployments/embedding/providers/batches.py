@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deployments.embedding.providers.protocol import Vectors
 from deployments.embedding.providers.windows import cut, joined
 from deployments.errors import EmbeddingRejectedError
+from deployments.schemas.vectors import Vectors
 
 
 @dataclass(frozen=True)

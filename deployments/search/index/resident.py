@@ -7,11 +7,17 @@ from time import monotonic, perf_counter
 from typing import NamedTuple
 from uuid import UUID
 
-from deployments.batching import MicroBatcher
+from deployments.runtime.micro_batcher import MicroBatcher
 from deployments.search.index.tenant_index import TenantIndex
-from deployments.search.measures import IndexMeasures
-from deployments.storage.large_tenants import expected_bytes
-from deployments.storage.message_changes import Changes, MessageChangeRepository, MessageRow, Position, TenantLoad
+from deployments.search.metrics import IndexMeasures
+from deployments.storage.search.large_tenants import expected_bytes
+from deployments.storage.search.message_changes import (
+    Changes,
+    MessageChangeRepository,
+    MessageRow,
+    Position,
+    TenantLoad,
+)
 
 # More changes than this, and than a fifth of the index, are read as part of all messages: that is no slower.
 CAUGHT_UP_AT_MOST = 1_000

@@ -8,15 +8,15 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from deployments.embedding.providers.protocol import EmbeddingSpace
 from deployments.epoch import micros
+from deployments.schemas.vectors import EmbeddingSpace
 from deployments.search.index.columns import NEVER, Columns
 from deployments.search.index.holding import spans
 from deployments.search.index.metadata_columns import MetadataColumns
 from deployments.search.index.postings import Postings, term_counts
 from deployments.search.index.turns import link
-from deployments.search.messages import Speaker, says_when
-from deployments.storage.message_changes import MessageRow
+from deployments.search.ranking.messages import Speaker, says_when
+from deployments.storage.search.message_changes import MessageRow
 
 Slots: TypeAlias = npt.NDArray[np.intp]
 Names = TypeVar("Names", "Owner", Speaker)

@@ -11,17 +11,17 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from deployments.embedding.providers.protocol import Vector
+from deployments.analysis.query import AnalyzedQuery
 from deployments.epoch import from_micros
-from deployments.search.analysis.query import AnalyzedQuery
-from deployments.search.bm25 import Floats, Places, Postings
+from deployments.schemas.candidates import MEAN_PRIOR, TERM_LIMIT
+from deployments.schemas.search import SearchRequest
+from deployments.schemas.vectors import Vector
 from deployments.search.index.columns import NEVER
 from deployments.search.index.filtering import passing
 from deployments.search.index.holding import apart
 from deployments.search.index.tenant_index import Owner, Slots, TenantIndex
-from deployments.search.messages import Messages, QueryTermsHeld, Speaker, query_weights
-from deployments.search_schemas import SearchRequest
-from deployments.storage.candidates import MEAN_PRIOR, TERM_LIMIT
+from deployments.search.ranking.bm25 import Floats, Places, Postings
+from deployments.search.ranking.messages import Messages, QueryTermsHeld, Speaker, query_weights
 
 
 class IndexedHit(NamedTuple):

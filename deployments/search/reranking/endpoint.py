@@ -7,7 +7,7 @@ import httpx
 from opentelemetry.propagate import inject
 from opentelemetry.trace import StatusCode
 
-from deployments.embedding.providers.patience import retry_after_seconds
+from deployments.runtime.retry_after import retry_after_seconds
 from deployments.search.reranking.formats import relevances, request_body
 from deployments.search.reranking.protocol import RerankError, RerankRejectedError, RerankUnavailableError
 from deployments.settings import RerankSettings

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from deployments.search.versions import Saying, saying
-from deployments.search_schemas import SearchHit
+from deployments.schemas.search import SearchHit
+from deployments.search.ranking.versions import Saying, saying
 
 PART = "rerank"
 

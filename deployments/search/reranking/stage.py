@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import structlog
 
 from deployments.embedding.document import document_text
-from deployments.search.measures import FAILED, SearchMeasures
+from deployments.schemas.search import SearchHit, SearchRequest
+from deployments.search.metrics import FAILED, SearchMeasures
 from deployments.search.reranking.circuit_breaker import CircuitBreaker
 from deployments.search.reranking.endpoint import RerankEndpoint
 from deployments.search.reranking.order import reorder
@@ -17,7 +18,6 @@ from deployments.search.reranking.protocol import (
     RerankRejectedError,
     RerankUnavailableError,
 )
-from deployments.search_schemas import SearchHit, SearchRequest
 from deployments.settings import RerankSettings
 from deployments.tracing.spans import span
 

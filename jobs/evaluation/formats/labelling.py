@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from deployments.schemas import NewMessage
+from deployments.schemas.messages import NewMessage
 from deployments.validation_faults import first_fault
 from jobs.evaluation.dataset import LabelledMessage
 from jobs.evaluation.errors import EvaluationInputError

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from deployments.search_schemas import Query
+from deployments.schemas.search import Query
 from deployments.validation_faults import first_fault
 from jobs.evaluation.dataset import LabelledMessage, Question, Tenant
 from jobs.evaluation.errors import EvaluationInputError

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ValidationError
 
-from deployments.search_schemas import Query
+from deployments.schemas.search import Query
 from deployments.validation_faults import first_fault
 from jobs.evaluation.dataset import LabelledMessage, Question, Tenant
 from jobs.evaluation.errors import EvaluationInputError

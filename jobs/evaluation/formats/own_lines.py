@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from deployments.schemas import Content, Identifier, Metadata, NewMessage, PastTime, Role
-from deployments.search_schemas import Query
+from deployments.schemas.messages import Content, Identifier, Metadata, NewMessage, PastTime, Role
+from deployments.schemas.search import Query
 from deployments.validation_faults import first_fault
 from jobs.evaluation.dataset import LabelledMessage, Question, Tenant
 from jobs.evaluation.errors import EvaluationInputError

@@ -8,27 +8,29 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from deployments.embedding.indexing_worker import IndexingWorker
-from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace, QueryVector
-from deployments.embedding.providers.registry import create_provider, embedding_space
+from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.embedding.providers.registry import create_provider
 from deployments.embedding.spaces import OneSpace
 from deployments.embedding.worker import EmbeddingWorker
+from deployments.embedding_space import embedding_space
 from deployments.errors import InvalidRequestError, MemoryLayerError
-from deployments.schemas import MAX_BATCH
+from deployments.schemas.messages import MAX_BATCH
+from deployments.schemas.search import SearchRequest
+from deployments.schemas.vectors import EmbeddingSpace, QueryVector
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable
 from deployments.search.create import create_engine
+from deployments.search.plans import Search
 from deployments.search.query_embedding import PAUSE_SECONDS
-from deployments.search.ways import Search
-from deployments.search_schemas import SearchRequest
 from deployments.settings import Settings
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.drafts import draft
-from deployments.storage.embedding_jobs import EmbeddingJobRepository
-from deployments.storage.large_tenants import LargeTenantRepository
-from deployments.storage.message_analysis import message_analyzer
-from deployments.storage.messages import MessageRepository
-from deployments.storage.scratch import scratch_database, scratch_server, settle
-from deployments.storage.tenant_languages import default_languages
+from deployments.storage.embeddings.jobs import EmbeddingJobRepository
+from deployments.storage.messages.analysis import message_analyzer
+from deployments.storage.messages.drafts import draft
+from deployments.storage.messages.repository import MessageRepository
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.postgres.temporary import scratch_database, scratch_server, settle
+from deployments.storage.search.large_tenants import LargeTenantRepository
+from deployments.storage.tenants.languages import default_languages
 from jobs.evaluation.configurations import Configuration
 from jobs.evaluation.dataset import LabelledMessage, Tenant
 from jobs.evaluation.errors import EvaluationFailedError

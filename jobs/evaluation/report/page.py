@@ -7,14 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from jobs.evaluation.intervals import Interval
 from jobs.evaluation.metrics import METRICS
-from jobs.evaluation.report.charts import (
-    BarChart,
-    BoxChart,
-    LineChart,
-    bar_chart,
-    latency_chart,
-    recall_chart,
-)
+from jobs.evaluation.report.charts import BarChart, BoxChart, LineChart, bar_chart, latency_chart, recall_chart
 from jobs.evaluation.results import ConfigurationResult, DatasetResult, Evaluation, Row
 
 BY_KIND = "recall@10"

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from deployments.capacity import DEPLOYMENTS
-from deployments.search.measures import IndexMeasures
+from deployments.runtime.capacity import DEPLOYMENTS
+from deployments.search.metrics import IndexMeasures
 from deployments.storage.inspection import ConnectionLimits, Server
 from jobs.doctor import cluster, embedded
 from jobs.doctor.clock import judge_clock

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.embedding.providers.e5 import require_e5
+from deployments.embedding_space import require_e5
 from deployments.errors import ConfigurationError
 
 

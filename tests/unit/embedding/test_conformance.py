@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
-from deployments.embedding.providers.registry import embedding_space
+from deployments.embedding_space import embedding_space
 from deployments.errors import EmbeddingRejectedError
 
 from .conftest import SettingsFor

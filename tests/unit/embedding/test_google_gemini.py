@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from deployments.embedding.providers.google_gemini import GoogleGeminiProvider
-from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace
+from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.embedding.providers.registry import create_provider
 from deployments.errors import ConfigurationError, EmbeddingUnavailableError
+from deployments.schemas.vectors import EmbeddingSpace
 
 from .conftest import MakeProvider, SettingsFor
 from .stand_in import Scripted, StandIn

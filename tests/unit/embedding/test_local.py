@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deployments.embedding.providers.local import LocalProvider
-from deployments.embedding.providers.protocol import EmbeddingSpace
+from deployments.schemas.vectors import EmbeddingSpace
 
 OFFLINE_AND_QUIET = """
 import asyncio, logging, socket
@@ -17,7 +17,7 @@ def refuse(*args, **kwargs):
 
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
 from deployments.embedding.providers.local import LocalProvider
-from deployments.embedding.providers.protocol import EmbeddingSpace
+from deployments.schemas.vectors import EmbeddingSpace
 provider = LocalProvider(EmbeddingSpace("wordllama/l2_supercat", 256))
 assert asyncio.run(provider.embed_documents(["tea"])).shape == (1, 256)
 assert logging.getLogger().handlers == [], logging.getLogger().handlers

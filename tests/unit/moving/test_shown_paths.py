@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployments.moving_schemas import MovedMessage
+from deployments.schemas.transfer import MovedMessage
 from tests.unit.moving.test_formats import close_files, read
 
 __all__ = ["close_files"]

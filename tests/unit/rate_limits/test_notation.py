@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.rate_limits.notation import rates_in
+from deployments.schemas.rate_limits import rates_in
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from deployments.embedding.providers.protocol import EmbeddingSpace
-from deployments.embedding.providers.registry import SpaceSource
-from deployments.settings import ProviderName
-from deployments.storage.embedding_spaces import OtherState, Spaces
+from deployments.schemas.vectors import EmbeddingSpace, ProviderName, SpaceSource
+from deployments.storage.embeddings.spaces import OtherState, Spaces
 from jobs.reembedding.comparing import shared
 from jobs.reembedding.decisions import Step, bytes_needed, first_step, way_back
 from jobs.reembedding.errors import ReembeddingError

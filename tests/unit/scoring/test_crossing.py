@@ -5,7 +5,7 @@ import pickle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.schemas import MAX_CONTENT_CHARACTERS
+from deployments.schemas.messages import MAX_CONTENT_CHARACTERS
 from deployments.scoring.crossing import calls
 from deployments.scoring.importance import importance
 from deployments.scoring.scorable import Scorable

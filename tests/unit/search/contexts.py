@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from deployments.context_schemas import ContextAnswer, ContextRequest
-from deployments.schemas import Role
-from deployments.search.context import assemble
-from deployments.search_schemas import Neighbor, SearchAnswer, SearchHit
-from deployments.storage.recent_turns import Turn
+from deployments.schemas.candidates import Turn
+from deployments.schemas.context import ContextAnswer, ContextRequest
+from deployments.schemas.messages import Role
+from deployments.schemas.search import Neighbor, SearchAnswer, SearchHit
+from deployments.search.context.selection import assemble
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PLENTY = 100_000

@@ -7,14 +7,14 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from deployments.schemas import Role
-from deployments.search.analysis.query import AnalyzedQuery
-from deployments.search.bm25 import Bm25
-from deployments.search.parts import Parts, Question
-from deployments.search.ranking import Floors, Ranked, best_candidates, ordered, versions_of
-from deployments.search.times import time_reference
-from deployments.search_schemas import MAX_TOP_K, Weights
-from deployments.storage.candidates import Candidate, Candidates, Corpus
+from deployments.analysis.query import AnalyzedQuery
+from deployments.analysis.times import time_reference
+from deployments.schemas.candidates import Candidate, Candidates, Corpus
+from deployments.schemas.messages import Role
+from deployments.schemas.search import MAX_TOP_K, Weights
+from deployments.search.ranking.bm25 import Bm25
+from deployments.search.ranking.ordering import Floors, Ranked, best_candidates, ordered, versions_of
+from deployments.search.ranking.parts import Parts, Question
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

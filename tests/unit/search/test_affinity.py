@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.capacity import Batches
 from deployments.errors import MemoryLayerError
-from deployments.search.affinity import TenantBatcher, ranked
+from deployments.runtime.capacity import Batches
+from deployments.search.routing.affinity import TenantBatcher, ranked
 
 names = st.text(min_size=1, max_size=40)
 replicas = st.lists(names, min_size=1, max_size=8, unique=True)

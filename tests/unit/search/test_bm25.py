@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from deployments.search.bm25 import Bm25, Floats, Places, Postings, frequencies, rarities
+from deployments.search.ranking.bm25 import Bm25, Floats, Places, Postings, frequencies, rarities
 
 MOST = 255
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from deployments.schemas import Role
-from deployments.search.tokens import count_tokens
-from deployments.search_schemas import SearchHit
-from deployments.storage.recent_turns import Turn
+from deployments.schemas.candidates import Turn
+from deployments.schemas.messages import Role
+from deployments.schemas.search import SearchHit
+from deployments.search.context.tokens import count_tokens
 from tests.unit.search.contexts import START, context, hit, numbers, reasons, turn
 
 

@@ -7,9 +7,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.search.tokens import count_tokens
-from deployments.search_schemas import SearchHit
-from deployments.storage.recent_turns import Turn
+from deployments.schemas.candidates import Turn
+from deployments.schemas.messages import MAX_CONTENT_CHARACTERS
+from deployments.schemas.search import SearchHit
+from deployments.search.context.tokens import count_tokens
 from tests.unit.search.contexts import START, context, hit, numbers, turn
 
 WORDS = [

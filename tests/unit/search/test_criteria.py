@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from deployments.context_schemas import ContextRequest
-from deployments.search.context_assembler import to_search
-from deployments.search_schemas import Criteria, SearchRequest
+from deployments.schemas.context import ContextRequest
+from deployments.schemas.search import Criteria, SearchRequest
+from deployments.search.context.assembler import to_search
 
 CHOSEN = {
     "tenant_id": "acme",

@@ -7,10 +7,10 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.schemas import MAX_CONTENT_CHARACTERS
-from deployments.search.analysis.languages import ENGLISH
-from deployments.search.excerpts import MARK, Passages, cut_middle
-from deployments.search.tokens import HUNDREDTHS, weigh
+from deployments.analysis.languages import ENGLISH
+from deployments.schemas.messages import MAX_CONTENT_CHARACTERS
+from deployments.search.context.excerpts import MARK, Passages, cut_middle
+from deployments.search.context.tokens import HUNDREDTHS, weigh
 
 SENTENCE = "Nothing of note happened on that day. "
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"

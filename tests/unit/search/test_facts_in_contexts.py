@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.context_schemas import ContextAnswer
-from deployments.fact_schemas import FactDetails, Kind
-from deployments.search.tokens import count_tokens
-from deployments.search_schemas import SearchHit
+from deployments.schemas.context import ContextAnswer
+from deployments.schemas.facts import FactDetails, Kind
+from deployments.schemas.search import SearchHit
+from deployments.search.context.tokens import count_tokens
 from tests.unit.search.contexts import context, hit, turn
 
 SINCE = datetime(2025, 6, 1, tzinfo=UTC)

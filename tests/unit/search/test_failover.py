@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.errors import InvalidRequestError, MemoryLayerError, SearchUnavailableError
-from deployments.search import failover
-from deployments.search.affinity import ANY
-from deployments.search.failover import Failover
+from deployments.search.routing import failover
+from deployments.search.routing.affinity import ANY
+from deployments.search.routing.failover import Failover
 from tests.integration.polling import until
 
 WELL, SLOW, SILENT, DEAD, FULL = "well", "slow", "silent", "dead", "full"

@@ -6,9 +6,9 @@ import sys
 import pytest
 import Stemmer
 
+from deployments.analysis.languages import LANGUAGES, detected, language_code, stem
+from deployments.analysis.policy import LanguagePolicy, language_of
 from deployments.errors import ConfigurationError
-from deployments.search.analysis.languages import LANGUAGES, detected, language_code, stem
-from deployments.search.analysis.policy import LanguagePolicy, language_of
 from deployments.settings import Settings
 from tests.paths import ROOT
 
@@ -56,7 +56,7 @@ def test_a_language_is_detected_where_there_is_enough_to_be_sure(text: str, lang
 def test_detection_that_is_off_loads_nothing() -> None:
     code = (
         "import sys\n"
-        "from deployments.search.analysis.policy import LanguagePolicy\n"
+        "from deployments.analysis.policy import LanguagePolicy\n"
         "LanguagePolicy('en').of_document('Die Häuser', None)\n"
         "sys.exit('py3langid' in sys.modules)"
     )

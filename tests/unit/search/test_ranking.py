@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deployments.search.parts import Parts
-from deployments.search.ranking import Floors
-from deployments.search_schemas import MAX_TOP_K, Weights
-from deployments.storage.candidates import Candidate, Candidates
+from deployments.schemas.candidates import Candidate, Candidates
+from deployments.schemas.search import MAX_TOP_K, Weights
+from deployments.search.ranking.ordering import Floors
+from deployments.search.ranking.parts import Parts
 from tests.unit.search.generated import GENERATED
 from tests.unit.search.ranked import (
     ALL,

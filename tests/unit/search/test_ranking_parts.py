@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from deployments.epoch import micros
-from deployments.search.bm25 import Bm25
-from deployments.search.parts import recency
-from deployments.storage.candidates import BEGINNING_CHARACTERS
+from deployments.schemas.candidates import BEGINNING_CHARACTERS
+from deployments.search.ranking.bm25 import Bm25
+from deployments.search.ranking.parts import recency
 from tests.unit.search.ranked import (
     DAY,
     NAN,

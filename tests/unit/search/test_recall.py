@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from deployments.search.recall import recall_at_10, tenant_size
-from deployments.storage.exact_order import Measured
+from deployments.search.recall.measure import recall_at_10, tenant_size
+from deployments.storage.search.exact_order import Measured
 
 FOUND, LOST = True, False
 

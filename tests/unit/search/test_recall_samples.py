@@ -6,11 +6,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from deployments.embedding.providers.protocol import EmbeddingSpace, QueryVector
-from deployments.search.recall_audit import has_room
-from deployments.search.recall_samples import RecallSamples
-from deployments.search_schemas import SearchRequest
-from deployments.storage.database import PoolUsage
+from deployments.schemas.search import SearchRequest
+from deployments.schemas.vectors import EmbeddingSpace, QueryVector
+from deployments.search.recall.audit import has_room
+from deployments.search.recall.samples import RecallSamples
+from deployments.storage.postgres.database import PoolUsage
 
 SMALL, LARGE = 50, 500_000
 VECTOR = QueryVector(EmbeddingSpace("model", 2), np.array([1, 0], np.float32))

@@ -4,8 +4,8 @@ from time import thread_time
 
 import pytest
 
-from deployments.schemas import Role
-from deployments.search.speakers import Speakers
+from deployments.schemas.messages import Role
+from deployments.search.ranking.speakers import Speakers
 
 
 def is_named(query: str, name: str) -> bool:

@@ -6,7 +6,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.search.successions import newest_first, newest_of
+from deployments.search.ranking.successions import newest_first, newest_of
 
 
 class Hit(NamedTuple):

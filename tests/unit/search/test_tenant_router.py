@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import PydanticDeprecatedSince20
 
-from deployments.search.affinity import RunningReplicas, ranked
+from deployments.search.routing.affinity import RunningReplicas, ranked
 
 with warnings.catch_warnings():
     # What Ray's own modules do when they are imported is not ours to mend.
@@ -15,7 +15,7 @@ with warnings.catch_warnings():
     from ray.serve._private.common import DeploymentHandleSource, DeploymentID
     from ray.serve.request_router import ReplicaID
 
-    from deployments.search.tenant_router import TenantRouter, in_turn
+    from deployments.search.routing.tenant_router import TenantRouter, in_turn
 
 SEARCH = DeploymentID(name="Search", app_name="memory")
 

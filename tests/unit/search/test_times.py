@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from deployments.search.times import Span, asks_when, tells_when, time_reference
+from deployments.analysis.times import Span, asks_when, tells_when, time_reference
 
 WEDNESDAY = datetime(2026, 5, 13, 15, 30, 12, 345, tzinfo=UTC)
 DAY = timedelta(days=1)

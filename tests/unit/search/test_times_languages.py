@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deployments.search.times import Span, time_reference
+from deployments.analysis.times import Span, time_reference
 
 WEDNESDAY = datetime(2026, 5, 13, 15, 30, tzinfo=UTC)
 DAY = timedelta(days=1)

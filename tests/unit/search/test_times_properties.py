@@ -10,8 +10,8 @@ from dateparser.data.languages_info import language_order
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.search.times import Span, TimeReference, time_reference
-from deployments.search.times.folding import fold
+from deployments.analysis.times import Span, TimeReference, time_reference
+from deployments.analysis.times.folding import fold
 
 MAY_3 = Span(datetime(2024, 5, 3, tzinfo=UTC), datetime(2024, 5, 4, tzinfo=UTC))
 NOW = datetime(2026, 5, 13, 15, 30, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 import wordllama
 from tokenizers import Tokenizer
 
-from deployments.search.tokens import MOST_CHARACTERS_PER_TOKEN, count_tokens, weigh
+from deployments.search.context.tokens import MOST_CHARACTERS_PER_TOKEN, count_tokens, weigh
 from tests.paths import ROOT
 
 LLAMA_2 = Path(wordllama.__file__).parent / "tokenizers" / "l2_supercat_tokenizer_config.json"
@@ -43,7 +43,9 @@ def test_a_saying_is_not_taken_for_much_less_than_it_is(saying: str, llama: Toke
     assert 0.85 <= count_tokens(saying) / counted(llama, saying) <= 1.6
 
 
-@pytest.mark.parametrize("path", ["README.md", "deployments/batching.py", "deployments/storage/queries/search.sql"])
+@pytest.mark.parametrize(
+    "path", ["README.md", "deployments/runtime/micro_batcher.py", "deployments/storage/queries/search.sql"]
+)
 def test_prose_and_code_are_counted_a_little_upwards(path: str, llama: Tokenizer) -> None:
     text = (ROOT / path).read_text()
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.search.versions import READ_CHARACTERS, Placed, Versions, saying
-from deployments.storage.candidates import Candidate
+from deployments.schemas.candidates import Candidate
+from deployments.search.ranking.versions import READ_CHARACTERS, Placed, Versions, saying
 from tests.unit.search.generated import GENERATED
 from tests.unit.search.ranked import DAY, NOTHING, NOW, ONCE, candidate, only, order, parts, ranking, scores
 

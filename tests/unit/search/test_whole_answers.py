@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.call_bytes import REQUEST_BYTES, fit_together
-from deployments.capacity import Batches
-from deployments.context_schemas import ContextRequest
 from deployments.errors import InvalidRequestError, MemoryLayerError
-from deployments.metadata import MAX_METADATA_BYTES
-from deployments.search import whole_answers
-from deployments.search.context_assembler import Context
-from deployments.search.ways import Search
-from deployments.search.whole_answers import AnswerCalls, WholeAnswers, _request_bytes
-from deployments.search_schemas import MAX_QUERY_CHARACTERS, SearchRequest
+from deployments.runtime.call_bytes import REQUEST_BYTES, fit_together
+from deployments.runtime.capacity import Batches
+from deployments.schemas.context import ContextRequest
+from deployments.schemas.metadata import MAX_METADATA_BYTES
+from deployments.schemas.search import MAX_QUERY_CHARACTERS, SearchRequest
+from deployments.search.context.assembler import Context
+from deployments.search.plans import Search
+from deployments.search.routing import whole_answers
+from deployments.search.routing.whole_answers import AnswerCalls, WholeAnswers, _request_bytes
 
 MOST = 1_000
 BATCHES = Batches(size=32, slots=2, waiting=1_000)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.search.analysis.languages import PLAIN, stem
+from deployments.analysis.languages import PLAIN, stem
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.search.analysis.normalization import casefolded, normalized, unaccented
+from deployments.analysis.normalization import casefolded, normalized, unaccented
 from tests.unit.search.generated import GENERATED
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from deployments.search.analysis.query import AnalyzedQuery, analyze_query
+from deployments.analysis.query import AnalyzedQuery, analyze_query
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from deployments.search.analysis.stop_words import stop_terms
-from deployments.search.analysis.terms import query_terms
+from deployments.analysis.stop_words import stop_terms
+from deployments.analysis.terms import query_terms
 
 
 @pytest.mark.parametrize(

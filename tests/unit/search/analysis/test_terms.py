@@ -6,8 +6,8 @@ import pytest
 import regex
 from hypothesis import example, given
 
-from deployments.search.analysis.normalization import normalized
-from deployments.search.analysis.terms import LONGEST_REMEMBERED, LONGEST_TERM, Terms, document_terms, query_terms
+from deployments.analysis.normalization import normalized
+from deployments.analysis.terms import LONGEST_REMEMBERED, LONGEST_TERM, Terms, document_terms, query_terms
 from tests.unit.search.generated import GENERATED, TEXTS, words_of
 
 ENGLISH, PLAIN = ("en",), ("simple",)

@@ -4,8 +4,8 @@ from itertools import chain
 
 import pytest
 
-from deployments.search.analysis.normalization import normalized
-from deployments.search.analysis.words import Kind, chunks, numbers, plain_words, words_of
+from deployments.analysis.normalization import normalized
+from deployments.analysis.words import Kind, chunks, numbers, plain_words, words_of
 
 
 def of_kind(text: str, kind: Kind) -> list[str]:

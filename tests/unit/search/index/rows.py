@@ -10,12 +10,12 @@ from uuid import UUID
 import numpy as np
 from hypothesis import strategies as st
 
-from deployments.embedding.providers.protocol import EmbeddingSpace
-from deployments.search.analysis.query import AnalyzedQuery
+from deployments.analysis.query import AnalyzedQuery
+from deployments.schemas.search import SearchRequest
+from deployments.schemas.vectors import EmbeddingSpace
 from deployments.search.index.tenant_index import KEPT_CHARACTERS, TenantIndex
 from deployments.search.index.view import IndexedHit, View, view
-from deployments.search_schemas import SearchRequest
-from deployments.storage.message_changes import MessageRow
+from deployments.storage.search.message_changes import MessageRow
 from tests.unit.search.ranked import NOW
 
 DIMENSIONS = 4

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from deployments.embedding.providers.protocol import EmbeddingSpace
+from deployments.schemas.vectors import EmbeddingSpace
 from deployments.search.index import tenant_index
 from deployments.search.index.tenant_index import KEPT_CHARACTERS, TenantIndex
-from deployments.storage.message_changes import MessageRow
+from deployments.storage.search.message_changes import MessageRow
 from tests.unit.search.generated import GENERATED
 from tests.unit.search.index.rows import (
     IDS,

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.search.analysis.query import AnalyzedQuery
+from deployments.analysis.query import AnalyzedQuery
+from deployments.analysis.times import Span
 from deployments.search.index.columns import Columns
 from deployments.search.index.view import view
-from deployments.search.messages import QueryTermsHeld
-from deployments.search.parts import Question, related
-from deployments.search.times import Span
-from deployments.storage.message_changes import MessageRow
+from deployments.search.ranking.messages import QueryTermsHeld
+from deployments.search.ranking.parts import Question, related
+from deployments.storage.search.message_changes import MessageRow
 from tests.unit.search.generated import GENERATED
 from tests.unit.search.index.rows import (
     IDS,

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from deployments.schemas import Role
-from deployments.search_schemas import SearchHit
+from deployments.schemas.messages import Role
+from deployments.schemas.search import SearchHit
 
 
 def hit(number: int, content: str | None = None, *, explain: bool = False) -> SearchHit:

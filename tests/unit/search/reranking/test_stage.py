@@ -7,7 +7,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from deployments.search.measures import SearchMeasures
+from deployments.schemas.search import SearchHit, SearchRequest
+from deployments.search.metrics import SearchMeasures
 from deployments.search.reranking.protocol import (
     RerankError,
     RerankInvalidError,
@@ -15,7 +16,6 @@ from deployments.search.reranking.protocol import (
     RerankUnavailableError,
 )
 from deployments.search.reranking.stage import OUTCOMES, RerankStage, create_stage
-from deployments.search_schemas import SearchHit, SearchRequest
 from deployments.settings import RerankSettings
 
 from .conftest import rerank_settings

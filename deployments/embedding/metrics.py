@@ -1,0 +1,113 @@
+"""What is measured of embeddings."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from deployments.embedding.providers.protocol import EmbeddingProvider
+from deployments.errors import EmbeddingError, EmbeddingUnavailableError
+from deployments.schemas.vectors import EmbeddingSpace, Vectors
+from deployments.tracing.spans import BATCH_SIZE, Attributes, span
+
+DURATION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+CLAIM_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+PURPOSE = "memory_layer.purpose"
+# What is embedded only to see whether it can be.
+PROBE, PROBE_TEXT = "probe", "ping"
+
+
+class EmbeddingMeasures:
+    """The instruments of one embedding replica. Without a registry nobody is told."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.durations = Histogram(
+            "embedding_generation_duration_seconds",
+            "Time of a call to the provider that worked, its own retries included, by what it embedded",
+            ("purpose",),
+            registry=registry,
+            buckets=DURATION_BUCKETS,
+        )
+        # Told as none from the start: alerts divide by it, also where no call has ever worked.
+        for purpose in ("documents", "queries"):
+            self.durations.labels(purpose)
+        self.errors = Counter(
+            "embedding_provider_errors", "Calls to the provider that failed", ("purpose", "code"), registry=registry
+        )
+        self.retries = Counter(
+            "embedding_provider_retries", "Requests to the provider that were sent once more", registry=registry
+        )
+        self.queries = Counter(
+            "embedding_cache_queries",
+            "Queries: known (hit), embedded (miss), or embedded just then for another who asked the same (joined)",
+            ("outcome",),
+            registry=registry,
+        )
+        self.claims = Histogram(
+            "embedding_claim_size", "Messages claimed at once", registry=registry, buckets=CLAIM_BUCKETS
+        )
+        self.messages = Counter(
+            "embedding_messages",
+            "Messages that were claimed: completed, postponed to be tried again, or given up (failed)",
+            ("outcome",),
+            registry=registry,
+        )
+
+
+class MeasuredProvider:
+    """A provider whose calls are measured, and traced."""
+
+    def __init__(self, provider: EmbeddingProvider, measures: EmbeddingMeasures, space: EmbeddingSpace) -> None:
+        self._provider = provider
+        self._measures = measures
+        self._attributes: Attributes = {
+            "gen_ai.operation.name": "embeddings",
+            "gen_ai.request.model": space.model,
+            "gen_ai.embeddings.dimension.count": space.dimensions,
+        }
+
+    async def embed_documents(self, texts: Sequence[str], patience: float | None = None) -> Vectors:
+        """Embed texts to be stored: shape (len(texts), dimensions), float32, rows of length 1.
+
+        `patience`: seconds after which the call is given up, and has failed as one to a provider that is away.
+        """
+        return await self._measured("documents", self._provider.embed_documents, texts, patience)
+
+    async def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Embed search queries: shape (len(texts), dimensions), float32, rows of length 1."""
+        return await self._measured("queries", self._provider.embed_queries, texts)
+
+    async def probe(self, patience: float | None = None) -> None:
+        """Embed a word, only to see whether that works. Raises `EmbeddingError`. `patience`: as above."""
+        await self._measured(PROBE, self._provider.embed_queries, [PROBE_TEXT], patience)
+
+    async def close(self) -> None:
+        """Give back connections and threads."""
+        await self._provider.close()
+
+    async def _measured(
+        self,
+        purpose: str,
+        embed: Callable[[Sequence[str]], Awaitable[Vectors]],
+        texts: Sequence[str],
+        patience: float | None = None,
+    ) -> Vectors:
+        started = perf_counter()
+        try:
+            with span("embeddings", attributes={**self._attributes, PURPOSE: purpose, BATCH_SIZE: len(texts)}):
+                vectors = await _answered(embed(texts), patience)
+        except EmbeddingError as error:
+            self._measures.errors.labels(purpose, error.code).inc()
+            raise
+        self._measures.durations.labels(purpose).observe(perf_counter() - started)
+        return vectors
+
+
+async def _answered(call: Awaitable[Vectors], patience: float | None) -> Vectors:
+    try:
+        async with asyncio.timeout(patience):
+            return await call
+    except TimeoutError:
+        raise EmbeddingUnavailableError("The embedding provider takes long to answer.") from None

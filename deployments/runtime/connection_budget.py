@@ -1,0 +1,86 @@
+"""Whether the pools of all replicas fit into what Postgres allows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deployments.errors import ConfigurationError
+from deployments.runtime.capacity import Capacity
+from deployments.settings import Settings
+from deployments.storage.postgres.database import pool_size
+
+# Each embedding replica listens for new messages on a connection of its own.
+LISTENING = 1
+# A job of retention works on one connection and holds its lock on another.
+RETENTION = 2
+# An ingress replica that is asked for its health asks the database on a connection of its own.
+PROBING = 1
+# Metrics reads how things stand on a connection of its own.
+METRICS = 1
+
+# Serve's own: the maximum of `num_replicas: auto`, and of an `autoscaling_config` that names none.
+AUTO_MOST_REPLICAS, AUTOSCALING_MOST_REPLICAS = 100, 1
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one deployment may open: its greatest number of replicas times the connections of each."""
+
+    deployment: str
+    replicas: int
+    connections: int
+
+    @property
+    def total(self) -> int:
+        """Connections of all of its replicas."""
+        return self.replicas * self.connections
+
+    def __str__(self) -> str:
+        return f"{self.deployment} {self.replicas} x {self.connections}"
+
+
+def demands(capacity: Capacity, settings: Settings, replicas: Mapping[str, int]) -> list[Demand]:
+    """What each deployment may open on the main database. `replicas`: the greatest number of each."""
+    connections = {
+        "Ingress": pool_size(settings.database, capacity.ingress.pool.size).most + PROBING,
+        "Embedding": pool_size(settings.database, capacity.embedding.pool.size).most + LISTENING,
+        "Retention": RETENTION,
+        "Metrics": METRICS,
+    }
+    if settings.database.read_url is None:
+        connections["Search"] = pool_size(settings.database, capacity.search.pool.size).most
+    return [Demand(name, replicas.get(name, 1), count) for name, count in connections.items()]
+
+
+def check_demands(wanted: list[Demand], allowed: int) -> None:
+    """Raise `ConfigurationError` when the pools add up to more than `allowed` connections."""
+    total = sum(demand.total for demand in wanted)
+    if total > allowed:
+        parts = ", ".join(map(str, wanted))
+        raise ConfigurationError(
+            f"The connection pools add up to {total} ({parts}), but Postgres allows {allowed}: lower the pools or the "
+            "replicas in serve_config.yaml (or MEMORY_DATABASE_POOL_SIZE), or raise max_connections"
+        )
+
+
+def most_replicas(details: Mapping[str, Any], application: str) -> dict[str, int]:
+    """The greatest number of replicas of each deployment, from what Serve says of itself."""
+    deployments = details["applications"][application]["deployments"]
+    return {name: _most(each["deployment_config"]) for name, each in deployments.items()}
+
+
+def configured_replicas(application: Mapping[str, Any]) -> dict[str, int]:
+    """The same from an application of `serve_config.yaml`, before it is deployed. Raises `ConfigurationError`."""
+    return {each["name"]: _most(each) for each in application.get("deployments") or []}
+
+
+def _most(config: Mapping[str, Any]) -> int:
+    """As Serve reads it: what stands in `autoscaling_config` wins, and `auto` has a maximum of its own."""
+    replicas, autoscaling = config.get("num_replicas"), config.get("autoscaling_config")
+    try:
+        if replicas == "auto" or autoscaling:
+            unsaid = AUTO_MOST_REPLICAS if replicas == "auto" else AUTOSCALING_MOST_REPLICAS
+            replicas = (autoscaling or {}).get("max_replicas", unsaid)
+        return 1 if replicas is None else int(replicas)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        raise ConfigurationError("The number of replicas of a deployment in the Serve config is no number") from None

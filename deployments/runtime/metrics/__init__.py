@@ -1,0 +1,1 @@
+"""The metrics of one replica, and how they are sent to the Metrics deployment."""

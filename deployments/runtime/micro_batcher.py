@@ -1,0 +1,149 @@
+"""What waits goes together: the cost of a call or of a commit is paid once for all that wait."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+from typing import Any, Generic, TypeVar
+
+from opentelemetry.trace import Span, get_current_span
+
+from deployments.errors import MemoryLayerError, OverloadedError
+from deployments.runtime.call_bytes import REQUEST_BYTES
+from deployments.tracing.spans import shared
+
+# A batch that would be sent later than this is refused at once: whoever asked would have given up, or be told 504.
+MOST_WAIT_SECONDS = 5.0
+# How much the newest batch counts in the mean time of a batch: five slow ones make 83 % of it.
+NEWEST_SHARE = 0.3
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting(Generic[Item, Result]):
+    item: Item
+    future: asyncio.Future[Result]
+    span: Span
+
+
+class MicroBatcher(Generic[Item, Result]):
+    """Sends items in batches, without ever waiting for a batch to fill.
+
+    Whenever one of `slots` is free, all that waits (`max_batch` at most, and with `size_of` so many bytes as may cross
+    between replicas in one call) is sent as one. A single caller thus loses nothing, and under load the batches grow by
+    themselves. An item that would wait for too long, by the time that batches take, is refused. `send` answers with one
+    result or one error for each item, in order, so that a bad item does not fail its neighbours; what it raises fails
+    its batch.
+    A batch is given up when nobody waits for it any more: one caller that goes away takes nothing from the others.
+    What is done for a batch is in the trace of its first item that has one, and the spans of the others link there.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Sequence[Item]], Awaitable[Sequence[Result | MemoryLayerError]]],
+        *,
+        max_batch: int,
+        slots: int,
+        max_waiting: int,
+        size_of: Callable[[Item], int] | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """`size_of`: bytes that an item takes on the way to another replica. `clock`: in seconds."""
+        self._send = send
+        self._max_batch = max_batch
+        self._slots = self._free = slots
+        self._max_waiting = max_waiting
+        self._size_of = size_of
+        self._clock = clock
+        self._batch_seconds = 0.0
+        self._waiting: deque[_Waiting[Item, Result]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def waiting(self) -> int:
+        """How many items are not sent yet."""
+        return len(self._waiting)
+
+    def idle(self) -> bool:
+        """Return whether no item waits and no batch is in flight."""
+        return not self._waiting and not self._tasks
+
+    async def submit(self, item: Item) -> Result:
+        """Send an item with whatever else waits.
+
+        Raises its error, or `OverloadedError` when too many wait, or it would wait longer than `MOST_WAIT_SECONDS`.
+        """
+        wait = self._wait_seconds()
+        if len(self._waiting) >= self._max_waiting or wait > MOST_WAIT_SECONDS:
+            raise OverloadedError("Too many requests wait already.", retry_after=max(wait, 1.0))
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(item, future, get_current_span()))
+        if self._free:
+            self._free -= 1
+            # In a context of its own: the log lines of a batch are not those of whoever happened to start it.
+            task = asyncio.create_task(self._drain(), context=Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await future
+
+    def _wait_seconds(self) -> float:
+        """Return about how long an item that comes now waits until it is sent."""
+        if self._free:
+            return 0.0
+        return (len(self._waiting) // self._max_batch + 1) * self._batch_seconds / self._slots
+
+    async def _drain(self) -> None:
+        try:
+            while batch := self._take():
+                await self._deliver(batch)
+        finally:
+            self._free += 1
+
+    def _take(self) -> list[_Waiting[Item, Result]]:
+        batch: list[_Waiting[Item, Result]] = []
+        room = REQUEST_BYTES
+        while self._waiting and len(batch) < self._max_batch:
+            waiting = self._waiting[0]
+            if not waiting.future.done():
+                room -= self._size_of(waiting.item) if self._size_of else 0
+                if room < 0 and batch:
+                    break
+                batch.append(waiting)
+            self._waiting.popleft()
+        return batch
+
+    async def _deliver(self, batch: list[_Waiting[Item, Result]]) -> None:
+        began = self._clock()
+        results = await self._results(batch)
+        self._batch_seconds += NEWEST_SHARE * (self._clock() - began - self._batch_seconds)
+        for waiting, result in zip(batch, results, strict=True):
+            future = waiting.future
+            if future.done():
+                continue
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+    async def _results(self, batch: list[_Waiting[Item, Result]]) -> Sequence[Result | BaseException]:
+        with shared([waiting.span for waiting in batch]):
+            sending = asyncio.ensure_future(self._send([waiting.item for waiting in batch]))
+        give_up = partial(_give_up, sending, [waiting.future for waiting in batch])
+        for waiting in batch:
+            waiting.future.add_done_callback(give_up)
+        # Whatever it raises, it belongs to those who wait for this batch.
+        (results,) = await asyncio.gather(sending, return_exceptions=True)
+        if isinstance(results, BaseException):
+            return [results] * len(batch)
+        if len(results) != len(batch):
+            return [RuntimeError(f"{len(results)} results for {len(batch)} items")] * len(batch)
+        return results
+
+
+def _give_up(sending: asyncio.Future[Any], waiting: Sequence[asyncio.Future[Any]], left: asyncio.Future[Any]) -> None:
+    if left.cancelled() and all(future.done() for future in waiting):
+        sending.cancel()

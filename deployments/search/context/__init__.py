@@ -1,0 +1,1 @@
+"""Contexts: which messages go in, and how they are cut to a budget."""

@@ -1,0 +1,1 @@
+"""Scores and order of messages. Pure: the clock is passed in."""

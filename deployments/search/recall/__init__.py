@@ -1,0 +1,1 @@
+"""The recall audit: searches held against exact ones."""

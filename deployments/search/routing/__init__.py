@@ -1,0 +1,1 @@
+"""Which Search replica answers, and which one if that one does not."""

@@ -1,0 +1,223 @@
+"""Pending embeddings: claimed under a lease, completed, postponed, given up."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from pgvector import HalfVector
+
+from deployments.errors import InvalidRequestError
+from deployments.schemas.vectors import EmbeddingSpace, Vector
+from deployments.storage.postgres.database import Database, OwnConnection
+from deployments.storage.postgres.named_queries import load_queries
+from deployments.storage.postgres.zones import zoned
+
+CHANNEL = "embedding_jobs"
+
+# How many tenants a claim looks at for each message that it may take. It looks at more than that have a turn only where
+# most tenants wait for a retry.
+VISITS_PER_MESSAGE = 4
+# A message that was in two attempts that crashed or failed for a reason of ours is tried without others from then on.
+# One crash blames all messages of its batch, and of those only one is to blame.
+ALONE_AFTER = 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """A message that waits for its embedding.
+
+    `attempts`: how many failed before, for a reason of the message's own or since their worker crashed.
+    `deferrals`: how often it was put off since the provider or Scoring was away.
+    """
+
+    message_id: UUID
+    tenant_id: str
+    request_id: str | None
+    attempts: int
+    deferrals: int
+    role: str
+    name: str | None
+    content: str
+    created_at: datetime
+
+    @property
+    def is_tried_alone(self) -> bool:
+        """Return whether its attempt begins with `begin_attempt`, and includes no other message."""
+        return self.attempts >= ALONE_AFTER
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a message's embedding and scoring came to: a unit vector of shape (dimensions,), and 0 to 1.
+
+    `other`: its vector in the second space, where there is one.
+    """
+
+    message_id: UUID
+    embedding: Vector
+    importance: float
+    other: Vector | None = None
+
+
+@dataclass(frozen=True)
+class JobCounts:
+    """How many messages wait for their embedding, and how many were given up.
+
+    `due_since`: since when the first of those waits that a worker may take; `due_first`: how many with it.
+    """
+
+    pending: int
+    failed: int
+    due_since: datetime | None = None
+    due_first: int = 0
+
+
+class EmbeddingJobRepository:
+    """Whoever holds a claim names it in every call; what is no longer theirs is left alone.
+
+    Errors of every method: `DatabaseUnavailableError`, `OverloadedError`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._queries = load_queries("embedding_jobs")
+        self._claiming = asyncio.Lock()
+        self._last_turn = ""
+
+    async def claim(self, claim_id: UUID, limit: int, lease_seconds: float) -> list[Job]:
+        """Take at most `limit` due messages for `lease_seconds`: an equal share of each tenant's, its oldest first.
+
+        What the shares of some leave goes to those with more. Where there are more tenants than room, the next claim
+        goes on with the tenant behind the last. A batch is full whenever as many messages are due.
+        """
+        # One at a time: two that look at once would find the same tenants, and one of them come away with nothing.
+        async with self._claiming, self._database.transaction() as connection:
+            rows = self._queries.due_tenants(
+                connection, after=self._last_turn, limit=limit, visits=VISITS_PER_MESSAGE * limit
+            )
+            turns = [(row["tenant_id"], row["reached"]) async for row in rows]
+            if not turns:
+                return []
+            self._last_turn = turns[0][1]
+            return await self._claim_in_turns(
+                connection, claim_id, [tenant for tenant, _ in turns], limit, lease_seconds
+            )
+
+    async def _claim_in_turns(
+        self, connection: object, claim_id: UUID, tenant_ids: list[str], limit: int, lease_seconds: float
+    ) -> list[Job]:
+        jobs: list[Job] = []
+        while tenant_ids and len(jobs) < limit:
+            room = limit - len(jobs)
+            share = max(1, room // len(tenant_ids))
+            asked, others = tenant_ids[:room], tenant_ids[room:]
+            rows = self._queries.claim_jobs(
+                connection,
+                tenant_ids=asked,
+                share=share,
+                claim_id=claim_id,
+                lease_seconds=lease_seconds,
+                alone_after=ALONE_AFTER,
+            )
+            taken = [Job(**zoned(row)) async for row in rows]
+            counts = Counter(job.tenant_id for job in taken)
+            tenant_ids = others + [tenant for tenant in asked if counts[tenant] == share]
+            jobs += taken
+        return jobs
+
+    async def seconds_until_due(self) -> float | None:
+        """Return when the next message can be claimed, a retry or one whose lease runs out; None where none waits."""
+        async with self._database.connection() as connection:
+            due: float | None = await self._queries.seconds_until_due(connection)
+        return due
+
+    async def begin_attempt(self, claim_id: UUID, message_id: UUID) -> bool:
+        """Count the attempt of a message that is tried alone. Returns whether it is still claimed."""
+        async with self._database.connection() as connection:
+            return bool(await self._queries.begin_attempt(connection, claim_id=claim_id, message_id=message_id))
+
+    async def extend(self, claim_id: UUID, message_ids: Sequence[UUID], lease_seconds: float) -> None:
+        """Hold a claim for `lease_seconds` from now."""
+        async with self._database.connection() as connection:
+            await self._queries.extend_claim(
+                connection, claim_id=claim_id, message_ids=message_ids, lease_seconds=lease_seconds
+            )
+
+    async def complete(
+        self, claim_id: UUID, results: Sequence[Result], space: EmbeddingSpace, other: EmbeddingSpace | None = None
+    ) -> int | None:
+        """Write back embeddings, which are of `space` and `other`, and importances.
+
+        Returns how many messages were still claimed; None, and nothing is written, if neither space is active now.
+        Raises `InvalidRequestError` for a vector that does not fit its space.
+        """
+        _check_dimensions([r.embedding for r in results], space)
+        if other is not None:
+            _check_dimensions([r.other for r in results if r.other is not None], other)
+        async with self._database.connection() as connection:
+            completed: int | None = await self._queries.complete_jobs(
+                connection,
+                claim_id=claim_id,
+                message_ids=[r.message_id for r in results],
+                embeddings=[HalfVector(r.embedding) for r in results],
+                others=[None if r.other is None else HalfVector(r.other) for r in results],
+                importances=[r.importance for r in results],
+                model=space.model,
+                dimensions=space.dimensions,
+                other_model=other and other.model,
+                other_dimensions=other and other.dimensions,
+            )
+        return completed
+
+    async def postpone(
+        self,
+        claim_id: UUID,
+        delays: Sequence[tuple[UUID, float, float | None]],
+        error: str,
+        *,
+        deferred: bool = False,
+    ) -> None:
+        """Give messages back, each to be tried again after its delay in seconds, with its importance if it has one.
+
+        `deferred`: count it as a deferral, and not as an attempt.
+        """
+        async with self._database.connection() as connection:
+            await self._queries.postpone_jobs(
+                connection,
+                claim_id=claim_id,
+                message_ids=[message_id for message_id, _, _ in delays],
+                delays=[delay for _, delay, _ in delays],
+                importances=[importance for _, _, importance in delays],
+                error=error,
+                deferred=deferred,
+            )
+
+    async def fail(self, claim_id: UUID, importances: Sequence[tuple[UUID, float | None]], error: str) -> int:
+        """Give messages up. Returns how many were still claimed."""
+        async with self._database.connection() as connection:
+            failed = await self._queries.fail_jobs(
+                connection,
+                claim_id=claim_id,
+                message_ids=[message_id for message_id, _ in importances],
+                importances=[importance for _, importance in importances],
+                error=error,
+            )
+        return int(failed)
+
+    async def counts(self) -> JobCounts:
+        """How many wait and how many were given up, over all tenants."""
+        async with self._database.connection() as connection:
+            return JobCounts(**await self._queries.count_jobs(connection))
+
+    async def listen(self) -> OwnConnection:
+        """A connection that hears of new messages. The caller adds a listener on `CHANNEL`, and closes it."""
+        return await self._database.connect()
+
+
+def _check_dimensions(vectors: Sequence[Vector], space: EmbeddingSpace) -> None:
+    """Refuse what no index could hold: those of large tenants would refuse it later, and a search by it fail."""
+    if any(len(vector) != space.dimensions for vector in vectors):
+        raise InvalidRequestError(f"The provider's vectors have not {space.dimensions} dimensions.")

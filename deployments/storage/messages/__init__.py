@@ -1,0 +1,1 @@
+"""Messages, facts and conversations: stored, read, changed, deleted."""

@@ -1,0 +1,110 @@
+"""From messages to their terms, as their tenants' languages say."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from deployments.analysis.languages import Language
+from deployments.analysis.policy import LanguagePolicy
+from deployments.analysis.terms import document_terms
+from deployments.analysis.times.english import MONTHS
+from deployments.settings import SearchSettings
+from deployments.storage.messages.term_vectors import TermVector, term_vector
+from deployments.storage.postgres.database import Connection, Connections
+from deployments.storage.tenants.languages import Known, TenantLanguages, default_languages
+
+# Beyond, the analysis takes 30 ms or more, and a thread does it.
+DIRECT_CHARACTERS = 50_000
+
+
+class Analyzable(Protocol):
+    """What the terms of a message are made of."""
+
+    @property
+    def tenant_id(self) -> str:
+        """Whose it is."""
+
+    @property
+    def name(self) -> str | None:
+        """Who spoke."""
+
+    @property
+    def content(self) -> str:
+        """What was said."""
+
+    @property
+    def created_at(self) -> datetime:
+        """When, in the sender's zone."""
+
+    @property
+    def language(self) -> Language | None:
+        """In which language, if the sender said so."""
+
+
+class Said(NamedTuple):
+    """What of a stored message its terms are made of."""
+
+    tenant_id: str
+    name: str | None
+    content: str
+    created_at: datetime
+    language: Language | None
+
+
+class Analysis(NamedTuple):
+    """A message's terms as the literal of a tsvector, how many words they are, and under which policy's tag."""
+
+    terms: str
+    term_count: int
+    tag: str | None
+
+
+def analysis_columns(analyses: Sequence[Analysis]) -> dict[str, list[object]]:
+    """Return the parameters of a statement that stores analyses: a list for each column."""
+    return {
+        "terms": [each.terms for each in analyses],
+        "term_counts": [each.term_count for each in analyses],
+        "analyses": [each.tag for each in analyses],
+    }
+
+
+class MessageAnalyzer:
+    """Analyses messages of any tenants. Errors: `DatabaseUnavailableError`, `OverloadedError`."""
+
+    def __init__(self, languages: TenantLanguages) -> None:
+        self._languages = languages
+
+    async def analyze(self, messages: Sequence[Analyzable], connection: Connection | None = None) -> list[Analysis]:
+        """Return the terms of each message, in order. `connection`: where the caller holds one already."""
+        known = await self._languages.look_up({message.tenant_id for message in messages}, connection)
+        characters = sum(len(message.content) for message in messages)
+        # The first detection loads a model, which takes a second.
+        if characters > DIRECT_CHARACTERS or any(each.policy.detect for each in known.values()):
+            return await asyncio.to_thread(_analyses, messages, known)
+        return _analyses(messages, known)
+
+
+def message_analyzer(database: Connections, settings: SearchSettings) -> MessageAnalyzer:
+    """Return an analyzer over a database, by the settings for tenants without a language of their own."""
+    return MessageAnalyzer(TenantLanguages(database, default_languages(settings)))
+
+
+def indexed_text(said_at: datetime, name: str | None, content: str) -> str:
+    """Return the text whose terms find a message: the sender's day, who spoke, and what was said."""
+    # Not by `strftime`, whose names of months change with the process' locale.
+    day = f"{said_at.day} {MONTHS[said_at.month - 1]} {said_at.year}"
+    return f"{day} {content}" if name is None else f"{day} {name} {content}"
+
+
+def terms_of(message: Analyzable, policy: LanguagePolicy) -> TermVector:
+    """Return a message's terms. Pure."""
+    languages = policy.of_document(message.content, message.language)
+    return term_vector(document_terms(indexed_text(message.created_at, message.name, message.content), languages))
+
+
+def _analyses(messages: Sequence[Analyzable], known: Mapping[str, Known]) -> list[Analysis]:
+    return [
+        Analysis(*terms_of(message, known[message.tenant_id].policy), known[message.tenant_id].tag)
+        for message in messages
+    ]

@@ -1,0 +1,1 @@
+"""Policies, plans and runs of retention."""

@@ -1,0 +1,47 @@
+"""Retention policies of tenants."""
+
+from deployments.retention.policy import effective
+from deployments.schemas.retention import RetentionPolicy, TenantPolicy, TenantRetention
+from deployments.settings import RetentionSettings
+from deployments.storage.postgres.database import Database
+from deployments.storage.postgres.named_queries import load_queries
+
+
+def default_policy(settings: RetentionSettings) -> RetentionPolicy:
+    """What holds for a tenant without a policy of its own."""
+    return RetentionPolicy(
+        max_age_days=settings.max_age_days,
+        importance_threshold=settings.importance_threshold,
+        delete_after_days=settings.delete_after_days,
+        keep_newest=settings.keep_newest,
+        exempt=False,
+    )
+
+
+class RetentionPolicyRepository:
+    """Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
+
+    def __init__(self, database: Database, defaults: RetentionPolicy) -> None:
+        self._database = database
+        self._defaults = defaults
+        self._queries = load_queries("retention_policies")
+
+    async def get(self, tenant_id: str) -> TenantRetention:
+        """What holds for a tenant, be it known or not."""
+        async with self._database.connection() as connection:
+            row = await self._queries.get_policy(connection, tenant_id=tenant_id)
+        return self._described(tenant_id, None if row is None else TenantPolicy(**row))
+
+    async def put(self, tenant_id: str, own: TenantPolicy) -> TenantRetention:
+        """Set a tenant's own policy, in the place of the one that it had. It holds from the next plan on."""
+        async with self._database.connection() as connection:
+            await self._queries.put_policy(connection, tenant_id=tenant_id, **own.model_dump())
+        return self._described(tenant_id, own)
+
+    async def delete(self, tenant_id: str) -> None:
+        """Have the defaults hold again. Where there is nothing of its own, nothing changes."""
+        async with self._database.connection() as connection:
+            await self._queries.delete_policy(connection, tenant_id=tenant_id)
+
+    def _described(self, tenant_id: str, own: TenantPolicy | None) -> TenantRetention:
+        return TenantRetention(tenant_id=tenant_id, policy=effective(self._defaults, own), own=own)

@@ -1,0 +1,1 @@
+"""What searches read: candidates of SQL, and the changes that keep indexes in memory new."""

@@ -1,0 +1,56 @@
+"""Finds a search's candidates; which way, the tenant's size decides."""
+
+from datetime import datetime
+from enum import StrEnum
+from functools import partial
+from typing import NamedTuple
+
+from deployments.analysis.query import AnalyzedQuery
+from deployments.schemas.candidates import Candidates
+from deployments.schemas.search import SearchRequest
+from deployments.schemas.vectors import QueryVector
+from deployments.settings import SearchSettings
+from deployments.storage.search.candidates import CandidateRepository
+
+
+class Way(StrEnum):
+    """How vectors were found: all of the tenant's measured, or the HNSW index walked."""
+
+    EXACT = "exact"
+    WALK = "walk"
+    EXACT_AFTER_WALK = "exact_after_walk"
+
+
+class Finding(NamedTuple):
+    """What was found, and how."""
+
+    candidates: Candidates
+    way: Way
+
+
+async def find(
+    repository: CandidateRepository,
+    request: SearchRequest,
+    query: AnalyzedQuery,
+    embedding: QueryVector | None,
+    settings: SearchSettings,
+    now: datetime | None = None,
+) -> Finding:
+    """Two round trips, the first of 0.2 ms; a third one only where the HNSW walk ended before it had found enough.
+
+    `now`: what has expired by then is left out.
+    Raises `DatabaseUnavailableError`, `OverloadedError`.
+    """
+    limit = max(settings.candidates, request.top_k)
+    size = await repository.size(request.tenant_id)
+    by = partial(repository.find, request, query, embedding, limit=limit, now=now)
+    exact = not size.indexed or size.embedded <= settings.exact_limit
+    candidates = await by(exact=exact, indexed=size.indexed)
+    if size.indexed and not candidates.corpus.indexed:
+        # The tenant shrank meanwhile, so the indexes may lack messages.
+        return Finding(await by(exact=True, indexed=False), Way.EXACT)
+    if exact or embedding is None or embedding.space != candidates.corpus.space:
+        return Finding(candidates, Way.EXACT if exact else Way.WALK)
+    if candidates.corpus.near < limit:
+        return Finding(await by(exact=True, indexed=True), Way.EXACT_AFTER_WALK)
+    return Finding(candidates, Way.WALK)

@@ -1,0 +1,1 @@
+"""Tenants and their users: API keys, usage, languages, erasure, totals."""

@@ -1,0 +1,1 @@
+"""Tenants that are exported or imported."""

@@ -1,0 +1,109 @@
+"""All messages of a tenant or of one of its users as they were at one moment, read in bounded memory."""
+
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from deployments.schemas.transfer import SnapshotCounts
+from deployments.storage.postgres.database import Connection, Database
+from deployments.storage.postgres.named_queries import load_queries
+from deployments.storage.postgres.zones import zoned
+
+PAGE = 500
+# The columns that are only read along: the vector goes in packed, and a mark is no part of its message.
+_READ_ALONG = {"embedding", "metadata", "chat", "mark", "fact"}
+
+
+class Reached(NamedTuple):
+    """How far a snapshot was read: how many messages, the sum of their marks, and the last one's position."""
+
+    messages: int
+    marks: int
+    created_at: datetime
+    id: UUID
+
+
+class SnapshotPage(NamedTuple):
+    """Some messages, oldest first, as lines of JSON; how many have a vector; and how far the reading is after them."""
+
+    lines: list[bytes]
+    vectors: int
+    reached: Reached
+
+
+class TenantSnapshot:
+    """What a tenant, or one of its users, had when the snapshot was taken, whatever is written meanwhile."""
+
+    def __init__(self, connection: Connection, tenant_id: str, user_id: str | None) -> None:
+        self._connection = connection
+        self._whose = {"tenant_id": tenant_id, "user_id": user_id}
+        self._queries = load_queries("moving")
+
+    async def counts(self) -> SnapshotCounts:
+        """How much there is."""
+        row = await self._queries.count_snapshot(self._connection, **self._whose)
+        return SnapshotCounts(**{**row, "space": orjson.loads(row["space"])})
+
+    async def holds_what_was_read(self, reached: Reached) -> bool:
+        """Whether all that another snapshot read up to there is the same in this one."""
+        row = await self._queries.marks_until(
+            self._connection, **self._whose, until=reached.created_at, until_id=reached.id
+        )
+        return (row["messages"], int(row["marks"])) == (reached.messages, reached.marks)
+
+    async def pages(self, reached: Reached | None, *, with_vectors: bool) -> AsyncIterator[SnapshotPage]:
+        """All messages behind what was reached."""
+        while True:
+            rows = [
+                row
+                async for row in self._queries.read_snapshot(
+                    self._connection,
+                    **self._whose,
+                    with_vectors=with_vectors,
+                    after=reached and reached.created_at,
+                    after_id=reached and reached.id,
+                    limit=PAGE,
+                )
+            ]
+            if not rows:
+                return
+            reached = _after(reached, rows)
+            vectors = sum(row["embedding"] is not None for row in rows)
+            yield SnapshotPage([_line(row) for row in rows], vectors, reached)
+
+
+@asynccontextmanager
+async def tenant_snapshot(
+    database: Database, tenant_id: str, user_id: str | None = None
+) -> AsyncIterator[TenantSnapshot]:
+    """A snapshot for as long as the block runs. Raises `DatabaseUnavailableError`, `OverloadedError`."""
+    async with (
+        database.connection() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        yield TenantSnapshot(connection, tenant_id, user_id)
+
+
+def _after(reached: Reached | None, rows: list[Any]) -> Reached:
+    messages, marks = (reached.messages, reached.marks) if reached else (0, 0)
+    last = rows[-1]
+    return Reached(messages + len(rows), marks + sum(row["mark"] for row in rows), last["created_at"], last["id"])
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    """One line for a message, always with the same fields in the same order; a fact has one more."""
+    fields = {name: value for name, value in zoned(row).items() if name not in _READ_ALONG}
+    # As Postgres writes it: read and written again, a number might be another.
+    fields["metadata"] = orjson.Fragment(row["metadata"])
+    fields["chat"] = orjson.Fragment(row["chat"] or "null")
+    vector = row["embedding"]
+    fields["embedding"] = None if vector is None else b64encode(vector.to_numpy().astype("<f2").tobytes()).decode()
+    if row["fact"] is not None:
+        # Its subject is its name.
+        fields["fact"] = {name: value for name, value in orjson.loads(row["fact"]).items() if name != "subject"}
+    return orjson.dumps(fields, str, orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)

@@ -1,0 +1,1 @@
+"""Export and import of tenants, and the formats of others."""

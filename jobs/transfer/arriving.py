@@ -1,0 +1,146 @@
+"""The messages of a file as they are to be stored, whatever its format."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from itertools import chain
+from typing import Any, TypeAlias
+
+from pydantic import ValidationError
+
+from deployments.schemas.transfer import Header, MovedMessage, VectorSpace
+from deployments.validation_faults import first_fault
+from jobs.transfer.errors import DamagedFileError, MovingInputError
+from jobs.transfer.formats.recognition import OWN, format_of, turns
+from jobs.transfer.formats.turns import LeftOut, Turn
+from jobs.transfer.identity import Clock, copied_id, derived_id
+from jobs.transfer.records import Record, RecordFile
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How a file is to be read. `space`: of this installation. None: as the file says."""
+
+    space: VectorSpace
+    tenant_id: str | None = None
+    format: str | None = None
+    without_vectors: bool = False
+    new_ids: bool = False
+
+
+@dataclass(frozen=True)
+class Arriving:
+    """A message, and where it stands in the file."""
+
+    place: str
+    message: MovedMessage
+
+
+Arrivals: TypeAlias = Iterator[Arriving | LeftOut]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a file holds, and for whom."""
+
+    tenant_id: str
+    format: str
+    arrivals: Arrivals
+
+
+def read_delivery(file: RecordFile, stem: str, wishes: Wishes) -> Delivery:
+    """Recognise a file; `stem` is its name.
+
+    Raises `MovingInputError` where it makes no sense, or not with these wishes.
+    """
+    records = file.records()
+    bad: list[Record] = []
+    for record in records:
+        if record.reason is None:
+            break
+        bad.append(record)
+    else:
+        raise MovingInputError("the file holds no JSON")
+    name = wishes.format or format_of(record)
+    if name == OWN:
+        if bad:
+            raise MovingInputError(f"line {bad[0].line} {bad[0].reason}")
+        return _own(_header(record), records, wishes)
+    if wishes.tenant_id is None:
+        raise MovingInputError(f"--tenant: a file of the format {name} does not say whose messages these are")
+    found = turns(name, chain(bad, [record], records), stem)
+    clock = Clock(file.modified_at, datetime.now(UTC))
+    return Delivery(wishes.tenant_id, name, _moved_turns(found, wishes.tenant_id, clock))
+
+
+def _header(record: Record) -> Header:
+    try:
+        return Header.model_validate(record.value)
+    except ValidationError as error:
+        raise MovingInputError(f"line {record.line} is no header of this version: {first_fault(error)}") from None
+
+
+def _own(header: Header, records: Iterator[Record], wishes: Wishes) -> Delivery:
+    theirs, ours = header.space, wishes.space
+    same = theirs is None or (theirs.model, theirs.dimensions) == (ours.model, ours.dimensions)
+    if theirs is not None and not same and not wishes.without_vectors:
+        raise MovingInputError(
+            f"the file holds vectors of {theirs.model} with {theirs.dimensions} dimensions, but here are those of "
+            f"{ours.model} with {ours.dimensions}: --without-vectors has the messages embedded again"
+        )
+    tenant_id = wishes.tenant_id or header.tenant_id
+    return Delivery(tenant_id, OWN, _own_messages(header, records, tenant_id, wishes))
+
+
+def _own_messages(header: Header, records: Iterator[Record], tenant_id: str, wishes: Wishes) -> Arrivals:
+    count = 0
+    for record in records:
+        count += 1
+        yield _own_message(record, tenant_id, wishes)
+    if count != header.messages:
+        raise DamagedFileError(f"The file was made with {header.messages:,} messages, but holds {count:,}.")
+
+
+def _own_message(record: Record, tenant_id: str, wishes: Wishes) -> Arriving | LeftOut:
+    place = f"line {record.line}"
+    if not isinstance(record.value, dict):
+        return LeftOut(place, record.reason or "is no message")
+    try:
+        message = MovedMessage.model_validate({**record.value, "tenant_id": tenant_id})
+        if not wishes.without_vectors:
+            message.packed_vector(wishes.space.dimensions)
+    except ValidationError as error:
+        return LeftOut(place, first_fault(error))
+    except ValueError as error:
+        return LeftOut(place, str(error))
+    if message.embedding is None or wishes.without_vectors:
+        message = message.without_vector()
+    if wishes.new_ids:
+        message = message.with_ids(partial(copied_id, tenant_id))
+    return Arriving(place, message)
+
+
+def _moved_turns(found: Iterator[Turn | LeftOut], tenant_id: str, clock: Clock) -> Arrivals:
+    for each in found:
+        yield each if isinstance(each, LeftOut) else _moved_turn(each, tenant_id, clock.time_of(each))
+
+
+def _moved_turn(turn: Turn, tenant_id: str, said_at: datetime) -> Arriving | LeftOut:
+    fields: dict[str, Any] = {
+        "id": derived_id(tenant_id, turn),
+        "tenant_id": tenant_id,
+        "conversation_id": turn.conversation_id,
+        "role": turn.role,
+        "name": turn.name,
+        "content": turn.content,
+        "metadata": turn.metadata,
+        "created_at": said_at,
+        "updated_at": datetime.now(UTC),
+        "chat": turn.chat,
+        "external_id": turn.external_id,
+    }
+    try:
+        return Arriving(turn.place, MovedMessage.model_validate(fields))
+    except ValidationError as error:
+        return LeftOut(turn.place, first_fault(error))

@@ -1,0 +1,120 @@
+"""A file into a tenant."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deployments.storage.transfer.imports import Arrival, ArrivalRepository
+from jobs.progress import Advance, Progress
+from jobs.transfer.arriving import Arriving, Wishes, read_delivery
+from jobs.transfer.errors import DamagedFileError
+from jobs.transfer.formats.turns import LeftOut
+from jobs.transfer.records import RecordFile
+
+BATCH = 500
+BATCH_CHARACTERS = 1_000_000
+ENDINGS = {".gz", ".jsonl", ".ndjson", ".json"}
+
+
+@dataclass
+class Imported:
+    """What became of a file's messages.
+
+    `present`: there before, and left as they are. `partly`: taken, though not as a whole.
+    """
+
+    tenant_id: str
+    format: str
+    stored: int = 0
+    present: int = 0
+    refused: int = 0
+    partly: int = 0
+
+
+async def import_file(
+    repository: ArrivalRepository, path: Path, wishes: Wishes, progress: Progress, report: Callable[[str], None]
+) -> Imported:
+    """Store what is not there yet. What was taken stays, whatever stops it: a second time goes on.
+
+    `report` hears of each message that was not taken, or not as a whole, where it stands and why. Raises
+    `MovingInputError`, `DamagedFileError`, `IdTakenError`, `DatabaseUnavailableError`, `OverloadedError`.
+    """
+    with RecordFile(path) as file:
+        delivery = read_delivery(file, stem_of(path), wishes)
+        imported = Imported(delivery.tenant_id, delivery.format)
+        with progress.step(f"importing {path.name} (bytes)", file.size) as advance:
+            reading = _Reading(file, advance)
+            try:
+                for batch in _batches(_taken(delivery.arrivals, imported, report)):
+                    await _take_in(repository, batch, imported, report)
+                    reading.advance()
+            except DamagedFileError as error:
+                raise DamagedFileError(f"{error} {imported.stored:,} messages of it were stored.") from None
+            reading.advance()
+    return imported
+
+
+def stem_of(path: Path) -> str:
+    """A file's name without what its format ends it with."""
+    name = path.name
+    while Path(name).suffix in ENDINGS:
+        name = Path(name).stem
+    return name
+
+
+class _Reading:
+    def __init__(self, file: RecordFile, advance: Advance) -> None:
+        self._file = file
+        self._advance = advance
+        self._told = 0
+
+    def advance(self) -> None:
+        self._advance(self._file.bytes_read - self._told)
+        self._told = self._file.bytes_read
+
+
+def _taken(
+    arrivals: Iterable[Arriving | LeftOut], imported: Imported, report: Callable[[str], None]
+) -> Iterator[Arriving]:
+    for each in arrivals:
+        if isinstance(each, Arriving):
+            yield each
+            continue
+        report(f"{each.place}: {each.reason}")
+        if each.whole:
+            imported.refused += 1
+        else:
+            imported.partly += 1
+
+
+def _batches(arriving: Iterator[Arriving]) -> Iterator[list[Arriving]]:
+    batch: list[Arriving] = []
+    characters = 0
+    try:
+        for each in arriving:
+            batch.append(each)
+            characters += len(each.message.content)
+            if len(batch) == BATCH or characters >= BATCH_CHARACTERS:
+                yield batch
+                batch, characters = [], 0
+    except DamagedFileError:
+        # What was read is good, and taken before the complaint.
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+async def _take_in(
+    repository: ArrivalRepository, batch: Sequence[Arriving], imported: Imported, report: Callable[[str], None]
+) -> None:
+    outcomes = await repository.take_in(imported.tenant_id, [each.message for each in batch])
+    for each, outcome in zip(batch, outcomes, strict=True):
+        if outcome is Arrival.STORED:
+            imported.stored += 1
+        elif outcome is Arrival.PRESENT:
+            imported.present += 1
+        else:
+            imported.refused += 1
+            report(f"{each.place}: {outcome.message}")

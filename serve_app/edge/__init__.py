@@ -1,0 +1,1 @@
+"""What happens to requests before and after their route: authentication, limits, bodies, errors, headers."""

@@ -1,0 +1,1 @@
+"""One machine: its Ray cluster, HAProxy, ports and processes."""
