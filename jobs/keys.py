@@ -100,7 +100,7 @@ def _revoking(key_id: UUID) -> Command:
 
 
 async def _with_repository(settings: Settings, command: Command) -> None:
-    database = Database(database_url(settings), settings.database, PoolSize(kept=0, most=1))
+    database = Database(database_url(settings), settings.database, PoolSize(min_size=0, max_size=1))
     try:
         await command(ApiKeyRepository(database))
     finally:

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _run(options: argparse.Namespace, settings: Settings) -> None:
-    database = Database(database_url(settings), settings.database, PoolSize(kept=0, most=1))
+    database = Database(database_url(settings), settings.database, PoolSize(min_size=0, max_size=1))
     try:
         repository = ReanalysisRepository(database, default_languages(settings.search))
         stale = await repository.count_stale(options.tenant)

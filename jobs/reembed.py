@@ -67,7 +67,7 @@ def target_of(settings: Settings, options: argparse.Namespace) -> SpaceSource:
 
 
 def _judge(settings: Settings, target: SpaceSource | None, questions: Sequence[Path]) -> None:
-    """Recall of whole searches in both spaces, over scratch databases."""
+    """Recall of whole searches in both spaces, over temporary databases."""
     if target is None or not questions:
         return
     new = settings_for(settings, target)
@@ -107,7 +107,7 @@ def _run_options(options: argparse.Namespace, target: SpaceSource | None) -> Opt
         accept_missing=options.accept_missing,
         batch=options.batch,
         rate=options.rate,
-        patience=options.patience,
+        deadline_seconds=options.patience,
         force=options.force,
     )
 
@@ -119,7 +119,7 @@ def _action(options: argparse.Namespace) -> Action:
 
 
 async def _over_the_database(settings: Settings, options: Options, action: Action) -> None:
-    database = Database(database_url(settings), settings.database, PoolSize(kept=0, most=1))
+    database = Database(database_url(settings), settings.database, PoolSize(min_size=0, max_size=1))
     try:
         await action(Run(settings, database, options, progress_on_stderr(), _say))
     finally:

@@ -21,16 +21,16 @@ from deployments.storage.postgres.database import Database, PoolSize
 from deployments.storage.postgres.schema import database_url
 from deployments.storage.tenants.erasure import ErasureOrder, ErasureRepository
 from deployments.storage.tenants.usage import UsageRepository
-from deployments.storage.transfer.imports import ArrivalRepository
+from deployments.storage.transfer.imports import ImportRepository
 from jobs.known_database import prepared_settings
 from jobs.process import run
 from jobs.progress import progress_on_stderr
 from jobs.terminal import FAILED, OK, exit_statuses, identifier
-from jobs.transfer.arriving import Wishes
 from jobs.transfer.errors import MovingInputError
 from jobs.transfer.exporting import Export, export_tenant
 from jobs.transfer.formats.recognition import NAMES
 from jobs.transfer.importing import import_file
+from jobs.transfer.source import ImportOptions
 
 Command = Callable[[argparse.Namespace, Settings, Database], Awaitable[int]]
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _run(options: argparse.Namespace, settings: Settings) -> int:
     command: Command = options.run
-    database = Database(database_url(settings), settings.database, PoolSize(kept=0, most=1))
+    database = Database(database_url(settings), settings.database, PoolSize(min_size=0, max_size=1))
     try:
         return await command(options, settings, database)
     except IdTakenError as error:
@@ -66,9 +66,9 @@ async def _export(options: argparse.Namespace, _: Settings, database: Database) 
 
 async def _import(options: argparse.Namespace, settings: Settings, database: Database) -> int:
     space = await _space(database)
-    wishes = Wishes(space, options.tenant, options.format, options.without_vectors, options.new_ids)
-    repository = ArrivalRepository(database, message_analyzer(database, settings.search), space)
-    imported = await import_file(repository, options.file, wishes, progress_on_stderr(), _say)
+    wanted = ImportOptions(space, options.tenant, options.format, options.without_vectors, options.new_ids)
+    repository = ImportRepository(database, message_analyzer(database, settings.search), space)
+    imported = await import_file(repository, options.file, wanted, progress_on_stderr(), _say)
     sys.stdout.write(f"{orjson.dumps(imported).decode()}\n")
     return FAILED if imported.refused else OK
 

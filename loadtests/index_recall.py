@@ -2,7 +2,7 @@
 `python -m loadtests.index_recall DATA --out FILE.json --chart FILE.svg`.
 
 DATA is a file that `python -m jobs.evaluate` reads too; the pieces of its messages are stored, and its questions asked.
-One tenant grows beside others in a scratch database that is gone afterwards. With LongMemEval's 12,000 messages
+One tenant grows beside others in a temporary database that is gone afterwards. With LongMemEval's 12,000 messages
 all of it takes some ten minutes; `--sizes 1000 5000 --others 5000` takes half of one.
 """
 
@@ -22,7 +22,7 @@ from deployments.embedding_space import embedding_space
 from deployments.errors import MemoryLayerError
 from deployments.settings import Settings
 from deployments.storage.postgres.database import Database, PoolSize
-from deployments.storage.postgres.temporary import scratch_database, scratch_server, settle
+from deployments.storage.postgres.temporary import settle, temporary_database, temporary_server
 from deployments.storage.tenants.languages import default_languages
 from jobs.evaluation.errors import EvaluationFailedError
 from jobs.progress import Progress, progress_on_stderr
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write. Returns 1 where it cannot."""
     options = _options(arguments)
     use_the_services_database()
-    # A polite kill unwinds too: nothing of the scratch database must be left.
+    # A polite kill unwinds too: nothing of the temporary database must be left.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         measured = measure(options, progress_on_stderr())
@@ -89,14 +89,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(options: Options, progress: Progress) -> Measured:
-    """All of it, in a scratch database. Raises `EvaluationInputError` and what storage and embedders raise."""
+    """All of it, in a temporary database. Raises `EvaluationInputError` and what storage and embedders raise."""
     settings = Settings.load()
     wanted = options.others + max(options.sizes)
     texts = read_texts(options.data, stored=wanted, asked=options.queries, seed=options.seed)
     patient = settings.database.model_copy(update={"statement_timeout_seconds": STATEMENT_SECONDS})
     settings = replace(settings, database=patient)
-    with scratch_server(settings) as server, scratch_database(server, settings, "index_recall") as scratch:
-        tenant, others = asyncio.run(_compare(scratch, options, texts, progress))
+    with temporary_server(settings) as server, temporary_database(server, settings, "index_recall") as temporary:
+        tenant, others = asyncio.run(_compare(temporary, options, texts, progress))
     return Measured(
         at=datetime.now(UTC),
         data=options.data.name,
@@ -114,8 +114,8 @@ async def _compare(
 ) -> tuple[list[Figures], list[Figures]]:
     url = settings.database.url
     if url is None:
-        raise EvaluationFailedError("This is measured in scratch databases only.")
-    database = Database(url.get_secret_value(), settings.database, PoolSize(kept=1, most=1))
+        raise EvaluationFailedError("This is measured in temporary databases only.")
+    database = Database(url.get_secret_value(), settings.database, PoolSize(min_size=1, max_size=1))
     provider = create_provider(settings)
     try:
         memory = LargeMemory(database, provider, default_languages(settings.search), options.seed)

@@ -140,7 +140,7 @@ def _add_middleware(app: FastAPI, services: Services, *, answers_request_id: boo
     app.add_middleware(RequestTimeout, seconds=http.request_timeout_seconds)
     app.add_middleware(RequestContext, answers_id=answers_request_id, slow_seconds=http.slow_request_seconds)
     if services.metrics is not None:
-        app.add_middleware(RequestMetrics, measures=services.metrics.measures)
+        app.add_middleware(RequestMetrics, instruments=services.metrics.instruments)
     if is_tracing():
         app.add_middleware(RequestTracing)
     if http.allowed_origins:

@@ -27,7 +27,7 @@ from deployments.settings import Settings
 from deployments.storage.postgres.database import Database
 from deployments.storage.postgres.schema import connection_limit
 from serve_app.api import create_app
-from serve_app.edge.metrics import IngressMeasures, IngressMetrics
+from serve_app.edge.instruments import IngressInstruments, IngressMetrics
 from serve_app.edge.trailers import drop_trailers
 from serve_app.health import Probes
 from serve_app.launcher.cluster_environment import is_behind_wrapper
@@ -59,7 +59,7 @@ class IngressServer(Replica):
         await _check_connections(self._database, capacity, settings)
         self._metrics.watch_pool(self._database)
         text = RemoteMethod(metrics, "text", UnavailableError, METRICS_TEXT_SECONDS)
-        measured = IngressMetrics(self._metrics, IngressMeasures(self._metrics.registry), text)
+        measured = IngressMetrics(self._metrics, IngressInstruments(self._metrics.registry), text)
         timeout = capacity.ingress.search_timeout_seconds
         failover = Failover(RunningReplicas.names, _check(search))
         self._redis = _redis(settings, capacity)
@@ -76,27 +76,27 @@ class IngressServer(Replica):
                 rate_limits=_probe(rate_limits) if self._redis is None else self._redis.ping,
                 metrics=_probe(metrics) if settings.runtime.metrics_enabled else None,
             ),
-            self._limiter(settings, capacity.ingress, rate_limits, measured.measures),
+            self._limiter(settings, capacity.ingress, rate_limits, measured.instruments),
             submit_retention_job,
             metrics=measured,
-            vitals=self.vitals,
+            liveness=self.liveness,
         )
         self._report_to(metrics)
         await self._services.keyring.start()
-        self._watching = asyncio.create_task(self._services.retention_watch.run())
-        self.vitals.watch("following the keys", self._services.keyring.following)
-        self.vitals.watch("looking after retention", self._watching)
+        self._watching = asyncio.create_task(self._services.retention_scheduler.run())
+        self.liveness.watch("following the keys", self._services.keyring.following)
+        self.liveness.watch("looking after retention", self._watching)
 
     def _limiter(
         self,
         settings: Settings,
         capacity: IngressCapacity,
         rate_limits: DeploymentHandle[Any],
-        measures: IngressMeasures,
+        instruments: IngressInstruments,
     ) -> RateLimiter:
         in_cluster = RemoteMethod(rate_limits, "take_many", UnavailableError, capacity.rate_limits_timeout_seconds)
         count = in_cluster if self._redis is None else self._redis.take_many
-        return RateLimiter(settings.rate_limits, count, capacity.rate_limits, measures.limit_counts())
+        return RateLimiter(settings.rate_limits, count, capacity.rate_limits, instruments.limit_counts())
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self._services, answers_request_id=False, behind_haproxy=is_behind_wrapper(os.environ))

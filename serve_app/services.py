@@ -7,7 +7,7 @@ from functools import partial
 from deployments.embedding_space import space_source
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.runtime.capacity import IngressCapacity
-from deployments.runtime.liveness import Vitals
+from deployments.runtime.liveness import Liveness
 from deployments.runtime.micro_batcher import MicroBatcher
 from deployments.schemas.messages import Message
 from deployments.schemas.search import SearchRequest
@@ -35,10 +35,10 @@ from deployments.storage.tenants.languages import LanguageRepository, default_la
 from deployments.storage.tenants.usage import QuotaGate, UsageRepository
 from deployments.storage.tenants.users import UserRepository
 from deployments.tracing.spans import crossing, traced
+from serve_app.edge.instruments import IngressMetrics
 from serve_app.edge.keyring import Keyring
-from serve_app.edge.metrics import IngressMetrics
 from serve_app.health import HealthReporter, Probes
-from serve_app.retention.service import RetentionDesk, RetentionWatch, SubmitRun
+from serve_app.retention.service import RetentionScheduler, RetentionService, SubmitRun
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,16 @@ class Services:
     keys: ApiKeyRepository
     keyring: Keyring
     health: HealthReporter
-    vitals: Vitals
+    liveness: Liveness
     store: Callable[[Draft], Awaitable[Message]]
     search: Callable[[Search], Awaitable[bytes]]
     assemble: Callable[[Context], Awaitable[bytes]]
     usage: UsageRepository
     limiter: RateLimiter
-    retention: RetentionDesk
+    retention: RetentionService
     retention_runs: RetentionRunRepository
     retention_policies: RetentionPolicyRepository
-    retention_watch: RetentionWatch
+    retention_scheduler: RetentionScheduler
     languages: LanguageRepository
     erasures: ErasureRepository
     expiry: ExpiryRepository
@@ -87,14 +87,14 @@ def create_services(
     submit_retention: SubmitRun,
     *,
     metrics: IngressMetrics,
-    vitals: Vitals,
+    liveness: Liveness,
 ) -> Services:
-    """`searches`, `contexts`: how both are answered; `vitals`: of this replica.
+    """`searches`, `contexts`: how both are answered; `liveness`: of this replica.
 
     `submit_retention` has a job take up a run of the ledger.
     """
     gate = QuotaGate(settings.quotas) if settings.quotas.any_set else None
-    analyzer, counts = message_analyzer(database, settings.search), metrics.measures.store_counts()
+    analyzer, counts = message_analyzer(database, settings.search), metrics.instruments.store_counts()
     messages = MessageRepository(database, analyzer, gate, counts)
     keys = ApiKeyRepository(database)
     policy = default_policy(settings.retention)
@@ -126,16 +126,16 @@ def create_services(
             probes,
             settings.runtime.environment,
         ),
-        vitals=vitals,
+        liveness=liveness,
         store=traced("store", stored.submit),
         search=crossing("search", searched.submit),
         assemble=crossing("assemble", assembled.submit),
         usage=UsageRepository(database, settings.quotas),
         limiter=limiter,
-        retention=RetentionDesk(runs, submit_retention, settings.http.longest_wait_seconds),
+        retention=RetentionService(runs, submit_retention, settings.http.longest_wait_seconds),
         retention_runs=runs,
         retention_policies=RetentionPolicyRepository(database, policy),
-        retention_watch=RetentionWatch(runs, submit_retention, settings.retention.schedule_seconds),
+        retention_scheduler=RetentionScheduler(runs, submit_retention, settings.retention.schedule_seconds),
         languages=LanguageRepository(database, default_languages(settings.search)),
         erasures=ErasureRepository(database),
         expiry=ExpiryRepository(database),

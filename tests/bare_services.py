@@ -7,7 +7,7 @@ from deployments.rate_limits.counter import WindowCounter
 from deployments.rate_limits.limiter import RateLimiter
 from deployments.rate_limits.memory_storage import BoundedMemoryStorage
 from deployments.runtime.capacity import Batches
-from deployments.runtime.liveness import Vitals
+from deployments.runtime.liveness import Liveness
 from deployments.settings import HttpSettings, RateLimitSettings
 from serve_app.services import Services
 
@@ -15,7 +15,9 @@ from serve_app.services import Services
 def bare_services(http: HttpSettings | None = None, **given: object) -> Services:
     """Nothing but what is given, and a limiter that limits nothing."""
     nothing: dict[str, Any] = dict.fromkeys(field.name for field in fields(Services))
-    return Services(**nothing | {"http": http or HttpSettings(), "limiter": _unlimited(), "vitals": Vitals()} | given)
+    return Services(
+        **nothing | {"http": http or HttpSettings(), "limiter": _unlimited(), "liveness": Liveness()} | given
+    )
 
 
 def _unlimited() -> RateLimiter:

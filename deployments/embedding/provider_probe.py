@@ -13,7 +13,7 @@ logger = structlog.get_logger(__name__)
 
 # Calls may cost.
 BETWEEN_CALLS_SECONDS = 10.0
-PATIENCE_SECONDS = 2.0
+TIMEOUT_SECONDS = 2.0
 
 
 class ProviderProbe:
@@ -30,7 +30,7 @@ class ProviderProbe:
         """Why the provider cannot embed, in a sentence that may be shown to anyone; None: it can."""
         if self._asking is None or (self._asking.done() and monotonic() >= self._due):
             self._asking = asyncio.create_task(self._find_out())
-        done, _ = await asyncio.wait([self._asking], timeout=PATIENCE_SECONDS)
+        done, _ = await asyncio.wait([self._asking], timeout=TIMEOUT_SECONDS)
         return self._problem if done else self._problem or "The embedding provider takes long to answer."
 
     async def _find_out(self) -> None:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from cachetools import LRUCache
 from opentelemetry.trace import Span
 
-from deployments.embedding.metrics import EmbeddingMeasures
+from deployments.embedding.instruments import EmbeddingInstruments
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
 from deployments.schemas.vectors import Vector
 from deployments.tracing.spans import shared
@@ -24,10 +24,10 @@ class QueryCache:
         self,
         embed: Callable[[Sequence[str]], Awaitable[npt.NDArray[np.float32]]],
         size: int,
-        measures: EmbeddingMeasures | None = None,
+        instruments: EmbeddingInstruments | None = None,
     ) -> None:
         """`size`: how many texts are remembered; 0 remembers none."""
-        queries = (measures or EmbeddingMeasures()).queries
+        queries = (instruments or EmbeddingInstruments()).queries
         self._counted = {outcome: queries.labels(outcome) for outcome in (HIT, MISS, JOINED)}
         self._embed = embed
         self._known: LRUCache[str, Vector] = LRUCache(max(size, 1))

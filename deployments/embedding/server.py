@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanContext, SpanKind
 from ray.serve.handle import DeploymentHandle
 
 from deployments.embedding.indexing_worker import IndexingWorker
-from deployments.embedding.metrics import EmbeddingMeasures
+from deployments.embedding.instruments import EmbeddingInstruments
 from deployments.embedding.provider_probe import ProviderProbe
 from deployments.embedding.pruner import CHANGES_SECONDS, EXPIRED_SECONDS, HISTORY_SECONDS, Pruner
 from deployments.embedding.reanalysis_worker import ReanalysisWorker
@@ -50,9 +50,9 @@ class EmbeddingServer(Replica):
         super().__init__("Embedding", settings)
         self._database = await open_database(settings, capacity.pool.size)
         self._metrics.watch_pool(self._database)
-        measures = EmbeddingMeasures(self._metrics.registry)
+        instruments = EmbeddingInstruments(self._metrics.registry)
         self._spaces = SpaceProviders(
-            EmbeddingSpaceRepository(self._database), settings, capacity.provider_requests, measures
+            EmbeddingSpaceRepository(self._database), settings, capacity.provider_requests, instruments
         )
         await self._spaces.start()
         worker = EmbeddingWorker(
@@ -62,7 +62,7 @@ class EmbeddingServer(Replica):
             settings.embedding,
             batch_size=capacity.batch,
             concurrency=capacity.concurrent_batches,
-            measures=measures,
+            instruments=instruments,
         )
         self._report_to(metrics)
         reanalyses = ReanalysisRepository(self._database, default_languages(settings.search))
@@ -81,7 +81,7 @@ class EmbeddingServer(Replica):
             *(pruner.run() for pruner in pruners),
         )
         self._provider = ProviderProbe(self._spaces.ask)
-        self.vitals.watch("embedding what waits", self._working)
+        self.liveness.watch("embedding what waits", self._working)
 
     async def embed_queries(self, queries: Sequence[Query]) -> list[QueryVector | EmbeddingError]:
         """A vector or an error for each (text, request id, space or None for the active one, trace), in order."""
@@ -97,7 +97,7 @@ class EmbeddingServer(Replica):
 
     async def probe(self) -> str | None:
         """Why messages and queries are not embedded, or None. The provider is not asked each time: calls may cost."""
-        return self.vitals.problem() or await self._provider.problem()
+        return self.liveness.problem() or await self._provider.problem()
 
     async def __del__(self) -> None:
         self._working.cancel()

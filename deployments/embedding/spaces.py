@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 from opentelemetry.trace import Span
 
-from deployments.embedding.metrics import EmbeddingMeasures, MeasuredProvider
+from deployments.embedding.instruments import EmbeddingInstruments, MeasuredProvider
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.embedding.providers.registry import create_provider
 from deployments.embedding.query_cache import QueryCache
@@ -32,7 +32,7 @@ logger = structlog.get_logger(__name__)
 REFRESH_SECONDS = 1.0
 # New messages do not wait for the second space's provider for longer, and after a failure not at all for a while: what
 # it misses is filled in before the spaces change places.
-OTHER_PATIENCE_SECONDS = 5.0
+OTHER_TIMEOUT_SECONDS = 5.0
 TRY_SECONDS = 3.0
 OTHER_PAUSE_SECONDS = 30.0
 
@@ -82,13 +82,13 @@ class SpaceProviders:
         repository: EmbeddingSpaceRepository,
         settings: Settings,
         provider_requests: int,
-        measures: EmbeddingMeasures | None = None,
+        instruments: EmbeddingInstruments | None = None,
     ) -> None:
         """`provider_requests`: how many requests each provider may have in flight."""
         self._repository = repository
         self._settings = settings
         self._provider_requests = provider_requests
-        self._measures = measures or EmbeddingMeasures()
+        self._instruments = instruments or EmbeddingInstruments()
         self._open: dict[EmbeddingSpace, _Open] = {}
         # The environment is what is missing, and that is read at the start.
         self._unusable: dict[SpaceSource, str] = {}
@@ -194,7 +194,7 @@ class SpaceProviders:
         if monotonic() < self._other_paused_until:
             return None
         try:
-            return await other.provider.embed_documents(texts, OTHER_PATIENCE_SECONDS)
+            return await other.provider.embed_documents(texts, OTHER_TIMEOUT_SECONDS)
         except EmbeddingError as error:
             if not isinstance(error, EmbeddingRejectedError):
                 self._other_paused_until = monotonic() + OTHER_PAUSE_SECONDS
@@ -208,15 +208,15 @@ class SpaceProviders:
         if source in self._unusable or (opened is not None and opened.settings == settings):
             return
         try:
-            on_retry = self._measures.retries.inc
+            on_retry = self._instruments.retries.inc
             # Off the event loop: loading a model takes a while, and others' queries wait meanwhile.
             made = await asyncio.to_thread(create_provider, settings, self._provider_requests, on_retry)
         except ConfigurationError as error:
             self._unusable[source] = error.message
             logger.exception("space_cannot_be_used", model=source.space.model)
             return
-        provider = MeasuredProvider(made, self._measures, source.space)
-        cache = QueryCache(provider.embed_queries, self._settings.embedding.cache_size, self._measures)
+        provider = MeasuredProvider(made, self._instruments, source.space)
+        cache = QueryCache(provider.embed_queries, self._settings.embedding.cache_size, self._instruments)
         self._open[source.space] = _Open(source.space, settings, provider, cache)
         if opened is not None:
             self._retired.append(opened.provider)

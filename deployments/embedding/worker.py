@@ -12,7 +12,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
 
 from deployments.embedding.document import document_text
-from deployments.embedding.metrics import EmbeddingMeasures
+from deployments.embedding.instruments import EmbeddingInstruments
 from deployments.embedding.retry import retry_delay
 from deployments.embedding.spaces import DocumentEmbedder
 from deployments.errors import (
@@ -54,7 +54,7 @@ class EmbeddingWorker:
         *,
         batch_size: int,
         concurrency: int,
-        measures: EmbeddingMeasures | None = None,
+        instruments: EmbeddingInstruments | None = None,
     ) -> None:
         self._jobs = jobs
         self._embedder = embedder
@@ -62,7 +62,7 @@ class EmbeddingWorker:
         self._settings = settings
         self._batch_size = batch_size
         self._concurrency = concurrency
-        self._measures = measures or EmbeddingMeasures()
+        self._instruments = instruments or EmbeddingInstruments()
         self._news = asyncio.Event()
 
     async def run(self) -> None:
@@ -77,7 +77,7 @@ class EmbeddingWorker:
         claim_id, began = uuid4(), time_ns()
         jobs = await self._jobs.claim(claim_id, self._batch_size, self._settings.lease_seconds)
         if jobs:
-            self._measures.claims.observe(len(jobs))
+            self._instruments.claims.observe(len(jobs))
             with self._in_a_trace(len(jobs), began):
                 async with self._held(claim_id, jobs):
                     await self._work(claim_id, jobs)
@@ -205,7 +205,7 @@ class EmbeddingWorker:
             completed = await self._complete(claim_id, jobs, importances, await self._embeddings(jobs))
         if completed is None:
             raise EmbeddingUnavailableError("There is no provider for the active embedding space here.")
-        self._measures.messages.labels("completed").inc(completed)
+        self._instruments.messages.labels("completed").inc(completed)
         logger.info("messages_embedded", claimed=len(jobs), completed=completed, request_ids=_requests(jobs))
 
     async def _complete(
@@ -248,7 +248,7 @@ class EmbeddingWorker:
         ]
         await self._jobs.postpone(claim_id, delays, error.message, deferred=deferred)
         note_error(error)
-        self._measures.messages.labels("postponed").inc(len(delays))
+        self._instruments.messages.labels("postponed").inc(len(delays))
         logger.warning(
             "messages_postponed",
             count=len(delays),
@@ -271,7 +271,7 @@ class EmbeddingWorker:
         ids = [job.message_id for job in jobs]
         failed = await self._jobs.fail(claim_id, list(zip(ids, importances, strict=True)), error.message)
         note_error(error)
-        self._measures.messages.labels("failed").inc(failed)
+        self._instruments.messages.labels("failed").inc(failed)
         logger.error(
             "messages_failed", count=failed, code=error.code, reason=error.message, request_ids=_requests(jobs)
         )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
-from deployments.metrics.database_totals import StandingCollector
+from deployments.metrics.database_totals import DatabaseTotalsCollector
 from deployments.metrics.totals import Totals
 from deployments.runtime.database import open_database
 from deployments.runtime.metrics.push import Push
@@ -14,9 +14,9 @@ from deployments.runtime.metrics.snapshot import Snapshot, exposition, take
 from deployments.runtime.replica import Replica
 from deployments.settings import Settings
 from deployments.storage.postgres.database import Database, PoolSize
-from deployments.storage.tenants.totals import Standing, StandingRepository
+from deployments.storage.tenants.totals import DatabaseTotals, DatabaseTotalsRepository
 
-POOL = PoolSize(kept=0, most=1)
+POOL = PoolSize(min_size=0, max_size=1)
 
 
 class MetricsServer(Replica):
@@ -34,10 +34,10 @@ class MetricsServer(Replica):
         self._own = CollectorRegistry()
         self._database: Database | None = None
         self._settings = settings
-        collector = StandingCollector(self._read_standing, settings.retention.schedule_seconds)
+        collector = DatabaseTotalsCollector(self._read_totals, settings.retention.schedule_seconds)
         self._own.register(collector)
         self._reading = asyncio.create_task(collector.run()) if settings.runtime.metrics_enabled else None
-        self.vitals.watch("reading how things stand", self._reading)
+        self.liveness.watch("reading totals", self._reading)
 
     async def push(self, push: Push) -> None:
         """Take in what a replica has counted since its last push. Returning acknowledges it."""
@@ -50,13 +50,13 @@ class MetricsServer(Replica):
             self._rendered = shown, exposition(shown)
         return self._rendered[1] + exposition(take(self._own))
 
-    async def _read_standing(self) -> Standing:
+    async def _read_totals(self) -> DatabaseTotals:
         """Opens the database when it is first read: its being away holds up nothing."""
         if self._database is None:
             # Of the pool's size in the environment, which is for those who serve requests, this one has no need.
             own = self._settings.database.model_copy(update={"pool_size": None, "max_overflow": None})
             self._database = await open_database(replace(self._settings, database=own), POOL)
-        return await StandingRepository(self._database).read()
+        return await DatabaseTotalsRepository(self._database).read()
 
     async def __del__(self) -> None:
         if self._reading is not None:

@@ -30,7 +30,7 @@ class Counted(NamedTuple):
     key: str
 
 
-class Standing(NamedTuple):
+class LimitStatus(NamedTuple):
     """How a limit stands with a request: whether it has one left for it, how many then, and seconds until it resets."""
 
     counted: Counted
@@ -76,7 +76,7 @@ class Leases:
         self._leases: TLRUCache[str, _Lease] = TLRUCache(most, ttu=lambda _, lease, __: lease.usable_until, timer=clock)
         self._flights: dict[str, _Flight] = {}
 
-    async def take(self, limits: Sequence[Counted]) -> list[Standing]:
+    async def take(self, limits: Sequence[Counted]) -> list[LimitStatus]:
         """Take one request from each of the limits, or, where one of them has none left, from none."""
         while True:
             leases = [self._leases.get(limit.key) for limit in limits]
@@ -86,19 +86,19 @@ class Leases:
             asked = [limit for limit, lease in zip(limits, leases, strict=True) if lease is None or not lease.settles]
             await asyncio.gather(*map(self._refill, asked))
 
-    def _settle(self, limits: Sequence[Counted], leases: Sequence[_Lease | None]) -> list[Standing]:
+    def _settle(self, limits: Sequence[Counted], leases: Sequence[_Lease | None]) -> list[LimitStatus]:
         known = [
             (limit, lease) for limit, lease in zip(limits, leases, strict=True) if lease is not None and lease.settles
         ]
         passes = all(lease.held for _, lease in known)
         now = self._clock()
-        standings = []
+        statuses = []
         for limit, lease in known:
             granted = lease.held > 0
             lease.held -= passes
             remaining = lease.held + lease.remaining
-            standings.append(Standing(limit, granted, remaining, max(lease.resets_at - now, 0.0)))
-        return standings
+            statuses.append(LimitStatus(limit, granted, remaining, max(lease.resets_at - now, 0.0)))
+        return statuses
 
     async def _refill(self, limit: Counted) -> None:
         """Wait for the one call for this limit that is under way, or make it, if none has been made meanwhile."""

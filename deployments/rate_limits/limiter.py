@@ -10,7 +10,7 @@ from math import ceil
 from deployments.errors import RateLimitedError
 from deployments.rate_limits.counter import Grant, Take, TakeMany, WindowCounter
 from deployments.rate_limits.fallback import FallbackCounter
-from deployments.rate_limits.leases import Counted, Leases, Standing
+from deployments.rate_limits.leases import Counted, Leases, LimitStatus
 from deployments.rate_limits.memory_storage import BoundedMemoryStorage
 from deployments.runtime.capacity import Batches
 from deployments.runtime.micro_batcher import MicroBatcher
@@ -67,13 +67,13 @@ class RateLimiter:
         """The limits of a key that was made: its own, or else what the settings say for all."""
         return _counted(Kind.KEY, prefix, own or self._settings.key_rate_limit)
 
-    async def take(self, limits: Sequence[Counted]) -> list[Standing]:
+    async def take(self, limits: Sequence[Counted]) -> list[LimitStatus]:
         """Take one request from each, or from none where one of them has none left; where it stands with each."""
         return await self._leases.take(limits)
 
-    def note_refusal(self, standing: Standing) -> None:
+    def note_refusal(self, status: LimitStatus) -> None:
         """A request was refused for what it had left of a limit."""
-        self._counts.refused(standing.counted.kind)
+        self._counts.refused(status.counted.kind)
 
 
 class Admission:
@@ -82,18 +82,18 @@ class Admission:
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
         self._taken: set[str] = set()
-        self.tightest: Standing | None = None
+        self.tightest: LimitStatus | None = None
 
     async def admit(self, limits: Iterable[Counted]) -> None:
         """Take one request from each limit. Raises `RateLimitedError` where one has none left."""
         new = [limit for limit in limits if limit.key not in self._taken]
         if not new:
             return
-        standings = await self._limiter.take(new)
+        statuses = await self._limiter.take(new)
         self._taken.update(limit.key for limit in new)
         if self.tightest is not None:
-            standings.append(self.tightest)
-        self.tightest = min(standings, key=_tightness)
+            statuses.append(self.tightest)
+        self.tightest = min(statuses, key=_tightness)
         if not self.tightest.passes:
             self._limiter.note_refusal(self.tightest)
             raise _refusal(self.tightest)
@@ -103,15 +103,15 @@ class Admission:
         await self.admit([limit for tenant_id in tenant_ids for limit in self._limiter.of_tenant(tenant_id)])
 
 
-def _tightness(standing: Standing) -> tuple[bool, float]:
+def _tightness(status: LimitStatus) -> tuple[bool, float]:
     """Of those that refuse, the one that does so the longest; else the one with the least left."""
-    return standing.passes, standing.remaining if standing.passes else -standing.resets_in
+    return status.passes, status.remaining if status.passes else -status.resets_in
 
 
-def _refusal(standing: Standing) -> RateLimitedError:
-    kind, rate = Kind(standing.counted.kind), str(standing.counted.rate)
+def _refusal(status: LimitStatus) -> RateLimitedError:
+    kind, rate = Kind(status.counted.kind), str(status.counted.rate)
     message = f"Too many requests of {WORDS[kind]}: it may make {rate}."
-    return RateLimitedError(message, {"limit": kind.value, "rate": rate}, float(max(ceil(standing.resets_in), 1)))
+    return RateLimitedError(message, {"limit": kind.value, "rate": rate}, float(max(ceil(status.resets_in), 1)))
 
 
 @lru_cache(maxsize=4096)

@@ -5,10 +5,14 @@ How many replicas there are, and how many calls each takes at once, stands besid
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from deployments.storage.postgres.database import PoolSize
 
+logger = structlog.get_logger(__name__)
+
+OLD_POOL_NAMES = {"kept": "min_size", "most": "max_size"}
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -17,15 +21,26 @@ class _Capacity(BaseModel):
 
 
 class Pool(_Capacity):
-    """Connections to Postgres of one replica: kept open, and at most."""
+    """Connections to Postgres of one replica: how many stay open, and how many there are at most."""
 
-    kept: Annotated[int, Field(ge=0)]
-    most: Count
+    min_size: Annotated[int, Field(ge=0)]
+    max_size: Count
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_names_of_0_1(cls, given: object) -> object:
+        """Take `kept` and `most`, the names of release 0.1, with a warning. The release after this one refuses them."""
+        if not isinstance(given, dict):
+            return given
+        old = {name: new for name, new in OLD_POOL_NAMES.items() if name in given and new not in given}
+        if old:
+            logger.warning("pool_names_deprecated", use=old)
+        return {old.get(name, name): value for name, value in given.items()}
 
     @property
     def size(self) -> PoolSize:
-        """In the words of the storage."""
-        return PoolSize(self.kept, self.most)
+        """Return the size as the database takes it."""
+        return PoolSize(self.min_size, self.max_size)
 
 
 class Batches(_Capacity):

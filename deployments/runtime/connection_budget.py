@@ -42,13 +42,13 @@ class Demand:
 def demands(capacity: Capacity, settings: Settings, replicas: Mapping[str, int]) -> list[Demand]:
     """What each deployment may open on the main database. `replicas`: the greatest number of each."""
     connections = {
-        "Ingress": pool_size(settings.database, capacity.ingress.pool.size).most + PROBING,
-        "Embedding": pool_size(settings.database, capacity.embedding.pool.size).most + LISTENING,
+        "Ingress": pool_size(settings.database, capacity.ingress.pool.size).max_size + PROBING,
+        "Embedding": pool_size(settings.database, capacity.embedding.pool.size).max_size + LISTENING,
         "Retention": RETENTION,
         "Metrics": METRICS,
     }
     if settings.database.read_url is None:
-        connections["Search"] = pool_size(settings.database, capacity.search.pool.size).most
+        connections["Search"] = pool_size(settings.database, capacity.search.pool.size).max_size
     return [Demand(name, replicas.get(name, 1), count) for name, count in connections.items()]
 
 

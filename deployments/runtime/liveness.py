@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 
-class Vitals:
+class Liveness:
     """A replica is well while its event loop turns and all goes on that is to go on for as long as it lives.
 
     Nothing outside of the process is asked: where the database or a provider is away, another replica would stand no

@@ -4,8 +4,8 @@ from deployments.search.engine import SearchEngine
 from deployments.search.from_memory import FromMemory
 from deployments.search.from_sql import FromSql
 from deployments.search.index.resident import Indexes, Limits
-from deployments.search.metrics import IndexMeasures, SearchMeasures
-from deployments.search.plans import Clock, Way, utc_now
+from deployments.search.instruments import IndexInstruments, SearchInstruments
+from deployments.search.plans import Clock, SearchPlan, utc_now
 from deployments.search.query_embedding import Embed, QueryEmbedding
 from deployments.search.recall.samples import RecallSamples
 from deployments.search.reranking.stage import RerankStage
@@ -21,20 +21,20 @@ def create_engine(
     database: Database,
     settings: SearchSettings,
     embed: Embed,
-    measures: SearchMeasures | None = None,
-    index_measures: IndexMeasures | None = None,
+    instruments: SearchInstruments | None = None,
+    index_instruments: IndexInstruments | None = None,
     samples: RecallSamples | None = None,
     reranking: RerankStage | None = None,
     clock: Clock = utc_now,
 ) -> SearchEngine:
     """Return what answers searches. `samples`: takes searches by SQL, to be audited. `clock`: messages expire by it."""
-    measures = measures or SearchMeasures()
-    embedding = QueryEmbedding(embed, settings.embedding_timeout_seconds, measures)
+    instruments = instruments or SearchInstruments()
+    embedding = QueryEmbedding(embed, settings.embedding_timeout_seconds, instruments)
     candidates, contents = CandidateRepository(database, settings), HitContents(database)
-    ways: list[Way] = [FromSql(candidates, contents, embedding, settings, measures, samples, clock)]
+    plans: list[SearchPlan] = [FromSql(candidates, contents, embedding, settings, instruments, samples, clock)]
     if settings.index_bytes:
         limits = Limits(settings.index_bytes, settings.index_messages)
-        indexes = Indexes(MessageChangeRepository(database), limits, index_measures)
-        ways.insert(0, FromMemory(indexes, contents, embedding, settings, measures, clock))
+        indexes = Indexes(MessageChangeRepository(database), limits, index_instruments)
+        plans.insert(0, FromMemory(indexes, contents, embedding, settings, instruments, clock))
     languages = TenantLanguages(database, default_languages(settings))
-    return SearchEngine(ways, candidates, languages, measures, reranking, clock)
+    return SearchEngine(plans, candidates, languages, instruments, reranking, clock)

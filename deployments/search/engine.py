@@ -14,8 +14,8 @@ from deployments.errors import MemoryLayerError
 from deployments.schemas.facts import FactDetails, Kind
 from deployments.schemas.messages import Role
 from deployments.schemas.search import Criteria, SearchAnswer, SearchHit, SearchRequest
-from deployments.search.metrics import SearchMeasures
-from deployments.search.plans import Clock, Ranking, Search, Way, utc_now
+from deployments.search.instruments import SearchInstruments
+from deployments.search.plans import Clock, Ranking, Search, SearchPlan, utc_now
 from deployments.search.ranking.ordering import Ranked
 from deployments.search.ranking.parts import Question
 from deployments.search.ranking.successions import newest_first
@@ -37,18 +37,18 @@ class SearchEngine:
 
     def __init__(
         self,
-        ways: Sequence[Way],
+        plans: Sequence[SearchPlan],
         candidates: CandidateRepository,
         languages: QueryLanguages,
-        measures: SearchMeasures | None = None,
+        instruments: SearchInstruments | None = None,
         reranking: RerankStage | None = None,
         clock: Clock = utc_now,
     ) -> None:
-        """`ways`: tried in order; the last serves every tenant. `reranking`: None answers in the ranking's order."""
-        self._ways = ways
+        """`plans`: tried in order; the last serves every tenant. `reranking`: None answers in the ranking's order."""
+        self._plans = plans
         self._candidates = candidates
         self._languages = languages
-        self._measures = measures or SearchMeasures()
+        self._instruments = instruments or SearchInstruments()
         self._reranking = reranking
         self._clock = clock
 
@@ -58,7 +58,7 @@ class SearchEngine:
 
     async def search(self, search: Search) -> SearchAnswer:
         """One search. Raises `DatabaseUnavailableError`, `OverloadedError`."""
-        return await self._measures.searches.of(self._search(search))
+        return await self._instruments.searches.of(self._search(search))
 
     async def _search(self, search: Search) -> SearchAnswer:
         started = perf_counter()
@@ -83,8 +83,8 @@ class SearchEngine:
         return SearchAnswer.model_construct(total=len(hits), degraded=ranking.degraded, items=hits)
 
     async def _ranking(self, search: Search, question: Question, depth: int) -> Ranking:
-        for way in self._ways:
-            ranking = await way.ranking(search, question, depth)
+        for plan in self._plans:
+            ranking = await plan.ranking(search, question, depth)
             if ranking is not None:
                 return ranking
         raise RuntimeError("No way serves this tenant.")

@@ -12,7 +12,7 @@ from deployments.search.best_first import Seen, best_first
 from deployments.search.index.resident import Indexes, Resident
 from deployments.search.index.tenant_index import TenantIndex
 from deployments.search.index.view import view
-from deployments.search.metrics import SearchMeasures
+from deployments.search.instruments import SearchInstruments
 from deployments.search.plans import Clock, Ranking, Search, utc_now
 from deployments.search.query_embedding import QueryEmbedding
 from deployments.search.ranking.bm25 import Bm25
@@ -53,7 +53,7 @@ class FromMemory:
         contents: HitContents,
         embedding: QueryEmbedding,
         settings: SearchSettings,
-        measures: SearchMeasures,
+        instruments: SearchInstruments,
         clock: Clock = utc_now,
     ) -> None:
         """`clock`: by which messages expire."""
@@ -62,7 +62,7 @@ class FromMemory:
         self._embedding = embedding
         self._settings = settings
         self._bm25 = Bm25(settings.bm25_k1, settings.bm25_b, settings.neighbor_share)
-        self._measures = measures
+        self._instruments = instruments
         self._clock = clock
 
     async def ranking(self, search: Search, question: Question, depth: int) -> Ranking | None:
@@ -84,7 +84,7 @@ class FromMemory:
         return await best_first(request, depth, look, self._contents)
 
     async def _fresh(self, request: SearchRequest) -> Resident | None:
-        with self._measures.index.time(), span("index"):
+        with self._instruments.index.time(), span("index"):
             return await self._indexes.fresh(request.tenant_id, archived=request.include_archived)
 
     async def _vector(self, search: Search, resident: Resident) -> QueryVector | None:
@@ -102,7 +102,7 @@ class FromMemory:
         return vector
 
     async def _seen(self, resident: Resident, index: TenantIndex, asked: _Asked, count: int) -> Seen:
-        with self._measures.rank.time(), span("rank"):
+        with self._instruments.rank.time(), span("rank"):
             if len(index) <= DIRECT_MESSAGES:
                 return self._look(index, asked, count)
             async with resident.applying:

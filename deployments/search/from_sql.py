@@ -6,7 +6,7 @@ from uuid import UUID
 from deployments.schemas.candidates import Candidates
 from deployments.schemas.vectors import QueryVector
 from deployments.search.best_first import Seen, best_first
-from deployments.search.metrics import SearchMeasures
+from deployments.search.instruments import SearchInstruments
 from deployments.search.plans import Clock, Ranking, Search, utc_now
 from deployments.search.query_embedding import QueryEmbedding
 from deployments.search.ranking.bm25 import Bm25
@@ -14,7 +14,7 @@ from deployments.search.ranking.ordering import best_candidates
 from deployments.search.ranking.parts import Question
 from deployments.search.recall.samples import RecallSamples
 from deployments.settings import SearchSettings
-from deployments.storage.search.candidate_search import Way, find
+from deployments.storage.search.candidate_search import VectorScan, find
 from deployments.storage.search.candidates import CandidateRepository
 from deployments.storage.search.hit_contents import HitContents
 from deployments.tracing.spans import span
@@ -33,7 +33,7 @@ class FromSql:
         contents: HitContents,
         embedding: QueryEmbedding,
         settings: SearchSettings,
-        measures: SearchMeasures,
+        instruments: SearchInstruments,
         samples: RecallSamples | None = None,
         clock: Clock = utc_now,
     ) -> None:
@@ -43,7 +43,7 @@ class FromSql:
         self._embedding = embedding
         self._settings = settings
         self._bm25 = Bm25(settings.bm25_k1, settings.bm25_b, settings.neighbor_share)
-        self._measures = measures
+        self._instruments = instruments
         self._samples = samples
         self._clock = clock
 
@@ -52,7 +52,7 @@ class FromSql:
         request = search.request
         candidates, degraded = await self._find_in_the_active_space(search, question)
         candidates = candidates.without(search.besides)
-        with self._measures.rank.time(), span("rank"):
+        with self._instruments.rank.time(), span("rank"):
             best, hits = best_candidates(candidates, question, request.weights, self._bm25, request.min_similarity)
 
         async def look(count: int, also: Collection[UUID]) -> Seen:
@@ -82,13 +82,13 @@ class FromSql:
     async def _find(self, search: Search, question: Question, embedding: QueryVector | None) -> Candidates:
         """Return the candidates in the active space, and have queries embedded in that space from now on."""
         request = search.request
-        with self._measures.sql.time():
-            candidates, way = await find(
+        with self._instruments.sql.time():
+            candidates, scan = await find(
                 self._candidates, request, question.query, embedding, self._settings, self._clock()
             )
         space = candidates.corpus.space
         self._embedding.follow(space)
-        walked = way is not Way.EXACT and embedding is not None and embedding.space == space
+        walked = scan is not VectorScan.EXACT and embedding is not None and embedding.space == space
         if self._samples is not None and embedding is not None and walked:
             self._samples.offer(request, embedding, candidates.corpus.embedded, search.request_id)
         return candidates

@@ -49,7 +49,7 @@ class Ranking(NamedTuple):
     successors: Mapping[UUID, UUID] = NONE_SUPERSEDED
 
 
-class Way(Protocol):
+class SearchPlan(Protocol):
     """Scores messages of a tenant and ranks them."""
 
     async def ranking(self, search: Search, question: Question, depth: int) -> Ranking | None:

@@ -8,7 +8,7 @@ import structlog
 
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, UnavailableError
 from deployments.schemas.vectors import EmbeddingSpace, QueryVector
-from deployments.search.metrics import SearchMeasures
+from deployments.search.instruments import SearchInstruments
 
 logger = structlog.get_logger(__name__)
 
@@ -23,11 +23,11 @@ Embed = Callable[[str, str | None, EmbeddingSpace | None], Awaitable[QueryVector
 class QueryEmbedding:
     """Embeds queries in the space that was active last, until it is told of another."""
 
-    def __init__(self, embed: Embed, timeout_seconds: float, measures: SearchMeasures) -> None:
+    def __init__(self, embed: Embed, timeout_seconds: float, instruments: SearchInstruments) -> None:
         """`embed`: a query, its request's id and the space that is wanted, None if it is not known yet."""
         self._embed = embed
         self._timeout_seconds = timeout_seconds
-        self._measures = measures
+        self._instruments = instruments
         self._paused_until = 0.0
         self._space: EmbeddingSpace | None = None
 
@@ -46,7 +46,7 @@ class QueryEmbedding:
         if monotonic() < self._paused_until:
             return None
         try:
-            with self._measures.embed.time():
+            with self._instruments.embed.time():
                 async with asyncio.timeout(self._timeout_seconds):
                     return await self._embed(query[:EMBEDDED_CHARACTERS], request_id, space or self._space)
         except EmbeddingRejectedError as error:

@@ -19,7 +19,7 @@ from deployments.schemas.vectors import EmbeddingSpace, QueryVector
 from deployments.search.answering import Answering
 from deployments.search.context.assembler import ContextAssembler
 from deployments.search.create import create_engine
-from deployments.search.metrics import IndexMeasures, SearchMeasures
+from deployments.search.instruments import IndexInstruments, SearchInstruments
 from deployments.search.recall.audit import RecallAudit
 from deployments.search.recall.samples import RecallSamples
 from deployments.search.reranking.stage import create_stage
@@ -58,28 +58,30 @@ class SearchServer(Replica, Answering):
         self._local = await asyncio.to_thread(create_local_queries, settings)
         self._metrics.watch_pool(self._database)
         self._metrics.watch_queue("embed", self._queries.waiting)
-        measures, samples = SearchMeasures(self._metrics.registry), RecallSamples()
+        instruments, samples = SearchInstruments(self._metrics.registry), RecallSamples()
         sampled = samples if settings.search.recall_audits_per_minute else None
-        self._reranking = create_stage(settings.rerank, measures)
+        self._reranking = create_stage(settings.rerank, instruments)
         engine = create_engine(
             self._database,
             settings.search,
             self._embed,
-            measures,
-            IndexMeasures(self._metrics.registry),
+            instruments,
+            IndexInstruments(self._metrics.registry),
             sampled,
             self._reranking,
         )
-        self._audit = RecallAudit(self._database, settings.search, measures, samples)
-        contexts = ContextAssembler(RecentTurnRepository(self._database), engine.search, engine.languages_of, measures)
+        self._audit = RecallAudit(self._database, settings.search, instruments, samples)
+        contexts = ContextAssembler(
+            RecentTurnRepository(self._database), engine.search, engine.languages_of, instruments
+        )
         Answering.__init__(self, engine, contexts)
         self._audit.start()
-        self.vitals.watch("auditing its searches", self._audit.running)
+        self.liveness.watch("auditing its searches", self._audit.running)
         self._report_to(metrics)
 
     async def probe(self) -> str | None:
         """Why searches fail here, or None: asks the database that they read, over the pool that they use."""
-        return self.vitals.problem() or await pool_problem(self._database)
+        return self.liveness.problem() or await pool_problem(self._database)
 
     async def name(self) -> str:
         """Return the name by which routers know this replica: a call that names it may reach another one."""

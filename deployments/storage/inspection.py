@@ -183,11 +183,11 @@ class BacklogFacts:
 async def inspecting(url: str, settings: DatabaseSettings) -> AsyncIterator["Inspection"]:
     """A connection to look around with. Raises `DatabaseUnavailableError`, whose message says why."""
     # Given when it connects, and not set in the session: behind a pooler that would stay for whoever has it next.
-    patience = min(settings.connect_timeout_seconds, CONNECT_SECONDS)
+    time_limit = min(settings.connect_timeout_seconds, CONNECT_SECONDS)
     brief = settings.model_copy(
-        update={"statement_timeout_seconds": STATEMENT_SECONDS, "connect_timeout_seconds": patience}
+        update={"statement_timeout_seconds": STATEMENT_SECONDS, "connect_timeout_seconds": time_limit}
     )
-    database = Database(url, brief, PoolSize(kept=0, most=1))
+    database = Database(url, brief, PoolSize(min_size=0, max_size=1))
     try:
         connection = await database.connect()
     except ConfigurationError as error:

@@ -15,7 +15,7 @@ from jobs.evaluation.configurations import Configuration, settings_used, without
 from jobs.evaluation.dataset import Dataset, Tenant
 from jobs.evaluation.errors import EvaluationInputError
 from jobs.evaluation.intervals import CONFIDENCE_PERCENT, RESAMPLES
-from jobs.evaluation.memory.in_process import memories_in_process, scratch_settings
+from jobs.evaluation.memory.in_process import memories_in_process, temporary_settings
 from jobs.evaluation.memory.over_http import http_client, memories_over_http
 from jobs.evaluation.memory.protocol import Memory
 from jobs.evaluation.results import ConfigurationUsed, DatasetResult, Evaluation, Labelled, compare
@@ -69,12 +69,12 @@ def evaluate(plan: Plan, progress: Progress) -> Evaluation:
 
 def _in_process(plan: Plan, progress: Progress) -> tuple[Answers, list[ConfigurationUsed]]:
     # Around the event loop and not in it, so that an interrupt at any moment still drops what was made.
-    with scratch_settings(Settings.load(), plan.configurations) as scratch:
-        memories = memories_in_process(scratch, plan.configurations, plan.tenants, progress)
+    with temporary_settings(Settings.load(), plan.configurations) as temporary:
+        memories = memories_in_process(temporary, plan.configurations, plan.tenants, progress)
         answers = asyncio.run(_asked(plan, memories, progress))
         used = [
             ConfigurationUsed(each.name, each.weights.model_dump(mode="json"), settings_used(settings))
-            for each, settings in zip(plan.configurations, scratch, strict=True)
+            for each, settings in zip(plan.configurations, temporary, strict=True)
         ]
     return answers, used
 

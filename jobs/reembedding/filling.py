@@ -19,7 +19,7 @@ PAUSE_SECONDS = 0.2
 
 
 @dataclass
-class Patience:
+class ProgressDeadline:
     """How long nothing may move on, in seconds, before a run gives up."""
 
     seconds: float
@@ -46,7 +46,7 @@ class Filler:
     repository: ReembeddingRepository
     provider: EmbeddingProvider
     space: EmbeddingSpace
-    patience: Patience
+    deadline: ProgressDeadline
     batch: int
     rate: float = math.inf
 
@@ -57,7 +57,7 @@ class Filler:
             filled, refused = await self._pass(refused, advance)
             if (await self.repository.count()).holes <= len(refused):
                 return list(refused.values())
-            if self.patience.is_over:
+            if self.deadline.is_over:
                 raise ReembeddingError("Some messages stay locked by others: run it again to go on")
             if not filled:
                 await asyncio.sleep(PAUSE_SECONDS)
@@ -66,7 +66,7 @@ class Filler:
         """Once through all tenants. Returns how many were filled, and what was refused, now or before."""
         filled, after = 0, None
         refused: dict[UUID, Hole] = {}
-        began = self.patience.clock()
+        began = self.deadline.clock()
         while holes := await self.repository.holes(after, self.batch):
             after = max(holes, key=lambda hole: (hole.tenant_id, hole.created_at, hole.message_id))
             fresh = [hole for hole in holes if known.get(hole.message_id) != hole]
@@ -76,9 +76,9 @@ class Filler:
             count = await self.repository.fill(self.space, made) if made else 0
             filled += count
             if count:
-                self.patience.moved()
+                self.deadline.moved()
                 advance(count)
-                await asyncio.sleep(began + filled / self.rate - self.patience.clock())
+                await asyncio.sleep(began + filled / self.rate - self.deadline.clock())
         return filled, refused
 
     async def _embed(self, holes: Sequence[Hole]) -> list[tuple[Hole, Vector]]:

@@ -30,7 +30,7 @@ from jobs.progress import Progress
 from jobs.reembedding.comparing import compare
 from jobs.reembedding.decisions import Step, bytes_needed, first_step, named, way_back
 from jobs.reembedding.errors import ReembeddingError
-from jobs.reembedding.filling import Filler, Patience
+from jobs.reembedding.filling import Filler, ProgressDeadline
 
 # A run that was killed holds its lock until Postgres sees that it is gone.
 TURN_ATTEMPTS, TURN_SECONDS = 10, 0.5
@@ -46,8 +46,8 @@ T = TypeVar("T")
 class Options:
     """`target` None: back to the space that was left. `least_overlap`: percent; below, it does not switch.
 
-    `accept_missing`: how many messages may go without a vector, since the new provider refuses them. `patience`:
-    seconds for which provider, database or locks may keep it waiting. `rate`: messages that are filled a second.
+    `accept_missing`: how many messages may go without a vector, since the new provider refuses them. `rate`: messages
+    that are filled a second. `deadline_seconds`: for how long provider, database or locks may keep it waiting.
     """
 
     target: SpaceSource | None
@@ -57,7 +57,7 @@ class Options:
     accept_missing: int = 0
     batch: int = 256
     rate: float = math.inf
-    patience: float = 600.0
+    deadline_seconds: float = 600.0
     force: bool = False
 
 
@@ -73,22 +73,22 @@ class Run:
 
     async def reembed(self) -> None:
         """Fill, index, compare, switch. Raises `ReembeddingError`, and what is away for longer than its patience."""
-        patience = Patience(self.options.patience)
+        deadline = ProgressDeadline(self.options.deadline_seconds)
         # Once: after a switch of which the answer was lost, the way back would lead to where it came from.
         target = self.options.target
         if target is None:
-            target = await self._patiently(self._previous, patience)
-        await self._patiently(partial(self._reembed, target, patience), patience)
+            target = await self._until_deadline(self._previous, deadline)
+        await self._until_deadline(partial(self._reembed, target, deadline), deadline)
 
     async def drop(self) -> None:
         """Drop the space beside the active one."""
-        patience = Patience(self.options.patience)
+        deadline = ProgressDeadline(self.options.deadline_seconds)
         async with self._alone() as repository:
             spaces = await repository.spaces()
             if spaces.other is None:
                 self.say("There is no second space")
                 return
-            await self._when_free(repository.drop, patience)
+            await self._when_free(repository.drop, deadline)
         self.say(f"{named(spaces.other)} is dropped; {named(spaces.active)} is active")
 
     async def status(self) -> None:
@@ -106,7 +106,7 @@ class Run:
         async with self._alone() as repository:
             return way_back(await repository.spaces())
 
-    async def _reembed(self, target: SpaceSource, patience: Patience) -> None:
+    async def _reembed(self, target: SpaceSource, deadline: ProgressDeadline) -> None:
         async with self._alone() as repository:
             spaces = await repository.spaces()
             step = first_step(spaces, target)
@@ -118,7 +118,7 @@ class Run:
                 await provider.embed_queries(["ping"])
                 if step is Step.BEGIN:
                     await self._begin(repository, spaces.active, target)
-                await self._fill_and_switch(repository, provider, target, patience)
+                await self._fill_and_switch(repository, provider, target, deadline)
 
     async def _begin(self, repository: ReembeddingRepository, active: SpaceSource, target: SpaceSource) -> None:
         await self._check_room(repository, target)
@@ -127,17 +127,21 @@ class Run:
         await repository.begin(target, own.base_url if own.space == active.space else None)
 
     async def _fill_and_switch(
-        self, repository: ReembeddingRepository, provider: EmbeddingProvider, target: SpaceSource, patience: Patience
+        self,
+        repository: ReembeddingRepository,
+        provider: EmbeddingProvider,
+        target: SpaceSource,
+        deadline: ProgressDeadline,
     ) -> None:
-        filler = Filler(repository, provider, target.space, patience, self.options.batch, self.options.rate)
+        filler = Filler(repository, provider, target.space, deadline, self.options.batch, self.options.rate)
         refused = await self._fill(repository, filler)
         if not await repository.has_index():
             vectors = (await repository.count()).filled
             with self.progress.step("building the index", vectors) as advance:
                 await repository.make_index(target.space.dimensions, vectors)
                 advance(vectors)
-            patience.moved()
-        await self._when_free(repository.analyze, patience)
+            deadline.moved()
+        await self._when_free(repository.analyze, deadline)
         spaces = await repository.spaces()
         if spaces.other_state is OtherState.NEXT and self.options.sample:
             await self._compare(repository, spaces, provider)
@@ -177,7 +181,7 @@ class Run:
             await self._hear_replicas(repository)
         # Without a step's lines: it takes a moment, or waits for whoever holds the tables.
         self.say("switching ...")
-        while await self._when_free(partial(repository.switch, refused), filler.patience) is Outcome.HOLES:
+        while await self._when_free(partial(repository.switch, refused), filler.deadline) is Outcome.HOLES:
             refused = await self._fill(repository, filler)
 
     async def _hear_replicas(self, repository: ReembeddingRepository) -> None:
@@ -187,12 +191,12 @@ class Run:
         if trouble is not None and not self.options.force:
             raise ReembeddingError(f"A replica of the service cannot use the new space: {trouble}")
 
-    async def _when_free(self, attempt: Callable[[], Awaitable[Outcome]], patience: Patience) -> Outcome:
+    async def _when_free(self, attempt: Callable[[], Awaitable[Outcome]], deadline: ProgressDeadline) -> Outcome:
         while (outcome := await attempt()) is Outcome.BUSY:
-            if patience.is_over:
+            if deadline.is_over:
                 raise ReembeddingError("Others hold the tables for too long: run it again to go on")
             await asyncio.sleep(SWITCH_PAUSE_SECONDS * (0.5 + random.random()))  # noqa: S311 - spreads attempts # nosec B311
-        patience.moved()
+        deadline.moved()
         return outcome
 
     async def _check_room(self, repository: ReembeddingRepository, target: SpaceSource) -> None:
@@ -218,13 +222,13 @@ class Run:
                 raise ReembeddingError("Another re-embedding runs on this database")
             yield repository
 
-    async def _patiently(self, work: Callable[[], Awaitable[T]], patience: Patience) -> T:
+    async def _until_deadline(self, work: Callable[[], Awaitable[T]], deadline: ProgressDeadline) -> T:
         attempts = 0
         while True:
             try:
                 return await work()
             except (DatabaseUnavailableError, EmbeddingUnavailableError) as error:
-                if patience.is_over:
+                if deadline.is_over:
                     raise
                 attempts += 1
                 limits = self.settings.embedding

@@ -73,7 +73,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def _run(settings: Settings, options: argparse.Namespace) -> RetentionReport:
-    database = Database(database_url(settings), settings.database, PoolSize(kept=0, most=1))
+    database = Database(database_url(settings), settings.database, PoolSize(min_size=0, max_size=1))
     try:
         runs = RetentionRunRepository(database, default_policy(settings.retention))
         run_id = await _run_of(runs, options)

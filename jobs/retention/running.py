@@ -24,7 +24,7 @@ from jobs.retention.planning import Planner
 
 logger = structlog.get_logger(__name__)
 
-PATIENCE_SECONDS = 600.0
+TIMEOUT_SECONDS = 600.0
 RETRY_SECONDS = 1.0
 
 Clock = Callable[[], Awaitable[datetime]]
@@ -44,9 +44,9 @@ class RetentionRunner:
         pace: Pace,
         progress: Progress,
         clock: Clock | None = None,
-        patience_seconds: float = PATIENCE_SECONDS,
+        deadline_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        """`clock`: in the place of the database's. `patience_seconds`: how long the database may be away."""
+        """`clock`: in the place of the database's. `deadline_seconds`: how long the database may be away."""
         self._runs = runs
         self._plans = RetentionPlanRepository(database)
         self._work = RetentionWorkRepository(database)
@@ -55,7 +55,7 @@ class RetentionRunner:
         self._pace = pace
         self._progress = progress
         self._clock = clock or runs.now
-        self._patience_seconds = patience_seconds
+        self._deadline_seconds = deadline_seconds
         self._worked_at = monotonic()
 
     async def finish(self, run_id: UUID) -> None:
@@ -77,7 +77,7 @@ class RetentionRunner:
         try:
             await self._finish_in_turn(run_id)
         except UnavailableError as error:
-            if monotonic() - self._worked_at > self._patience_seconds:
+            if monotonic() - self._worked_at > self._deadline_seconds:
                 raise
             logger.warning("retention_interrupted", code=error.code, reason=error.message)
             return False
@@ -151,7 +151,7 @@ class RetentionRunner:
             await self._plans.forget(plan_id)
 
     def _alive(self, advance: Callable[[int], None]) -> Callable[[int], None]:
-        """Notes with each batch that the database answers: patience begins anew."""
+        """Notes with each batch that the database answers: the deadline begins anew."""
 
         def advanced(count: int) -> None:
             self._worked_at = monotonic()

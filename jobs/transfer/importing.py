@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.storage.transfer.imports import Arrival, ArrivalRepository
+from deployments.storage.transfer.imports import ImportRepository, ImportStatus
 from jobs.progress import Advance, Progress
-from jobs.transfer.arriving import Arriving, Wishes, read_delivery
 from jobs.transfer.errors import DamagedFileError
 from jobs.transfer.formats.turns import LeftOut
 from jobs.transfer.records import RecordFile
+from jobs.transfer.source import ImportedMessage, ImportOptions, read_source
 
 BATCH = 500
 BATCH_CHARACTERS = 1_000_000
@@ -32,7 +32,7 @@ class Imported:
 
 
 async def import_file(
-    repository: ArrivalRepository, path: Path, wishes: Wishes, progress: Progress, report: Callable[[str], None]
+    repository: ImportRepository, path: Path, options: ImportOptions, progress: Progress, report: Callable[[str], None]
 ) -> Imported:
     """Store what is not there yet. What was taken stays, whatever stops it: a second time goes on.
 
@@ -40,13 +40,13 @@ async def import_file(
     `MovingInputError`, `DamagedFileError`, `IdTakenError`, `DatabaseUnavailableError`, `OverloadedError`.
     """
     with RecordFile(path) as file:
-        delivery = read_delivery(file, stem_of(path), wishes)
-        imported = Imported(delivery.tenant_id, delivery.format)
+        source = read_source(file, stem_of(path), options)
+        imported = Imported(source.tenant_id, source.format)
         with progress.step(f"importing {path.name} (bytes)", file.size) as advance:
             reading = _Reading(file, advance)
             try:
-                for batch in _batches(_taken(delivery.arrivals, imported, report)):
-                    await _take_in(repository, batch, imported, report)
+                for batch in _batches(_taken(source.messages, imported, report)):
+                    await _insert(repository, batch, imported, report)
                     reading.advance()
             except DamagedFileError as error:
                 raise DamagedFileError(f"{error} {imported.stored:,} messages of it were stored.") from None
@@ -74,10 +74,10 @@ class _Reading:
 
 
 def _taken(
-    arrivals: Iterable[Arriving | LeftOut], imported: Imported, report: Callable[[str], None]
-) -> Iterator[Arriving]:
-    for each in arrivals:
-        if isinstance(each, Arriving):
+    messages: Iterable[ImportedMessage | LeftOut], imported: Imported, report: Callable[[str], None]
+) -> Iterator[ImportedMessage]:
+    for each in messages:
+        if isinstance(each, ImportedMessage):
             yield each
             continue
         report(f"{each.place}: {each.reason}")
@@ -87,11 +87,11 @@ def _taken(
             imported.partly += 1
 
 
-def _batches(arriving: Iterator[Arriving]) -> Iterator[list[Arriving]]:
-    batch: list[Arriving] = []
+def _batches(messages: Iterator[ImportedMessage]) -> Iterator[list[ImportedMessage]]:
+    batch: list[ImportedMessage] = []
     characters = 0
     try:
-        for each in arriving:
+        for each in messages:
             batch.append(each)
             characters += len(each.message.content)
             if len(batch) == BATCH or characters >= BATCH_CHARACTERS:
@@ -106,14 +106,14 @@ def _batches(arriving: Iterator[Arriving]) -> Iterator[list[Arriving]]:
         yield batch
 
 
-async def _take_in(
-    repository: ArrivalRepository, batch: Sequence[Arriving], imported: Imported, report: Callable[[str], None]
+async def _insert(
+    repository: ImportRepository, batch: Sequence[ImportedMessage], imported: Imported, report: Callable[[str], None]
 ) -> None:
-    outcomes = await repository.take_in(imported.tenant_id, [each.message for each in batch])
+    outcomes = await repository.insert(imported.tenant_id, [each.message for each in batch])
     for each, outcome in zip(batch, outcomes, strict=True):
-        if outcome is Arrival.STORED:
+        if outcome is ImportStatus.STORED:
             imported.stored += 1
-        elif outcome is Arrival.PRESENT:
+        elif outcome is ImportStatus.PRESENT:
             imported.present += 1
         else:
             imported.refused += 1

@@ -15,7 +15,7 @@ from typing import Any
 
 from starlette.types import Message, Send
 
-from deployments.rate_limits.leases import Counted, Standing
+from deployments.rate_limits.leases import Counted, LimitStatus
 from deployments.rate_limits.limiter import Admission, RateLimiter
 from deployments.tenancy import check_held_to_user, named_tenants
 from serve_app.edge.keyring import Caller
@@ -84,11 +84,11 @@ def saying_how_it_stands(admission: Admission, send: Send) -> Send:
     return send_with_limit
 
 
-def _headers(standing: Standing) -> list[tuple[bytes, bytes]]:
+def _headers(status: LimitStatus) -> list[tuple[bytes, bytes]]:
     """Of the limit with the least left; when it resets, in seconds since 1970."""
     figures = {
-        b"x-ratelimit-limit": standing.counted.rate.amount,
-        b"x-ratelimit-remaining": standing.remaining,
-        b"x-ratelimit-reset": ceil(time.time() + standing.resets_in),
+        b"x-ratelimit-limit": status.counted.rate.amount,
+        b"x-ratelimit-remaining": status.remaining,
+        b"x-ratelimit-reset": ceil(time.time() + status.resets_in),
     }
     return [(name, str(figure).encode()) for name, figure in figures.items()]

@@ -5,7 +5,7 @@ from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.edge.metrics import IngressMeasures
+from serve_app.edge.instruments import IngressInstruments
 from serve_app.edge.route_matching import template_of
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -19,12 +19,12 @@ NO_STATUS = "none"
 class RequestMetrics:
     """Around all that answers, so that refusals and faults count too."""
 
-    def __init__(self, app: ASGIApp, measures: IngressMeasures) -> None:
+    def __init__(self, app: ASGIApp, instruments: IngressInstruments) -> None:
         self._app = app
-        self._in_flight = measures.in_flight
+        self._in_flight = instruments.in_flight
         # To find a labelled child costs the client's library 3 us each time. Routes, methods and statuses are few.
-        self._requests = cache(measures.requests.labels)
-        self._durations = cache(measures.durations.labels)
+        self._requests = cache(instruments.requests.labels)
+        self._durations = cache(instruments.durations.labels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -21,7 +21,7 @@ STALE_SECONDS = 60.0
 MOST_BETWEEN_LOOKS_SECONDS = 15.0
 
 
-class RetentionDesk:
+class RetentionService:
     """Takes requests. A run that is in the ledger is done sooner or later, whatever becomes of its job."""
 
     def __init__(self, runs: RetentionRunRepository, submit: SubmitRun, longest_wait_seconds: float) -> None:
@@ -57,7 +57,7 @@ class RetentionDesk:
         return await self._runs.report(run_id)
 
 
-class RetentionWatch:
+class RetentionScheduler:
     """Hands over the scheduled run when it is due, and runs whose job is gone. One for each replica.
 
     What decides is in the database, so it happens once however many replicas look, and also when all of them were
@@ -92,7 +92,7 @@ class RetentionWatch:
 
 
 async def hand_over(submit: SubmitRun, run_id: UUID) -> None:
-    """Have a job take up a run. Where that fails, the run stays in the ledger, and `RetentionWatch` tries again."""
+    """Have a job take up a run. Where that fails, the run stays in the ledger, and `RetentionScheduler` tries again."""
     try:
         await submit(run_id)
     except MemoryLayerError as error:

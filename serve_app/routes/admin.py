@@ -65,7 +65,7 @@ async def readiness(services: ServicesOf, response: Response) -> Readiness:
 )
 async def liveness(services: ServicesOf, response: Response) -> Liveness:
     """Tell whether the process does all that it is to do, by the rule of Serve's checks: for whoever restarts it."""
-    problem = services.vitals.problem()
+    problem = services.liveness.problem()
     status = Status.OK if problem is None else Status.UNAVAILABLE
     response.status_code = _status_code(status)
     return Liveness(status=status, problems=[problem] if problem else [])

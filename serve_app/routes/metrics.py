@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
-from serve_app.edge.metrics import IngressMetrics
+from serve_app.edge.instruments import IngressMetrics
 
 router = APIRouter()
 

@@ -13,7 +13,7 @@ from deployments.errors import EmbeddingUnavailableError
 from deployments.schemas.search import SearchRequest
 from deployments.schemas.vectors import EmbeddingSpace, QueryVector
 from deployments.search.create import create_engine
-from deployments.search.metrics import SearchMeasures
+from deployments.search.instruments import SearchInstruments
 from deployments.search.plans import Search
 from deployments.search.recall.audit import RecallAudit
 from deployments.search.recall.samples import RecallSamples
@@ -88,10 +88,10 @@ class Audited:
         self.settings = settings.search.model_copy(update={"index_bytes": 0, "exact_limit": 0} | search)
         self.registry = CollectorRegistry()
         self.samples = RecallSamples()
-        self.measures = measures = SearchMeasures(self.registry)
+        self.instruments = instruments = SearchInstruments(self.registry)
         self.away = False
-        self._engine = create_engine(database, self.settings, self._embed, measures, samples=self.samples)
-        self.audit = RecallAudit(database, self.settings, measures, self.samples)
+        self._engine = create_engine(database, self.settings, self._embed, instruments, samples=self.samples)
+        self.audit = RecallAudit(database, self.settings, instruments, self.samples)
 
     async def search(self, **parameters: Any) -> int:
         """Search; how many were found."""

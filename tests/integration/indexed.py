@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from deployments.search.index.resident import Indexes, Limits
 from deployments.search.index.tenant_index import TenantIndex
-from deployments.search.metrics import IndexMeasures
+from deployments.search.instruments import IndexInstruments
 from deployments.settings import Settings
 from deployments.storage.postgres.database import Database, PoolSize
 from deployments.storage.search.message_changes import MessageChangeRepository
@@ -46,10 +46,10 @@ class Replica:
     """Indexes as a Search replica has them, with a pool and instruments of their own."""
 
     def __init__(self, url: str, settings: Settings, limits: Limits = ROOMY) -> None:
-        self.database = Database(url, settings.database, PoolSize(kept=1, most=4))
+        self.database = Database(url, settings.database, PoolSize(min_size=1, max_size=4))
         self.changes = MessageChangeRepository(self.database)
         self.registry = CollectorRegistry()
-        self.indexes = Indexes(self.changes, limits, IndexMeasures(self.registry))
+        self.indexes = Indexes(self.changes, limits, IndexInstruments(self.registry))
 
     async def index(self, tenant_id: str = "acme", *, archived: bool = False) -> TenantIndex | None:
         """Return the index of a tenant, None where it is too large."""

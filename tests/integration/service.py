@@ -10,7 +10,7 @@ import yaml
 from fastapi import FastAPI
 from opentelemetry.trace import Span
 
-from deployments.embedding.metrics import EmbeddingMeasures, MeasuredProvider
+from deployments.embedding.instruments import EmbeddingInstruments, MeasuredProvider
 from deployments.embedding.provider_probe import ProviderProbe
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.embedding.query_cache import QueryCache
@@ -21,7 +21,7 @@ from deployments.rate_limits.counter import TakeMany, WindowCounter
 from deployments.rate_limits.limiter import LimitCounts, RateLimiter
 from deployments.rate_limits.memory_storage import BoundedMemoryStorage
 from deployments.runtime.capacity import Capacity
-from deployments.runtime.liveness import Vitals
+from deployments.runtime.liveness import Liveness
 from deployments.runtime.metrics.replica import ReplicaMetrics
 from deployments.runtime.metrics.snapshot import exposition, take
 from deployments.schemas.vectors import EmbeddingSpace, QueryVector
@@ -30,7 +30,7 @@ from deployments.scoring.scorable import Scorable
 from deployments.search.answering import Answering
 from deployments.search.context.assembler import Context, ContextAssembler
 from deployments.search.create import create_engine
-from deployments.search.metrics import IndexMeasures, SearchMeasures
+from deployments.search.instruments import IndexInstruments, SearchInstruments
 from deployments.search.plans import Search
 from deployments.search.reranking.stage import RerankStage, create_stage
 from deployments.search.routing.affinity import Send
@@ -46,8 +46,8 @@ from deployments.storage.tenants.api_keys import ApiKeyRepository
 from deployments.storage.tenants.erasure import ErasureRepository
 from deployments.storage.tenants.languages import default_languages
 from serve_app.api import create_app
+from serve_app.edge.instruments import IngressInstruments, IngressMetrics
 from serve_app.edge.keyring import Keyring
-from serve_app.edge.metrics import IngressMeasures, IngressMetrics
 from serve_app.health import Probes
 from serve_app.services import create_services
 from tests.integration.postgres import SPACE
@@ -78,7 +78,7 @@ class Service:
     spaces: "SpaceProviders | _Alone"
     app: FastAPI
     retention: RetentionJobs
-    vitals: Vitals
+    liveness: Liveness
     erasures: ErasureRepository
     reranking: RerankStage | None
     reanalyses: ReanalysisRepository
@@ -145,7 +145,7 @@ def create_service(
     database = Database(settings.database.url.get_secret_value(), settings.database, sizes.ingress.pool.size)
     replica = ReplicaMetrics("Ingress", enabled=True)
     replica.watch_pool(database)
-    measures, embedding = IngressMeasures(replica.registry), EmbeddingMeasures(replica.registry)
+    instruments, embedding = IngressInstruments(replica.registry), EmbeddingInstruments(replica.registry)
     repository = EmbeddingSpaceRepository(database)
     spaces = _Alone(provider, settings, embedding) if provider else SpaceProviders(repository, settings, 4, embedding)
 
@@ -158,20 +158,20 @@ def create_service(
     async def text() -> bytes:
         return exposition(take(replica.registry))
 
-    searching = SearchMeasures(replica.registry)
+    searching = SearchInstruments(replica.registry)
     default = default_languages(settings.search)
     reranking = create_stage(settings.rerank, searching)
-    indexes = IndexMeasures(replica.registry)
+    indexes = IndexInstruments(replica.registry)
     engine = create_engine(database, settings.search, embed, searching, indexes, reranking=reranking)
     contexts = ContextAssembler(RecentTurnRepository(database), engine.search, engine.languages_of, searching)
 
     searches, assemblies = cross(Answering(engine, contexts))
     jobs = EmbeddingJobRepository(database)
     worker = EmbeddingWorker(
-        jobs, spaces, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1, measures=embedding
+        jobs, spaces, score, settings.embedding, batch_size=sizes.embedding.batch, concurrency=1, instruments=embedding
     )
     shared = take_many or WindowCounter(BoundedMemoryStorage()).take_many
-    limiter = RateLimiter(settings.rate_limits, shared, sizes.ingress.rate_limits, counts or measures.limit_counts())
+    limiter = RateLimiter(settings.rate_limits, shared, sizes.ingress.rate_limits, counts or instruments.limit_counts())
     retention = RetentionJobs(settings)
     probes = probes or Probes(
         search=partial(pool_problem, database),
@@ -189,8 +189,8 @@ def create_service(
         probes,
         limiter,
         retention.submit,
-        metrics=IngressMetrics(replica, measures, text),
-        vitals=Vitals(),
+        metrics=IngressMetrics(replica, instruments, text),
+        liveness=Liveness(),
     )
     app = create_app(services)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -206,7 +206,7 @@ def create_service(
         spaces,
         app,
         retention,
-        services.vitals,
+        services.liveness,
         services.erasures,
         reranking,
         ReanalysisRepository(database, default),
@@ -216,10 +216,10 @@ def create_service(
 class _Alone(OneSpace):
     """A provider that a test has made, as if it were all that there is."""
 
-    def __init__(self, provider: EmbeddingProvider, settings: Settings, measures: EmbeddingMeasures) -> None:
-        measured = MeasuredProvider(provider, measures, SPACE)
+    def __init__(self, provider: EmbeddingProvider, settings: Settings, instruments: EmbeddingInstruments) -> None:
+        measured = MeasuredProvider(provider, instruments, SPACE)
         super().__init__(SPACE, measured)
-        self._cache = QueryCache(measured.embed_queries, settings.embedding.cache_size, measures)
+        self._cache = QueryCache(measured.embed_queries, settings.embedding.cache_size, instruments)
         self._probe = measured.probe
 
     async def embed_queries(

@@ -15,7 +15,7 @@ from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.schemas.search import Weights
 from deployments.search import from_sql
 from deployments.settings import Settings
-from deployments.storage.search.candidate_search import Way, find
+from deployments.storage.search.candidate_search import VectorScan, find
 from tests.integration import many_messages
 from tests.integration.calls import Json, error_of, found, message, search, store, store_many
 from tests.integration.failing import Away
@@ -360,11 +360,11 @@ async def large(settings: Settings, provider: EmbeddingProvider, database_url: s
 
 async def test_a_large_tenant_answers(large: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """By way of the indexes."""
-    ways = []
+    searches = []
 
     async def watched(*arguments: Any) -> Any:
-        ways.append(await find(*arguments))
-        return ways[-1]
+        searches.append(await find(*arguments))
+        return searches[-1]
 
     monkeypatch.setattr(from_sql, "find", watched)
     await store(large, "The password is xylophone", tenant_id="large", conversation_id="c1")
@@ -379,4 +379,4 @@ async def test_a_large_tenant_answers(large: Service, monkeypatch: pytest.Monkey
         assert all("apple" in content for content in common[:5])
         for query in ("the of and", "apple pear cherry plum", many_words(10_000), "我", "'"):
             assert len(await found(large, query, **asked)) == 20
-    assert [each.way for each in ways] == [Way.WALK] * 16
+    assert [each.scan for each in searches] == [VectorScan.WALK] * 16

@@ -70,7 +70,7 @@ class BothWays:
 
 @pytest.fixture
 async def database(database_url: str, settings: Settings) -> AsyncIterator[Database]:
-    database = Database(database_url, settings.database, PoolSize(kept=1, most=4))
+    database = Database(database_url, settings.database, PoolSize(min_size=1, max_size=4))
     yield database
     await database.close()
 
@@ -211,7 +211,7 @@ async def test_both_ways_give_the_same(database_url: str, database: Database, se
 
 def test_engines_differ_in_the_way_alone(settings: Settings, database: Database) -> None:
     both = BothWays(database, settings)
-    ways = [[type(way).__name__ for way in engine._ways] for engine in (both._memory, both._sql)]
+    plans = [[type(way).__name__ for way in engine._plans] for engine in (both._memory, both._sql)]
 
-    assert ways == [["FromMemory", "FromSql"], ["FromSql"]]
+    assert plans == [["FromMemory", "FromSql"], ["FromSql"]]
     assert isinstance(both._memory, SearchEngine)

@@ -23,8 +23,8 @@ async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def store(client: httpx.AsyncClient, content: str, delivery: dict[str, str]) -> dict[str, Any]:
-    answer = await client.post("/v1/messages", json=message(content), headers=delivery)
+async def store(client: httpx.AsyncClient, content: str, source: dict[str, str]) -> dict[str, Any]:
+    answer = await client.post("/v1/messages", json=message(content), headers=source)
     assert answer.status_code == 202
     stored: dict[str, Any] = answer.json()
     return stored
@@ -78,9 +78,9 @@ async def test_the_id_of_another_tenants_message_is_refused(service: Service, cl
 
 
 async def test_a_second_attempt_to_put_answers_as_the_first_one(service: Service, client: httpx.AsyncClient) -> None:
-    async def put(content: str, delivery: dict[str, str], **headers: str) -> httpx.Response:
+    async def put(content: str, source: dict[str, str], **headers: str) -> httpx.Response:
         body = message(content, external_id="fruit")
-        return await client.put("/v1/messages", json=body, headers=delivery | headers)
+        return await client.put("/v1/messages", json=body, headers=source | headers)
 
     stored = [await put("apple", FIRST, **{"If-None-Match": "*"}) for _ in range(2)]
     replaced = [await put("banana", SECOND) for _ in range(2)]

@@ -45,11 +45,11 @@ openai.base_url = "http://127.0.0.1:9/v1"
 
 @pytest.fixture
 def folder(tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where the evaluation runs: a folder without `.env`, beside a server on which no scratch database stays."""
+    """Where the evaluation runs: a folder without `.env`, beside a server on which no temporary database stays."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MEMORY_DATABASE_URL", postgres.url)
     yield tmp_path
-    assert asyncio.run(scratch_databases(postgres.url)) == []
+    assert asyncio.run(temporary_databases(postgres.url)) == []
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def data(tmp_path: Path) -> Path:
     )
 
 
-async def scratch_databases(url: str) -> list[str]:
+async def temporary_databases(url: str) -> list[str]:
     connection = await asyncpg.connect(url)
     try:
         rows = await connection.fetch("SELECT datname FROM pg_database WHERE datname LIKE 'memory\\_evaluation\\_%'")
@@ -135,7 +135,7 @@ def test_nothing_is_left_when_it_fails(folder: Path, data: Path, capsys: pytest.
 
 
 @pytest.fixture
-def scratch() -> Iterator[Path]:
+def temporary() -> Iterator[Path]:
     """Where the embedded server is made. Short, since a socket's path has to be; empty afterwards."""
     directory = Path(fast_directory() or "/tmp") / f"ml-ev-{os.getpid()}"  # noqa: S108 - of our own
     directory.mkdir(mode=0o755)
@@ -143,21 +143,21 @@ def scratch() -> Iterator[Path]:
     directory.rmdir()
 
 
-def start(data: Path, scratch: Path, out: Path) -> subprocess.Popen[str]:
+def start(data: Path, temporary: Path, out: Path) -> subprocess.Popen[str]:
     """The job as a user starts it, with no database of theirs."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MEMORY_")}
     return subprocess.Popen(
         [sys.executable, "-m", "jobs.evaluate", str(data), "--out", str(out)],
         cwd=ROOT,
-        env=environment | {"TMPDIR": str(scratch)},
+        env=environment | {"TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def test_without_a_url_the_embedded_server_is_made_and_removed(data: Path, scratch: Path, tmp_path: Path) -> None:
-    with start(data, scratch, tmp_path / "out") as process:
+def test_without_a_url_the_embedded_server_is_made_and_removed(data: Path, temporary: Path, tmp_path: Path) -> None:
+    with start(data, temporary, tmp_path / "out") as process:
         output, progress = process.communicate(timeout=120)
 
     assert process.returncode == OK, progress
@@ -165,20 +165,20 @@ def test_without_a_url_the_embedded_server_is_made_and_removed(data: Path, scrat
     assert "recall@10" in output
 
 
-def test_nothing_is_left_when_ray_stops_the_job(scratch: Path, tmp_path: Path) -> None:
+def test_nothing_is_left_when_ray_stops_the_job(temporary: Path, tmp_path: Path) -> None:
     """Ray sends SIGTERM, to a process in which it has blocked SIGINT; a shell's `&` has it ignored."""
     many = write_lines(tmp_path / "many.jsonl", *(message(n, created_at=EARLY) for n in range(3000)), question("m1"))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        process = start(many, scratch, tmp_path / "out")
+        process = start(many, temporary, tmp_path / "out")
     finally:
         signal.signal(signal.SIGINT, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     with process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("storing messages")
-        assert list(scratch.iterdir())
+        assert list(temporary.iterdir())
         process.send_signal(signal.SIGTERM)
         _, progress = process.communicate(timeout=60)
 

@@ -11,14 +11,14 @@ import psutil
 import pytest
 
 from deployments.errors import DatabaseUnavailableError
-from deployments.metrics.database_totals import StandingCollector
+from deployments.metrics.database_totals import DatabaseTotalsCollector
 from deployments.runtime import health
 from deployments.runtime.database import open_database
 from deployments.runtime.metrics.snapshot import take
 from deployments.schemas.retention import RetentionRequest
 from deployments.settings import Settings
 from deployments.storage.postgres.database import PoolSize
-from deployments.storage.tenants.totals import StandingRepository
+from deployments.storage.tenants.totals import DatabaseTotalsRepository
 from tests.integration.calls import error_of, message, search, store
 from tests.integration.postgres import PostgresServer
 from tests.integration.retaining import aged, all_counts_hold, gate_closed, reached, retention_of
@@ -243,7 +243,7 @@ async def test_a_retention_run_outlives_its_database(service: Service, gone: Pos
 async def test_a_retention_run_whose_database_stays_away_is_left_to_be_resumed(
     service: Service, gone: PostgresServer
 ) -> None:
-    async with retention_of(service.settings, patience_seconds=0) as (runs, runner):
+    async with retention_of(service.settings, deadline_seconds=0) as (runs, runner):
         run_id = await runs.create(RetentionRequest(dry_run=True), "test")
         await asyncio.to_thread(gone.stop)
         with pytest.raises(DatabaseUnavailableError):
@@ -305,7 +305,7 @@ async def test_a_connection_killed_under_a_search_is_a_503(service: Service) -> 
 
 
 async def test_metrics_go_on_without_what_only_postgres_knows(service: Service, gone: PostgresServer) -> None:
-    standing = StandingCollector(StandingRepository(service.database).read)
+    standing = DatabaseTotalsCollector(DatabaseTotalsRepository(service.database).read)
     await standing.read_once()
     assert "tenants" in take(standing)
     await asyncio.to_thread(gone.stop)

@@ -35,7 +35,7 @@ Serving = Callable[..., Any]
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is well answers in time on a busy machine too."""
     monkeypatch.setattr(checks, "CHECK_TIMEOUT_SECONDS", 30.0)
-    monkeypatch.setattr(storage_health, "PATIENCE_SECONDS", 20.0)
+    monkeypatch.setattr(storage_health, "TIMEOUT_SECONDS", 20.0)
 
 
 @pytest.fixture
@@ -172,9 +172,9 @@ async def test_a_pool_that_is_busy_is_not_taken_for_a_database_that_is_away(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checks, "CHECK_TIMEOUT_SECONDS", 3.0)
-    monkeypatch.setattr(storage_health, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(storage_health, "TIMEOUT_SECONDS", 0.1)
     async with AsyncExitStack() as holding:
-        for _ in range(service.database.usage().most):
+        for _ in range(service.database.usage().max_size):
             await holding.enter_async_context(service.database.connection())
 
         assert await ready(service) == (200, "degraded")
@@ -225,7 +225,7 @@ async def test_a_backlog_that_no_worker_takes_from_is_told_of(
 
 async def test_liveness_is_lost_with_the_work_of_the_replica(service: Service) -> None:
     task = asyncio.create_task(asyncio.sleep(0))
-    service.vitals.watch("following the keys", task)
+    service.liveness.watch("following the keys", task)
     await task
 
     answer = await service.client.get("/v1/admin/liveness")

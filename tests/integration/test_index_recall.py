@@ -22,7 +22,7 @@ def data(tmp_path: Path) -> Path:
     return write_lines(tmp_path / "own.jsonl", *lines, question("m0", question="Where is my bicycle?"))
 
 
-async def scratch_databases(url: str) -> list[str]:
+async def temporary_databases(url: str) -> list[str]:
     connection = await asyncpg.connect(url)
     try:
         rows = await connection.fetch(
@@ -45,7 +45,7 @@ def test_recall_and_costs_are_measured_at_each_size(
 
     found = json.loads(out.read_text())
     assert [(each["rows"], each["way"]) for each in found["tenant"]] == [
-        (rows, way) for rows in (45, 60) for way in ("exact", "HNSW", "HNSW 40:off")
+        (rows, scan) for rows in (45, 60) for scan in ("exact", "HNSW", "HNSW 40:off")
     ]
     assert {each["rows"]: each["short"] for each in found["others"] if each["way"] == "exact"} == {20: 1.0, 5: 1.0}
     for each in (*found["tenant"], *found["others"]):
@@ -53,7 +53,7 @@ def test_recall_and_costs_are_measured_at_each_size(
         assert each["recall"] == each["recall_10"] == 1
     assert "recall@40" in capsys.readouterr().out
     assert chart.read_text().startswith("<svg")
-    assert asyncio.run(scratch_databases(postgres.url)) == []
+    assert asyncio.run(temporary_databases(postgres.url)) == []
 
 
 def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

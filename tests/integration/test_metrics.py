@@ -7,11 +7,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deployments.errors import ByteQuotaError, EmbeddingUnavailableError, MessageQuotaError
-from deployments.metrics.database_totals import StandingCollector
+from deployments.metrics.database_totals import DatabaseTotalsCollector
 from deployments.runtime.metrics.snapshot import take
 from deployments.settings import Settings
 from deployments.storage.tenants import totals as reading
-from deployments.storage.tenants.totals import StandingRepository
+from deployments.storage.tenants.totals import DatabaseTotalsRepository
 from tests.integration.calls import message, search, store, store_many
 from tests.integration.failing import Away
 from tests.integration.retaining import aged, finished_run, undone
@@ -36,7 +36,7 @@ def sample(name: str, **labels: str) -> Sample:
     return name, frozenset(labels.items())
 
 
-async def standing(collector: StandingCollector) -> dict[str, float]:
+async def totals(collector: DatabaseTotalsCollector) -> dict[str, float]:
     """What is read from the database, by name and the value of the label."""
     await collector.read_once()
     return {
@@ -149,7 +149,7 @@ async def test_the_pool_and_the_queues_are_told(service: Service) -> None:
     await store(service)
     found = await measured(service)
 
-    most = service.database.usage().most
+    most = service.database.usage().max_size
     connections = sum(
         found[sample("database_pool_connections", deployment="Ingress", state=state)] for state in ("idle", "in_use")
     )
@@ -178,9 +178,9 @@ async def test_how_things_stand_in_the_database(service: Service) -> None:
     await store(service, tenant_id="globex")
     await service.embed_all()
     await store(service)
-    collector = StandingCollector(StandingRepository(service.database).read)
+    collector = DatabaseTotalsCollector(DatabaseTotalsRepository(service.database).read)
     assert take(collector) == {}
-    found = await standing(collector)
+    found = await totals(collector)
 
     assert found["embeddings_oldest_pending_seconds"] >= 0
     assert (found["embeddings_pending"], found["embeddings_failed"], found["tenants"]) == (1, 0, 2)
@@ -189,14 +189,14 @@ async def test_how_things_stand_in_the_database(service: Service) -> None:
 async def test_a_database_that_does_not_answer_is_not_waited_for(
     service: Service, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    collector = StandingCollector(StandingRepository(service.database).read)
-    assert "tenants" in await standing(collector)
+    collector = DatabaseTotalsCollector(DatabaseTotalsRepository(service.database).read)
+    assert "tenants" in await totals(collector)
     monkeypatch.setattr(reading, "READ_TIMEOUT_SECONDS", 0.1)
     async with locked(database_url, "embedding_jobs"), asyncio.timeout(15):
-        assert await standing(collector) == {}
+        assert await totals(collector) == {}
     monkeypatch.undo()
 
-    assert "tenants" in await standing(collector)
+    assert "tenants" in await totals(collector)
 
 
 async def test_what_was_erased_is_counted_over_all_erasures(service: Service) -> None:
@@ -204,7 +204,7 @@ async def test_what_was_erased_is_counted_over_all_erasures(service: Service) ->
     await store(service, tenant_id="globex")
     for tenant in ("acme", "globex"):
         assert (await service.client.delete(f"/v1/admin/tenants/{tenant}")).status_code == 200
-    found = await standing(StandingCollector(StandingRepository(service.database).read))
+    found = await totals(DatabaseTotalsCollector(DatabaseTotalsRepository(service.database).read))
 
     assert (found["erased_messages_total"], found["erasures_unfinished"], found["tenants"]) == (3, 0, 0)
 
@@ -212,13 +212,13 @@ async def test_what_was_erased_is_counted_over_all_erasures(service: Service) ->
 async def test_what_was_forgotten_is_counted_over_all_runs(service: Service) -> None:
     await aged(service, 20, importance=0.9)
     await aged(service, 3)
-    collector = StandingCollector(StandingRepository(service.database).read)
-    found = await standing(collector)
+    collector = DatabaseTotalsCollector(DatabaseTotalsRepository(service.database).read)
+    found = await totals(collector)
     assert found["retention_messages_total archived"] == found["retention_runs_total completed"] == 0
     assert "retention_last_completed_timestamp_seconds" not in found
     run_id = await finished_run(service.settings, tenant_id="acme", dry_run=False)
     await undone(service.settings, run_id)
-    found = await standing(collector)
+    found = await totals(collector)
 
     assert found["retention_messages_total archived"] == found["retention_messages_total restored"] == 3
     assert found["retention_messages_total deleted"] == 0

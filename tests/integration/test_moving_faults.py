@@ -17,12 +17,12 @@ from deployments.schemas.transfer import VectorSpace
 from deployments.settings import Settings
 from deployments.storage.messages.analysis import message_analyzer
 from deployments.storage.postgres.database import Database, PoolSize
-from deployments.storage.transfer.imports import ArrivalRepository
+from deployments.storage.transfer.imports import ImportRepository
 from deployments.storage.transfer.snapshots import Reached
 from jobs.progress import ProgressLines
 from jobs.terminal import FAILED, INTERRUPTED, MISUSED, OK
-from jobs.transfer.arriving import Wishes
 from jobs.transfer.importing import import_file
+from jobs.transfer.source import ImportOptions
 from jobs.transfer.unfinished_file import UnfinishedFile
 from tests.integration.moving import (
     COUNT,
@@ -198,9 +198,9 @@ class TestTwoAtOnce:
                 imported = await asyncio.gather(
                     *(
                         import_file(
-                            ArrivalRepository(each, message_analyzer(each, settings.search), space),
+                            ImportRepository(each, message_analyzer(each, settings.search), space),
                             exported,
-                            Wishes(space),
+                            ImportOptions(space),
                             ProgressLines(io.StringIO()),
                             print,
                         )
@@ -246,10 +246,10 @@ class TestDatabaseGone:
         self, there: str, exported: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         at(there, monkeypatch)
-        conflicts = ArrivalRepository._conflicts
+        conflicts = ImportRepository._conflicts
         calls: list[int] = []
 
-        async def cut_off(self: ArrivalRepository, connection: Any, tenant_id: str, unknown: Any) -> Any:
+        async def cut_off(self: ImportRepository, connection: Any, tenant_id: str, unknown: Any) -> Any:
             found = await conflicts(self, connection, tenant_id, unknown)
             calls.append(1)
             if len(calls) == 2:
@@ -257,7 +257,7 @@ class TestDatabaseGone:
             return found
 
         with monkeypatch.context() as once:
-            once.setattr(ArrivalRepository, "_conflicts", cut_off)
+            once.setattr(ImportRepository, "_conflicts", cut_off)
             assert run("import", exported) == FAILED
         assert "database cannot be reached" in capsys.readouterr().err.splitlines()[-1]
 

@@ -58,8 +58,8 @@ async def explaining(database_url: str) -> AsyncIterator[ExplainingDatabase]:
         ),
         ("erasure", "erase_messages", {**ERASE, "user_id": "ada"}, {BY_USER, "idempotency_keys_message"}),
         ("erasure", "erase_idempotency_keys", {"tenant_id": "large", "limit": 500}, {"idempotency_keys_pkey"}),
-        ("moving", "read_snapshot", {**READ, "user_id": None}, {BY_TIME}),
-        ("moving", "read_snapshot", {**READ, "user_id": "ada"}, {BY_USER}),
+        ("transfer", "read_snapshot", {**READ, "user_id": None}, {BY_TIME}),
+        ("transfer", "read_snapshot", {**READ, "user_id": "ada"}, {BY_USER}),
     ],
 )
 async def test_no_part_goes_through_all(

@@ -11,11 +11,11 @@ import pytest
 from deployments.schemas.transfer import VectorSpace
 from deployments.settings import Settings
 from deployments.storage.messages.analysis import message_analyzer
-from deployments.storage.transfer.imports import Arrival, ArrivalRepository
+from deployments.storage.transfer.imports import ImportRepository, ImportStatus
 from jobs.reembedding import running
 from jobs.terminal import OK
-from jobs.transfer.arriving import Arriving, Wishes, read_delivery
 from jobs.transfer.records import RecordFile
+from jobs.transfer.source import ImportedMessage, ImportOptions, read_source
 from tests.integration import moving
 from tests.integration.postgres import SPACE
 from tests.integration.recount import recounted
@@ -56,16 +56,16 @@ async def test_an_export_says_which_space_its_vectors_are_of(service: Service, t
 async def test_vectors_that_come_in_after_a_switch_are_made_anew(service: Service, tmp_path: Path) -> None:
     path = await export(tmp_path / "acme.jsonl.gz")
     with RecordFile(path) as file:
-        arrivals = list(read_delivery(file, "acme", Wishes(OLD)).arrivals)
-    messages = [each.message for each in arrivals if isinstance(each, Arriving)]
+        found = list(read_source(file, "acme", ImportOptions(OLD)).messages)
+    messages = [each.message for each in found if isinstance(each, ImportedMessage)]
     await service.client.delete("/v1/admin/tenants/acme")
     assert await run(*TO_SMALL) == 0
 
-    outcomes = await ArrivalRepository(
+    outcomes = await ImportRepository(
         service.database, message_analyzer(service.database, service.settings.search), OLD
-    ).take_in("acme", messages)
+    ).insert("acme", messages)
 
-    assert outcomes == [Arrival.STORED] * COUNT
+    assert outcomes == [ImportStatus.STORED] * COUNT
     assert (await service.jobs.counts()).pending == COUNT
     await service.embed_all()
     assert await not_embedded(service, 128, SPACE.dimensions) == 0

@@ -64,7 +64,7 @@ async def test_without_a_read_url_searches_read_from_the_only_one(settings: Sett
 
 
 @pytest.mark.parametrize(
-    ("kept", "overflow", "expected"),
+    ("min_size", "overflow", "expected"),
     [
         (None, None, PoolSize(2, 8)),
         ("3", None, PoolSize(3, 3)),
@@ -74,9 +74,9 @@ async def test_without_a_read_url_searches_read_from_the_only_one(settings: Sett
     ],
 )
 async def test_the_environment_takes_the_place_of_the_configs_pool_size(
-    kept: str | None, overflow: str | None, expected: PoolSize, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    min_size: str | None, overflow: str | None, expected: PoolSize, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"POOL_SIZE": kept, "MAX_OVERFLOW": overflow}.items():
+    for name, value in {"POOL_SIZE": min_size, "MAX_OVERFLOW": overflow}.items():
         if value is not None:
             monkeypatch.setenv(f"MEMORY_DATABASE_{name}", value)
 

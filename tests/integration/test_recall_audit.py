@@ -16,7 +16,7 @@ from deployments.search.recall.audit import RecallAudit
 from deployments.settings import Settings
 from deployments.storage.postgres import database as pools
 from deployments.storage.postgres.database import Database, PoolSize
-from deployments.storage.search.candidate_search import Way
+from deployments.storage.search.candidate_search import VectorScan
 from deployments.storage.search.candidates import CandidateRepository
 from deployments.storage.search.exact_order import ExactOrderRepository, Reference
 from tests.integration.auditing import (
@@ -38,7 +38,7 @@ from tests.paths import ROOT
 @pytest.fixture
 async def database(database_url: str, settings: Settings) -> AsyncIterator[Database]:
     """A pool as a replica has one."""
-    database = Database(database_url, settings.database, PoolSize(kept=1, most=2))
+    database = Database(database_url, settings.database, PoolSize(min_size=1, max_size=2))
     yield database
     await database.close()
 
@@ -80,7 +80,7 @@ async def test_an_hnsw_index_that_has_lost_messages_is_seen(
             "tenant_size": "under_1k",
             "recall": 0.0,
             "missing": 10,
-            "way": "walk",
+            "scan": "walk",
             "reference": "table",
         }
     ]
@@ -155,7 +155,7 @@ async def test_where_the_walk_falls_short_as_the_peers_do_the_exact_search_finds
 
     assert walked.corpus.near == 0
     assert compared is not None
-    assert (compared.way, compared.reference) == (Way.EXACT_AFTER_WALK, Reference.TABLE)
+    assert (compared.scan, compared.reference) == (VectorScan.EXACT_AFTER_WALK, Reference.TABLE)
     assert audited.recall() == 1
 
 
@@ -292,8 +292,8 @@ async def test_without_a_database_the_audit_has_failed_and_nothing_else_has(
 ) -> None:
     await store(database_url, 1, 2, 3)
     audited = Audited(database, settings)
-    nowhere = Database("postgresql://127.0.0.1:1/none", settings.database, PoolSize(kept=0, most=2))
-    audit = RecallAudit(nowhere, audited.settings, audited.measures, audited.samples)
+    nowhere = Database("postgresql://127.0.0.1:1/none", settings.database, PoolSize(min_size=0, max_size=2))
+    audit = RecallAudit(nowhere, audited.settings, audited.instruments, audited.samples)
     await audited.search()
 
     await audit.audit_next()

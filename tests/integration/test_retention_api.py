@@ -8,7 +8,7 @@ import pytest
 
 from deployments.schemas.api_keys import KeyScope
 from deployments.schemas.retention import RetentionRequest, RunStatus
-from serve_app.retention.service import RetentionDesk, RetentionWatch
+from serve_app.retention.service import RetentionScheduler, RetentionService
 from tests.integration.calls import Json, error_of
 from tests.integration.keys import make, sent
 from tests.integration.recount import execute
@@ -67,7 +67,7 @@ async def test_a_wait_ends_before_its_request_would(busy: Service) -> None:
     busy.retention.held_up = True
 
     async with retention_of(busy.settings) as (runs, _), asyncio.timeout(40):
-        desk = RetentionDesk(runs, busy.retention.submit, longest_wait_seconds=0.4)
+        desk = RetentionService(runs, busy.retention.submit, longest_wait_seconds=0.4)
         report = await desk.start(RetentionRequest(dry_run=False, wait_seconds=50), "root")
 
     assert report.status is RunStatus.RUNNING
@@ -220,7 +220,7 @@ async def test_a_run_that_no_job_took_is_handed_over_again(busy: Service) -> Non
     report = await run(busy, status=202, wait_seconds=0)
     busy.retention.held_up = False
     async with retention_of(busy.settings) as (runs, _):
-        replicas = [RetentionWatch(runs, busy.retention.submit, None) for _ in range(3)]
+        replicas = [RetentionScheduler(runs, busy.retention.submit, None) for _ in range(3)]
         for each in replicas:
             await each.look()
         assert len(busy.retention.submitted) == 1
@@ -235,7 +235,7 @@ async def test_a_run_that_no_job_took_is_handed_over_again(busy: Service) -> Non
 
 async def test_the_schedule_runs_once_for_all_replicas(busy: Service) -> None:
     async with retention_of(busy.settings) as (runs, _):
-        for each in [RetentionWatch(runs, busy.retention.submit, 3600) for _ in range(3)]:
+        for each in [RetentionScheduler(runs, busy.retention.submit, 3600) for _ in range(3)]:
             await each.look()
     await busy.retention.close()
 

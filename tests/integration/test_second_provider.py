@@ -71,8 +71,8 @@ async def test_a_second_provider_that_does_not_answer_is_given_up_and_counted(
 
     assert await run(*TO_SMALL, "--no-switch") == 0
     await service.spaces.refresh()
-    for patience in ("OTHER_PATIENCE_SECONDS", "TRY_SECONDS"):
-        monkeypatch.setattr(embedding_spaces, patience, 0.05)
+    for limit in ("OTHER_TIMEOUT_SECONDS", "TRY_SECONDS"):
+        monkeypatch.setattr(embedding_spaces, limit, 0.05)
     for method in ("embed_documents", "embed_queries"):
         monkeypatch.setattr(LocalProvider, method, failing_in(SMALL, never))
     await store(service, "while the second does not answer")

@@ -16,13 +16,13 @@ from deployments.embedding.spaces import OneSpace, SpaceProviders
 from deployments.embedding.worker import EmbeddingWorker
 from deployments.errors import EmbeddingError
 from deployments.metrics import database_totals as reading
-from deployments.metrics.database_totals import StandingCollector
+from deployments.metrics.database_totals import DatabaseTotalsCollector
 from deployments.runtime.metrics.snapshot import take
 from deployments.schemas.vectors import EmbeddingSpace
 from deployments.search.recall.audit import RecallAudit
 from deployments.search.server import SearchServer
 from deployments.settings import Settings
-from deployments.storage.tenants.totals import StandingRepository
+from deployments.storage.tenants.totals import DatabaseTotalsRepository
 from jobs.reembedding import running as reembedding
 from tests.integration.calls import get, store
 from tests.integration.failing import Slow
@@ -122,7 +122,7 @@ async def test_a_search_replica_whose_audit_has_stopped_is_replaced(
     monkeypatch.setattr(RecallAudit, "_run", broken)
     replica = EndedByHand.__new__(EndedByHand)
     await replica.__init__(capacity().search, MagicMock(), MagicMock())  # type: ignore[misc]  # as Serve does
-    await until(lambda: replica.vitals.problem() is not None)
+    await until(lambda: replica.liveness.problem() is not None)
 
     assert await replica.probe() == "This replica has stopped auditing its searches."
     await SearchServer.__del__(replica)
@@ -164,11 +164,11 @@ async def searched_space(spaces: SpaceProviders) -> EmbeddingSpace:
 
 
 async def test_how_things_stand_is_read_again_once_it_can_be(service: Service, database_url: str) -> None:
-    collector = StandingCollector(StandingRepository(service.database).read)
+    collector = DatabaseTotalsCollector(DatabaseTotalsRepository(service.database).read)
     with capture_logs() as events:
         async with going_on(collector.run()):
             await until(lambda: "tenants" in take(collector))
             async with missing(database_url, "erasures", "messages"):
-                await until(logged(events, "standing_read_broke"))
+                await until(logged(events, "totals_read_failed"))
                 await until(lambda: take(collector) == {})
             await until(lambda: "tenants" in take(collector))

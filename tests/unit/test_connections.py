@@ -3,11 +3,14 @@
 import warnings
 
 import pytest
-from pydantic import PydanticDeprecatedSince20
+from pydantic import PydanticDeprecatedSince20, ValidationError
+from structlog.testing import capture_logs
 
 from deployments.errors import ConfigurationError
+from deployments.runtime.capacity import Pool
 from deployments.runtime.connection_budget import Demand, check_demands, configured_replicas, demands, most_replicas
 from deployments.settings import Settings
+from deployments.storage.postgres.database import PoolSize
 from tests.integration.service import capacity
 
 with warnings.catch_warnings():
@@ -39,7 +42,7 @@ def test_the_greatest_number_of_replicas_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "most"),
+    ("config", "max_size"),
     [
         ({}, 1),
         ({"num_replicas": None}, 1),
@@ -50,8 +53,8 @@ def test_the_greatest_number_of_replicas_counts() -> None:
         ({"autoscaling_config": {"min_replicas": 1}}, AutoscalingConfig().max_replicas),
     ],
 )
-def test_a_number_that_the_serve_config_leaves_to_serve_is_serves(config: dict[str, object], most: int) -> None:
-    assert configured_replicas({"deployments": [{"name": "Search", **config}]}) == {"Search": most}
+def test_a_number_that_the_serve_config_leaves_to_serve_is_serves(config: dict[str, object], max_size: int) -> None:
+    assert configured_replicas({"deployments": [{"name": "Search", **config}]}) == {"Search": max_size}
 
 
 @pytest.mark.parametrize(
@@ -77,9 +80,9 @@ def test_each_deployment_asks_for_its_replicas_times_its_pool() -> None:
 
     pools = capacity()
     assert {(d.deployment, d.total) for d in wanted} == {
-        ("Ingress", 2 * (pools.ingress.pool.most + 1)),
-        ("Search", 3 * pools.search.pool.most),
-        ("Embedding", pools.embedding.pool.most + 1),
+        ("Ingress", 2 * (pools.ingress.pool.max_size + 1)),
+        ("Search", 3 * pools.search.pool.max_size),
+        ("Embedding", pools.embedding.pool.max_size + 1),
         ("Retention", 2),
         ("Metrics", 1),
     }
@@ -103,6 +106,18 @@ def test_the_environment_overrides_the_pools(monkeypatch: pytest.MonkeyPatch) ->
     totals = {d.deployment: d.connections for d in demands(capacity(), Settings.load(), {})}
 
     assert totals == {"Ingress": 31, "Search": 30, "Embedding": 31, "Retention": 2, "Metrics": 1}
+
+
+def test_a_pool_takes_the_names_of_the_release_before_with_a_warning() -> None:
+    with capture_logs() as lines:
+        pool = Pool.model_validate({"kept": 2, "most": 6})
+
+    assert (pool.size, [line["event"] for line in lines]) == (PoolSize(2, 6), ["pool_names_deprecated"])
+
+
+def test_a_pool_that_is_given_a_size_by_both_names_is_refused() -> None:
+    with pytest.raises(ValidationError, match="kept"):
+        Pool.model_validate({"kept": 2, "min_size": 1, "max_size": 6})
 
 
 def test_more_than_postgres_allows_is_refused_in_one_line_that_adds_up() -> None:

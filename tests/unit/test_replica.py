@@ -35,8 +35,8 @@ async def ended(task: asyncio.Task[None]) -> None:
 
 async def test_a_replica_whose_work_goes_on_is_well() -> None:
     replica, task = replica_of_ours(), asyncio.create_task(working())
-    replica.vitals.watch("working", task)
-    replica.vitals.watch("what is not wanted here", None)
+    replica.liveness.watch("working", task)
+    replica.liveness.watch("what is not wanted here", None)
 
     await replica.check_health()
     assert await replica.probe() is None
@@ -46,8 +46,8 @@ async def test_a_replica_whose_work_goes_on_is_well() -> None:
 async def test_a_replica_whose_work_broke_is_replaced_and_says_by_what() -> None:
     replica, going_on = replica_of_ours(), asyncio.create_task(working())
     broken = asyncio.create_task(breaking())
-    replica.vitals.watch("embedding what waits", broken)
-    replica.vitals.watch("reporting", going_on)
+    replica.liveness.watch("embedding what waits", broken)
+    replica.liveness.watch("reporting", going_on)
     await ended(broken)
 
     with pytest.raises(RuntimeError, match="has stopped embedding what waits") as raised:
@@ -59,7 +59,7 @@ async def test_a_replica_whose_work_broke_is_replaced_and_says_by_what() -> None
 
 async def test_work_that_was_cancelled_has_stopped_too() -> None:
     replica, task = replica_of_ours(), asyncio.create_task(working())
-    replica.vitals.watch("working", task)
+    replica.liveness.watch("working", task)
     task.cancel()
     await ended(task)
 

@@ -12,7 +12,7 @@ from deployments.runtime.metrics.replica import ReplicaMetrics
 from deployments.runtime.metrics.snapshot import exposition, take
 from deployments.settings import HttpSettings
 from serve_app.api import create_app
-from serve_app.edge.metrics import IngressMeasures, IngressMetrics
+from serve_app.edge.instruments import IngressInstruments, IngressMetrics
 from tests.bare_services import bare_services
 from tests.unit.keyrings import LetsAnyoneIn, LetsNobodyIn
 
@@ -39,7 +39,7 @@ class Front:
     def __init__(self, **given: object) -> None:
         self.registry = CollectorRegistry()
         replica = ReplicaMetrics("Ingress", enabled=False)
-        metrics = IngressMetrics(replica, IngressMeasures(self.registry), self._text)
+        metrics = IngressMetrics(replica, IngressInstruments(self.registry), self._text)
         services = {"conversations": Conversations(), "keyring": LetsAnyoneIn(), "metrics": metrics}
         self.app: FastAPI = create_app(bare_services(**services | given))  # type: ignore[arg-type]
 
@@ -171,7 +171,7 @@ async def test_sums_that_are_not_whole_yet_are_not_told() -> None:
         raise UnavailableError("The metrics are being gathered: try again in a few seconds.", None, 5.0)
 
     replica = ReplicaMetrics("Ingress", enabled=False)
-    front = Front(metrics=IngressMetrics(replica, IngressMeasures(CollectorRegistry()), away))
+    front = Front(metrics=IngressMetrics(replica, IngressInstruments(CollectorRegistry()), away))
     answer = await front.ask("/metrics")
 
     assert answer.status_code == 503

@@ -141,9 +141,9 @@ class GoogleGeminiProvider:
         )
 
         async def attempt() -> Vectors:
-            patience = max(0.001, min(self._timeout, deadline - loop.time()))
+            time_limit = max(0.001, min(self._timeout, deadline - loop.time()))
             with http_request("POST", self._host):
-                return await loop.run_in_executor(self._executor, self._request_once, request, patience)
+                return await loop.run_in_executor(self._executor, self._request_once, request, time_limit)
 
         try:
             return await retrying(attempt)

@@ -86,15 +86,15 @@ class _Pools(Collector):
         connections = GaugeMetricFamily(
             "database_pool_connections", "Connections to Postgres, by what they do", labels=["deployment", "state"]
         )
-        most = GaugeMetricFamily("database_pool_size", "Connections that may be opened", labels=["deployment"])
+        max_size = GaugeMetricFamily("database_pool_size", "Connections that may be opened", labels=["deployment"])
         waiting = GaugeMetricFamily("database_pool_waiting", "Those who wait for one", labels=["deployment"])
         used = [database.usage() for database in self.databases]
         if used:
             connections.add_metric([self._deployment, "in_use"], sum(each.in_use for each in used))
             connections.add_metric([self._deployment, "idle"], sum(each.idle for each in used))
-            most.add_metric([self._deployment], sum(each.most for each in used))
+            max_size.add_metric([self._deployment], sum(each.max_size for each in used))
             waiting.add_metric([self._deployment], sum(each.waiting for each in used))
-        yield from (connections, most, waiting)
+        yield from (connections, max_size, waiting)
 
 
 class _Queues(Collector):

@@ -17,7 +17,7 @@ from deployments.schemas.context import ContextAnswer, ContextRequest, Scope
 from deployments.schemas.messages import Role
 from deployments.schemas.search import MAX_TOP_K, Criteria, MemorySearch, SearchAnswer
 from deployments.search.context.selection import assemble
-from deployments.search.metrics import SearchMeasures
+from deployments.search.instruments import SearchInstruments
 from deployments.search.plans import Search
 from deployments.search.side_by_side import side_by_side
 from deployments.storage.messages.recent_turns import RecentTurnRepository
@@ -49,19 +49,19 @@ class ContextAssembler:
         turns: RecentTurnRepository,
         search: Callable[[Search], Awaitable[SearchAnswer]],
         languages: Callable[[Criteria], Awaitable[Languages]],
-        measures: SearchMeasures | None = None,
+        instruments: SearchInstruments | None = None,
     ) -> None:
         self._turns = turns
         self._search = search
         self._languages = languages
-        self._measures = measures or SearchMeasures()
+        self._instruments = instruments or SearchInstruments()
 
     async def assemble_many(self, contexts: Sequence[Context]) -> list[ContextAnswer | MemoryLayerError]:
         """Assemble contexts side by side; each has its own answer or its own error, in order."""
         return await side_by_side(contexts, self._measured, "context")
 
     async def _measured(self, context: Context) -> ContextAnswer:
-        return await self._measures.contexts.of(self._assemble(context))
+        return await self._instruments.contexts.of(self._assemble(context))
 
     async def _assemble(self, context: Context) -> ContextAnswer:
         started = perf_counter()

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from deployments.runtime.micro_batcher import MicroBatcher
 from deployments.search.index.tenant_index import TenantIndex
-from deployments.search.metrics import IndexMeasures
+from deployments.search.instruments import IndexInstruments
 from deployments.storage.search.large_tenants import expected_bytes
 from deployments.storage.search.message_changes import (
     Changes,
@@ -88,13 +88,15 @@ class Resident:
 class Indexes:
     """Holds the indexes of the tenants that are asked for. The least recently used leave when they are too many."""
 
-    def __init__(self, changes: MessageChangeRepository, limits: Limits, measures: IndexMeasures | None = None) -> None:
+    def __init__(
+        self, changes: MessageChangeRepository, limits: Limits, instruments: IndexInstruments | None = None
+    ) -> None:
         self._changes = changes
         self._positions: MicroBatcher[Position, Changes] = MicroBatcher(
             changes.since, max_batch=ASKED_TOGETHER, slots=ASKED_AT_ONCE, max_waiting=ASKING_AT_MOST
         )
         self._limits = limits
-        self._measures = measures or IndexMeasures()
+        self._instruments = instruments or IndexInstruments()
         self._residents: OrderedDict[Key, Resident] = OrderedDict()
         self._loading = asyncio.Semaphore(LOADS_AT_ONCE)
         self._bytes = 0
@@ -183,8 +185,8 @@ class Indexes:
             resident.index, resident.position = index, load.position
         if index is None:
             resident.too_large_until = monotonic() + TOO_LARGE_SECONDS
-        self._measures.loads.labels("too_large" if index is None else "loaded").inc()
-        self._measures.load_seconds.observe(perf_counter() - started)
+        self._instruments.loads.labels("too_large" if index is None else "loaded").inc()
+        self._instruments.load_seconds.observe(perf_counter() - started)
 
     async def _filled(self, load: TenantLoad) -> TenantIndex | None:
         """Return an index of what is loaded, None where that is too much."""
@@ -213,9 +215,9 @@ class Indexes:
         while self._bytes > self._limits.total_bytes:
             _, left = self._residents.popitem(last=False)
             self._bytes -= left.counted_bytes
-            self._measures.evictions.inc()
-        self._measures.bytes.set(self._bytes)
-        self._measures.tenants.set(len(self._residents))
+            self._instruments.evictions.inc()
+        self._instruments.bytes.set(self._bytes)
+        self._instruments.tenants.set(len(self._residents))
 
 
 def _split(rows: Sequence[MessageRow]) -> Iterator[Sequence[MessageRow]]:

@@ -6,7 +6,7 @@ from time import monotonic
 import structlog
 
 from deployments.errors import MemoryLayerError
-from deployments.search.metrics import BUSY, FAILED, NOTHING, TIMED_OUT, SearchMeasures
+from deployments.search.instruments import BUSY, FAILED, NOTHING, TIMED_OUT, SearchInstruments
 from deployments.search.recall.measure import recall_at_10
 from deployments.search.recall.samples import RecallSamples, Sample
 from deployments.settings import SearchSettings
@@ -32,12 +32,12 @@ class RecallAudit:
     """
 
     def __init__(
-        self, database: Database, settings: SearchSettings, measures: SearchMeasures, samples: RecallSamples
+        self, database: Database, settings: SearchSettings, instruments: SearchInstruments, samples: RecallSamples
     ) -> None:
         self._database = database
         self._exact_order = ExactOrderRepository(database, settings)
         self._per_minute = settings.recall_audits_per_minute
-        self._measures = measures
+        self._instruments = instruments
         self._samples = samples
         self.running: asyncio.Task[None] | None = None
 
@@ -58,7 +58,7 @@ class RecallAudit:
             return 0.0
         with structlog.contextvars.bound_contextvars(request_id=sample.request_id):
             if not await self._finds_room():
-                self._measures.audited(sample.tenant_size, BUSY)
+                self._instruments.audited(sample.tenant_size, BUSY)
                 return 0.0
             began = monotonic()
             await self._audit_or_say_why_not(sample)
@@ -81,26 +81,26 @@ class RecallAudit:
         try:
             await self._audit(sample)
         except MemoryLayerError as error:
-            self._measures.audited(sample.tenant_size, FAILED)
+            self._instruments.audited(sample.tenant_size, FAILED)
             logger.warning("recall_not_audited", reason=error.message)
         except Exception:
             # A fault of ours here is no reason to look no more.
-            self._measures.audited(sample.tenant_size, FAILED)
+            self._instruments.audited(sample.tenant_size, FAILED)
             logger.exception("recall_audit_broke")
 
     async def _audit(self, sample: Sample) -> None:
         comparison = await self._exact_order.compare(sample.request, sample.embedding)
         if comparison is None:
-            self._measures.audited(sample.tenant_size, TIMED_OUT)
+            self._instruments.audited(sample.tenant_size, TIMED_OUT)
         else:
             self._tell(sample, comparison)
 
     def _tell(self, sample: Sample, comparison: Comparison) -> None:
         recall = recall_at_10(comparison.measured)
         if recall is None:
-            self._measures.audited(sample.tenant_size, NOTHING)
+            self._instruments.audited(sample.tenant_size, NOTHING)
             return
-        self._measures.compared(sample.tenant_size, comparison.reference, recall.share)
+        self._instruments.compared(sample.tenant_size, comparison.reference, recall.share)
         if recall.share < LOW_RECALL:
             logger.warning(
                 "recall_low",
@@ -108,11 +108,11 @@ class RecallAudit:
                 tenant_size=sample.tenant_size,
                 recall=round(recall.share, 2),
                 missing=recall.missing,
-                way=comparison.way.value,
+                scan=comparison.scan.value,
                 reference=comparison.reference.value,
             )
 
 
 def has_room(usage: PoolUsage) -> bool:
     """Whether a pool can lend a connection and have one more left for a search."""
-    return not usage.waiting and usage.most - usage.in_use > 1
+    return not usage.waiting and usage.max_size - usage.in_use > 1

@@ -7,7 +7,7 @@ import structlog
 
 from deployments.embedding.document import document_text
 from deployments.schemas.search import SearchHit, SearchRequest
-from deployments.search.metrics import FAILED, SearchMeasures
+from deployments.search.instruments import FAILED, SearchInstruments
 from deployments.search.reranking.circuit_breaker import CircuitBreaker
 from deployments.search.reranking.endpoint import RerankEndpoint
 from deployments.search.reranking.order import reorder
@@ -39,14 +39,14 @@ _OUTCOME_BY_CODE = {
 class RerankStage:
     """Reorders the best hits by a reranker; where that fails, the order before it is the answer."""
 
-    def __init__(self, reranker: Reranker, settings: RerankSettings, measures: SearchMeasures) -> None:
+    def __init__(self, reranker: Reranker, settings: RerankSettings, instruments: SearchInstruments) -> None:
         self._reranker = reranker
         self._settings = settings
-        self._measures = measures
+        self._instruments = instruments
         self._breaker = CircuitBreaker(settings.timeout_seconds)
         # Told as none from the start: the first to come is an increase.
         for outcome in OUTCOMES:
-            measures.rerankings.labels(outcome)
+            instruments.rerankings.labels(outcome)
 
     def depth(self, top_k: int) -> int:
         """Return how many hits to rank for an answer of `top_k`."""
@@ -64,10 +64,10 @@ class RerankStage:
     async def _reordered(self, request: SearchRequest, hits: Sequence[SearchHit]) -> list[SearchHit] | None:
         """Return the reranker's choice, or None where it has none."""
         if not self._breaker.admits():
-            self._measures.rerankings.labels(PAUSED).inc()
+            self._instruments.rerankings.labels(PAUSED).inc()
             return None
         try:
-            with self._measures.rerank.time(), span("rerank"):
+            with self._instruments.rerank.time(), span("rerank"):
                 relevances = await relevances_in_time(self._reranker, self._settings, request.query, _texts(hits))
             reordered = reorder(hits, relevances, request.weights.diversity, request.top_k)
         except RerankError as error:
@@ -75,16 +75,16 @@ class RerankStage:
             return None
         except Exception:
             # A reranker is an addition: a fault of ours in it must not fail a search that has an answer without it.
-            self._measures.rerankings.labels(FAILED).inc()
+            self._instruments.rerankings.labels(FAILED).inc()
             logger.exception("reranking_broke")
             return None
         self._breaker.close()
-        self._measures.rerankings.labels(RERANKED).inc()
+        self._instruments.rerankings.labels(RERANKED).inc()
         return reordered
 
     def _note(self, error: RerankError) -> None:
         """Count and log a failure. Only unavailability pauses: one tenant's text must not switch off all others'."""
-        self._measures.rerankings.labels(_OUTCOME_BY_CODE.get(error.code, FAILED)).inc()
+        self._instruments.rerankings.labels(_OUTCOME_BY_CODE.get(error.code, FAILED)).inc()
         if not isinstance(error, RerankUnavailableError):
             self._breaker.close()
             logger.warning("not_reranked", code=error.code, reason=error.message)
@@ -107,11 +107,11 @@ async def relevances_in_time(
         raise RerankUnavailableError("The reranker did not answer in time.") from None
 
 
-def create_stage(settings: RerankSettings, measures: SearchMeasures) -> RerankStage | None:
+def create_stage(settings: RerankSettings, instruments: SearchInstruments) -> RerankStage | None:
     """Return the stage that the settings ask for, or None where no reranker is set."""
     if settings.url is None:
         return None
-    return RerankStage(RerankEndpoint(settings.url, settings), settings, measures)
+    return RerankStage(RerankEndpoint(settings.url, settings), settings, instruments)
 
 
 def _texts(hits: Sequence[SearchHit]) -> list[str]:

@@ -19,7 +19,7 @@ logger = structlog.get_logger(__name__)
 
 # A call without an answer has its replica checked each time after so long. A slow search is not a fault: that alone
 # sends nothing twice.
-PATIENCE_SECONDS = 0.4
+TIMEOUT_SECONDS = 0.4
 # A replica that does not answer a check in this time is left out. Both together stay below 2 s.
 CHECK_SECONDS = 0.8
 # The pause before a replica that is left out is checked again.
@@ -90,7 +90,7 @@ class Failover:
     async def _served(self, replica: str, call: "asyncio.Future[Answers[Result]]") -> bool:
         """Wait for the end of a call. Return False as soon as its replica does not answer a check, or is gone."""
         while True:
-            await asyncio.wait([call], timeout=PATIENCE_SECONDS)
+            await asyncio.wait([call], timeout=TIMEOUT_SECONDS)
             if _has_answered(call):
                 return True
             if replica in self._left_out or (call.done() and replica not in self._running()):

@@ -33,7 +33,7 @@ SESSION = {
 }
 
 # Nothing but Postgres, or asyncpg on its behalf, raises these.
-_AWAY = (
+_UNAVAILABLE_ERRORS = (
     asyncpg.InternalClientError,  # a connection that is cut between the parts of a query
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -51,28 +51,32 @@ _AWAY = (
 # These show that Postgres is away only while connecting, or when the connection is closed. Over an open one the first
 # is a file's or another server's (TimeoutError is an OSError too), and the second a mistake of ours, such as a wrong
 # number of arguments.
-_AMBIGUOUS = (OSError, asyncpg.InterfaceError)
-_CANNOT_CONNECT = (*_AWAY, *_AMBIGUOUS)
+_AMBIGUOUS_ERRORS = (OSError, asyncpg.InterfaceError)
+_CONNECT_ERRORS = (*_UNAVAILABLE_ERRORS, *_AMBIGUOUS_ERRORS)
 
 # What the URL asks for: a mode of TLS that is none, a certificate that is not there, a setting that no server has.
-_SENSELESS = (asyncpg.ClientConfigurationError, asyncpg.UndefinedObjectError, asyncpg.InvalidParameterValueError)
+_CONFIGURATION_ERRORS = (
+    asyncpg.ClientConfigurationError,
+    asyncpg.UndefinedObjectError,
+    asyncpg.InvalidParameterValueError,
+)
 
-_UNSTORABLE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
+_DATA_ERRORS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 
 
 @dataclass(frozen=True)
 class PoolSize:
     """How many connections a pool keeps open, and how many it may open at most."""
 
-    kept: int
-    most: int
+    min_size: int
+    max_size: int
 
 
 @dataclass(frozen=True)
 class PoolUsage:
     """How many connections may be opened, how many are in use and idle, and how many callers wait for one."""
 
-    most: int
+    max_size: int
     in_use: int
     idle: int
     waiting: int
@@ -92,11 +96,11 @@ class Connections(Protocol):
 
 def pool_size(settings: DatabaseSettings, size: PoolSize) -> PoolSize:
     """The size from `serve_config.yaml`, unless the environment says otherwise."""
-    kept = size.kept if settings.pool_size is None else settings.pool_size
-    most = max(size.most, kept) if settings.pool_size is None else kept
+    min_size = size.min_size if settings.pool_size is None else settings.pool_size
+    max_size = max(size.max_size, min_size) if settings.pool_size is None else min_size
     if settings.max_overflow is not None:
-        most = kept + settings.max_overflow
-    return PoolSize(kept, most)
+        max_size = min_size + settings.max_overflow
+    return PoolSize(min_size, max_size)
 
 
 class Database:
@@ -126,14 +130,14 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection of the pool. Waits for a free one for at most the connect timeout."""
-        with _unavailable_on(*_CANNOT_CONNECT):
+        with _unavailable_on(*_CONNECT_ERRORS):
             pool = self._pool or await self._open()
             acquired = await self._acquire(pool)
         try:
             with self.errors(acquired):
                 yield acquired
         finally:
-            with _unavailable_on(*_CANNOT_CONNECT):
+            with _unavailable_on(*_CONNECT_ERRORS):
                 await pool.release(acquired)
 
     @asynccontextmanager
@@ -149,13 +153,13 @@ class Database:
         Raises `DatabaseUnavailableError` where Postgres is away, `InvalidRequestError` for what it cannot hold.
         """
         try:
-            with _unavailable_on(*_AWAY):
+            with _unavailable_on(*_UNAVAILABLE_ERRORS):
                 yield
-        except _AMBIGUOUS as error:
+        except _AMBIGUOUS_ERRORS as error:
             if not _is_closed(connection):
                 raise
             raise _unavailable(error) from error
-        except _UNSTORABLE as error:
+        except _DATA_ERRORS as error:
             if error.severity is None:
                 # Not the server's answer: asyncpg could not encode a parameter, so we passed a wrong type.
                 raise
@@ -169,17 +173,17 @@ class Database:
         """
         try:
             return await (self._connect() if revive else self._connect_once())
-        except _SENSELESS as error:
+        except _CONFIGURATION_ERRORS as error:
             reason = str(error).partition("\n")[0].rstrip(".")
             raise ConfigurationError(f"The database's URL asks for what cannot be: {reason}") from error
-        except _CANNOT_CONNECT as error:
+        except _CONNECT_ERRORS as error:
             raise DatabaseUnavailableError("The database cannot be reached just now.") from error
 
     def usage(self) -> PoolUsage:
         """How full the pool is."""
         pool = self._pool
         size, idle = (0, 0) if pool is None else (pool.get_size(), pool.get_idle_size())
-        return PoolUsage(self._size.most, size - idle, idle, self._waiting)
+        return PoolUsage(self._size.max_size, size - idle, idle, self._waiting)
 
     async def close(self) -> None:
         """Close every connection; those in use are cut off."""
@@ -192,7 +196,7 @@ class Database:
         try:
             return await pool.acquire(timeout=self._settings.connect_timeout_seconds)
         except TimeoutError:
-            if pool.get_size() >= self._size.most and pool.get_idle_size() == 0:
+            if pool.get_size() >= self._size.max_size and pool.get_idle_size() == 0:
                 raise OverloadedError("All database connections are busy.") from None
             raise
         finally:
@@ -209,15 +213,15 @@ class Database:
         if monotonic() < self._closed_until:
             raise DatabaseUnavailableError("The database cannot be reached just now.")
         pool = asyncpg.create_pool(
-            min_size=self._size.kept,
-            max_size=self._size.most,
+            min_size=self._size.min_size,
+            max_size=self._size.max_size,
             connect=self._connect,
             init=_register_types,
             reset=_keep_session,
         )
         try:
             return await pool
-        except (*_CANNOT_CONNECT, DatabaseUnavailableError):
+        except (*_CONNECT_ERRORS, DatabaseUnavailableError):
             self._closed_until = monotonic() + 0.5
             raise
 

@@ -12,7 +12,7 @@ from deployments.storage.postgres.named_queries import load_queries
 from deployments.storage.postgres.schema import check, revision_problem, schema_revision
 
 # Less than who asks waits: it is told what is wrong, and not only that nothing answers.
-PATIENCE_SECONDS = 2.0
+TIMEOUT_SECONDS = 2.0
 
 
 async def database_problem(database: Database, source: SpaceSource) -> Problem | None:
@@ -48,10 +48,10 @@ async def pool_problem(database: Database) -> str | None:
     Raises `DatabaseUnavailableError`, `TimeoutError`.
     """
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS), database.connection() as connection:
+        async with asyncio.timeout(TIMEOUT_SECONDS), database.connection() as connection:
             return revision_problem(await schema_revision(connection))
     except TimeoutError:
         usage = database.usage()
-        if usage.in_use < usage.most:
+        if usage.in_use < usage.max_size:
             raise
-        return f"All {usage.most} database connections of this replica are busy, and {usage.waiting} callers wait."
+        return f"All {usage.max_size} database connections of this replica are busy, and {usage.waiting} callers wait."

@@ -115,7 +115,7 @@ async def check(connection: AnyConnection, source: SpaceSource) -> None:
 
 
 async def _with_connection(url: str, settings: Settings, do: Callable[[OwnConnection], Awaitable[T]]) -> T:
-    connection = await Database(url, settings.database, PoolSize(kept=0, most=1)).connect()
+    connection = await Database(url, settings.database, PoolSize(min_size=0, max_size=1)).connect()
     try:
         return await do(connection)
     finally:

@@ -21,12 +21,12 @@ from deployments.storage.postgres.schema import prepare, upgrade
 
 
 @contextmanager
-def scratch_server(settings: Settings) -> Iterator[str]:
+def temporary_server(settings: Settings) -> Iterator[str]:
     """The URL of the settings' server, or of an embedded one in a directory that is removed afterwards."""
     if settings.database.url is not None:
         yield settings.database.url.get_secret_value()
         return
-    with tempfile.TemporaryDirectory(prefix="memory-scratch-") as directory:
+    with tempfile.TemporaryDirectory(prefix="memory-temporary-") as directory:
         # Root's Postgres runs as another user, who has to pass.
         Path(directory).chmod(0o711)
         try:
@@ -40,7 +40,7 @@ def scratch_server(settings: Settings) -> Iterator[str]:
 
 
 @contextmanager
-def scratch_database(server_url: str, settings: Settings, purpose: str) -> Iterator[Settings]:
+def temporary_database(server_url: str, settings: Settings, purpose: str) -> Iterator[Settings]:
     """The settings over a new database `memory_PURPOSE_RANDOM` of a server, dropped afterwards whoever still uses it.
 
     It is migrated, and holds the settings' embedding space. Not to be called where an event loop runs.
@@ -48,11 +48,11 @@ def scratch_database(server_url: str, settings: Settings, purpose: str) -> Itera
     """
     name = f"memory_{purpose}_{uuid4().hex[:12]}"
     url = urlsplit(server_url)._replace(path=f"/{name}").geturl()
-    scratch = settings.database.model_copy(update={"url": SecretStr(url), "read_url": None})
+    temporary = settings.database.model_copy(update={"url": SecretStr(url), "read_url": None})
     try:
         asyncio.run(_execute(server_url, settings, f"CREATE DATABASE {name}"))
         _migrate(url)
-        prepared = replace(settings, database=scratch)
+        prepared = replace(settings, database=temporary)
         prepare(prepared)
         yield prepared
     finally:
@@ -74,7 +74,7 @@ def _migrate(url: str) -> None:
 
 async def _execute(url: str, settings: Settings, statement: str) -> None:
     try:
-        connection = await Database(url, settings.database, PoolSize(kept=0, most=1)).connect()
+        connection = await Database(url, settings.database, PoolSize(min_size=0, max_size=1)).connect()
         try:
             await connection.execute(statement)
         finally:

@@ -130,7 +130,7 @@ WITH wanted AS (
 INSERT INTO fact_sources (fact_id, message_id) SELECT :fact_id, message_id FROM wanted
 ON CONFLICT DO NOTHING;
 
--- name: take_in_facts!
+-- name: convert_to_facts!
 -- Has messages that have just come in be facts.
 WITH sources AS (
     INSERT INTO fact_sources (fact_id, message_id)

@@ -13,7 +13,7 @@ from deployments.settings import SearchSettings
 from deployments.storage.search.candidates import CandidateRepository
 
 
-class Way(StrEnum):
+class VectorScan(StrEnum):
     """How vectors were found: all of the tenant's measured, or the HNSW index walked."""
 
     EXACT = "exact"
@@ -21,11 +21,11 @@ class Way(StrEnum):
     EXACT_AFTER_WALK = "exact_after_walk"
 
 
-class Finding(NamedTuple):
+class CandidateSearch(NamedTuple):
     """What was found, and how."""
 
     candidates: Candidates
-    way: Way
+    scan: VectorScan
 
 
 async def find(
@@ -35,7 +35,7 @@ async def find(
     embedding: QueryVector | None,
     settings: SearchSettings,
     now: datetime | None = None,
-) -> Finding:
+) -> CandidateSearch:
     """Two round trips, the first of 0.2 ms; a third one only where the HNSW walk ended before it had found enough.
 
     `now`: what has expired by then is left out.
@@ -48,9 +48,9 @@ async def find(
     candidates = await by(exact=exact, indexed=size.indexed)
     if size.indexed and not candidates.corpus.indexed:
         # The tenant shrank meanwhile, so the indexes may lack messages.
-        return Finding(await by(exact=True, indexed=False), Way.EXACT)
+        return CandidateSearch(await by(exact=True, indexed=False), VectorScan.EXACT)
     if exact or embedding is None or embedding.space != candidates.corpus.space:
-        return Finding(candidates, Way.EXACT if exact else Way.WALK)
+        return CandidateSearch(candidates, VectorScan.EXACT if exact else VectorScan.WALK)
     if candidates.corpus.near < limit:
-        return Finding(await by(exact=True, indexed=True), Way.EXACT_AFTER_WALK)
-    return Finding(candidates, Way.WALK)
+        return CandidateSearch(await by(exact=True, indexed=True), VectorScan.EXACT_AFTER_WALK)
+    return CandidateSearch(candidates, VectorScan.WALK)

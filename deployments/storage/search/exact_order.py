@@ -15,7 +15,7 @@ from deployments.settings import SearchSettings
 from deployments.storage.messages.where_sql import where_sql
 from deployments.storage.postgres.database import Connection, Database
 from deployments.storage.postgres.named_queries import load_queries
-from deployments.storage.search.candidate_search import Way, find
+from deployments.storage.search.candidate_search import VectorScan, find
 from deployments.storage.search.candidates import CandidateRepository, search_parameters
 
 FIRST = 10
@@ -41,7 +41,7 @@ class Comparison(NamedTuple):
     """All that the search found, and the ten nearest of what it did not find."""
 
     measured: list[Measured]
-    way: Way
+    scan: VectorScan
     reference: Reference
 
 
@@ -70,7 +70,7 @@ class ExactOrderRepository:
         milliseconds = int(self._settings.recall_audit_timeout_seconds * 1e3)
         await self._queries.bound_transaction(connection, timeout=str(milliseconds))
         repository = CandidateRepository(_Lent(connection), self._settings)
-        candidates, way = await find(repository, request, NO_WORDS, embedding, self._settings, now)
+        candidates, scan = await find(repository, request, NO_WORDS, embedding, self._settings, now)
         whole = await self._queries.read_tables_whole(connection, most_bytes=TABLE_BYTES)
         rows = load_queries("exact_order", where=where_sql(request.where).text).measure_all(
             connection,
@@ -78,7 +78,7 @@ class ExactOrderRepository:
             found=candidates.hits,
         )
         measured = [Measured(*row) async for row in rows]
-        return Comparison(measured, way, Reference.TABLE if whole else Reference.INDEX)
+        return Comparison(measured, scan, Reference.TABLE if whole else Reference.INDEX)
 
 
 class _Lent:

@@ -11,7 +11,7 @@ READ_TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class RetentionStanding:
+class RetentionTotals:
     """Messages that all runs together archived, deleted and restored; how many runs there are in each status.
 
     `completed_at`: when one last did what it was to do, in seconds since 1970; None: never. Dry runs are not meant.
@@ -28,7 +28,7 @@ class RetentionStanding:
 
 
 @dataclass(frozen=True)
-class Standing:
+class DatabaseTotals:
     """Messages that wait for their embedding or were given up, since when the oldest waits, and how many tenants.
 
     `erased_messages`: by all erasures together, of which some may be unfinished.
@@ -42,18 +42,18 @@ class Standing:
     erased_messages: int
     unfinished_erasures: int
     tenants_reanalyzing: int
-    retention: RetentionStanding
+    retention: RetentionTotals
 
 
-class StandingRepository:
+class DatabaseTotalsRepository:
     """Reads it. Costs a scan of what waits: for once in many seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._queries = load_queries("standing")
+        self._queries = load_queries("totals")
 
-    async def read(self) -> Standing:
+    async def read(self) -> DatabaseTotals:
         """How things stand now. Raises `DatabaseUnavailableError`, `OverloadedError`."""
         async with self._database.connection() as connection, asyncio.timeout(READ_TIMEOUT_SECONDS):
-            retention = RetentionStanding(**await self._queries.read_retention(connection))
-            return Standing(**await self._queries.read_standing(connection), retention=retention)
+            retention = RetentionTotals(**await self._queries.read_retention(connection))
+            return DatabaseTotals(**await self._queries.read_totals(connection), retention=retention)

@@ -17,17 +17,17 @@ from deployments.storage.postgres.database import Connection, Database
 from deployments.storage.postgres.named_queries import load_queries
 
 
-class Arrival(Enum):
+class ImportStatus(Enum):
     """What became of a message: it is there now, or was there before and stays as it is."""
 
     STORED = auto()
     PRESENT = auto()
 
 
-Outcome: TypeAlias = Arrival | MemoryLayerError
+Outcome: TypeAlias = ImportStatus | MemoryLayerError
 
 
-class ArrivalRepository:
+class ImportRepository:
     """Takes messages in under the ids that they bring, each once however often it comes. Quotas hold nothing back."""
 
     def __init__(self, database: Database, analyzer: MessageAnalyzer, space: VectorSpace) -> None:
@@ -35,12 +35,12 @@ class ArrivalRepository:
         self._database = database
         self._analyzer = analyzer
         self._space = space
-        self._queries = load_queries("moving")
+        self._queries = load_queries("transfer")
         self._named = load_queries("named_messages")
         self._jobs = load_queries("embedding_jobs")
         self._facts = load_queries("facts")
 
-    async def take_in(self, tenant_id: str, messages: Sequence[MovedMessage]) -> list[Outcome]:
+    async def insert(self, tenant_id: str, messages: Sequence[MovedMessage]) -> list[Outcome]:
         """Store what is not there yet, in one transaction; what cannot be stored fails alone.
 
         So does what has the external id of another message: `ExternalIdConflictError`.
@@ -48,13 +48,13 @@ class ArrivalRepository:
         Raises `IdTakenError`, `DatabaseUnavailableError`, `OverloadedError`.
         """
         try:
-            return await self._take_in(tenant_id, messages)
+            return await self._insert(tenant_id, messages)
         except InvalidRequestError as error:
             if len(messages) == 1:
                 return [error]
-            return [outcome for each in messages for outcome in await self.take_in(tenant_id, [each])]
+            return [outcome for each in messages for outcome in await self.insert(tenant_id, [each])]
 
-    async def _take_in(self, tenant_id: str, messages: Sequence[MovedMessage]) -> list[Outcome]:
+    async def _insert(self, tenant_id: str, messages: Sequence[MovedMessage]) -> list[Outcome]:
         new = {each.id: each for each in reversed(messages)}
         columns = await self._columns(list(new.values()))
         async with self._database.transaction() as connection:
@@ -64,20 +64,22 @@ class ArrivalRepository:
                 stored = await self._stored(connection, tenant_id, columns) | stored
                 unknown = [each for each in new.values() if each.id not in stored]
             conflicts = await self._conflicts(connection, tenant_id, unknown)
-            await self._take_in_facts(connection, tenant_id, [new[each] for each, is_new in stored.items() if is_new])
+            await self._convert_to_facts(
+                connection, tenant_id, [new[each] for each, is_new in stored.items() if is_new]
+            )
             await self._jobs.announce_jobs(connection)
         # Of those that came twice the first is stored.
         return [
-            conflicts.get(each.id) or (Arrival.STORED if stored.pop(each.id, False) else Arrival.PRESENT)
+            conflicts.get(each.id) or (ImportStatus.STORED if stored.pop(each.id, False) else ImportStatus.PRESENT)
             for each in messages
         ]
 
-    async def _take_in_facts(self, connection: Connection, tenant_id: str, stored: Sequence[MovedMessage]) -> None:
+    async def _convert_to_facts(self, connection: Connection, tenant_id: str, stored: Sequence[MovedMessage]) -> None:
         facts = {each.id: each.fact for each in stored if each.fact is not None}
         if not facts:
             return
         sources = [(fact_id, source) for fact_id, fact in facts.items() for source in fact.source_ids]
-        await self._facts.take_in_facts(
+        await self._facts.convert_to_facts(
             connection,
             tenant_id=tenant_id,
             ids=list(facts),
@@ -93,7 +95,7 @@ class ArrivalRepository:
         self, connection: Connection, tenant_id: str, columns: Mapping[str, list[Any]]
     ) -> dict[UUID, bool]:
         """Store what is not there. Return whether each was stored, of those that are there now under their ids."""
-        rows = self._queries.take_in_messages(
+        rows = self._queries.insert_messages(
             connection, tenant_id=tenant_id, model=self._space.model, dimensions=self._space.dimensions, **columns
         )
         return {row["id"]: row["stored"] async for row in rows}

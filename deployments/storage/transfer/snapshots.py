@@ -42,7 +42,7 @@ class TenantSnapshot:
     def __init__(self, connection: Connection, tenant_id: str, user_id: str | None) -> None:
         self._connection = connection
         self._whose = {"tenant_id": tenant_id, "user_id": user_id}
-        self._queries = load_queries("moving")
+        self._queries = load_queries("transfer")
 
     async def counts(self) -> SnapshotCounts:
         """How much there is."""

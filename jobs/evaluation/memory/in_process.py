@@ -1,4 +1,4 @@
-"""The service's parts in this process, over scratch databases: the only place that puts them together."""
+"""The service's parts in this process, over temporary databases: the only place that puts them together."""
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
@@ -28,7 +28,7 @@ from deployments.storage.messages.analysis import message_analyzer
 from deployments.storage.messages.drafts import draft
 from deployments.storage.messages.repository import MessageRepository
 from deployments.storage.postgres.database import Database, PoolSize
-from deployments.storage.postgres.temporary import scratch_database, scratch_server, settle
+from deployments.storage.postgres.temporary import settle, temporary_database, temporary_server
 from deployments.storage.search.large_tenants import LargeTenantRepository
 from deployments.storage.tenants.languages import default_languages
 from jobs.evaluation.configurations import Configuration
@@ -40,12 +40,12 @@ from jobs.progress import Advance, Progress
 EMBEDDED_AT_ONCE = 128
 POLL_SECONDS = 0.2
 ATTEMPTS = 3
-POOL = PoolSize(kept=1, most=4)
+POOL = PoolSize(min_size=1, max_size=4)
 
 
 @dataclass(frozen=True)
 class Store:
-    """One scratch database, and what fills and reads it. `ids`: what the dataset calls each stored message."""
+    """One temporary database, and what fills and reads it. `ids`: what the dataset calls each stored message."""
 
     settings: Settings
     database: Database
@@ -54,8 +54,8 @@ class Store:
 
 
 @contextmanager
-def scratch_settings(settings: Settings, configurations: Sequence[Configuration]) -> Iterator[list[Settings]]:
-    """Each configuration's settings over a scratch database; those that store alike share one.
+def temporary_settings(settings: Settings, configurations: Sequence[Configuration]) -> Iterator[list[Settings]]:
+    """Each configuration's settings over a temporary database; those that store alike share one.
 
     The databases, and the embedded server if it is one, are gone after the block, however it ends.
     Not to be called where an event loop runs. Raises `ConfigurationError`, `DatabaseUnavailableError`.
@@ -63,9 +63,9 @@ def scratch_settings(settings: Settings, configurations: Sequence[Configuration]
     applied = [configuration.applied_to(settings) for configuration in configurations]
     for each in applied:
         embedding_space(each)
-    with scratch_server(settings) as server, ExitStack() as stack:
+    with temporary_server(settings) as server, ExitStack() as stack:
         databases = {
-            stored_alike(each): stack.enter_context(scratch_database(server, each, "evaluation")).database
+            stored_alike(each): stack.enter_context(temporary_database(server, each, "evaluation")).database
             for each in {stored_alike(each): each for each in applied}.values()
         }
         yield [replace(each, database=databases[stored_alike(each)]) for each in applied]
@@ -78,22 +78,25 @@ def stored_alike(settings: Settings) -> Hashable:
 
 @asynccontextmanager
 async def memories_in_process(
-    scratch: Sequence[Settings], configurations: Sequence[Configuration], tenants: Sequence[Tenant], progress: Progress
+    temporary: Sequence[Settings],
+    configurations: Sequence[Configuration],
+    tenants: Sequence[Tenant],
+    progress: Progress,
 ) -> AsyncIterator[list[Memory]]:
-    """A memory for each configuration, over the settings of `scratch_settings`, that holds the tenants' messages.
+    """A memory for each configuration, over the settings of `temporary_settings`, that holds the tenants' messages.
 
     Raises `EvaluationFailedError`, `EmbeddingError`, `DatabaseUnavailableError`.
     """
     async with AsyncExitStack() as stack:
         stores: dict[Hashable, Store] = {}
-        for settings in scratch:
+        for settings in temporary:
             if stored_alike(settings) not in stores:
                 store = await stack.enter_async_context(_opened(settings))
                 await _fill(store, tenants, progress)
                 stores[stored_alike(settings)] = store
         yield [
             InProcessMemory(stores[stored_alike(settings)], settings, configuration)
-            for settings, configuration in zip(scratch, configurations, strict=True)
+            for settings, configuration in zip(temporary, configurations, strict=True)
         ]
 
 
@@ -126,7 +129,7 @@ class InProcessMemory:
 async def _opened(settings: Settings) -> AsyncIterator[Store]:
     url = settings.database.url
     if url is None:
-        raise EvaluationFailedError("An evaluation runs over scratch databases only.")
+        raise EvaluationFailedError("An evaluation runs over temporary databases only.")
     database = Database(url.get_secret_value(), settings.database, POOL)
     provider = create_provider(settings)
     try:

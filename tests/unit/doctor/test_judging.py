@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from deployments.runtime.capacity import DEPLOYMENTS
-from deployments.search.metrics import IndexMeasures
+from deployments.search.instruments import IndexInstruments
 from deployments.storage.inspection import ConnectionLimits, Server
 from jobs.doctor import cluster, embedded
 from jobs.doctor.clock import judge_clock
@@ -134,11 +134,11 @@ def test_the_parts_of_health_are_findings() -> None:
     [(0, 0, Outcome.OK), (100, 90, Outcome.OK), (1_000, 400, Outcome.OK), (1_000, 600, Outcome.WARNING)],
 )
 def test_indexes_that_are_loaded_again_and_again(loads: int, evictions: int, outcome: Outcome) -> None:
-    measures = IndexMeasures(registry := CollectorRegistry())
-    measures.bytes.set(3 * 2**20)
-    measures.tenants.set(7)
-    measures.loads.labels("loaded").inc(loads)
-    measures.evictions.inc(evictions)
+    instruments = IndexInstruments(registry := CollectorRegistry())
+    instruments.bytes.set(3 * 2**20)
+    instruments.tenants.set(7)
+    instruments.loads.labels("loaded").inc(loads)
+    instruments.evictions.inc(evictions)
 
     finding = judge_indexes(generate_latest(registry).decode())
 

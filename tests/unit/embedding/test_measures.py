@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from deployments.embedding.metrics import EmbeddingMeasures, MeasuredProvider
+from deployments.embedding.instruments import EmbeddingInstruments, MeasuredProvider
 from deployments.errors import EmbeddingRejectedError, EmbeddingUnavailableError
 from deployments.runtime.metrics.snapshot import take
 from deployments.schemas.vectors import EmbeddingSpace, Vectors
@@ -49,7 +49,7 @@ def failed(registry: CollectorRegistry) -> dict[tuple[str, str], float]:
 
 async def test_what_only_asks_whether_it_works_is_told_apart() -> None:
     registry, moody = CollectorRegistry(), Moody()
-    provider = MeasuredProvider(moody, EmbeddingMeasures(registry), EmbeddingSpace("moody", 2))
+    provider = MeasuredProvider(moody, EmbeddingInstruments(registry), EmbeddingSpace("moody", 2))
     await provider.probe()
     moody.error = EmbeddingUnavailableError("Away.")
     with pytest.raises(EmbeddingUnavailableError, match="Away"):
@@ -61,7 +61,7 @@ async def test_what_only_asks_whether_it_works_is_told_apart() -> None:
 
 async def test_a_call_that_is_given_up_is_one_that_failed() -> None:
     registry, moody = CollectorRegistry(), Moody()
-    provider = MeasuredProvider(moody, EmbeddingMeasures(registry), EmbeddingSpace("moody", 2))
+    provider = MeasuredProvider(moody, EmbeddingInstruments(registry), EmbeddingSpace("moody", 2))
     moody.answers.clear()
     for call in (provider.embed_documents(["a"], 0.01), provider.probe(0.01)):
         with pytest.raises(EmbeddingUnavailableError, match="takes long"):
@@ -73,7 +73,7 @@ async def test_a_call_that_is_given_up_is_one_that_failed() -> None:
 
 async def test_a_call_that_its_caller_leaves_has_neither_worked_nor_failed() -> None:
     registry, moody = CollectorRegistry(), Moody()
-    provider = MeasuredProvider(moody, EmbeddingMeasures(registry), EmbeddingSpace("moody", 2))
+    provider = MeasuredProvider(moody, EmbeddingInstruments(registry), EmbeddingSpace("moody", 2))
     moody.answers.clear()
     call = asyncio.create_task(provider.embed_documents(["a"], 60))
     await asyncio.sleep(0)
@@ -86,7 +86,7 @@ async def test_a_call_that_its_caller_leaves_has_neither_worked_nor_failed() -> 
 
 async def test_calls_that_work_are_timed_and_those_that_fail_are_counted_by_their_code() -> None:
     registry, moody = CollectorRegistry(), Moody()
-    provider = MeasuredProvider(moody, EmbeddingMeasures(registry), EmbeddingSpace("moody", 2))
+    provider = MeasuredProvider(moody, EmbeddingInstruments(registry), EmbeddingSpace("moody", 2))
     assert len(await provider.embed_documents(["a", "b"])) == 2
     await provider.embed_queries(["a"])
     for moody.error in (
@@ -111,7 +111,7 @@ async def test_calls_that_work_are_timed_and_those_that_fail_are_counted_by_thei
 
 async def test_that_no_call_has_worked_yet_is_told_from_the_start() -> None:
     registry = CollectorRegistry()
-    EmbeddingMeasures(registry)
+    EmbeddingInstruments(registry)
 
     timed = take(registry)["embedding_generation_duration_seconds"].values
     for purpose in ("documents", "queries"):

@@ -45,7 +45,7 @@ async def test_a_providers_own_words_are_not_told(
 async def test_a_provider_that_is_slow_is_said_to_be_slow_and_asked_once(
     make_provider: MakeProvider, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provider_probe, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(provider_probe, "TIMEOUT_SECONDS", 0.05)
     stand_in.hold()
     probe = probe_of(make_provider("openai_compatible", MEMORY_EMBEDDING_DIMENSIONS="96"))
 

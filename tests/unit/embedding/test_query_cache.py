@@ -9,7 +9,7 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan
 from opentelemetry.util.types import AttributeValue
 from prometheus_client import CollectorRegistry
 
-from deployments.embedding.metrics import EmbeddingMeasures
+from deployments.embedding.instruments import EmbeddingInstruments
 from deployments.embedding.query_cache import HIT, JOINED, MISS, OUTCOME, QueryCache
 from deployments.errors import EmbeddingError, EmbeddingRejectedError, EmbeddingUnavailableError
 
@@ -164,7 +164,7 @@ async def test_one_refused_text_costs_few_calls() -> None:
 async def test_each_text_is_one_outcome_in_its_span_and_in_the_counters() -> None:
     registry = CollectorRegistry()
     embed = Embedder()
-    cache = QueryCache(embed, 10, EmbeddingMeasures(registry))
+    cache = QueryCache(embed, 10, EmbeddingInstruments(registry))
     spans: list[Noted] = []
 
     async def asked(*texts: str) -> None:
@@ -190,7 +190,7 @@ async def test_each_text_is_one_outcome_in_its_span_and_in_the_counters() -> Non
 
 async def test_who_asks_twice_at_once_where_none_is_remembered_has_missed_once() -> None:
     registry = CollectorRegistry()
-    await QueryCache(Embedder(), 0, EmbeddingMeasures(registry)).embed(["a", "a"])
+    await QueryCache(Embedder(), 0, EmbeddingInstruments(registry)).embed(["a", "a"])
 
     for outcome, count in ((HIT, 0), (MISS, 1), (JOINED, 1)):
         assert registry.get_sample_value("embedding_cache_queries_total", {"outcome": outcome}) == count

@@ -4,22 +4,22 @@ import re
 
 from prometheus_client import CollectorRegistry
 
-from deployments.embedding.metrics import EmbeddingMeasures
-from deployments.metrics.database_totals import StandingCollector
+from deployments.embedding.instruments import EmbeddingInstruments
+from deployments.metrics.database_totals import DatabaseTotalsCollector
 from deployments.runtime.metrics.replica import ReplicaMetrics
 from deployments.runtime.metrics.snapshot import take
-from deployments.search.metrics import IndexMeasures, SearchMeasures
+from deployments.search.instruments import IndexInstruments, SearchInstruments
 from deployments.settings import DatabaseSettings
 from deployments.storage.postgres.database import Database, PoolSize
-from deployments.storage.tenants.totals import RetentionStanding, Standing
-from serve_app.edge.metrics import IngressMeasures
+from deployments.storage.tenants.totals import DatabaseTotals, RetentionTotals
+from serve_app.edge.instruments import IngressInstruments
 from tests.paths import ROOT
 
 ROW = re.compile(r"^\| `(\w+)` \|([^|]*)\|", re.MULTILINE)
 
 
-async def read() -> Standing:
-    return Standing(
+async def read() -> DatabaseTotals:
+    return DatabaseTotals(
         pending_embeddings=0,
         failed_embeddings=0,
         oldest_pending_seconds=0,
@@ -27,17 +27,17 @@ async def read() -> Standing:
         erased_messages=0,
         unfinished_erasures=0,
         tenants_reanalyzing=0,
-        retention=RetentionStanding(completed_at=1.0),
+        retention=RetentionTotals(completed_at=1.0),
     )
 
 
 async def with_all_measures(registry: CollectorRegistry) -> CollectorRegistry:
     """All that any replica measures."""
-    for measures in (IngressMeasures, SearchMeasures, IndexMeasures, EmbeddingMeasures):
-        measures(registry)
-    standing = StandingCollector(read, schedule_seconds=86400)
-    await standing.read_once()
-    registry.register(standing)
+    for instruments in (IngressInstruments, SearchInstruments, IndexInstruments, EmbeddingInstruments):
+        instruments(registry)
+    totals = DatabaseTotalsCollector(read, schedule_seconds=86400)
+    await totals.read_once()
+    registry.register(totals)
     return registry
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jobs.transfer.formats import recognition
 from jobs.transfer.formats.turns import LeftOut
 from jobs.transfer.records import Record
-from tests.unit.moving.test_formats import close_files, delivery, lines, read
+from tests.unit.moving.test_formats import close_files, lines, read, source
 from tests.unit.moving.test_shown_paths import CHATGPT, CLAUDE, taken
 
 __all__ = ["close_files"]
@@ -216,8 +216,8 @@ def test_mem0_under_other_names(tmp_path: Path, name: str) -> None:
     ids=["chatgpt", "claude", "dumpd", "langgraph", "zep"],
 )
 def test_exports_are_recognised_and_read_again_as_the_same(tmp_path: Path, value: Any, format: str) -> None:  # noqa: A002
-    assert delivery(tmp_path, json.dumps(value)).format == format
-    assert delivery(tmp_path, lines(*value)).format == format
+    assert source(tmp_path, json.dumps(value)).format == format
+    assert source(tmp_path, lines(*value)).format == format
     once, again = (read(tmp_path, json.dumps(value), format=format)[0] for _ in range(2))
 
     assert [m.id for m in once] == [m.id for m in again]

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from deployments.schemas.transfer import MovedMessage, VectorSpace
-from jobs.transfer.arriving import Arriving, Delivery, Wishes, read_delivery
 from jobs.transfer.errors import MovingInputError
 from jobs.transfer.formats.turns import LeftOut
 from jobs.transfer.importing import stem_of
 from jobs.transfer.records import RecordFile
+from jobs.transfer.source import ImportedMessage, ImportOptions, ImportSource, read_source
 
 SPACE = VectorSpace(provider="local", model="wordllama/l2_supercat", dimensions=256)
 # The file's own time: 2024-03-01.
@@ -102,17 +102,17 @@ def opened(path: Path) -> RecordFile:
     return OPENED[-1]
 
 
-def delivery(tmp_path: Path, text: str | bytes, name: str = "log.jsonl", **wishes: Any) -> Delivery:
+def source(tmp_path: Path, text: str | bytes, name: str = "log.jsonl", **options: Any) -> ImportSource:
     path = tmp_path / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     os.utime(path, (FILE_TIME, FILE_TIME))
-    return read_delivery(opened(path), stem_of(path), Wishes(SPACE, **{"tenant_id": "acme", **wishes}))
+    return read_source(opened(path), stem_of(path), ImportOptions(SPACE, **{"tenant_id": "acme", **options}))
 
 
 def read(tmp_path: Path, text: str | bytes, **options: Any) -> tuple[list[MovedMessage], list[LeftOut]]:
-    arrivals = list(delivery(tmp_path, text, **options).arrivals)
-    messages = [each.message for each in arrivals if isinstance(each, Arriving)]
-    return messages, [each for each in arrivals if isinstance(each, LeftOut)]
+    found = list(source(tmp_path, text, **options).messages)
+    messages = [each.message for each in found if isinstance(each, ImportedMessage)]
+    return messages, [each for each in found if isinstance(each, LeftOut)]
 
 
 def lines(*values: Any) -> str:
@@ -206,8 +206,8 @@ def test_formats_are_recognised_and_can_be_named(tmp_path: Path, value: Any, for
     text = lines(value).encode()
     text = gzip.compress(text) if zipped else text
 
-    assert delivery(tmp_path, text).format == format
-    assert delivery(tmp_path, text, format=format).format == format
+    assert source(tmp_path, text).format == format
+    assert source(tmp_path, text, format=format).format == format
 
 
 @pytest.mark.parametrize(
@@ -322,11 +322,11 @@ class TestIds:
 
         more = [m.id for m in read(tmp_path, text + lines(CHAT))[0]]
         os.utime(path, (FILE_TIME + 100, FILE_TIME + 100))
-        wishes = Wishes(SPACE, tenant_id="acme")
+        options = ImportOptions(SPACE, tenant_id="acme")
         later = [
             each.message.id
-            for each in read_delivery(opened(path), "log", wishes).arrivals
-            if isinstance(each, Arriving)
+            for each in read_source(opened(path), "log", options).messages
+            if isinstance(each, ImportedMessage)
         ]
 
         assert more[: len(first)] == first
@@ -360,7 +360,7 @@ def test_a_line_beyond_all_bounds_is_refused(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("jobs.transfer.records.MOST_BYTES", 1000)
 
     with pytest.raises(MovingInputError, match="line 1 is longer"):
-        delivery(tmp_path, json.dumps({"role": "user", "content": "x" * 2000}))
+        source(tmp_path, json.dumps({"role": "user", "content": "x" * 2000}))
 
 
 def test_a_document_beyond_all_bounds_is_read_as_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

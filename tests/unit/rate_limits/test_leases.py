@@ -52,7 +52,7 @@ def limit(text: str, key: str = "a") -> Counted:
 
 
 async def passes(leases: Leases, *limits: Counted) -> bool:
-    return all(standing.passes for standing in await leases.take(limits))
+    return all(status.passes for status in await leases.take(limits))
 
 
 @pytest.mark.parametrize("most", [1, 7, 200, 1000])

@@ -9,7 +9,7 @@ from deployments.storage.embeddings.spaces import OtherState, Spaces
 from jobs.reembedding.comparing import shared
 from jobs.reembedding.decisions import Step, bytes_needed, first_step, way_back
 from jobs.reembedding.errors import ReembeddingError
-from jobs.reembedding.filling import Patience
+from jobs.reembedding.filling import ProgressDeadline
 
 OLD, NEW, THIRD = (SpaceSource(ProviderName.LOCAL, EmbeddingSpace("wordllama", each)) for each in (256, 128, 64))
 NEXT, PREVIOUS = OtherState.NEXT, OtherState.PREVIOUS
@@ -51,7 +51,7 @@ def test_a_filled_table_is_written_once_more_and_has_an_index() -> None:
 
 def test_patience_is_over_when_nothing_has_moved_for_as_long() -> None:
     now = 0.0
-    patience = Patience(10.0, lambda: now)
+    patience = ProgressDeadline(10.0, lambda: now)
 
     now = 10.0
     assert not patience.is_over

@@ -62,7 +62,7 @@ class Replicas:
         if behaviour == FULL and full_for is not None:
             raise full_for
         if behaviour == SLOW:
-            await asyncio.sleep(5 * failover.PATIENCE_SECONDS)
+            await asyncio.sleep(5 * failover.TIMEOUT_SECONDS)
         if behaviour == SILENT:
             try:
                 await self.let_go.wait()
@@ -78,7 +78,7 @@ def _quick() -> Iterator[None]:
 
 
 def quick() -> "patch.multiple":  # type: ignore[name-defined]
-    return patch.multiple(failover, PATIENCE_SECONDS=0.01, CHECK_SECONDS=0.02, RECHECK_SECONDS=0.02)
+    return patch.multiple(failover, TIMEOUT_SECONDS=0.01, CHECK_SECONDS=0.02, RECHECK_SECONDS=0.02)
 
 
 @pytest.mark.parametrize("fault", [SILENT, DEAD])
@@ -185,7 +185,7 @@ async def test_a_replica_that_drains_answers_what_it_has() -> None:
     await until(lambda: replicas.sent == ["a"])
 
     del replicas.behaviour["a"]
-    await asyncio.sleep(3 * failover.PATIENCE_SECONDS)
+    await asyncio.sleep(3 * failover.TIMEOUT_SECONDS)
     replicas.let_go.set()
 
     assert await asking == ["item by a"]
@@ -197,7 +197,7 @@ async def test_before_any_replica_is_known_the_router_is_waited_for() -> None:
     asking = asyncio.create_task(replicas.ask(ANY))
     await until(lambda: replicas.sent == [ANY])
 
-    await asyncio.sleep(3 * failover.PATIENCE_SECONDS)
+    await asyncio.sleep(3 * failover.TIMEOUT_SECONDS)
     replicas.let_go.set()
 
     assert await asking == ["item by "]

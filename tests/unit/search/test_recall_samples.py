@@ -93,11 +93,11 @@ def test_one_search_of_each_size_is_kept_however_many_come() -> None:
 @pytest.mark.parametrize(
     ("usage", "room"),
     [
-        (PoolUsage(most=8, in_use=0, idle=2, waiting=0), True),
-        (PoolUsage(most=8, in_use=6, idle=0, waiting=0), True),
-        (PoolUsage(most=8, in_use=7, idle=0, waiting=0), False),
-        (PoolUsage(most=8, in_use=3, idle=0, waiting=1), False),
-        (PoolUsage(most=1, in_use=0, idle=1, waiting=0), False),
+        (PoolUsage(max_size=8, in_use=0, idle=2, waiting=0), True),
+        (PoolUsage(max_size=8, in_use=6, idle=0, waiting=0), True),
+        (PoolUsage(max_size=8, in_use=7, idle=0, waiting=0), False),
+        (PoolUsage(max_size=8, in_use=3, idle=0, waiting=1), False),
+        (PoolUsage(max_size=1, in_use=0, idle=1, waiting=0), False),
     ],
 )
 def test_an_audit_leaves_searches_a_connection(usage: PoolUsage, room: bool) -> None:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from deployments.schemas.search import SearchHit, SearchRequest
-from deployments.search.metrics import SearchMeasures
+from deployments.search.instruments import SearchInstruments
 from deployments.search.reranking.protocol import (
     RerankError,
     RerankInvalidError,
@@ -67,7 +67,7 @@ class Measured:
 
     def __init__(self, reranker: Backwards, settings: RerankSettings | None = None) -> None:
         self.registry = CollectorRegistry()
-        self.stage = RerankStage(reranker, settings or rerank_settings(), SearchMeasures(self.registry))
+        self.stage = RerankStage(reranker, settings or rerank_settings(), SearchInstruments(self.registry))
 
     async def best(self, hits: Sequence[SearchHit] = HITS, top_k: int = 10) -> list[int]:
         """The order of an answer."""
@@ -212,11 +212,11 @@ async def test_a_search_that_nobody_waits_for_ends_at_once() -> None:
 
 
 async def test_without_an_address_there_is_none() -> None:
-    assert create_stage(RerankSettings(), SearchMeasures()) is None
+    assert create_stage(RerankSettings(), SearchInstruments()) is None
 
 
 async def test_with_an_address_there_is_one() -> None:
-    stage = create_stage(rerank_settings(url="http://127.0.0.1:1/rerank"), SearchMeasures())
+    stage = create_stage(rerank_settings(url="http://127.0.0.1:1/rerank"), SearchInstruments())
 
     assert stage is not None
     await stage.close()

@@ -19,7 +19,7 @@ PURPOSE = "memory_layer.purpose"
 PROBE, PROBE_TEXT = "probe", "ping"
 
 
-class EmbeddingMeasures:
+class EmbeddingInstruments:
     """The instruments of one embedding replica. Without a registry nobody is told."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -59,29 +59,29 @@ class EmbeddingMeasures:
 class MeasuredProvider:
     """A provider whose calls are measured, and traced."""
 
-    def __init__(self, provider: EmbeddingProvider, measures: EmbeddingMeasures, space: EmbeddingSpace) -> None:
+    def __init__(self, provider: EmbeddingProvider, instruments: EmbeddingInstruments, space: EmbeddingSpace) -> None:
         self._provider = provider
-        self._measures = measures
+        self._instruments = instruments
         self._attributes: Attributes = {
             "gen_ai.operation.name": "embeddings",
             "gen_ai.request.model": space.model,
             "gen_ai.embeddings.dimension.count": space.dimensions,
         }
 
-    async def embed_documents(self, texts: Sequence[str], patience: float | None = None) -> Vectors:
+    async def embed_documents(self, texts: Sequence[str], time_limit: float | None = None) -> Vectors:
         """Embed texts to be stored: shape (len(texts), dimensions), float32, rows of length 1.
 
-        `patience`: seconds after which the call is given up, and has failed as one to a provider that is away.
+        `time_limit`: seconds after which the call is given up, and has failed as one to a provider that is away.
         """
-        return await self._measured("documents", self._provider.embed_documents, texts, patience)
+        return await self._measured("documents", self._provider.embed_documents, texts, time_limit)
 
     async def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """Embed search queries: shape (len(texts), dimensions), float32, rows of length 1."""
         return await self._measured("queries", self._provider.embed_queries, texts)
 
-    async def probe(self, patience: float | None = None) -> None:
-        """Embed a word, only to see whether that works. Raises `EmbeddingError`. `patience`: as above."""
-        await self._measured(PROBE, self._provider.embed_queries, [PROBE_TEXT], patience)
+    async def probe(self, time_limit: float | None = None) -> None:
+        """Embed a word, only to see whether that works. Raises `EmbeddingError`. `time_limit`: as above."""
+        await self._measured(PROBE, self._provider.embed_queries, [PROBE_TEXT], time_limit)
 
     async def close(self) -> None:
         """Give back connections and threads."""
@@ -92,22 +92,22 @@ class MeasuredProvider:
         purpose: str,
         embed: Callable[[Sequence[str]], Awaitable[Vectors]],
         texts: Sequence[str],
-        patience: float | None = None,
+        time_limit: float | None = None,
     ) -> Vectors:
         started = perf_counter()
         try:
             with span("embeddings", attributes={**self._attributes, PURPOSE: purpose, BATCH_SIZE: len(texts)}):
-                vectors = await _answered(embed(texts), patience)
+                vectors = await _answered(embed(texts), time_limit)
         except EmbeddingError as error:
-            self._measures.errors.labels(purpose, error.code).inc()
+            self._instruments.errors.labels(purpose, error.code).inc()
             raise
-        self._measures.durations.labels(purpose).observe(perf_counter() - started)
+        self._instruments.durations.labels(purpose).observe(perf_counter() - started)
         return vectors
 
 
-async def _answered(call: Awaitable[Vectors], patience: float | None) -> Vectors:
+async def _answered(call: Awaitable[Vectors], time_limit: float | None) -> Vectors:
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(time_limit):
             return await call
     except TimeoutError:
         raise EmbeddingUnavailableError("The embedding provider takes long to answer.") from None

@@ -57,7 +57,7 @@ class Outcomes:
         return answer
 
 
-class SearchMeasures:
+class SearchInstruments:
     """The instruments of one search replica. Without a registry nobody is told."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -107,7 +107,7 @@ class SearchMeasures:
         self.audited(tenant_size, COMPARED)
 
 
-class IndexMeasures:
+class IndexInstruments:
     """The instruments of one search replica's indexes in memory. Without a registry nobody is told."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:

@@ -1,4 +1,4 @@
--- name: read_standing^
+-- name: read_totals^
 -- Of all tenants together, for the metrics.
 SELECT count(*) FILTER (WHERE NOT failed) AS pending_embeddings,
        count(*) FILTER (WHERE failed) AS failed_embeddings,

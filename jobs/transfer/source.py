@@ -19,7 +19,7 @@ from jobs.transfer.records import Record, RecordFile
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ImportOptions:
     """How a file is to be read. `space`: of this installation. None: as the file says."""
 
     space: VectorSpace
@@ -30,29 +30,29 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Arriving:
+class ImportedMessage:
     """A message, and where it stands in the file."""
 
     place: str
     message: MovedMessage
 
 
-Arrivals: TypeAlias = Iterator[Arriving | LeftOut]
+ImportedMessages: TypeAlias = Iterator[ImportedMessage | LeftOut]
 
 
 @dataclass(frozen=True)
-class Delivery:
+class ImportSource:
     """What a file holds, and for whom."""
 
     tenant_id: str
     format: str
-    arrivals: Arrivals
+    messages: ImportedMessages
 
 
-def read_delivery(file: RecordFile, stem: str, wishes: Wishes) -> Delivery:
+def read_source(file: RecordFile, stem: str, options: ImportOptions) -> ImportSource:
     """Recognise a file; `stem` is its name.
 
-    Raises `MovingInputError` where it makes no sense, or not with these wishes.
+    Raises `MovingInputError` where it makes no sense, or not with these options.
     """
     records = file.records()
     bad: list[Record] = []
@@ -62,16 +62,16 @@ def read_delivery(file: RecordFile, stem: str, wishes: Wishes) -> Delivery:
         bad.append(record)
     else:
         raise MovingInputError("the file holds no JSON")
-    name = wishes.format or format_of(record)
+    name = options.format or format_of(record)
     if name == OWN:
         if bad:
             raise MovingInputError(f"line {bad[0].line} {bad[0].reason}")
-        return _own(_header(record), records, wishes)
-    if wishes.tenant_id is None:
+        return _own(_header(record), records, options)
+    if options.tenant_id is None:
         raise MovingInputError(f"--tenant: a file of the format {name} does not say whose messages these are")
     found = turns(name, chain(bad, [record], records), stem)
     clock = Clock(file.modified_at, datetime.now(UTC))
-    return Delivery(wishes.tenant_id, name, _moved_turns(found, wishes.tenant_id, clock))
+    return ImportSource(options.tenant_id, name, _moved_turns(found, options.tenant_id, clock))
 
 
 def _header(record: Record) -> Header:
@@ -81,52 +81,54 @@ def _header(record: Record) -> Header:
         raise MovingInputError(f"line {record.line} is no header of this version: {first_fault(error)}") from None
 
 
-def _own(header: Header, records: Iterator[Record], wishes: Wishes) -> Delivery:
-    theirs, ours = header.space, wishes.space
+def _own(header: Header, records: Iterator[Record], options: ImportOptions) -> ImportSource:
+    theirs, ours = header.space, options.space
     same = theirs is None or (theirs.model, theirs.dimensions) == (ours.model, ours.dimensions)
-    if theirs is not None and not same and not wishes.without_vectors:
+    if theirs is not None and not same and not options.without_vectors:
         raise MovingInputError(
             f"the file holds vectors of {theirs.model} with {theirs.dimensions} dimensions, but here are those of "
             f"{ours.model} with {ours.dimensions}: --without-vectors has the messages embedded again"
         )
-    tenant_id = wishes.tenant_id or header.tenant_id
-    return Delivery(tenant_id, OWN, _own_messages(header, records, tenant_id, wishes))
+    tenant_id = options.tenant_id or header.tenant_id
+    return ImportSource(tenant_id, OWN, _own_messages(header, records, tenant_id, options))
 
 
-def _own_messages(header: Header, records: Iterator[Record], tenant_id: str, wishes: Wishes) -> Arrivals:
+def _own_messages(
+    header: Header, records: Iterator[Record], tenant_id: str, options: ImportOptions
+) -> ImportedMessages:
     count = 0
     for record in records:
         count += 1
-        yield _own_message(record, tenant_id, wishes)
+        yield _own_message(record, tenant_id, options)
     if count != header.messages:
         raise DamagedFileError(f"The file was made with {header.messages:,} messages, but holds {count:,}.")
 
 
-def _own_message(record: Record, tenant_id: str, wishes: Wishes) -> Arriving | LeftOut:
+def _own_message(record: Record, tenant_id: str, options: ImportOptions) -> ImportedMessage | LeftOut:
     place = f"line {record.line}"
     if not isinstance(record.value, dict):
         return LeftOut(place, record.reason or "is no message")
     try:
         message = MovedMessage.model_validate({**record.value, "tenant_id": tenant_id})
-        if not wishes.without_vectors:
-            message.packed_vector(wishes.space.dimensions)
+        if not options.without_vectors:
+            message.packed_vector(options.space.dimensions)
     except ValidationError as error:
         return LeftOut(place, first_fault(error))
     except ValueError as error:
         return LeftOut(place, str(error))
-    if message.embedding is None or wishes.without_vectors:
+    if message.embedding is None or options.without_vectors:
         message = message.without_vector()
-    if wishes.new_ids:
+    if options.new_ids:
         message = message.with_ids(partial(copied_id, tenant_id))
-    return Arriving(place, message)
+    return ImportedMessage(place, message)
 
 
-def _moved_turns(found: Iterator[Turn | LeftOut], tenant_id: str, clock: Clock) -> Arrivals:
+def _moved_turns(found: Iterator[Turn | LeftOut], tenant_id: str, clock: Clock) -> ImportedMessages:
     for each in found:
         yield each if isinstance(each, LeftOut) else _moved_turn(each, tenant_id, clock.time_of(each))
 
 
-def _moved_turn(turn: Turn, tenant_id: str, said_at: datetime) -> Arriving | LeftOut:
+def _moved_turn(turn: Turn, tenant_id: str, said_at: datetime) -> ImportedMessage | LeftOut:
     fields: dict[str, Any] = {
         "id": derived_id(tenant_id, turn),
         "tenant_id": tenant_id,
@@ -141,6 +143,6 @@ def _moved_turn(turn: Turn, tenant_id: str, said_at: datetime) -> Arriving | Lef
         "external_id": turn.external_id,
     }
     try:
-        return Arriving(turn.place, MovedMessage.model_validate(fields))
+        return ImportedMessage(turn.place, MovedMessage.model_validate(fields))
     except ValidationError as error:
         return LeftOut(turn.place, first_fault(error))

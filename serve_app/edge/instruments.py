@@ -17,11 +17,11 @@ class IngressMetrics:
     """What this replica measures, and how it is asked what the whole cluster has."""
 
     replica: ReplicaMetrics
-    measures: "IngressMeasures"
+    instruments: "IngressInstruments"
     text: Callable[[], Awaitable[bytes]]
 
 
-class IngressMeasures:
+class IngressInstruments:
     """The instruments of one ingress replica."""
 
     def __init__(self, registry: CollectorRegistry) -> None:

@@ -33,7 +33,7 @@ FROM messages m LEFT JOIN embedding_jobs j ON j.message_id = m.id
 WHERE m.tenant_id = :tenant_id AND (:user_id::text IS NULL OR m.user_id = :user_id)
   AND (m.created_at, m.id) <= (:until, :until_id::uuid) AND (m.expires_at IS NULL OR m.expires_at > now());
 
--- name: take_in_messages
+-- name: insert_messages
 -- What is there already stays as it is. What has no vector yet waits for one, and so does what has one of a space that is
 -- not the active one any more; what had failed is kept for a retry.
 WITH space AS MATERIALIZED (
