@@ -81,7 +81,8 @@ async def _erase(options: argparse.Namespace, settings: Settings, database: Data
         conversation = await ConversationRepository(database).get(options.tenant, options.conversation)
         count, what = conversation.messages, f"{options.tenant}'s conversation {options.conversation}"
     if not options.yes:
-        raise MovingInputError(f"{count:,} messages of {what} would be erased: --yes erases them")
+        and_facts = "with the facts that follow from them alone"
+        raise MovingInputError(f"{count:,} messages of {what} would be erased, {and_facts}: --yes erases them")
     order = ErasureOrder(options.tenant, "job", options.conversation, options.user, revoke_keys=not options.keep_keys)
     with progress_on_stderr().step(f"erasing {what}", count) as advance:
         erasure = await ErasureRepository(database).erase(order, erased=advance)

@@ -14,6 +14,8 @@ from tests.integration.keys import ROOT_KEY
 
 Json = dict[str, Any]
 Doctor = Callable[..., "Report"]
+# What is told of the tests' server, which tests/integration/postgres.py has do less than it should.
+SWITCHED_OFF = {"database.durability", "database.vacuum"}
 PASSWORD = "hunter2"  # noqa: S105 - never to be seen
 
 

@@ -60,7 +60,8 @@ EVERY_KIND = f"""
     SELECT id, 'acme', octet_length(said), status = 'failed', CASE WHEN n % 8 < 5 THEN 'away: "for now"' END, 3
     FROM rows WHERE status <> 'completed'
 """  # noqa: S608 - constants
-# The last tenth of them, without a conversation; each follows from the first, and each second one is superseded.
+# The last tenth of them, without a conversation; each follows from the first that has no user, and each second one is
+# superseded.
 SOME_ARE_FACTS = """
     WITH facts AS (
         SELECT id, row_number() OVER newest_first AS n, lead(id) OVER newest_first AS next
@@ -74,7 +75,9 @@ SOME_ARE_FACTS = """
         FROM facts WHERE m.id = facts.id RETURNING m.id
     )
     INSERT INTO fact_sources (fact_id, message_id)
-    SELECT made.id, (SELECT id FROM messages WHERE tenant_id = 'acme' ORDER BY created_at, id LIMIT 1) FROM made
+    SELECT made.id,
+           (SELECT id FROM messages WHERE tenant_id = 'acme' AND user_id IS NULL ORDER BY created_at, id LIMIT 1)
+    FROM made
 """
 
 

@@ -147,7 +147,7 @@ class TestKilled:
         asyncio.run(reanalyze_at(large, settings))
         path, again = tmp_path / "acme.jsonl.gz", tmp_path / "again.jsonl.gz"
         assert run("export", "acme", path) == OK
-        killed(there, "deployments.storage.transfer.imports", "ArrivalRepository", "_conflicts", 3, "import", path)
+        killed(there, "deployments.storage.transfer.imports", "ImportRepository", "_conflicts", 3, "import", path)
         asyncio.run(recount_at(there))
         at(there, monkeypatch)
 

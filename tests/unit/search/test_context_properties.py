@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.schemas.candidates import Turn
-from deployments.schemas.messages import MAX_CONTENT_CHARACTERS
 from deployments.schemas.search import SearchHit
 from deployments.search.context.tokens import count_tokens
 from tests.unit.search.contexts import START, context, hit, numbers, turn
