@@ -117,7 +117,11 @@ def test_searches_go_on_while_a_replica_hangs(cluster: LaunchedService, client: 
     statuses = Counter[int]()
 
     def all_answered() -> bool:
-        answers = search_each(client, tenants)
+        try:
+            answers = search_each(client, tenants)
+        except httpx.RemoteProtocolError:
+            # HAProxy could not repeat what waited for the replica: clients repeat it (decision 51, "What is left").
+            return False
         statuses.update(answers)
         return set(answers) == {200}
 
