@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from time import monotonic
 from typing import Protocol
@@ -15,9 +15,11 @@ from deployments.schemas.health import Part, Problem, Status
 from deployments.settings import Environment
 from deployments.storage.embeddings.jobs import JobCounts
 
-DATABASE, EMBEDDING, SEARCH = "database", "embedding", "search"
+DATABASE, EMBEDDING, SEARCH, SCORING = "database", "embedding", "search", "scoring"
 # Workers take what is due within seconds; the slowest batch of a provider ends sooner.
 STUCK_SECONDS = 120.0
+# Twice what a retry after an outage waits at most by default (MEMORY_EMBEDDING_RETRY_MAX_SECONDS).
+NO_PROGRESS_SECONDS = 600.0
 
 
 class Health(BaseModel):
@@ -102,12 +104,14 @@ class Probes:
 
 
 class Backlog:
-    """Counts what waits, and tells whether it moves: whether anything is taken from its front."""
+    """Counts what waits, and tells whether it moves: whether its front is taken, and anything completed."""
 
     def __init__(self, jobs: JobCounter) -> None:
         self._jobs = jobs
         self._front: tuple[datetime | None, int] = (None, 0)
         self._since = 0.0
+        self._removed: int | None = None
+        self._progress_at = 0.0
         self.counts: JobCounts | None = None
 
     async def problem(self) -> str | None:
@@ -124,9 +128,26 @@ class Backlog:
         front = (counts.due_since, counts.due_first)
         if front != self._front:
             self._front, self._since = front, now
-        if counts.due_since is None or now - self._since < STUCK_SECONDS:
+        if counts.removed != self._removed:
+            self._removed, self._progress_at = counts.removed, now
+        if counts.due_since is not None and now - self._since >= STUCK_SECONDS:
+            return f"No worker has taken any of {counts.pending} pending messages for {now - self._since:.0f} s."
+        return self._no_progress(counts, now)
+
+    def excuse(self, now: float) -> None:
+        """Take note that what embeds is known to be away: nothing can be completed, and it is told of already."""
+        self._progress_at = now
+
+    def _no_progress(self, counts: JobCounts, now: float) -> str | None:
+        """Judge by the oldest message and by the last completion: a backlog that is worked off is as it should be."""
+        idle, age = now - self._progress_at, counts.oldest_seconds
+        if age is None or min(age, idle) < NO_PROGRESS_SECONDS:
             return None
-        return f"No worker has taken any of {counts.pending} pending messages for {now - self._since:.0f} s."
+        oldest = (datetime.now(UTC) - timedelta(seconds=age)).isoformat(timespec="seconds")
+        return (
+            f"Workers have completed none of {counts.pending} pending messages for {idle:.0f} s, and the oldest has "
+            f"waited since {oldest}: the log of Embedding says why, and a worker that hangs has to be restarted."
+        )
 
 
 class HealthReporter:
@@ -151,7 +172,7 @@ class HealthReporter:
             *self._needed,
             probe_check("pool", pool, Problem(silent, Status.DEGRADED)),
             probe_check("backlog", self._backlog.problem, Problem("The backlog cannot be counted.", Status.DEGRADED)),
-            probe_check("scoring", probes.scoring, scoring_away),
+            probe_check(SCORING, probes.scoring, scoring_away),
             probe_check("rate_limits", probes.rate_limits, Problem(each_alone, Status.DEGRADED)),
         ]
         if probes.metrics is not None:
@@ -162,6 +183,8 @@ class HealthReporter:
         """Everything, with latencies."""
         parts = await _parts(self._all)
         status = {part.name: part.status for part in parts}
+        if {status[EMBEDDING], status[SCORING]} != {Status.OK}:
+            self._backlog.excuse(monotonic())
         counts = self._backlog.counts
         return Health(
             status=overall(parts, DATABASE),

@@ -26,7 +26,7 @@ from deployments.storage.messages.idempotency import IdempotentStores
 from deployments.storage.messages.named_messages import NamedMessageRepository
 from deployments.storage.messages.repository import MessageRepository
 from deployments.storage.postgres.database import Database
-from deployments.storage.postgres.health import database_problem, pool_problem
+from deployments.storage.postgres.health import WriteProbe, database_problem, pool_problem
 from deployments.storage.retention.policies import RetentionPolicyRepository, default_policy
 from deployments.storage.retention.runs import RetentionRunRepository
 from deployments.storage.tenants.api_keys import ApiKeyRepository
@@ -120,7 +120,7 @@ def create_services(
         keys=keys,
         keyring=Keyring(keys, settings),
         health=HealthReporter(
-            partial(database_problem, database, space_source(settings)),
+            partial(database_problem, database, space_source(settings), WriteProbe()),
             partial(pool_problem, database),
             EmbeddingJobRepository(database),
             probes,

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +24,7 @@ from deployments.storage.postgres.database import Database, PoolSize
 from serve_app import health
 from serve_app.health import Probes
 from tests.integration.calls import store
+from tests.integration.polling import until_answered
 from tests.integration.service import Service, create_service, well
 from tests.redis_server import running_redis
 
@@ -159,7 +162,7 @@ async def test_who_asks_for_health_starts_no_database(service: Service, settings
 
     nowhere = Database(nothing, settings.database, PoolSize(0, 1), revive)
     with pytest.raises(DatabaseUnavailableError):
-        await storage_health.database_problem(nowhere, space_source(settings))
+        await storage_health.database_problem(nowhere, space_source(settings), storage_health.WriteProbe())
     assert started == []
 
     with pytest.raises(DatabaseUnavailableError):
@@ -221,6 +224,92 @@ async def test_a_backlog_that_no_worker_takes_from_is_told_of(
     assert (status, body["status"], body["pending_embeddings"]) == (200, "degraded", 1)
     assert wrong(body) == {"backlog": "No worker has taken any of 1 pending messages for 0 s."}
     assert await ready(service) == (200, "ok")
+
+
+async def _claim(service: Service) -> None:
+    await service.jobs.claim(uuid4(), 10, lease_seconds=3600)
+
+
+async def _defer(service: Service) -> None:
+    """As where the provider answers the probe, and no batch."""
+    claim_id = uuid4()
+    jobs = await service.jobs.claim(claim_id, 10, lease_seconds=3600)
+    await service.jobs.postpone(claim_id, [(job.message_id, 300, None) for job in jobs], "Away.", deferred=True)
+
+
+async def _postpone(service: Service) -> None:
+    claim_id = uuid4()
+    jobs = await service.jobs.claim(claim_id, 10, lease_seconds=3600)
+    await service.jobs.postpone(claim_id, [(job.message_id, 300, None) for job in jobs], "It failed.")
+
+
+async def _age(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let two hours pass."""
+    await execute(settings, "UPDATE embedding_jobs SET created_at = created_at - interval '2 hours'")
+    monkeypatch.setattr(health, "monotonic", lambda: monotonic() + 7200)
+
+
+@pytest.mark.parametrize("leave", [_claim, _defer])
+async def test_embedding_that_makes_no_progress_is_told_of_until_it_does(
+    service: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch, leave: Callable[[Service], Any]
+) -> None:
+    monkeypatch.setattr(checks, "REMEMBERED_SECONDS", 0.0)
+    for _ in range(2):
+        await store(service)
+    await leave(service)
+    assert wrong((await told(service))[1]) == {}
+
+    await _age(settings, monkeypatch)
+    status, body = await told(service)
+    assert (status, body["status"], body["pending_embeddings"], list(wrong(body))) == (200, "degraded", 2, ["backlog"])
+    problem = wrong(body)["backlog"]
+    assert "completed none of 2 pending messages" in problem
+    since = datetime.fromisoformat(problem.partition("waited since ")[2].partition(": ")[0])
+    assert timedelta(hours=2) <= datetime.now(UTC) - since < timedelta(hours=2, minutes=5)
+    assert await ready(service) == (200, "ok")
+
+    one = "SELECT message_id FROM embedding_jobs LIMIT 1"
+    await execute(settings, f"UPDATE embedding_jobs SET available_at = now() WHERE message_id = ({one})")  # noqa: S608
+    assert await service.worker.work_once() == 1
+    # A connection reports what it deleted within ten seconds, and when it is closed.
+    await service.database.close()
+
+    async def well_again() -> bool:
+        return wrong((await told(service))[1]) == {}
+
+    await until_answered(well_again)
+    assert (await told(service))[1]["pending_embeddings"] == 1
+
+
+async def test_a_message_that_waits_for_its_own_retry_is_no_lack_of_progress(
+    service: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "REMEMBERED_SECONDS", 0.0)
+    await store(service)
+    await _postpone(service)
+    assert wrong((await told(service))[1]) == {}
+
+    await _age(settings, monkeypatch)
+
+    assert wrong((await told(service))[1]) == {}
+
+
+async def test_an_outage_that_is_told_is_not_told_twice(
+    serving: Serving, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "REMEMBERED_SECONDS", 0.0)
+
+    async def away() -> str:
+        return "The embedding provider answers HTTP 503."
+
+    async with serving(embedding=away) as service:
+        await store(service)
+        await _defer(service)
+        await told(service)
+        await execute(settings, "UPDATE embedding_jobs SET created_at = created_at - interval '2 hours'")
+        for passed in (0, 400, 800):
+            monkeypatch.setattr(health, "monotonic", lambda passed=passed: monotonic() + passed)
+            assert list(wrong((await told(service))[1])) == ["embedding"]
 
 
 async def test_liveness_is_lost_with_the_work_of_the_replica(service: Service) -> None:

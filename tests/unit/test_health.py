@@ -12,7 +12,7 @@ from deployments.runtime.health import Check, overall, probe_check
 from deployments.schemas.health import Part, Problem, Status
 from deployments.settings import Environment
 from deployments.storage.embeddings.jobs import JobCounts
-from serve_app.health import STUCK_SECONDS, Backlog, HealthReporter, Probes
+from serve_app.health import NO_PROGRESS_SECONDS, STUCK_SECONDS, Backlog, HealthReporter, Probes
 
 SILENT = Problem("It does not answer.")
 
@@ -166,6 +166,37 @@ def test_a_backlog_that_is_taken_from_moves_however_long_it_is(later: JobCounts)
 
     assert backlog.judge(JobCounts(5, 0, NOON, 5), 1000) is None
     assert backlog.judge(later, 1000 + STUCK_SECONDS) is None
+
+
+def claimed(removed: int = 7, oldest: float | None = 9e9) -> JobCounts:
+    """Every message is held by a worker."""
+    return JobCounts(5, 0, oldest_seconds=oldest, removed=removed)
+
+
+def test_a_backlog_of_which_nothing_is_completed_makes_no_progress() -> None:
+    backlog, over = Backlog(Jobs()), NO_PROGRESS_SECONDS
+
+    assert backlog.judge(claimed(), 1000) is None
+    assert backlog.judge(claimed(), 1000 + over - 1) is None
+    problem = backlog.judge(claimed(oldest=over), 1000 + over)
+    assert problem is not None
+    assert problem.startswith(f"Workers have completed none of 5 pending messages for {over:.0f} s")
+
+    backlog.excuse(1000 + over)
+    assert backlog.judge(claimed(), 1000 + 2 * over - 1) is None
+    assert backlog.judge(claimed(), 1000 + 2 * over) is not None
+
+
+@pytest.mark.parametrize(
+    "later",
+    [claimed(removed=8), claimed(removed=0), claimed(oldest=NO_PROGRESS_SECONDS - 1), claimed(oldest=None)],
+    ids=["one is completed", "Postgres crashed", "the oldest is young", "only retries wait"],
+)
+def test_a_backlog_that_is_worked_off_makes_progress(later: JobCounts) -> None:
+    backlog = Backlog(Jobs())
+
+    assert backlog.judge(claimed(), 1000) is None
+    assert backlog.judge(later, 1000 + NO_PROGRESS_SECONDS) is None
 
 
 async def test_what_hangs_makes_health_late_and_never_hang() -> None:

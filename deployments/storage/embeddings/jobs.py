@@ -67,12 +67,16 @@ class JobCounts:
     """How many messages wait for their embedding, and how many were given up.
 
     `due_since`: since when the first of those waits that a worker may take; `due_first`: how many with it.
+    `oldest_seconds`: the age of the oldest, except those that failed for a reason of their own and wait for a retry.
+    `removed`: changes whenever messages were completed, or deleted while they waited.
     """
 
     pending: int
     failed: int
     due_since: datetime | None = None
     due_first: int = 0
+    oldest_seconds: float | None = None
+    removed: int = 0
 
 
 class EmbeddingJobRepository:

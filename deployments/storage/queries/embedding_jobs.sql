@@ -198,10 +198,17 @@ SELECT pg_notify('embedding_jobs', '');
 
 -- name: count_jobs^
 -- `due_since`, `due_first`: since when the first of those that a worker may take waits, and how many with it.
+-- `oldest_seconds`: the age of the oldest, except those that wait for a retry since they failed for a reason of their own.
+-- `removed`: how many rows were ever deleted: each completed message removes one, and so does each deleted one. It
+-- may be ten seconds late, and begins anew with 0 after a crash of Postgres.
 WITH due AS (SELECT min(available_at) AS since FROM embedding_jobs WHERE NOT failed AND available_at <= now())
 SELECT count(*) FILTER (WHERE NOT failed) AS pending, count(*) FILTER (WHERE failed) AS failed,
        (SELECT since FROM due) AS due_since,
-       count(*) FILTER (WHERE NOT failed AND available_at = (SELECT since FROM due)) AS due_first
+       count(*) FILTER (WHERE NOT failed AND available_at = (SELECT since FROM due)) AS due_first,
+       extract(epoch FROM now() - min(created_at) FILTER (
+           WHERE NOT failed AND (attempts = 0 OR claim_id IS NOT NULL OR available_at <= now())
+       ))::float8 AS oldest_seconds,
+       pg_stat_get_tuples_deleted('embedding_jobs'::regclass) AS removed
 FROM embedding_jobs;
 
 -- name: extend_claim!

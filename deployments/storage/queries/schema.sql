@@ -17,6 +17,17 @@ SELECT EXISTS (
 -- name: takes_no_writes$
 SELECT current_setting('transaction_read_only')::boolean;
 
+-- name: may_make_temporary_tables$
+SELECT has_database_privilege(current_database(), 'TEMPORARY');
+
+-- name: try_write#
+-- A new table's file grows by 32 pages (256 kB): a row would find room in a page that is there, however full the disk is.
+-- It stands where messages do, not where temporary files may.
+BEGIN;
+SET LOCAL temp_tablespaces = '';
+CREATE TEMPORARY TABLE room WITH (fillfactor = 10) AS SELECT n FROM generate_series(1, 700) AS n;
+ROLLBACK;
+
 -- name: connection_limit$
 SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
     - coalesce(current_setting('reserved_connections', true)::int, 0);
