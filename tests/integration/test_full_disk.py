@@ -96,6 +96,7 @@ async def test_a_full_disk_is_degraded_since_searches_go_on(
 
         answers = [await service.client.post("/v1/messages", json=message(token_hex(4000))) for _ in range(20)]
         assert answers[-1].status_code == 503
+        assert answers[-1].json()["error"]["message"].startswith("The database's disk is full: nothing can be stored")
         assert "I love Python programming" in await found(service, "Python")
 
     assert await database_and_readiness(service) == ("ok", "", 200, "ok")

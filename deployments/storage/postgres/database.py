@@ -259,6 +259,10 @@ def _unavailable_on(*errors: type[Exception]) -> Iterator[None]:
 
 def _unavailable(error: Exception) -> DatabaseUnavailableError:
     logger.warning("database_unavailable", reason=type(error).__name__, detail=str(error))
+    if isinstance(error, asyncpg.DiskFullError):
+        return DatabaseUnavailableError("The database's disk is full: nothing can be stored until there is room.")
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        return DatabaseUnavailableError("The database takes no writes just now.")
     return DatabaseUnavailableError("The database cannot be reached just now.")
 
 
