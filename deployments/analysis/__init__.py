@@ -1,1 +1,1 @@
-"""Text to terms: one analysis for documents and queries."""
+"""Converts text to terms, in the same way for documents and queries."""

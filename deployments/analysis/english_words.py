@@ -1,4 +1,4 @@
-"""English words that say little by themselves, with the first person of some other languages."""
+"""English words with little meaning of their own, and first-person words of some other languages."""
 
 
 def _words(text: str) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""The languages whose words are reduced to stems, and the one that a text is written in."""
+"""Language codes, stemming, and language detection."""
 
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -21,7 +21,7 @@ _ISO_639_1 = """
     sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
 """
 LANGUAGES: dict[Language, None] = dict.fromkeys((*_ISO_639_1.split(), PLAIN))
-# Snowball's names, which Postgres uses too and the settings took before. It has one stemmer for both kinds of written
+# Snowball's names, which Postgres and older settings use too. Snowball has one stemmer for both written forms of
 # Norwegian.
 _CODES = {
     "arabic": "ar", "armenian": "hy", "basque": "eu", "catalan": "ca", "czech": "cs", "danish": "da", "dutch": "nl",
@@ -32,27 +32,27 @@ _CODES = {
     "tamil": "ta", "turkish": "tr", "yiddish": "yi", "nb": "no", "nn": "no",
 }  # fmt: skip
 
-# A language is taken to be told from a few words; of "ok" or "Thanks!" every guess is below 0.1.
+# A few words reach this confidence; for "ok" or "Thanks!" every guess is below 0.1.
 _LEAST_CONFIDENCE = 0.7
-# More text makes no detection surer; 1,000 characters take 150 microseconds.
+# More text does not improve detection; 1,000 characters take 150 us.
 _CHARACTERS_READ = 1_000
 _CODE_LENGTH = 2
 
 
 def language_code(name: str) -> Language:
-    """Return the code of a language by its code or by Snowball's name. Raises `ValueError` for any other text."""
+    """Return a language's code, given its code or Snowball name. Raises `ValueError` for other text."""
     return known_language(_CODES.get(name, name))
 
 
 def known_language(code: Language) -> Language:
-    """Return a language's code as it is. Raises `ValueError` for one that ISO 639-1 does not have."""
+    """Return the code unchanged. Raises `ValueError` for a code that is neither in ISO 639-1 nor `simple`."""
     if code not in LANGUAGES:
         raise ValueError("must be a language's ISO 639-1 code, such as en, or simple")
     return code
 
 
 def stem(word: str, language: Language) -> str:
-    """Return the stem of a word in lower case; the word itself in languages that Snowball has no rules for."""
+    """Return the stem of a lowercase word, or the word itself if Snowball does not support the language."""
     stemmer = _stemmer(language)
     return word if stemmer is None else str(stemmer.stemWord(word))
 
@@ -60,7 +60,7 @@ def stem(word: str, language: Language) -> str:
 def detected(text: str) -> Language | None:
     """Return the language that a text is written in, or None if it is too short to be sure.
 
-    The first call loads the model: 0.7 s and 80 MB. Then a short text takes 30 microseconds.
+    The first call loads the model (0.7 s, 80 MB). After that a short text takes 30 us.
     """
     language, confidence = _identifier().classify(text[:_CHARACTERS_READ])
     return language if confidence >= _LEAST_CONFIDENCE else None
@@ -68,11 +68,11 @@ def detected(text: str) -> Language | None:
 
 @cache
 def _identifier() -> "LanguageIdentifier":
-    # Imported late: where nothing is detected, it costs nothing.
+    # Imported here, so that installations without detection do not load it.
     from py3langid import langid  # noqa: PLC0415
 
     identifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
-    # Without creoles and dialects, which take a share of the confidence in short English, Spanish or Chinese texts.
+    # Exclude creoles and dialects: they lower the confidence for short English, Spanish or Chinese texts.
     identifier.set_languages([label for label in identifier.labels if len(label) == _CODE_LENGTH])
     return identifier
 
@@ -80,7 +80,7 @@ def _identifier() -> "LanguageIdentifier":
 @cache
 def _stemmer(language: Language) -> Stemmer.Stemmer | None:
     try:
-        # No cache of its own: the terms are remembered where accents are already off.
+        # Disable Stemmer's cache: `terms` caches the final terms.
         return Stemmer.Stemmer(language, 0)
     except KeyError:
         return None

@@ -1,4 +1,4 @@
-"""Analyse a query: its terms, their weights, and the time that it names. Pure: the clock is passed in."""
+"""Analyses a query: its terms, their weights, and the time that it names. Pure: the clock is passed in."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,11 +15,11 @@ STOP_WORD_WEIGHT = 0.2
 
 @dataclass(frozen=True)
 class AnalyzedQuery:
-    """A query as candidates are found and ranked by it.
+    """An analysed query, for finding and ranking candidates.
 
-    `terms`, each with its weight in `weights`, 0 to 1. `words`: the terms of each word, any of which finds it.
-    `span`: when it asks about. `said_then`: what was said then is asked for, as with "yesterday", and not only what
-    happened then.
+    `weights`: the weight of each of `terms`, 0 to 1. `words`: the alternative terms of each word. `span`: the time that
+    the query names, or None. `said_then`: the query asks for what was said at that time, as with "yesterday", and not
+    only for what happened then.
     """
 
     terms: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ class AnalyzedQuery:
 
     @cached_property
     def weight_of(self) -> dict[str, float]:
-        """The weight of each term."""
+        """Return the weight of each term."""
         return dict(zip(self.terms, self.weights, strict=True))
 
 
@@ -38,10 +38,10 @@ NO_WORDS = AnalyzedQuery()
 
 
 def analyze_query(text: str, now: datetime, languages: Languages) -> AnalyzedQuery:
-    """Return what the query asks for, in the first of the languages that it names a time in.
+    """Return the analysed query. Its time is the first one found in the order of the languages.
 
-    Stop words count little, unless the query consists of them. The words of a relative time count nothing: "last week"
-    is not about weeks.
+    Stop words have little weight, unless the query consists of them. The words of a relative time are dropped: "last
+    week" is not about weeks.
     """
     time = next(filter(None, (time_reference(text, now, language) for language in languages)), None)
     stop = stop_terms(languages)
@@ -49,7 +49,7 @@ def analyze_query(text: str, now: datetime, languages: Languages) -> AnalyzedQue
         return _analyzed(query_terms(text, languages), stop)
     besides = query_terms(f"{text[: time.text[0]]} {text[time.text[1] :]}", languages)
     found = besides if time.relative else query_terms(text, languages)
-    # "What did I do in spring 2024?" says nothing else, so only what was said then can answer it.
+    # "What did I do in spring 2024?" has no other content words, so only messages from that time can answer it.
     said_then = time.relative or stop.issuperset(besides.terms)
     return replace(_analyzed(found, stop), span=time.span, said_then=said_then)
 

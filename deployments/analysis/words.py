@@ -1,4 +1,4 @@
-"""Cut a normalised text into words: boundaries as in UAX #29, and what identifiers are made of. Pure."""
+"""Splits a normalised text into words, with boundaries as in UAX #29 and the parts of identifiers. Pure functions."""
 
 import re
 from collections.abc import Iterator
@@ -14,17 +14,17 @@ from deployments.analysis.normalization import casefolded, normalized
 # `Complex_Context` is Unicode's class of scripts whose word boundaries only a dictionary can tell.
 _UNSPACED = r"\p{Line_Break=Complex_Context}\p{Ideographic}\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Bopomofo}ー〱-〵"
 _LETTER = r"\p{L}\p{M}\p{N}"
-# A mark without a letter before it is part of no word.
+# A combining mark without a letter before it belongs to no word.
 _RUN = rf"[\p{{L}}\p{{N}}][{_LETTER}]*"
 _SPACED = rf"(?:(?![{_UNSPACED}])[{_LETTER}])+"
-# What joins words to an identifier: e-mail addresses, URLs, paths, versions, a/b, a-b, a_b, Foo.js, a::b.
+# Characters that join words into an identifier: e-mail addresses, URLs, paths, versions, a/b, a-b, a_b, Foo.js, a::b.
 _JOINER = r"(?:://|::|[.'_\-/@:&=~%\\?#+])"
 
 # A "+" or "#" at the end belongs to the word: C++, C#.
 _CHUNK = regex.compile(rf"{_RUN}(?:{_JOINER}{_RUN})*(?:\+\+|\#)?|\p{{So}}")
-# The same for ASCII, in half of the time.
+# The same for ASCII, in half the time.
 _CHUNK_ASCII = re.compile(rf"[A-Za-z0-9]+(?:{_JOINER}[A-Za-z0-9]+)*(?:\+\+|\#)?")
-# Such a chunk without the words around it that are written without spaces.
+# A chunk without adjacent words of unspaced scripts.
 _SPACED_CHUNK = regex.compile(rf"{_SPACED}(?:{_JOINER}{_SPACED})*(?:\+\+|\#)?")
 _PART = regex.compile(rf"[{_UNSPACED}][{_UNSPACED}\p{{M}}]*|{_SPACED}(?:'{_SPACED})*")
 _PLAIN = regex.compile(rf"[{_UNSPACED}]\p{{M}}*|{_SPACED}")
@@ -47,7 +47,7 @@ _WRITTEN_APART = regex.compile(r"[ ()]")
 _DIGITS = regex.compile(r"\d+")
 _THOUSANDS = regex.compile(r"\d{1,3}(?P<separator>[.,'])\d{3}(?:(?P=separator)\d{3})*(?:[.,]\d+)?")
 _LEAST_JOINED_DIGITS = 6
-# Of a list of numbers the last are joined: more groups than these are in no telephone, card or account number.
+# Only the last groups of a list of numbers are joined: no telephone, card or account number has more.
 _MOST_DIGIT_GROUPS = 9
 _LEAST_BEFORE_APOSTROPHE, _LEAST_BEHIND_APOSTROPHE = 2, 3
 
@@ -55,39 +55,39 @@ _LEAST_BEFORE_APOSTROPHE, _LEAST_BEHIND_APOSTROPHE = 2, 3
 class Kind(Enum):
     """Role of a word in its text."""
 
-    WORD = auto()  # counts in the length of the text
-    PAIR = auto()  # two neighboring characters of a text without spaces, which count as a word
-    FORM = auto()  # a part of a word, by which it can be found
-    IDENTIFIER = auto()  # several words written as one, whole
-    CHARACTER = auto()  # one character of a text without spaces
+    WORD = auto()  # counts towards the length of the text
+    PAIR = auto()  # two adjacent characters of an unspaced script, which count as a word
+    FORM = auto()  # a part of a word, as an alternative term
+    IDENTIFIER = auto()  # a whole identifier of several words
+    CHARACTER = auto()  # one character of an unspaced script
 
 
 class Word(NamedTuple):
-    """A word in its own case."""
+    """A word in its original case."""
 
     text: str
     kind: Kind
 
 
 def chunks(text: str) -> list[str]:
-    """Return what stands between the spaces and punctuation of a normalised text: words and identifiers, in order."""
+    """Return the words and identifiers of a normalised text, split at spaces and punctuation, in order."""
     found: list[str] = (_CHUNK_ASCII if text.isascii() else _CHUNK).findall(text)
     return found
 
 
 def chunk_places(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the chunks of a text that may not be normalised, and where each begins."""
+    """Yield the start and the text of each chunk. The text need not be normalised."""
     for found in (_CHUNK_ASCII if text.isascii() else _CHUNK).finditer(text):
         yield found.start(), found[0]
 
 
 def words_of(chunk: str) -> Iterator[Word]:
-    """Yield the words of a chunk, and the other forms by which each may be looked for."""
+    """Yield the words of a chunk, and their alternative forms."""
     return _word(chunk) if chunk.isascii() and chunk.isalpha() else _identifier(chunk)
 
 
 def plain_words(text: str) -> list[str]:
-    """Return the words of a text as they are, and each character of those that are written without spaces."""
+    """Return the casefolded words of a text, and each character of unspaced scripts, without stemming."""
     if text.isascii():
         return _PLAIN_ASCII.findall(text.lower())
     found: list[str] = _PLAIN.findall(casefolded(normalized(text)))
@@ -95,13 +95,13 @@ def plain_words(text: str) -> list[str]:
 
 
 def numbers(text: str) -> Iterator[str]:
-    """Yield the further forms of a text's numbers, which may have spaces in them."""
+    """Yield alternative forms of a text's numbers, which may contain spaces."""
     for groups in _DIGIT_GROUPS.findall(text):
         yield from _numbers(groups)
 
 
 def _identifier(chunk: str) -> Iterator[Word]:
-    """Yield its words, then the identifiers that they are parts of."""
+    """Yield the words of a chunk, then the identifiers that contain them."""
     for part in _PART.findall(chunk):
         yield from _unspaced(part) if _HAS_UNSPACED.match(part) else _word(part)
     for spaced in _SPACED_CHUNK.findall(chunk) if _HAS_UNSPACED.search(chunk) else (chunk,):
@@ -128,7 +128,7 @@ def _word(word: str) -> Iterator[Word]:
 
 
 def _beside_apostrophe(word: str) -> Iterator[Word]:
-    """Yield the sides of "l'amour", "Jo's" and "rock'n'roll"; of "don't", "don" is none."""
+    """Yield the parts around apostrophes ("l'amour", "Jo's", "rock'n'roll"), but not "don" of "don't"."""
     before, *behind = word.split("'")
     if behind[0].lower() != "t" and len(before) >= _LEAST_BEFORE_APOSTROPHE:
         yield Word(before, Kind.FORM)
@@ -136,7 +136,7 @@ def _beside_apostrophe(word: str) -> Iterator[Word]:
 
 
 def _unspaced(run: str) -> Iterator[Word]:
-    """Yield overlapping pairs of characters, and each character for queries of one."""
+    """Yield overlapping pairs of characters, and single characters for one-character queries."""
     characters = _CLUSTER.findall(run) if _HAS_MARK.search(run) else run
     if len(characters) == 1:
         yield Word(run, Kind.PAIR)
@@ -148,7 +148,7 @@ def _unspaced(run: str) -> Iterator[Word]:
 
 
 def _numbers(groups: str) -> Iterator[str]:
-    """Yield a number as it is written inside of a longer word ("v2.3.1"), without separators, and without its start."""
+    """Yield a number as written ("2.3.1" of "v2.3.1"), without separators, and without its first groups."""
     if _WRITTEN_APART.search(groups) is None:
         yield groups
     if _THOUSANDS.fullmatch(groups):

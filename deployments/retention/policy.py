@@ -1,4 +1,4 @@
-"""Which messages retention may touch, how gently, and in which steps. Pure: the clock is passed in."""
+"""Computes which messages retention may change, in which phases, and its pauses. Pure: the clock is passed in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Selection:
-    """What a policy comes to at one moment; None where it selects nothing.
+    """The messages that a policy selects at one time. A time of None selects nothing.
 
-    Archived are messages from before `archive_before` with an importance under `threshold`, but for the newest
-    `keep_newest`; deleted are those archived at or before `delete_until`.
+    A run archives messages created before `archive_before` with an importance below `threshold`, except the newest
+    `keep_newest`. It deletes messages archived at or before `delete_until`.
     """
 
     archive_before: datetime | None
@@ -24,14 +24,14 @@ class Selection:
 
 
 def effective(defaults: RetentionPolicy, own: TenantPolicy | None) -> RetentionPolicy:
-    """A tenant's policy: what it does not set itself is as in the defaults."""
+    """Return a tenant's policy, with defaults for the values that it does not set."""
     if own is None:
         return defaults
     return defaults.model_copy(update=own.model_dump(exclude_none=True))
 
 
 def selection(policy: RetentionPolicy, actions: Sequence[Action], as_of: datetime) -> Selection:
-    """What a policy selects at `as_of`. Nothing of an exempt tenant."""
+    """Return what a policy selects at `as_of`: nothing for an exempt tenant."""
     archives = Action.ARCHIVE in actions and not policy.exempt
     deletes = Action.DELETE in actions and not policy.exempt
     return Selection(
@@ -43,17 +43,17 @@ def selection(policy: RetentionPolicy, actions: Sequence[Action], as_of: datetim
 
 
 def is_more_than_half(planned: int, messages: int) -> bool:
-    """Whether so much of a tenant is touched that somebody has to want it expressly."""
+    """Return whether a plan covers more than half of a tenant's messages, which requires `force`."""
     return 2 * planned > messages
 
 
 def clock_went_back(as_of: datetime, now: datetime) -> bool:
-    """Whether a plan is of a time that is yet to come: by the clock of now it may select too much."""
+    """Return whether a plan's time is in the future: by the present clock it may select too much."""
     return as_of > now + CLOCK_TOLERANCE
 
 
 def phases(actions: Sequence[Action], *, dry_run: bool, has_source: bool) -> tuple[Phase, ...]:
-    """The steps of a run, in order. One with a source applies its plan, or undoes it, and plans nothing itself."""
+    """Return the phases of a run, in order. A run with a source applies or undoes that plan, and plans nothing."""
     if dry_run:
         return (Phase.PLANNING,)
     planning = () if has_source else (Phase.PLANNING,)
@@ -62,10 +62,10 @@ def phases(actions: Sequence[Action], *, dry_run: bool, has_source: bool) -> tup
 
 
 def phases_left(steps: Sequence[Phase], reached: Phase) -> Sequence[Phase]:
-    """The steps from the one that was reached, which may have been left halfway."""
+    """Return the phases from the one reached, which may be incomplete."""
     return steps[steps.index(reached) :] if reached in steps else steps
 
 
 def rest_after(batch_seconds: float, factor: float) -> float:
-    """Seconds to pause after a batch: the slower the database is, the more is left to others."""
+    """Return the pause after a batch, in seconds. A slower database gets proportionally longer pauses."""
     return batch_seconds * factor

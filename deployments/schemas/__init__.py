@@ -1,1 +1,1 @@
-"""Types that cross layers: requests, answers, and what storage gives to those who call it."""
+"""Types that cross layers: requests, answers, and the results of storage."""

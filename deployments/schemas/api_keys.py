@@ -1,4 +1,4 @@
-"""What goes in and out when keys are made, listed, rotated and revoked; and what a key allows."""
+"""Request and response models of API keys, and the rights of a key."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ LISTED_EXAMPLE = {**KEY_EXAMPLE, "last_used_at": "2026-11-23T09:31:00Z", "revoke
 
 
 class KeyScope(StrEnum):
-    """What a key may do. None includes another."""
+    """A permission of a key. No scope includes another."""
 
     READ = "read"
     WRITE = "write"
@@ -38,9 +38,9 @@ class KeyScope(StrEnum):
 
 @dataclass(frozen=True)
 class Rights:
-    """What a key allows: for one tenant or for all (None), what, and until when (None: without end).
+    """The rights of a key. `tenant_id`: None for all tenants. `expires_at`: None for no expiry.
 
-    `user_id`: of the tenant's users this one alone; None: all.
+    `user_id`: the only user of the tenant that the key may access, None for all.
     """
 
     tenant_id: str | None
@@ -49,11 +49,11 @@ class Rights:
     user_id: str | None = None
 
     def allow(self, scope: KeyScope) -> bool:
-        """Return whether the key has a scope. To administer is never for one user."""
+        """Return whether the key has a scope. A key bound to a user never has `admin`."""
         return scope in self.scopes and not (scope is KeyScope.ADMIN and self.user_id is not None)
 
     def cover(self, other: "Rights") -> bool:
-        """Whether `other` allows nothing that these do not."""
+        """Return whether `other` allows nothing beyond these rights."""
         return (
             self.tenant_id in {None, other.tenant_id}
             and self.user_id in {None, other.user_id}
@@ -87,17 +87,17 @@ class NewKey(Value):
         }
     )
 
-    name: Identifier = Field(description="What it is for, in listings.")
+    name: Identifier = Field(description="The purpose of the key, shown in listings.")
     tenant_id: NewTenantOrAll = Field(
         default=None, validate_default=True, description="Left out: every tenant, or the tenant of the key that asks."
     )
     user_id: Identifier | None = Field(
-        default=None, description="Of the tenant's users this one alone, who may read and write. Left out: all of them."
+        default=None, description="The only user of the tenant that the key may read and write. Left out: all users."
     )
     scopes: Scopes
     expires_at: Annotated[Time, AfterValidator(_to_come)] | None = None
     rate_limit: RateLimit | None = Field(
-        default=None, description="How many requests it may make. Left out: as the service's settings say for all keys."
+        default=None, description="How many requests it may make. Left out: the service's default for all keys."
     )
 
     @model_validator(mode="after")
@@ -110,36 +110,36 @@ class NewKey(Value):
 
     @property
     def rights(self) -> Rights:
-        """What the key will allow."""
+        """Return the rights of the key."""
         return Rights(self.tenant_id, frozenset(self.scopes), self.expires_at, self.user_id)
 
 
 class Rotation(Value):
-    """How a key is replaced by another."""
+    """A request to replace a key by a new one."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"overlap_seconds": 3600}]})
 
     overlap_seconds: Annotated[int, Field(ge=0, le=MAX_OVERLAP_SECONDS), BeforeValidator(not_boolean)] = Field(
-        default=3600, description="How long the old key goes on beside the new one."
+        default=3600, description="How long the old key stays valid, in seconds."
     )
 
 
 class KeyDescription(Value):
-    """What may be known of a key."""
+    """The public fields of a key."""
 
     id: UUID
-    prefix: str = Field(description="What the key starts with. It names the key, in logs too, and is no secret.")
+    prefix: str = Field(description="The start of the key. It identifies the key, also in logs, and is not secret.")
     name: str
     tenant_id: str | None = Field(description="Null: every tenant.")
     user_id: str | None = Field(default=None, description="Null: every user of the tenant.")
     scopes: list[KeyScope]
     expires_at: datetime | None
-    rate_limit: str | None = Field(description="Null: as the service's settings say for all keys.")
+    rate_limit: str | None = Field(description="Null: the service's default for all keys.")
     created_at: datetime
 
     @property
     def rights(self) -> Rights:
-        """What the key allows."""
+        """Return the rights of the key."""
         return Rights(self.tenant_id, frozenset(self.scopes), self.expires_at, self.user_id)
 
 
@@ -148,20 +148,20 @@ class CreatedKey(KeyDescription):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{**KEY_EXAMPLE, "key": f"aml_Xk29sTbQ_{'x' * 43}"}]})
 
-    key: str = Field(description="The key itself. It is shown this once and cannot be had again.")
+    key: str = Field(description="The key itself. It is shown only once.")
 
 
 class ListedKey(KeyDescription):
-    """A key, and what became of it."""
+    """A key with its last use and revocation."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [LISTED_EXAMPLE]})
 
-    last_used_at: datetime | None = Field(description="Noted once a minute at most.")
+    last_used_at: datetime | None = Field(description="Updated at most once a minute.")
     revoked_at: datetime | None
 
 
 class KeyPage(Value):
-    """Some keys, newest first, those that are revoked or expired among them."""
+    """A page of keys, newest first, including revoked and expired ones."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"items": [LISTED_EXAMPLE], "next_cursor": None}]})
 

@@ -1,4 +1,4 @@
-"""What storage finds for a search or a context, and ranking reads: candidates, the corpus that they are of, turns."""
+"""Results of storage that ranking and contexts read: candidates, corpus statistics, turns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +11,15 @@ from deployments.schemas.messages import Role
 from deployments.schemas.vectors import EmbeddingSpace
 
 TERM_LIMIT = 32
-# The mean of a tenant's vectors counts in full once they are many more than this.
+# Shrinks the mean of a tenant's vectors towards 0, with the weight of this many zero vectors.
 MEAN_PRIOR = 10.0
 BEGINNING_CHARACTERS = 300
 
 
 class Hit(Protocol):
-    """The fields of an answered message. `metadata`: JSON. `utc_offset`: of the sender's zone, in minutes.
+    """The fields of a hit. `metadata`: JSON. `utc_offset`: of the sender's time zone, in minutes.
 
-    `has_content`: False where `content` is not the whole of it yet. `fact`: as `described_fact` gives it, None of a
-    message.
+    `has_content`: False if the whole `content` is not read yet. `fact`: JSON from `described_fact`, None for a message.
     """
 
     @property
@@ -58,14 +57,13 @@ class Hit(Protocol):
 
 
 class Candidate(NamedTuple):
-    """A message that one of the sides found, or a turn beside it; the columns of `find_candidates`, in their order.
+    """A message found by words or by vector, or a neighboring turn: the columns of `find_candidates`, in their order.
 
-    `metadata`: JSON. `importance`: 0 to 1, None until scored. `similarity`: cosine to the query, -1 to 1, None while
-    there is no embedding; `closeness`: the same after the mean of the tenant's vectors is taken off both. `ranks`:
-    ts_rank of each of the query's terms. `term_count`: the message's length. `previous`, `next`: the turns beside it,
-    None where there is none or where the message itself is such a turn.
-    `utc_offset`: of the sender's zone, in minutes. `has_content`: False where `content` is only its beginning.
-    `fact`: as `described_fact` gives it, None of a message.
+    `metadata`: JSON. `importance`: 0 to 1, None until scored. `similarity`: cosine to the query, -1 to 1, None without
+    an embedding. `closeness`: the cosine after subtracting the tenant's mean vector from both. `ranks`: ts_rank of each
+    query term. `term_count`: the message's length. `previous`, `next`: ids of the neighboring turns, None if there is
+    none, or if the message is only such a neighbor. `utc_offset`: of the sender's time zone, in minutes.
+    `has_content`: False if `content` is only the beginning. `fact`: JSON from `described_fact`, None for a message.
     """
 
     id: UUID
@@ -92,11 +90,11 @@ class Candidate(NamedTuple):
 
 
 class Corpus(NamedTuple):
-    """What is known of the tenant's messages: how many are counted, and how many terms they have together.
+    """Statistics of a tenant's messages: their number, and their total number of terms.
 
-    `embedded`: how many have a vector. `near`: how many of the candidates were found by theirs. `terms`: those of the
-    query by which was searched, in the order of a candidate's `ranks`; `holders`: how many messages hold each of them.
-    `model`, `dimensions`: the space that is active. `indexed`: the tenant may be searched by the indexes of large ones.
+    `embedded`: messages with a vector. `near`: candidates found by their vector. `terms`: the query terms searched, in
+    the order of a candidate's `ranks`. `holders`: document frequency of each term. `model`, `dimensions`: the active
+    space. `indexed`: whether the indexes for large tenants may be used.
     """
 
     messages: float
@@ -111,7 +109,7 @@ class Corpus(NamedTuple):
 
     @property
     def space(self) -> EmbeddingSpace:
-        """The space whose vectors are searched."""
+        """Return the space of the searched vectors."""
         return EmbeddingSpace(self.model, self.dimensions)
 
 
@@ -120,24 +118,24 @@ NOTHING_KNOWN = Corpus(messages=1.0, term_count=0.0, embedded=0, near=0, terms=(
 
 @dataclass(frozen=True)
 class Candidates:
-    """What was found, in no order, and among what."""
+    """The candidates of a search, unordered, and statistics of the tenant's messages."""
 
     found: list[Candidate]
     corpus: Corpus = NOTHING_KNOWN
 
     def without(self, message_id: UUID | None) -> "Candidates":
-        """Return the same but for one message."""
+        """Return the candidates without one message."""
         return Candidates([each for each in self.found if each.id != message_id], self.corpus)
 
     @property
     def hits(self) -> list[UUID]:
-        """Those that a side found, without those that only came along as turns beside them."""
+        """Return the ids found by words or by vector, without turns that are only neighbors of those."""
         beside = {turn for each in self.found for turn in (each.previous, each.next) if turn is not None}
         return [each.id for each in self.found if each.previous or each.next or each.id not in beside]
 
 
 class Turn(NamedTuple):
-    """Who said what, where and when; the time is in the sender's zone. Or a fact, whose name is its subject."""
+    """A message with its time in the sender's zone, or a fact with its subject as `name`."""
 
     id: UUID
     conversation_id: str

@@ -1,4 +1,4 @@
-"""Messages and changes as chat formats write them: a text is made of them, and what was sent is kept beside it."""
+"""Accepts messages and changes in chat formats: converts them to text, and keeps the original next to it."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -49,7 +49,7 @@ _ROLE_TEXT = (
 
 
 def sound_chat(value: Any) -> Any:
-    """Return a message of a chat format if it can be kept. Raises `ValueError`."""
+    """Return a chat message unchanged. Raises `ValueError` if it cannot be stored."""
     try:
         return sound_object(value, MAX_CHAT_BYTES, MAX_CHAT_DEPTH)
     except ValueError as error:
@@ -60,19 +60,19 @@ Chat = Annotated[dict[str, Any], AfterValidator(sound_chat)]
 
 
 class ChatMessage(NewMessage):
-    """A message to store whose content was made of what a chat format sent. `chat`: what was sent."""
+    """A message to store, converted from a chat format. `chat`: the original."""
 
     chat: Chat
 
 
 class ChatChange(MessageChange):
-    """A change whose content was made of parts. `parts`: as they were sent."""
+    """A change with content converted from parts. `parts`: the original."""
 
     parts: list[Any]
 
 
 class _ChatForm:
-    """Makes a model take what chat formats send beside plain texts. Plain ones are validated as ever."""
+    """Makes a model accept chat formats. Plain texts are validated as usual."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_wrap_validator_function(self.validate, handler(source))
@@ -91,7 +91,7 @@ class _ChatForm:
 
 
 class MessageForm(_ChatForm):
-    """Takes a new message as chat formats send it."""
+    """Accepts a new message in a chat format."""
 
     def validate(self, value: Any, handler: Callable[[Any], Any]) -> Any:
         if not isinstance(value, dict) or (value.keys().isdisjoint(FIELDS) and is_text(value)):
@@ -102,7 +102,7 @@ class MessageForm(_ChatForm):
         role = value.get("role")
         if isinstance(role, str):
             rest["role"] = ROLES.get(role, role)
-        # What holds nothing at all is refused as it always was.
+        # Without any content, the usual validation rejects the message.
         if content or isinstance(value.get("content"), list):
             rest["content"] = content
         message = handler(rest)
@@ -133,23 +133,23 @@ class _ChangeForm(_ChatForm):
         properties["content"] = _content_schema(_CHANGED_TEXT)
 
 
-# A route that is hot validates what stands in front, by itself, and comes here only if that fails.
+# Hot routes validate the plain model first, and use these only if that fails.
 SentMessage = Annotated[NewMessage, MessageForm()]
 SentChange = Annotated[MessageChange, _ChangeForm()]
 
 
 def chat_after(before: Json, change: Json, parts: list[Any] | None) -> dict[str, Any] | None:
-    """Return what is kept of a message after a change: its content and name are the new ones, the rest stays.
+    """Return the `chat` of a message after a change of its content or name, or None for a plain text.
 
-    `before`: the stored role and chat. `change`: what is to change. `parts`: the new content as it was sent, if it was
-    parts.
+    `before`: the stored role and chat. `change`: the changed fields. `parts`: the new content as sent, None if it was a
+    text.
     """
     chat: dict[str, Any] | None = before["chat"]
     if chat is None and parts is None:
         return None
     after = dict(chat or {"role": before["role"]})
     if "content" in change:
-        # Gemini's parts are what the content has taken the place of.
+        # The new content replaces Gemini's parts.
         after.pop("parts", None)
         after["content"] = change["content"] if parts is None else parts
     if "name" in change:

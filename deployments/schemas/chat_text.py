@@ -1,7 +1,7 @@
-"""The text of a message that a chat format sends as parts, as calls of tools or as their results.
+"""Converts messages of chat formats (parts, tool calls, tool results) to text.
 
-Parts are read as OpenAI (Chat Completions and Responses), Anthropic, Gemini, Bedrock, LangChain and the AI SDK write
-them. The API and the importers make their texts here, so that both take the same.
+It reads parts as written by OpenAI (Chat Completions and Responses), Anthropic, Gemini, Bedrock, LangChain and the AI
+SDK. The API and the importers share this module, so that both accept the same formats.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import orjson
 Json: TypeAlias = Mapping[str, Any]
 Place: TypeAlias = tuple[str | int, ...]
 
-# Each spelling of a role, and which of the service's own it is stored as.
+# The stored role for each accepted spelling.
 ROLES = {
     "user": "user",
     "human": "user",
@@ -24,7 +24,7 @@ ROLES = {
     "tool": "tool",
     "function": "tool",
 }
-# What a chat format sends beside role, name and a content.
+# Fields of chat formats other than role, name and content.
 FIELDS: dict[str, type] = {
     "tool_calls": list,
     "tool_call_id": str,
@@ -45,7 +45,7 @@ _KEYED = (
 # Kinds as `_plain` spells them: in lower case, without `-` and `_`.
 _TEXTS = {"text", "inputtext", "outputtext", "summarytext"}
 _THOUGHTS = {"thinking", "redactedthinking", "reasoning", "reasoningcontent"}
-# ChatGPT's exports name files that they do not hold, also beside the words that were heard in them.
+# ChatGPT exports refer to files that they do not contain, also next to their transcripts.
 _POINTER = "assetpointer"
 _CALLS = {"functioncall", "toolcall", "customtoolcall"}
 _RESULTS = {"functioncalloutput", "customtoolcalloutput", "functionresponse"}
@@ -61,7 +61,7 @@ _EMPTY_RESULT = "[tool result]"
 
 
 class UnreadableError(ValueError):
-    """Content that no chat format writes. `place`: the path to it within the message."""
+    """Content that is not in any chat format. `place`: the path to it within the message."""
 
     def __init__(self, place: Place, reason: str) -> None:
         super().__init__(place, reason)
@@ -69,26 +69,26 @@ class UnreadableError(ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        """Return both, on one line."""
+        """Return path and reason on one line."""
         return f"{'.'.join(map(str, self.place))}: {self.reason}"
 
 
 def is_text(message: Json) -> bool:
-    """Return whether the content of a message is a text, by one of the service's own roles."""
+    """Return whether a message has a text as content and one of the service's own roles."""
     role = message.get("role")
     return isinstance(message.get("content"), str) and (not isinstance(role, str) or ROLES.get(role, role) == role)
 
 
 def is_plain(message: Json) -> bool:
-    """Return whether a message is such a text and nothing more."""
+    """Return whether a message satisfies `is_text` and has no other chat fields."""
     return is_text(message) and not any(map(message.get, FIELDS))
 
 
 def text_of(message: Json) -> str:
-    """Return the text by which a message is found, "" where it holds nothing.
+    """Return the searchable text of a message, "" if it is empty.
 
-    Texts are joined by line breaks. A call of a tool is `name(arguments)`, a result its text; `[image]` and the like
-    stand for what is no text. What a model thought is left out. Raises `UnreadableError`.
+    Texts are joined by line breaks. A tool call becomes `name(arguments)`, a result its text, and other content a
+    placeholder such as `[image]`. Reasoning of a model is omitted. Raises `UnreadableError`.
     """
     _check_fields(message)
     texts = [*_texts(message.get("content"), "content"), *_texts(message.get("parts"), "parts")]
@@ -120,7 +120,7 @@ def _texts(content: Any, field: str) -> list[str]:
 
 
 def _stand_in(message: Json) -> str:
-    """Return what stands for a message without any text: an empty result, or what says nothing beside a text."""
+    """Return a placeholder for a message without text: an empty tool result, reasoning, or a missing file; else ""."""
     if message.get("tool_call_id"):
         return _EMPTY_RESULT
     parts = [each for field in ("content", "parts") if isinstance(message.get(field), list) for each in message[field]]
@@ -142,11 +142,11 @@ def _part(part: Any, place: Place) -> str:
         return _text(part, place)
     if plain in _CALLS or plain.endswith("tooluse"):
         return _call(inner, place)
-    return "" if plain in _THOUGHTS or plain.endswith(_POINTER) else _told(plain, kind, part, inner)
+    return "" if plain in _THOUGHTS or plain.endswith(_POINTER) else _other_text(plain, kind, part, inner)
 
 
-def _told(plain: str, kind: str, part: Json, inner: Json) -> str:
-    """Return the text of what is neither said, called nor thought: a result, code, a file, or of an unknown kind."""
+def _other_text(plain: str, kind: str, part: Json, inner: Json) -> str:
+    """Return the text of any other part: a tool result, code, a file, or a part of unknown kind."""
     if plain in _RESULTS or plain.endswith("toolresult"):
         return _output(inner)
     if plain in _CODE:
@@ -173,7 +173,7 @@ def _plain(kind: str) -> str:
 
 def _text(part: Json, place: Place) -> str:
     text = part.get("text")
-    # As the Assistants API answers: {"text": {"value": "..."}}.
+    # The Assistants API writes {"text": {"value": "..."}}.
     text = text.get("value") if isinstance(text, dict) else text
     if not isinstance(text, str):
         raise UnreadableError((*place, "text"), "must be a string")
@@ -191,15 +191,15 @@ def _call(call: Any, place: Place) -> str:
 
 def _output(result: Json) -> str:
     output = next((result[key] for key in _OUTPUTS if result.get(key) is not None), None)
-    return _free(output).strip() or _EMPTY_RESULT
+    return _any_text(output).strip() or _EMPTY_RESULT
 
 
-def _free(value: Any) -> str:
-    """Return the text of what a tool gave back, which is of any form."""
+def _any_text(value: Any) -> str:
+    """Return the text of a tool's result, which may have any form."""
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, list):
-        return _joined(map(_free, value))
+        return _joined(map(_any_text, value))
     if isinstance(value, dict) and _kind(value) is not None:
         try:
             return _part(value, ())
@@ -216,12 +216,12 @@ def _label(plain: str, kind: str, inner: Json) -> str:
 
 
 def _file(label: str, part: Json, inner: Json) -> str:
-    """Return a title in brackets and the text that is held in a document; or what stands for a picture."""
+    """Return a file's title in brackets and its text content, or else its transcript or placeholder."""
     source = part.get("source")
     held = source if isinstance(source, dict) and source.get("type") in ("text", "content") else {}
     holders = [part, *(each for each in part.values() if isinstance(each, dict))]
     title = next((each[key] for each in holders for key in _TITLES if isinstance(each.get(key), str)), None)
-    texts = [_free(held.get("data")), _free(held.get("content")), _free(part.get("content"))]
+    texts = [_any_text(held.get("data")), _any_text(held.get("content")), _any_text(part.get("content"))]
     return _joined([f"[{label}: {title}]" if title else "", *texts]) or _media(label, inner)
 
 
@@ -239,5 +239,5 @@ def _compact(value: Any) -> str:
 
 
 def spoken_fields(message: Json) -> Sequence[str]:
-    """Return those fields of a message that a chat format knows."""
+    """Return the names of a message's fields that chat formats define."""
     return [name for name in message if name in {"role", "name", "content", *FIELDS}]

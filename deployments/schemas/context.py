@@ -1,4 +1,4 @@
-"""What goes in and out when a context is asked for."""
+"""Request and response models of contexts."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -13,8 +13,8 @@ from deployments.schemas.search import MAX_TOP_K, Criteria, Query
 
 MAX_TOKEN_BUDGET = 1_000_000
 MAX_RECENT_TURNS = 100
-# It keeps all of the evidence among the first 50 hits on LoCoMo and LongMemEval. A context for "ok, thanks" holds none
-# or one of 34 memories of everyday life (docs/decisions/0029-scores.md).
+# This score keeps all evidence among the first 50 hits on LoCoMo and LongMemEval, while a context for "ok, thanks"
+# holds at most one of 34 everyday memories (docs/decisions/0029-scores.md).
 LEAST_SCORE = 0.1
 
 CONTEXT_EXAMPLE: dict[str, JsonValue] = {  # nosec B105
@@ -62,14 +62,14 @@ CONTEXT_EXAMPLE: dict[str, JsonValue] = {  # nosec B105
 
 
 class Scope(StrEnum):
-    """Where memories are looked for."""
+    """Where memories are searched."""
 
     TENANT = "tenant"
     CONVERSATION = "conversation"
 
 
 class Reason(StrEnum):
-    """Why a message is in a context."""
+    """The reason why a message is in a context."""
 
     RECENT = "recent"
     RELEVANT = "relevant"
@@ -77,10 +77,10 @@ class Reason(StrEnum):
 
 
 class ContextRequest(Criteria):
-    """For which conversation a context is wanted, how large it may be, and what is to go into it.
+    """A request for the context of a conversation, with its size and the memories to include.
 
-    The filters, `metadata`, `weights`, `asked_at`, `language` and `top_k` are those of a search: they choose memories,
-    while the recent turns are whatever was said last.
+    The filters, `metadata`, `weights`, `asked_at`, `language` and `top_k` work as in a search. They select memories,
+    and do not affect the recent turns.
     """
 
     model_config = ConfigDict(
@@ -96,34 +96,31 @@ class ContextRequest(Criteria):
         }
     )
 
-    conversation_id: StoredIdentifier = Field(
-        description="The conversation that goes on. It may be one without messages."
-    )
+    conversation_id: StoredIdentifier = Field(description="The current conversation. It may have no messages yet.")
     query: Query | None = Field(
         default=None,
-        description="What memories are looked for. Left out: what the user said last in this conversation.",
+        description="The search query for memories. Left out: the user's last message in this conversation.",
     )
     token_budget: Annotated[int, Field(ge=0, le=MAX_TOKEN_BUDGET), BeforeValidator(not_boolean)] = Field(
-        default=2_000, description="`text` never takes more, by the estimate that `docs/context.md` describes."
+        default=2_000, description="Maximum size of `text` in tokens, by the estimate that `docs/context.md` describes."
     )
     recent_turns: Annotated[int, Field(ge=0, le=MAX_RECENT_TURNS), BeforeValidator(not_boolean)] = Field(
-        default=20, description="At most so many of the conversation's last turns."
+        default=20, description="Maximum number of the conversation's last turns."
     )
     recent_share: Share = Field(
         default=0.5,
-        description="The share of the budget that is the recent turns' own; what one side leaves, the other may use.",
+        description="The share of the budget reserved for recent turns. What either side leaves, the other may use.",
     )
     top_k: Annotated[int, Field(ge=0, le=MAX_TOP_K), BeforeValidator(not_boolean)] = Field(
         default=50,
         description=(
-            "At most so many memories besides the recent turns; it is the budget that is meant to decide. "
-            "0: nothing is looked for."
+            "Maximum number of memories besides the recent turns. Usually the budget is the limit. 0: no search."
         ),
     )
     scope: Scope = Field(default=Scope.TENANT, description="Look in all conversations of the tenant, or in this one.")
     min_score: Share = Field(
         default=LEAST_SCORE,
-        description="Leave out memories that score less: what has next to nothing to do with the query is no context.",
+        description="Leave out memories that score less, because they are hardly related to the query.",
     )
 
 
@@ -133,12 +130,12 @@ class ContextItem(OfMessage):
     conversation_id: str
     role: Role
     name: str | None
-    content: str = Field(description="Where `truncated`, what of it is in `text`, with `[...]` where it was cut.")
+    content: str = Field(description="If `truncated`, the part that is in `text`, with `[...]` at the cuts.")
     truncated: bool = Field(default=False, description="True when the message was cut to fit into the budget.")
     created_at: datetime
     kind: Kind = Kind.MESSAGE
     fact: FactDetails | None = Field(default=None, description="Null for a message.")
-    tokens: int = Field(description="What its line in `text` takes.")
+    tokens: int = Field(description="Tokens of its line in `text`.")
     reasons: list[Reason]
     score: float | None = Field(default=None, description="The search's score, where it is relevant.")
 
@@ -149,9 +146,9 @@ class ContextAnswer(Value):
     model_config = ConfigDict(json_schema_extra={"examples": [CONTEXT_EXAMPLE]})
 
     token_budget: int
-    tokens_used: int = Field(description="What `text` takes as a whole.")
-    degraded: bool = Field(description="True when the query could not be embedded and words alone decided.")
-    omitted: int = Field(description="How many messages are not in it, even in part, for want of budget.")
+    tokens_used: int = Field(description="Tokens of `text`.")
+    degraded: bool = Field(description="True when the query could not be embedded and only its words were searched.")
+    omitted: int = Field(description="Number of candidate messages that did not fit, even in part.")
     items: list[ContextItem]
     text: str = Field(
         description=(

@@ -1,4 +1,4 @@
-"""What an erasure came to."""
+"""Response models of erasures."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -27,14 +27,14 @@ ERASURE_EXAMPLE: dict[str, JsonValue] = {
 
 
 class ErasureStatus(StrEnum):
-    """How far an erasure is. An unfinished one goes on when it is asked for again."""
+    """Progress of an erasure. A repeated request continues an unfinished one."""
 
     UNFINISHED = "unfinished"
     COMPLETED = "completed"
 
 
 class Erasure(Value):
-    """A receipt: what was erased so far, of a tenant, of one of its conversations or of one of its users."""
+    """A receipt: what was erased so far of a tenant, a conversation or a user."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [ERASURE_EXAMPLE]})
 
@@ -46,9 +46,9 @@ class Erasure(Value):
     messages: int
     vectors: int
     pending_embeddings: int
-    earlier_versions: int = Field(description="What its messages said before they were changed.")
-    idempotency_keys: int = Field(description="Answers that were kept for retries.")
-    revoked_keys: int = Field(description="API keys of the tenant or the user that open nothing any more.")
+    earlier_versions: int = Field(description="Earlier versions of its messages.")
+    idempotency_keys: int = Field(description="Answers stored for idempotent retries.")
+    revoked_keys: int = Field(description="Revoked API keys of the tenant or the user.")
     requested_by: str = Field(description="A key's prefix, `root`, `anyone` or `job`.")
     started_at: datetime
     finished_at: datetime | None

@@ -65,7 +65,7 @@ FACT_EXAMPLE: dict[str, JsonValue] = {
 
 
 class Kind(StrEnum):
-    """Kind of a memory: a message that was said, or a fact that a caller derived from messages."""
+    """Kind of a memory: a message, or a fact that a caller derived from messages."""
 
     MESSAGE = "message"
     FACT = "fact"
@@ -106,10 +106,10 @@ class NewFact(Value):
 
     tenant_id: NewTenantId
     content: Content
-    subject: Identifier | None = Field(default=None, description="Whom or what it is about; it is searched with it.")
+    subject: Identifier | None = Field(default=None, description="Whom or what it is about. Searches match it too.")
     source_ids: SourceIds = Field(
         default_factory=list,
-        description="The messages that it follows from. When the last of them is deleted, so is the fact.",
+        description="The messages that it was derived from. When the last of them is deleted, so is the fact.",
     )
     valid_from: Time | None = Field(
         default=None,
@@ -117,7 +117,7 @@ class NewFact(Value):
     )
     valid_to: Time | None = Field(default=None, description="Until when it holds, exclusive. Null: it still does.")
     supersedes: UUID | Superseded | None = Field(
-        default=None, description="The fact or facts in whose place it holds, from its `valid_from` on."
+        default=None, description="The fact or facts that it replaces from its `valid_from` on."
     )
     conversation_id: Identifier | None = Field(default=None, description="The conversation that it belongs to, if any.")
     user_id: NewUserId = Field(
@@ -125,15 +125,15 @@ class NewFact(Value):
     )
     agent_id: Identifier | None = Field(default=None, description="Which agent it belongs to.")
     metadata: Metadata = Field(default_factory=dict)
-    importance_override: Share | None = Field(default=None, description="Takes the place of the computed importance.")
+    importance_override: Share | None = Field(default=None, description="Replaces the computed importance.")
     language: LanguageCode | None = Field(
-        default=None, description="In which language. Null: the tenant's, or the one that is detected."
+        default=None, description="Its language. Null: the tenant's, or the detected one."
     )
     external_id: ExternalId | None = Field(
         default=None,
         description="The caller's own name for the fact, unique among its tenant's messages and facts.",
     )
-    ttl_seconds: Seconds | None = Field(default=None, description="It expires so long after it was stored.")
+    ttl_seconds: Seconds | None = Field(default=None, description="It expires this many seconds after it was stored.")
     expires_at: FutureTime | None = Field(default=None, description="When it expires: no read finds it from then on.")
 
     _expires_once = model_validator(mode="after")(expires_once)
@@ -146,7 +146,7 @@ class NewFact(Value):
 
     @property
     def superseded(self) -> list[UUID]:
-        """Return the facts that it supersedes."""
+        """Return the ids of the facts that it supersedes."""
         if self.supersedes is None:
             return []
         return [self.supersedes] if isinstance(self.supersedes, UUID) else self.supersedes
@@ -177,10 +177,10 @@ class FactDetails(Value):
     model_config = ConfigDict(json_schema_extra={"examples": [DETAILS_EXAMPLE]})
 
     subject: str | None = Field(description="Whom or what it is about.")
-    source_ids: list[UUID] = Field(description="The messages that it follows from.")
+    source_ids: list[UUID] = Field(description="The messages that it was derived from.")
     valid_from: datetime
-    valid_to: datetime | None = Field(description="Null: it was given no end.")
-    superseded_by: UUID | None = Field(description="The newer fact that holds in its place; null: there is none.")
+    valid_to: datetime | None = Field(description="Null: no end was given.")
+    superseded_by: UUID | None = Field(description="The newer fact that replaces it, or null.")
 
 
 class Fact(FactDetails):
@@ -205,19 +205,19 @@ class Fact(FactDetails):
     external_id: str | None
     ttl_seconds: int | None
     expires_at: datetime | None
-    version: int = Field(description="Counts what callers changed, from 1. See `ETag`.")
+    version: int = Field(description="Starts at 1 and counts callers' changes. See `ETag`.")
 
 
 class FactListing(Value):
-    """Which facts to list, and which page of them."""
+    """Filters and page of a listing of facts."""
 
     tenant_id: TenantId
     user_id: UserId = Field(default=None, validate_default=True, description="Facts of this user.")
     agent_id: StoredIdentifier | None = Field(default=None, description="Facts of this agent.")
     conversation_id: StoredIdentifier | None = Field(default=None, description="Facts of this conversation.")
     subject: StoredIdentifier | None = Field(default=None, description="Facts about this subject.")
-    external_id: ExternalId | None = Field(default=None, description="The fact that its caller named so.")
-    source_id: UUID | None = Field(default=None, description="Facts that follow from this message.")
+    external_id: ExternalId | None = Field(default=None, description="The fact with this external id.")
+    source_id: UUID | None = Field(default=None, description="Facts derived from this message.")
     as_of: Time | None = Field(default=None, description="Facts that held at this time. Left out: all.")
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE), BeforeValidator(not_boolean)] = 50
     cursor: Annotated[str | None, Field(max_length=1024, description="Of the page before, with the same filters.")] = (
@@ -226,7 +226,7 @@ class FactListing(Value):
 
 
 class FactPage(Value):
-    """Some facts, the newest first."""
+    """A page of facts, newest first."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"items": [FACT_EXAMPLE], "next_cursor": None}]})
 

@@ -1,4 +1,4 @@
-"""Types of health: the parts of the service, and what is wrong with them."""
+"""Health types: the parts of the service, and their problems."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 
 class Status(StrEnum):
-    """`degraded`: the service goes on with less, as the part's problem says."""
+    """Health of a part. `degraded`: the service works with the limitation that the problem describes."""
 
     OK = "ok"
     DEGRADED = "degraded"
@@ -16,14 +16,14 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a part, in a sentence that may be shown to anyone, and the status that it has with it."""
+    """A user-safe sentence about what is wrong with a part, and the resulting status."""
 
     sentence: str
     status: Status = Status.UNAVAILABLE
 
 
 class Part(BaseModel):
-    """One part of the service as this replica sees it."""
+    """One part of the service, as seen by this replica."""
 
     name: str
     status: Status

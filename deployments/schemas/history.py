@@ -46,11 +46,11 @@ FACT_VERSION_EXAMPLE: dict[str, JsonValue] = {
 
 
 class Version(Value):
-    """One version: what callers write of a message and of a fact, and from when until when it had these values."""
+    """One version: the fields of a message or a fact that callers write, and the time span of these values."""
 
     version: int
     since: datetime = Field(description="When it was stored or changed to this.")
-    until: datetime | None = Field(description="When it was changed again; null for what it says now.")
+    until: datetime | None = Field(description="When it was changed again; null for the current version.")
     content: str
     metadata: dict[str, Any]
     importance_override: float | None
@@ -68,7 +68,7 @@ class MessageVersion(Version):
     conversation_id: str
     role: Role
     name: str | None
-    created_at: datetime = Field(description="In the time zone that it was sent with.")
+    created_at: datetime = Field(description="In the sender's time zone.")
     chat: dict[str, Any] | None = Field(description="The message as a chat format sent it; null for a plain text.")
 
 

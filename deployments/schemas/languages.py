@@ -8,7 +8,7 @@ LANGUAGE_EXAMPLE: dict[str, JsonValue] = {"language": "de", "detect": False}
 
 
 class OwnLanguage(Value):
-    """A tenant's own language, and whether each message is looked at for another."""
+    """A tenant's own language, and whether the language of each message is detected."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [LANGUAGE_EXAMPLE]})
 
@@ -17,7 +17,7 @@ class OwnLanguage(Value):
 
 
 class TenantLanguage(Value):
-    """The language that holds for a tenant."""
+    """The effective language of a tenant."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -8,7 +8,7 @@ from deployments.schemas.messages import Value
 
 
 class OfMessage(Value):
-    """A reference to a message, by both names of its id."""
+    """A reference to a message, under both names of its id."""
 
     message_id: UUID = Field(description="`id` by its old name.", json_schema_extra={"deprecated": True})
 

@@ -1,4 +1,4 @@
-"""What goes in and out: the service's own words, used alike by the API, the deployments and the jobs."""
+"""Request and response models of messages, and field types shared by the API, the deployments and the jobs."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
@@ -73,14 +73,14 @@ class Role(StrEnum):
 
 
 class MetadataMode(StrEnum):
-    """How a change of metadata is meant."""
+    """How a change of metadata is applied."""
 
     MERGE = "merge"
     REPLACE = "replace"
 
 
 class EmbeddingStatus(StrEnum):
-    """How far a message's embedding is. A failed one is still found by its words."""
+    """Status of a message's embedding. Searches still find a failed message by its words."""
 
     PENDING = "pending"
     COMPLETED = "completed"
@@ -104,14 +104,14 @@ def not_blank(text: str) -> str:
 
 
 def not_boolean(value: object) -> object:
-    """Pydantic takes true for 1; the schema does not."""
+    """Reject booleans. Pydantic accepts true as 1; the schema does not."""
     if isinstance(value, bool):
         raise ValueError("must be a number")  # noqa: TRY004 - pydantic turns ValueErrors alone into a 422
     return value
 
 
 def not_number(value: object) -> object:
-    """Pydantic takes 1 for true, and any number for a time; the schema does not."""
+    """Reject numbers. Pydantic accepts 1 as true, and any number as a time; the schema does not."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise ValueError("must not be a number")  # noqa: TRY004 - as above
     return value
@@ -134,7 +134,7 @@ def _to_come(when: datetime) -> datetime:
 
 
 def _in_whole_minutes(when: datetime) -> datetime:
-    """Keep the zone that a time came with. No zone of today is ahead of UTC by seconds."""
+    """Return the time in its zone, with the UTC offset rounded to minutes. No present-day offset has seconds."""
     offset = when.utcoffset() or timedelta()
     minutes = round(offset / timedelta(minutes=1))
     return when.astimezone(timezone(timedelta(minutes=minutes)) if minutes else UTC)
@@ -147,7 +147,7 @@ def in_utc(when: datetime) -> datetime:
         raise ValueError("must be between the years 1 and 9999 in UTC") from None
 
 
-# Of what is looked for: names that were stored before `in_one_line` held stay readable, and can be deleted.
+# For lookups: names stored before the `in_one_line` rule can still be read and deleted.
 StoredIdentifier = Annotated[
     str,
     Field(min_length=1, max_length=255, json_schema_extra=NOT_BLANK),
@@ -232,15 +232,15 @@ class NewMessage(Value):
     content: Content
     name: Identifier | None = Field(default=None, description="Who spoke, as in the chat formats.")
     metadata: Metadata = Field(default_factory=dict)
-    importance_override: Share | None = Field(default=None, description="Takes the place of the computed importance.")
+    importance_override: Share | None = Field(default=None, description="Replaces the computed importance.")
     created_at: PastTime | None = Field(
         default=None,
-        description="When it was said, with the sender's time zone, whose day it is found by. Now in UTC, if left out.",
+        description="When it was said, in the sender's time zone, which decides its day. Now in UTC, if left out.",
     )
     language: LanguageCode | None = Field(
-        default=None, description="In which language. Null: the tenant's, or the one that is detected."
+        default=None, description="Its language. Null: the tenant's, or the detected one."
     )
-    id: UUID | None = Field(default=None, description="The caller's own choice. One is made, if left out.")
+    id: UUID | None = Field(default=None, description="Chosen by the caller. Generated if left out.")
     external_id: ExternalId | None = Field(
         default=None, description="The caller's own name for the message, unique in its tenant."
     )
@@ -248,27 +248,28 @@ class NewMessage(Value):
         default=None, validate_default=True, description="Which of the tenant's users it belongs to."
     )
     agent_id: Identifier | None = Field(default=None, description="Which agent it belongs to.")
-    ttl_seconds: Seconds | None = Field(default=None, description="It expires so long after it was stored.")
+    ttl_seconds: Seconds | None = Field(default=None, description="It expires this many seconds after it was stored.")
     expires_at: FutureTime | None = Field(default=None, description="When it expires: no read finds it from then on.")
 
     _expires_once = model_validator(mode="after")(expires_once)
 
 
 class Change(Value):
-    """A change of a message or of a fact: the fields that both have. Omitted fields stay as they are."""
+    """A change of a message or a fact: the fields that both have. Omitted fields are unchanged."""
 
     NEVER_NULL: ClassVar[frozenset[str]] = frozenset({"content", "metadata"})
 
     content: Content | SkipJsonSchema[None] = None
     metadata: Metadata | SkipJsonSchema[None] = Field(
-        default=None, description="Merged into what is stored, as a JSON Merge Patch (RFC 7396): null removes a key."
+        default=None,
+        description="Merged into the stored metadata as a JSON Merge Patch (RFC 7396): null removes a key.",
     )
     metadata_mode: MetadataMode = Field(
-        default=MetadataMode.MERGE, description="`replace`: `metadata` takes the place of what is stored."
+        default=MetadataMode.MERGE, description="`replace`: `metadata` replaces the stored metadata."
     )
-    importance_override: Share | None = Field(default=None, description="Null: the computed importance again.")
+    importance_override: Share | None = Field(default=None, description="Null: use the computed importance again.")
     language: LanguageCode | None = None
-    ttl_seconds: Seconds | None = Field(default=None, description="It expires so long after this change.")
+    ttl_seconds: Seconds | None = Field(default=None, description="It expires this many seconds after this change.")
     expires_at: FutureTime | None = Field(
         default=None, description="When it expires. Null for this or `ttl_seconds`: it does not expire."
     )
@@ -319,7 +320,7 @@ class Message(Value):
     embedding_status: EmbeddingStatus
     embedding_error: str | None = Field(default=None, description="Why the last attempt to embed it failed.")
     archived: bool
-    created_at: datetime = Field(description="In the time zone that it was sent with.")
+    created_at: datetime = Field(description="In the sender's time zone.")
     updated_at: datetime
     language: str | None = Field(default=None, description="As it was sent.")
     external_id: str | None = None
@@ -327,7 +328,7 @@ class Message(Value):
     agent_id: str | None = None
     ttl_seconds: int | None = None
     expires_at: datetime | None = None
-    version: int = Field(default=1, description="Counts what callers changed, from 1. See `ETag`.")
+    version: int = Field(default=1, description="Starts at 1 and counts callers' changes. See `ETag`.")
     chat: dict[str, Any] | None = Field(
         default=None,
         description="The message as a chat format sent it, with its parts and calls of tools; null for a plain text.",
@@ -341,7 +342,7 @@ class Message(Value):
 
 
 class MessagePage(Value):
-    """Some messages, newest first."""
+    """A page of messages, newest first."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"items": [MESSAGE_EXAMPLE], "next_cursor": None}]})
 
@@ -350,7 +351,7 @@ class MessagePage(Value):
 
 
 class Conversation(Value):
-    """What is known of a conversation."""
+    """A conversation, with the count and the times of its messages."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [CONVERSATION_EXAMPLE]})
 
@@ -361,7 +362,7 @@ class Conversation(Value):
 
 
 class ConversationPage(Value):
-    """Some conversations, the most recently used first."""
+    """A page of conversations, most recently used first."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"items": [CONVERSATION_EXAMPLE], "next_cursor": None}]})
 

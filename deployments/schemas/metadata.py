@@ -1,4 +1,4 @@
-"""Metadata of messages: what may be stored, and how a change is merged into it."""
+"""Validates metadata of messages, and merges changes into it."""
 
 import math
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ MAX_METADATA_DEPTH = 8
 
 
 def sound_metadata(value: Any) -> Any:
-    """Return the metadata. Raises `ValueError` for what goes beyond the bounds, or cannot be stored."""
+    """Return the metadata unchanged. Raises `ValueError` if it exceeds the limits or cannot be stored."""
     return sound_object(value, MAX_METADATA_BYTES, MAX_METADATA_DEPTH)
 
 
 def sound_object(value: Any, most_bytes: int, most_depth: int) -> Any:
-    """Return an object that JSON and Postgres can hold, within these bounds. Raises `ValueError`."""
+    """Return the object unchanged. Raises `ValueError` if it exceeds the limits, or cannot be stored."""
     if not isinstance(value, dict):
         raise ValueError("must be an object")  # noqa: TRY004 - pydantic turns ValueErrors alone into a 422
     if not _is_shallow(value, most_depth):
@@ -36,7 +36,7 @@ def sound_object(value: Any, most_bytes: int, most_depth: int) -> Any:
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """Return the target with a patch applied, as RFC 7396 (section 2) defines it. Both stay as they are."""
+    """Return the target with a JSON Merge Patch applied (RFC 7396, section 2). The arguments are not modified."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}
@@ -56,7 +56,7 @@ def _is_shallow(value: Any, depth: int) -> bool:
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """Keys, and what is neither an object nor an array."""
+    """Yield all keys, and all values that are neither objects nor arrays."""
     if isinstance(value, dict):
         for key, part in value.items():
             yield key

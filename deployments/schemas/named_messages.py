@@ -1,4 +1,4 @@
-"""Messages by the names that their callers give them: what is put, and what is asked for by name."""
+"""Requests that put or read messages by their external ids."""
 
 from typing import Annotated, Self
 from uuid import UUID
@@ -20,7 +20,7 @@ PUT_EXAMPLE: dict[str, JsonValue] = {
 
 
 class PutMessage(NewMessage):
-    """A message to store, or to take the place of the one that has its external id."""
+    """A message to store. It replaces the message with the same external id, if any."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [PUT_EXAMPLE]})
 
@@ -41,13 +41,13 @@ class NamedMessages(Value):
     )
 
     tenant_id: TenantId
-    user_id: UserId = Field(default=None, validate_default=True, description="Of this user's messages alone.")
+    user_id: UserId = Field(default=None, validate_default=True, description="Only messages of this user.")
     ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_BATCH)] | SkipJsonSchema[None] = None
     external_ids: Annotated[list[ExternalId], Field(min_length=1, max_length=MAX_BATCH)] | SkipJsonSchema[None] = None
 
     @property
     def seen(self) -> Visible:
-        """Whose messages are asked for."""
+        """Return whose messages are requested."""
         return Visible(self.tenant_id, self.user_id)
 
     @model_validator(mode="after")

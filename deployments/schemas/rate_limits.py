@@ -1,4 +1,4 @@
-"""Limits as they are written, in the notation of the library `limits`: `200/minute`, `10/second;200/minute`."""
+"""Parses rate limits in the notation of the library `limits`: `200/minute`, `10/second;200/minute`."""
 
 from functools import lru_cache
 from typing import Annotated
@@ -7,7 +7,7 @@ from limits import RateLimitItem, parse_many
 from pydantic import AfterValidator, Field
 from pydantic.config import JsonDict
 
-# A part of the notation, in the words of a schema: whatever matches is a limit.
+# A subset of the notation, for the JSON schema: every match is a valid limit.
 _PLAIN = r"[1-9][0-9]{0,8}/(second|minute|hour|day|month|year)"
 WRITTEN: JsonDict = {"pattern": f"^{_PLAIN}(;{_PLAIN}){{0,4}}$"}
 LONGEST_WINDOW_SECONDS = 366 * 24 * 3600
@@ -18,7 +18,7 @@ _FORM = "must be like 200/minute, or several like 10/second;200/minute"
 
 @lru_cache(maxsize=1024)
 def rates_in(text: str) -> tuple[RateLimitItem, ...]:
-    """The limits that a text names, each once. Raises `ValueError` for what is no limit, or lets nothing through."""
+    """Return the distinct limits of a text. Raises `ValueError` if one is invalid, or outside of the bounds."""
     try:
         rates = parse_many(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What goes in and out of retention: policies, what is asked for, and the ledger of what was done."""
+"""Request and response models of retention: policies, requested runs, and the ledger of runs."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -14,7 +14,7 @@ from deployments.schemas.messages import Flag, Role, Share, StoredIdentifier, Te
 MAX_DAYS = 36_500
 MAX_KEPT = 1_000_000
 MAX_WAIT_SECONDS = 50
-WAIT = "How long to wait for its end; at most four fifths of what a request may take."
+WAIT = "How long to wait for the run to end, in seconds; at most four fifths of the request timeout."
 
 Days = Annotated[int, Field(ge=1, le=MAX_DAYS), BeforeValidator(not_boolean)]
 Kept = Annotated[int, Field(ge=0, le=MAX_KEPT), BeforeValidator(not_boolean)]
@@ -74,7 +74,7 @@ REPORT_EXAMPLE: dict[str, JsonValue] = {**RUN_EXAMPLE, "tenants": [TENANT_EXAMPL
 
 
 class Action(StrEnum):
-    """What a run does with messages. Restoring takes back what another run archived."""
+    """What a run does with messages. `restore` undoes what another run archived."""
 
     ARCHIVE = "archive"
     DELETE = "delete"
@@ -82,7 +82,7 @@ class Action(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """How a run ended. `refused`: all that was planned is more than half of its tenants."""
+    """Status of a run. `refused`: the plan would change more than half of each of its tenants."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -92,7 +92,7 @@ class RunStatus(StrEnum):
 
 
 class Phase(StrEnum):
-    """How far a run came."""
+    """Phase of a run."""
 
     QUEUED = "queued"
     PLANNING = "planning"
@@ -103,19 +103,19 @@ class Phase(StrEnum):
 
 
 class RetentionPolicy(Value):
-    """What is archived, and when that is deleted."""
+    """Rules for archiving messages, and for deleting archived ones."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [POLICY_EXAMPLE]})
 
     max_age_days: int = Field(description="Messages are archived when they are older ...")
     importance_threshold: float = Field(description="... and less important than this.")
-    delete_after_days: int = Field(description="So long after they were archived, they are deleted.")
-    keep_newest: int = Field(description="So many of a tenant's messages, the newest, are not archived.")
-    exempt: bool = Field(description="Nothing of the tenant is touched.")
+    delete_after_days: int = Field(description="Archived messages are deleted after this many days.")
+    keep_newest: int = Field(description="This many of a tenant's newest messages are never archived.")
+    exempt: bool = Field(description="Retention changes nothing of the tenant.")
 
 
 class TenantPolicy(Value):
-    """What a tenant has of its own. What is left out or null is as in the service's settings."""
+    """A tenant's own rules. Omitted or null values come from the service's settings."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"max_age_days": 365, "keep_newest": 1000}]})
 
@@ -127,7 +127,7 @@ class TenantPolicy(Value):
 
 
 class TenantRetention(Value):
-    """A tenant's policy, and what of it is its own."""
+    """A tenant's effective policy, and its own rules."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -148,8 +148,8 @@ class TenantRetention(Value):
     )
 
     tenant_id: str
-    policy: RetentionPolicy = Field(description="What holds.")
-    own: TenantPolicy | None = Field(description="What is set for the tenant; null: nothing.")
+    policy: RetentionPolicy = Field(description="The effective policy.")
+    own: TenantPolicy | None = Field(description="The tenant's own rules; null if none are set.")
 
 
 def _archive_before_delete(actions: Collection[Action]) -> list[Action]:
@@ -157,7 +157,7 @@ def _archive_before_delete(actions: Collection[Action]) -> list[Action]:
 
 
 class RetentionRequest(Value):
-    """A run to make: a plan (`dry_run`), a plan with its deed, or the deed of an earlier plan (`run_id`)."""
+    """A run to start: only a plan (`dry_run`), a plan applied at once, or an earlier plan to apply (`run_id`)."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -170,15 +170,15 @@ class RetentionRequest(Value):
         default=None, validate_default=True, description="Left out: every tenant, or the tenant of the key that asks."
     )
     user_id: StoredIdentifier | None = Field(
-        default=None, description="Of the tenant's messages this user's alone, by the tenant's policy."
+        default=None, description="Only this user's messages, by the tenant's policy."
     )
     actions: Annotated[
         list[Literal[Action.ARCHIVE, Action.DELETE]], Field(min_length=1), AfterValidator(_archive_before_delete)
     ] = Field(default=[Action.ARCHIVE, Action.DELETE])
-    dry_run: Flag = Field(description="Plan only: nothing is touched.")
+    dry_run: Flag = Field(description="Only plan, change nothing.")
     wait_seconds: Wait = Field(default=30, description=WAIT)
-    run_id: UUID | None = Field(default=None, description="A dry run: touch what it planned, and nothing else.")
-    force: Flag = Field(default=False, description="Also where more than half of a tenant is touched.")
+    run_id: UUID | None = Field(default=None, description="A dry run to apply: change only what it planned.")
+    force: Flag = Field(default=False, description="Proceed even if more than half of a tenant would change.")
 
     @model_validator(mode="after")
     def _applies_or_plans(self) -> Self:
@@ -196,19 +196,21 @@ class RetentionRun(Value):
 
     run_id: UUID = Field(description="`id` by its old name.", json_schema_extra={"deprecated": True})
     status: RunStatus
-    phase: Phase = Field(description="How far it is, or was when it ended.")
+    phase: Phase = Field(description="The current phase, or the last one before it ended.")
     dry_run: bool
-    archived: int = Field(description="So far. Of a dry run: `would_archive`, for those who read it here; that goes.")
-    deleted: int = Field(description="So far. Of a dry run: `would_delete`, in the same way.")
+    archived: int = Field(description="So far. Of a dry run: the same as `would_archive`; this use is deprecated.")
+    deleted: int = Field(description="So far. Of a dry run: the same as `would_delete`; this use is deprecated.")
     restored: int
-    skipped: int = Field(description="Planned, but changed since: left alone.")
+    skipped: int = Field(description="Planned, but skipped because they changed since.")
     tenant_id: str | None = Field(description="Null: every tenant.")
     user_id: str | None = Field(default=None, description="Null: every user.")
     actions: list[Action]
     forced: bool
     source_run_id: UUID | None = Field(description="The plan that it applies, or the run that it undoes.")
     requested_by: str = Field(description="A key's prefix, `root`, `anyone`, `job` or `schedule`.")
-    policy: RetentionPolicy = Field(description="The service's defaults then; `tenants` has what held for each.")
+    policy: RetentionPolicy = Field(
+        description="The service's defaults at that time; `tenants` has the effective policy of each."
+    )
     as_of: datetime | None = Field(description="The time that ages are counted from; null before it began.")
     error: str | None
     created_at: datetime
@@ -223,29 +225,31 @@ class RetentionRun(Value):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def would_archive(self) -> int | None:
-        """How many messages a dry run has planned to archive. Null: it is none."""
+        """Number of messages that a dry run plans to archive. Null for other runs."""
         return self.archived if self.dry_run else None
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def would_delete(self) -> int | None:
-        """How many messages a dry run has planned to delete. Null: it is none."""
+        """Number of messages that a dry run plans to delete. Null for other runs."""
         return self.deleted if self.dry_run else None
 
 
 class PlannedTenant(Value):
-    """What is planned for one tenant."""
+    """The plan for one tenant and action."""
 
     tenant_id: str
     action: Action
     planned: int
-    messages: int = Field(description="Of how many: to archive of those that are not, to delete of all.")
-    refused: bool = Field(description="More than half of the tenant's, or the user's: left alone, unless forced.")
+    messages: int = Field(description="Out of this many messages: for archiving the unarchived ones, for deleting all.")
+    refused: bool = Field(
+        description="The plan covers more than half of the tenant's or the user's messages: skipped unless forced."
+    )
     policy: RetentionPolicy
 
 
 class RetentionSample(OfMessage):
-    """A message that is planned to be archived or deleted. What it says is not shown to those who may not read."""
+    """A message that is planned to be archived or deleted, without its content."""
 
     tenant_id: str
     action: Action
@@ -257,7 +261,7 @@ class RetentionSample(OfMessage):
 
 
 class RetentionReport(RetentionRun):
-    """A run with what it planned: the tenants with the most first, and messages from all over the plan."""
+    """A run with its plan: tenants with the most messages first, and sample messages from the whole plan."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [REPORT_EXAMPLE]})
 
@@ -266,7 +270,7 @@ class RetentionReport(RetentionRun):
 
 
 class RetentionRunPage(Value):
-    """Some runs, newest first."""
+    """A page of runs, newest first."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"items": [RUN_EXAMPLE], "next_cursor": None}]})
 

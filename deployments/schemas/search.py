@@ -1,4 +1,4 @@
-"""What goes in and out when memories are searched."""
+"""Request and response models of searches and listings."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -45,7 +45,7 @@ from deployments.schemas.name_characters import NOT_BLANK
 
 MAX_QUERY_CHARACTERS = 100_000
 MAX_TOP_K = 100
-# Of the JSON of a `where`: each level of `and` or `or` is an object and a list, and an operand may be nested too.
+# JSON depth of a `where`: each level of `and` or `or` is an object and a list, and operands may be nested too.
 MAX_WHERE_LEVELS = 32
 
 HIT_EXAMPLE: dict[str, JsonValue] = {
@@ -82,7 +82,7 @@ HIT_EXAMPLE: dict[str, JsonValue] = {
 
 
 def _as_list(value: object) -> object:
-    """Take one kind of a query string for a list of it."""
+    """Return a single kind of a query string as a list."""
     return [value] if isinstance(value, str) else value
 
 
@@ -103,14 +103,14 @@ ZonedTime = Annotated[AwareDatetime, BeforeValidator(not_number), AfterValidator
 
 
 def _parsed_where(given: object) -> Where:
-    """Return a tree as it is, and what a client sent as a tree."""
+    """Return a parsed tree unchanged, and parse any other value."""
     if isinstance(given, Where):
         return given
     return parse_where(sound_object(given, MAX_METADATA_BYTES, MAX_WHERE_LEVELS))
 
 
 def _from_json(given: object) -> object:
-    """Return what a parameter of a query says."""
+    """Return the value of a query parameter, parsed from JSON. Raises `ValueError`."""
     if not isinstance(given, str):
         return given
     try:
@@ -155,69 +155,67 @@ Query = Annotated[
 
 
 class Weights(Value):
-    """How much each part counts in a score. They need not add up to anything."""
+    """The weight of each part of a score. Their sum does not matter."""
 
-    similarity: Weight = Field(default=0.6, description="How near its meaning is to the query's.")
-    words: Weight = Field(default=0.75, description="How much of the query's words it and the turns beside it hold.")
-    speaker: Weight = Field(default=0.2, description="The query names who said it, or says I or you.")
+    similarity: Weight = Field(default=0.6, description="Similarity of its meaning to the query's.")
+    words: Weight = Field(default=0.75, description="Share of the query's words in it and its neighboring turns.")
+    speaker: Weight = Field(default=0.2, description="The query mentions its speaker by name, or as I or you.")
     time: Weight = Field(default=1.5, description="The query names a time, and it was said then.")
-    importance: Weight = Field(default=0.3, description="How much it says, whatever the query.")
-    recency: Weight = Field(default=0.0, description="How new it is: half as much with every 30 days.")
+    importance: Weight = Field(default=0.3, description="Query-independent importance of the message.")
+    recency: Weight = Field(default=0.0, description="Its recency, halved with every 30 days of age.")
     session: Weight = Field(default=0.55, description="The best score of a message of its conversation.")
     newer: Weight = Field(
-        default=1.0, description="Of hits that say nearly the same, the newer first; 0: as they score."
+        default=1.0, description="Ranks the newer first among hits with nearly the same text; 0: by score only."
     )
-    diversity: Weight = Field(default=1.0, description="Puts back what says word for word what a newer hit says.")
+    diversity: Weight = Field(default=1.0, description="Ranks down a hit with the same text as a newer hit.")
 
 
 class MessageFilters(Value):
-    """Which messages of a tenant: in searches, contexts and listings alike."""
+    """Filters on a tenant's messages, for searches, contexts and listings."""
 
     tenant_id: TenantId
     role: Role | None = None
     user_id: UserId = Field(default=None, validate_default=True, description="Messages of this user.")
     agent_id: StoredIdentifier | None = Field(default=None, description="Messages of this agent.")
     conversation_prefix: StoredIdentifier | None = Field(
-        default=None, description="A namespace: `a/b` has the conversations `a/b` and `a/b/c`, and not `a/bc`."
+        default=None, description="A namespace: `a/b` contains the conversations `a/b` and `a/b/c`, but not `a/bc`."
     )
-    min_importance: Share | None = Field(default=None, description="What is not scored yet passes.")
+    min_importance: Share | None = Field(default=None, description="Messages that are not scored yet pass.")
     created_after: Time | None = Field(default=None, description="Inclusive.")
     created_before: Time | None = Field(default=None, description="Exclusive.")
     refresh_ttl: Flag = Field(
         default=False,
-        description=(
-            "Messages with `ttl_seconds` that are returned live for so long from now on. Needs the scope `write`, too."
-        ),
+        description=("Restart `ttl_seconds` of the returned messages now. Also needs the scope `write`."),
     )
 
 
 class Filters(MessageFilters):
-    """Among which messages of a tenant to look, and what a hit must come to."""
+    """Filters on a tenant's messages, and minimum scores of hits."""
 
     include_archived: Flag = False
     kinds: Kinds | None = Field(default=None, description="Only messages, or only facts. Left out: both.")
     as_of: Time | None = Field(
-        default=None, description="Look as if it were then: in messages said by then, and in facts that held then."
+        default=None, description="Search the state at this time: messages said by then, and facts that held then."
     )
     min_score: Share = Field(
-        default=0.0, description="Leave out what scores less. A score means the same for every query."
+        default=0.0, description="Leave out hits that score less. Scores are comparable between queries."
     )
-    min_similarity: Cosine = Field(default=-1.0, description="Leave out what is embedded and less similar.")
+    min_similarity: Cosine = Field(default=-1.0, description="Leave out embedded messages that are less similar.")
 
 
 class Order(StrEnum):
-    """Of a listing, by time."""
+    """Time order of a listing."""
 
     NEWEST_FIRST = "desc"
     OLDEST_FIRST = "asc"
 
 
 class MessageListing(MessageFilters):
-    """Which messages to list, in which order, and which page of them."""
+    """Filters, order and page of a listing of messages."""
 
     conversation_id: StoredIdentifier | None = None
-    name: StoredIdentifier | None = Field(default=None, description="Messages of who has this name.")
-    external_id: ExternalId | None = Field(default=None, description="The message that its caller named so.")
+    name: StoredIdentifier | None = Field(default=None, description="Messages of the speaker with this name.")
+    external_id: ExternalId | None = Field(default=None, description="The message with this external id.")
     include_archived: Flag = True
     metadata: MetadataInQuery | None = Field(default=None, description=f"{METADATA} {AS_JSON}")
     where: WhereInQuery | None = Field(default=None, description=f"{WHERE} {AS_JSON}")
@@ -229,23 +227,23 @@ class MessageListing(MessageFilters):
 
 
 class Criteria(Filters):
-    """What a search and a context take alike, when they come with a body."""
+    """The common fields of search and context requests with a body."""
 
     metadata: MetadataFilter | None = Field(default=None, description=METADATA)
     where: WhereFilter | None = Field(default=None, description=WHERE, examples=[WHERE_EXAMPLE])
     weights: Weights = Weights()
     asked_at: ZonedTime | None = Field(
         default=None,
-        description='When it is asked, in the zone of who asks: what "yesterday" refers to. Now in UTC, if left out.',
+        description='The time of asking, in the zone of the asker: "yesterday" refers to it. Now in UTC, if left out.',
     )
     language: LanguageCode | None = Field(
-        default=None, description="In which language it is asked. Its words are looked for in the tenant's, too."
+        default=None, description="The language of the query. Its words are also searched in the tenant's language."
     )
     neighbors: Neighbors = Field(default=0, description="How many turns before and after each hit to return.")
 
 
 class SearchParameters(Filters):
-    """What to look for, and among which messages."""
+    """A query, and filters on messages."""
 
     query: Query = Field(description="What to look for.")
     top_k: TopK = 10
@@ -255,7 +253,7 @@ class SearchParameters(Filters):
 
 
 class SearchRequest(SearchParameters, Criteria):
-    """What to look for, among which messages, and how to rank and answer."""
+    """A query, filters on messages, and options for ranking and the answer."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -273,22 +271,22 @@ class SearchRequest(SearchParameters, Criteria):
 
     metadata: MetadataFilter | None = Field(default=None, description=METADATA)
     where: WhereFilter | None = Field(default=None, description=WHERE, examples=[WHERE_EXAMPLE])
-    explain: Flag = Field(default=False, description="Say what each score is made of.")
+    explain: Flag = Field(default=False, description="Return the parts of each score.")
 
     @property
     def facts_as_of(self) -> datetime | None:
-        """Return when facts must hold to be found. None: whenever they do."""
+        """Return the time at which facts must hold to be found, or None for any time."""
         return self.as_of
 
 
 class MemorySearch(SearchRequest):
-    """A search for a context, which takes no facts that do not hold."""
+    """A search for a context, which finds only facts that hold."""
 
     facts_hold_at: datetime
 
     @property
     def facts_as_of(self) -> datetime | None:
-        """Return when facts must hold to be found."""
+        """Return the time at which facts must hold to be found."""
         return self.as_of or self.facts_hold_at
 
 
@@ -302,19 +300,19 @@ class Neighbor(OfMessage):
 
 
 class SearchHit(OfMessage):
-    """A message or a fact that matters to the query."""
+    """A message or a fact that is relevant to the query."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [HIT_EXAMPLE]})
 
-    conversation_id: str = Field(description="Empty for a fact of none.")
-    role: Role = Field(description="Of a fact: `system`.")
-    name: str | None = Field(description="Who spoke; of a fact: its subject.")
+    conversation_id: str = Field(description="Empty for a fact without a conversation.")
+    role: Role = Field(description="`system` for a fact.")
+    name: str | None = Field(description="The speaker's name, or the subject of a fact.")
     content: str
     metadata: dict[str, Any]
     created_at: datetime
     kind: Kind = Kind.MESSAGE
     fact: FactDetails | None = Field(default=None, description="Null for a message.")
-    score: float = Field(description="What the hits are ordered by: 0 to 1, and comparable between queries.")
+    score: float = Field(description="The hits are ordered by it: 0 to 1, and comparable between queries.")
     similarity: float | None = Field(
         description="Cosine similarity to the query, -1 to 1; null while the message is not embedded."
     )
@@ -326,7 +324,7 @@ class SearchHit(OfMessage):
     external_id: str | None = Field(default=None, description="The caller's own name for the message.")
     user_id: str | None = None
     agent_id: str | None = None
-    expires_at: datetime | None = Field(default=None, description="From when on it is not found any more.")
+    expires_at: datetime | None = Field(default=None, description="From this time on it is not found.")
 
 
 class SearchAnswer(Value):
@@ -337,16 +335,16 @@ class SearchAnswer(Value):
     )
 
     total: int = Field(
-        description="`count` by its old name: not how many messages match, which every message does to some degree.",
+        description="`count` by its old name. It is not the number of matches: every message matches to some degree.",
         json_schema_extra={"deprecated": True},
     )
     degraded: bool = Field(
-        default=False, description="True when the query could not be embedded and words alone decided."
+        default=False, description="True when the query could not be embedded and only its words were searched."
     )
     items: list[SearchHit]
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def count(self) -> int:
-        """How many hits are in this answer: `top_k` at most."""
+        """Number of hits in this answer, at most `top_k`."""
         return len(self.items)

@@ -1,4 +1,4 @@
-"""Messages on their way from one installation to another: a header, and a line for each message."""
+"""The file format for moving messages between installations: a header, and one line for each message."""
 
 from base64 import b64decode
 from collections.abc import Callable
@@ -28,7 +28,7 @@ BYTES_PER_NUMBER = 2
 
 
 class VectorSpace(Value):
-    """What the vectors of a file can be compared with. The provider is told to people; the rest must be equal."""
+    """The embedding space of a file's vectors. Model and dimensions must match; the provider is informational."""
 
     provider: str
     model: str
@@ -36,9 +36,9 @@ class VectorSpace(Value):
 
 
 class Header(Value):
-    """The first line of a file. Its counts are those of the lines behind it: fewer tell of a file that was cut off.
+    """The first line of a file. Its counts are of the lines after it: fewer lines mean a truncated file.
 
-    `space`: None where the file holds no vectors. `user_id`: None where it holds all of the tenant's.
+    `space`: None if the file has no vectors. `user_id`: None if it holds all messages of the tenant.
     """
 
     format: Literal["ai-memory-layer"] = FORMAT
@@ -52,7 +52,7 @@ class Header(Value):
 
 
 class MovedFact(Value):
-    """What a fact has and a message has not; its subject is its name."""
+    """The fields of a fact that a message lacks. Its subject is in `name`."""
 
     source_ids: SourceIds
     valid_from: Time
@@ -62,20 +62,19 @@ class MovedFact(Value):
 
 
 class MovedMessage(NewMessage):
-    """A message or a fact with all that is known of it, held to the bounds of one that is stored over the API.
+    """A message or a fact with all its stored fields, validated like one stored over the API.
 
-    `embedding`: base64 of the vector's numbers, each of 16 bits, the lower byte first. `conversation_id`: empty for a
-    fact of none.
+    `embedding`: base64 of the vector as little-endian 16-bit floats. `conversation_id`: empty for a fact without one.
     """
 
     id: UUID
-    # As it was stored, which may have been before a name had to be in one line.
+    # Names stored before the one-line rule stay valid.
     tenant_id: TenantId
     conversation_id: StoredIdentifier | Literal[""]
     name: StoredIdentifier | None = None
     created_at: PastTime
     updated_at: Time
-    # It may have expired by now.
+    # It may be in the past.
     expires_at: Time | None = None
     importance: Share | None = None
     archived: bool = False
@@ -94,7 +93,7 @@ class MovedMessage(NewMessage):
 
     @model_validator(mode="after")
     def _expires_once(self) -> Self:
-        """Allow both: when what was stored with `ttl_seconds` expires is known."""
+        """Allow both fields: a message stored with `ttl_seconds` has a known `expires_at`."""
         return self
 
     @model_validator(mode="after")
@@ -104,13 +103,13 @@ class MovedMessage(NewMessage):
         return self
 
     def without_vector(self) -> Self:
-        """The same, to be embedded again; what had failed stays so."""
+        """Return a copy that will be embedded again. A failed message stays failed."""
         if self.embedding_status is not EmbeddingStatus.COMPLETED:
             return self
         return self.model_copy(update={"embedding": None, "embedding_status": EmbeddingStatus.PENDING})
 
     def with_ids(self, renamed: Callable[[UUID], UUID]) -> Self:
-        """The same under another id; what a fact names is renamed alike."""
+        """Return a copy with a new id. Ids that a fact refers to are renamed too."""
         fact = self.fact
         if fact is not None:
             successor = fact.superseded_by
@@ -119,7 +118,7 @@ class MovedMessage(NewMessage):
         return self.model_copy(update={"id": renamed(self.id), "fact": fact})
 
     def packed_vector(self, dimensions: int) -> bytes | None:
-        """The vector's bytes. Raises `ValueError` where it is no base64 or has other dimensions."""
+        """Return the vector's bytes or None. Raises `ValueError` if it is not base64 or has other dimensions."""
         if self.embedding is None:
             return None
         packed = b64decode(self.embedding, validate=True)
@@ -129,7 +128,7 @@ class MovedMessage(NewMessage):
 
 
 class SnapshotCounts(Value):
-    """What a tenant had at the moment of a snapshot. `space`: what its vectors belong to."""
+    """Counts of a tenant at the time of a snapshot. `space`: the space of its vectors."""
 
     taken_at: datetime
     messages: int

@@ -1,4 +1,4 @@
-"""Response models of usage: what a tenant has stored and had embedded, and its quotas."""
+"""Response models of usage: a tenant's stored and embedded messages, and its quotas."""
 
 from pydantic import ConfigDict, Field, JsonValue
 
@@ -16,7 +16,7 @@ USAGE_EXAMPLE: dict[str, JsonValue] = {
 
 
 class Quotas(Value):
-    """What a tenant may store, and have embedded from midnight to midnight UTC; null: as much as it likes."""
+    """Limits of what a tenant may store, and may have embedded in a day (UTC). Null: no limit."""
 
     messages: int | None
     bytes: int | None
@@ -24,9 +24,9 @@ class Quotas(Value):
 
 
 class Usage(Value):
-    """What a tenant or one of its users has stored and had embedded since midnight UTC.
+    """Stored messages of a tenant or one of its users, and embeddings since midnight UTC.
 
-    What is archived still counts, and of a tenant what has expired and is not deleted yet.
+    Archived messages count. For a tenant, expired messages count until they are deleted.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [USAGE_EXAMPLE]})
@@ -34,7 +34,7 @@ class Usage(Value):
     tenant_id: str
     user_id: str | None = Field(default=None, description="Null: all users.")
     messages: int
-    bytes: int = Field(description="Of the messages' contents, in UTF-8.")
+    bytes: int = Field(description="Size of the messages' contents in UTF-8.")
     pending_embeddings: int
-    embedded_today: int | None = Field(description="Null for a user: it is counted for the tenant.")
-    quotas: Quotas = Field(description="Of the tenant.")
+    embedded_today: int | None = Field(description="Null for a user: embeddings are counted only per tenant.")
+    quotas: Quotas = Field(description="Quotas of the tenant.")

@@ -1,4 +1,4 @@
-"""What goes out of a tenant's users."""
+"""Response models of a tenant's users."""
 
 from datetime import datetime
 
@@ -15,7 +15,7 @@ USER_EXAMPLE: dict[str, JsonValue] = {
 
 
 class User(Value):
-    """What is known of a user: the messages and facts that bear its name, together."""
+    """A user, with the count and the times of all its messages and facts."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [USER_EXAMPLE]})
 
@@ -26,7 +26,7 @@ class User(Value):
 
 
 class UserPage(Value):
-    """Some users, in the order of their names."""
+    """A page of users, ordered by id."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"items": [USER_EXAMPLE], "next_cursor": None}]})
 

@@ -1,4 +1,4 @@
-"""Types of embeddings: vectors, and the spaces in which they mean anything."""
+"""Types of embeddings: vectors, and the spaces that they belong to."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +12,7 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class EmbeddingSpace:
-    """What makes vectors comparable: the same model, and the same number of dimensions."""
+    """An embedding space. Vectors are comparable only with the same model and number of dimensions."""
 
     model: str
     dimensions: int
@@ -29,9 +29,9 @@ class ProviderName(StrEnum):
 
 @dataclass(frozen=True)
 class SpaceSource:
-    """A space, and where its vectors come from.
+    """A space, and the provider of its vectors.
 
-    `base_url`: of an OpenAI-compatible server; None: as the settings say.
+    `base_url`: of an OpenAI-compatible server, or None to use the settings.
     """
 
     provider: ProviderName
@@ -41,7 +41,7 @@ class SpaceSource:
 
 @dataclass(frozen=True)
 class QueryVector:
-    """A query's unit vector of shape (dimensions,), and the space in which alone it means anything."""
+    """A query's unit vector of shape (dimensions,), and its space."""
 
     space: EmbeddingSpace
     values: Vector
@@ -49,7 +49,7 @@ class QueryVector:
 
 @dataclass(frozen=True)
 class DocumentVectors:
-    """Unit vectors of texts, in their order, of shape (len(texts), dimensions), in one space or in two."""
+    """Unit vectors of texts, in order, of shape (len(texts), dimensions), in one space or two."""
 
     space: EmbeddingSpace
     values: Vectors

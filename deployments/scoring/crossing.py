@@ -1,4 +1,4 @@
-"""Messages on their way to the scoring deployment."""
+"""Splits messages into calls to the Scoring deployment."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -7,12 +7,12 @@ from deployments.runtime.call_bytes import CHARACTER_BYTES, cut
 from deployments.scoring.importance import READ_CHARACTERS
 from deployments.scoring.scorable import Scorable
 
-# A role, a name of 255 characters, and what pickle adds.
+# A role, a name of 255 characters, and the overhead of pickle.
 BYTES_BESIDES_CONTENT = 1_200
 
 
 def calls(messages: Sequence[Scorable]) -> Iterator[list[Scorable]]:
-    """Yield the messages in order, as many as may cross in one call, each with no more content than is read of it."""
+    """Yield batches of messages in order, each small enough for one call. Contents are cut to what scoring reads."""
     return cut([_beginning(message) for message in messages], _size)
 
 

@@ -1,12 +1,12 @@
-"""How much a message is worth keeping, from what the message itself says.
+"""Computes the importance of a message, how much it is worth keeping, from the message alone.
 
-Ten features, each in [0, 1], are weighted, added and squashed into [0, 1]. What speaks for a message is
-what a later question can ask about: the things, names, figures and dates in it, and what its speaker says
-of their own life. What speaks against it is talk about the listener, courtesies, questions, length without
-a person behind it, and a machine's voice. Age is no part of it: recency belongs to ranking and to retention.
+The weighted sum of ten features, each in [0, 1], goes through the logistic function. A message gains importance by
+what a later question can ask about: things, names, figures and dates, and what its speaker says about their own life.
+It loses importance by talk about the listener, courtesies, questions, long impersonal text, and a machine as speaker.
+Age does not count: recency belongs to ranking and to retention.
 
-The vocabularies are common English words, with the first person, thanks and greetings of some other
-languages. What is said in any other is scored by its words, figures and punctuation alone.
+The vocabularies are common English words, with first-person words, thanks and greetings of some other languages.
+Messages in any other language are scored only by their words, figures and punctuation.
 """
 
 import math
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from deployments.analysis.english_words import FIRST_PERSON, FUNCTION_WORDS, SECOND_PERSON
 
 READ_CHARACTERS = 10_000
-"""As much of a message as is read. It is far past the length at which every count below is saturated."""
+"""Only this much of a message is read, far more than saturates every count below."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -40,13 +40,13 @@ FIGURES = _words(
     "december"
 )
 LIFE = _words(
-    # who belongs to it
+    # people close to the speaker
     "mom mum mother dad father parents sister brother wife husband partner boyfriend girlfriend son "
     "daughter kids kid child children family friend friends grandma grandpa grandmother grandfather "
     "aunt uncle cousin boss manager colleague colleagues roommate dog cat "
-    # what its owner likes
+    # likes and dislikes
     "prefer favorite favourite love loved liked enjoy enjoyed hate fan dream passion allergic never "
-    # what happened in it, or is going to
+    # events and plans
     "was were been had went came left moved started finished joined met visited attended bought sold "
     "got made took gave told found lost won built wrote became ran tried signed decided planned plan "
     "planning"
@@ -60,12 +60,12 @@ _NAME = re.compile(rf" (?<=[\w,;:&)] )[\"“'(*]*([{_CAPITAL}][\w']*)([!.?,]?)")
 # \uff01 and \uff1f are the full-width "!" and "?", \u3002 is the Chinese full stop, \u061f the Arabic "?".
 _SENTENCE_END = re.compile("[.!?…](?=[\\s\"'”)*]|$)|[\u3002\uff01\uff1f\u061f]")
 _QUESTION = re.compile("\\?(?=[\\s\"'”)*!]|$)|[\uff1f\u061f]")
-# The numbers of a list are no figures: an answer in ten steps states none by that.
+# List numbers do not count as figures: an answer in ten steps states none by them.
 _NUMBERING = re.compile(r"^[ \t]*+\d++[.)]\s", re.MULTILINE)
 
 
 class Message(NamedTuple):
-    """One message, read once for all features."""
+    """A message prepared once for all features."""
 
     text: str
     words: list[str]
@@ -73,7 +73,7 @@ class Message(NamedTuple):
 
 
 class Features(NamedTuple):
-    """What a message shows, each part in [0, 1]."""
+    """The features of a message, each in [0, 1]."""
 
     information: float
     names: float
@@ -89,54 +89,54 @@ class Features(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What each feature adds to the log-odds that a message is worth keeping.
+    """The weight of each feature in the log-odds that a message is worth keeping.
 
-    Two logistic regressions of "a question was answered by this turn" on the features, one over dialogues
-    between people (LoCoMo) and one over chats with an assistant (LongMemEval), agree on every sign that both
-    can see, and these are near both, rounded to halves. Moving all of them by up to a third at random moves
-    the evidence that the more important half keeps by 0.5 points on the first and 2.3 on the other (standard
-    deviations).
+    Two logistic regressions of "this turn answered a question" on the features, one over dialogues between people
+    (LoCoMo) and one over chats with an assistant (LongMemEval), agree on every sign that both can determine. These
+    weights are close to both, rounded to halves. Changing all of them at random by up to a third changes the share of
+    evidence in the more important half of the messages by 0.5 points on LoCoMo and 2.3 on LongMemEval (standard
+    deviations). The docstring of each weight gives its coefficients.
     """
 
     base: float = -1.5
-    """Puts a few words that say nothing at 0.2, and the plainest fact above 0.35, where retention begins."""
+    """Gives a few empty words 0.2, and the plainest fact more than 0.35, the default threshold of retention."""
 
     information: float = 1.5
     """1.3 between people, 2.0 in chats."""
 
     names: float = 1.0
-    """1.5 and 0.4: people name what they tell, and an assistant's lists name everything."""
+    """1.5 and 0.4: people name what they talk about, while an assistant's lists name everything."""
 
     figures: float = 1.5
     """1.9 and 1.2."""
 
     self_told: float = 1.0
-    """0.8 and 1.5: in chats it tells what the user is from what the user asks."""
+    """0.8 and 1.5: in chats it separates what users say about themselves from what they ask."""
 
     life: float = 1.0
     """1.6 and 0.4."""
 
     addressed: float = -1.5
-    """-1.4 and -2.2: what is said of the listener is the listener's to tell."""
+    """-1.4 and -2.2: facts about the listener belong to the listener's own messages."""
 
     courtesy: float = -1.0
-    """-1.4 and -1.3. Less, since a fact often comes with thanks."""
+    """-1.4 and -1.3. Smaller here, because a fact often comes with thanks."""
 
     asking: float = -0.5
-    """-0.4 and -0.6. Little, since a question often comes with its reason."""
+    """-0.4 and -0.6. Small, because a question often comes with its reason."""
 
     essay: float = -3.0
-    """-2.7 in chats; between people nothing is that long."""
+    """-2.7 in chats; dialogues between people have no messages this long."""
 
     machine: float = -0.5
-    """-0.4 in chats, so little, since length and the missing first person say most of it."""
+    """-0.4 in chats. Small, because length and the missing first person already indicate a machine."""
 
 
 WEIGHTS = Weights()
 
 
 def read(content: str) -> Message:
-    """The beginning of a message, its words in lower case and their vocabulary."""
+    """Return the beginning of a message, its lowercase words and the set of them."""
     text = content[:READ_CHARACTERS].replace("\u2019", "'")
     words = _WORD.findall(_NUMBERING.sub("", text).lower())
     return Message(text, words, set(words))
@@ -151,12 +151,12 @@ def _share(words: list[str], of: frozenset[str]) -> float:
 
 
 def information(message: Message) -> float:
-    """Different words that carry meaning, on a log scale; 40 of them are 1."""
+    """Return the number of distinct content words on a log scale; 40 give 1."""
     return _up_to(math.log1p(len(message.vocabulary - HOLLOW)), math.log1p(40))
 
 
 def _calls_somebody(found: re.Match[str]) -> bool:
-    """Whether a name is only spoken to: "Hey Ann", "so glad, Ann." and not "Berlin, Germany."."""
+    """Return whether a name only addresses somebody: "Hey Ann", "so glad, Ann.", but not "Berlin, Germany."."""
     before = found.string[max(0, found.start() - 20) : found.start()].rpartition(" ")[2]
     if before.rstrip(",").lower() in COURTESY:
         return True
@@ -164,39 +164,39 @@ def _calls_somebody(found: re.Match[str]) -> bool:
 
 
 def names(message: Message) -> float:
-    """Capitalised words inside a sentence, other than the person spoken to; 3 are 1."""
+    """Return the number of capitalised words inside sentences, except names of addressees; 3 give 1."""
     found = {m[1] for m in _NAME.finditer(message.text) if not _calls_somebody(m)}
     return _up_to(sum(1 for name in found if name.lower() not in HOLLOW), 3)
 
 
 def figures(message: Message) -> float:
-    """Different numbers, dates and words of time; 3 are 1."""
+    """Return the number of distinct numbers, dates and words of time; 3 give 1."""
     digits = sum(1 for word in message.vocabulary if word[0].isdigit())
     return _up_to(digits + len(message.vocabulary & FIGURES), 3)
 
 
 def self_told(message: Message) -> float:
-    """Share of first-person words; one in eight is 1."""
+    """Return the share of first-person words; one in eight gives 1."""
     return _up_to(_share(message.words, FIRST_PERSON), 1 / 8)
 
 
 def life(message: Message) -> float:
-    """Different words for people close to someone, likes, events and plans; 4 are 1."""
+    """Return the number of distinct words for close people, likes, events and plans; 4 give 1."""
     return _up_to(len(message.vocabulary & LIFE), 4)
 
 
 def addressed(message: Message) -> float:
-    """Share of second-person words; one in eight is 1."""
+    """Return the share of second-person words; one in eight gives 1."""
     return _up_to(_share(message.words, SECOND_PERSON), 1 / 8)
 
 
 def courtesy(message: Message) -> float:
-    """Share of greetings, thanks and praise; one word in four is 1, and so is a message without words."""
+    """Return the share of greetings, thanks and praise; one word in four gives 1, as does a message without words."""
     return _up_to(_share(message.words, COURTESY), 1 / 4) if message.words else 1.0
 
 
 def asking(message: Message) -> float:
-    """Share of sentences that are questions."""
+    """Return the share of sentences that are questions."""
     asked = len(_QUESTION.findall(message.text))
     if not asked:
         return 0.0
@@ -205,18 +205,18 @@ def asking(message: Message) -> float:
 
 
 def essay(message: Message) -> float:
-    """Length past 500 characters, on a log scale; 2,000 are 1, and 0 if the writer speaks of themselves."""
+    """Return the length beyond 500 characters on a log scale; 2,000 give 1. First-person words reduce it to 0."""
     length = _up_to(math.log(max(1.0, len(message.text) / 500)), math.log(4))
     return length * (1 - self_told(message)) if length else 0.0
 
 
 def machine(role: str, name: str | None) -> float:
-    """1 for a voice that is nobody's: an assistant, a system or a tool without a name."""
+    """Return 1 for an assistant, a system or a tool without a name, else 0."""
     return float(role != "user" and not name)
 
 
 def features(*, role: str, content: str, name: str | None = None) -> Features:
-    """All features of one message: what there is to say about why it scores as it does."""
+    """Return all features of one message, which explain its importance."""
     message = read(content)
     return Features(
         information=information(message),
@@ -233,9 +233,9 @@ def features(*, role: str, content: str, name: str | None = None) -> Features:
 
 
 def importance(*, role: str, content: str, name: str | None = None) -> float:
-    """How much one message is worth keeping, in (0, 1): the logistic function of its weighted features.
+    """Return how much one message is worth keeping, in (0, 1): the logistic function of its weighted features.
 
-    `name` is who spoke, as in the chat formats. An assistant with a name is taken for a person.
+    `name`: the speaker's name, as in the chat formats. An assistant with a name counts as a person.
     """
     seen = features(role=role, content=content, name=name)
     log_odds = WEIGHTS.base + sum(value * getattr(WEIGHTS, part) for part, value in seen._asdict().items())

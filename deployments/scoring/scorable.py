@@ -1,11 +1,11 @@
-"""What a message is scored by."""
+"""The input of scoring."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Scorable:
-    """The parts of a message that say how much it is worth keeping."""
+    """The fields of a message that its importance depends on."""
 
     role: str
     content: str

@@ -1,4 +1,4 @@
-"""The scoring deployment."""
+"""The Scoring deployment."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ logger = structlog.get_logger(__name__)
 
 
 class ScoringServer(Replica):
-    """Says how much messages are worth keeping."""
+    """Computes the importance of messages."""
 
     async def __init__(self, metrics: DeploymentHandle[Any]) -> None:  # type: ignore[misc]  # Serve awaits it
         settings = Settings.load()
@@ -27,7 +27,7 @@ class ScoringServer(Replica):
     async def score(
         self, messages: Sequence[Scorable], request_ids: Sequence[str], trace: SpanContext | None = None
     ) -> list[float]:
-        """0 to 1 for each message, in order. `trace`: the span that waits for them."""
+        """Return the importance of each message, 0 to 1, in order. `trace`: the span that waits for it."""
         with served("Scoring.score", trace, {BATCH_SIZE: len(messages)}):
             scores = [importance(role=m.role, content=m.content, name=m.name) for m in messages]
             logger.info("messages_scored", count=len(scores), request_ids=request_ids)

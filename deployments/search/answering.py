@@ -1,4 +1,4 @@
-"""Answers searches and contexts as JSON, in sizes that fit into calls between replicas."""
+"""Answers searches and contexts as JSON, split so that each part fits into one call between replicas."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -11,7 +11,7 @@ from deployments.search.side_by_side import to_json
 
 
 class Answering:
-    """Answers searches and contexts, several in one call or one in parts."""
+    """Answers several searches or contexts in one call, or one large answer in parts."""
 
     def __init__(self, engine: SearchEngine, contexts: ContextAssembler) -> None:
         self._engine = engine
@@ -20,8 +20,8 @@ class Answering:
     async def search_many(self, searches: Sequence[Search]) -> list[bytes | int | MemoryLayerError]:
         """Return the JSON of a `SearchAnswer`, or an error, for each search, in order.
 
-        A number: all together are too large for one call, and this answer of so many bytes is among the largest.
-        `search_alone` answers it.
+        An int replaces a large answer where all answers together exceed the size of one call: its size in bytes.
+        The caller then fetches that answer with `search_alone`.
         """
         return fit_together(to_json(await self._engine.search_many(searches)))
 

@@ -1,4 +1,4 @@
-"""Looks at the best messages of a search until enough of them differ, and reads the contents of those alone."""
+"""Examines the best messages of a search until enough of them differ, and reads only their contents."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -13,16 +13,16 @@ from deployments.search.ranking.ordering import LOOKED_BEYOND, Best, Floors, ord
 from deployments.search.ranking.successions import newest_of
 from deployments.storage.search.hit_contents import HitContents
 
-# Where the best repeat each other, so many times as many are looked at next, up to so many: a tenant of 20,000 equal
-# messages is not read whole by each search.
+# If too many of the best are duplicates, the next round examines LOOKED_FURTHER times as many, up to LOOKED_AT_MOST.
+# The limit keeps a search from reading a tenant of 20,000 equal messages whole.
 LOOKED_FURTHER = 4
 LOOKED_AT_MOST = 1_000
 
 
 class Seen(NamedTuple):
-    """The best messages, best first, of how many that were scored.
+    """The best messages, best first.
 
-    `degraded`: words alone decided. `all`: there are no others.
+    `scored`: how many messages were scored. `degraded`: only words were compared. `all`: there are no further messages.
     """
 
     best: Best
@@ -32,15 +32,15 @@ class Seen(NamedTuple):
     all: bool
 
 
-# Takes how many messages to look at, and which others besides, if they pass the filters. None: there is nothing to look
-# at any more.
+# Takes how many messages to return, and ids of further ones to add if they pass the filters. Returns None if the index
+# is no longer in memory.
 Look: TypeAlias = Callable[[int, Collection[UUID]], Awaitable[Seen | None]]
 
 
 async def best_first(request: SearchRequest, depth: int, look: Look, contents: HitContents) -> Ranking | None:
-    """Return the first `depth` messages. None where `look` does. Errors: those of `look` and of `HitContents`.
+    """Return the best `depth` messages, or None if `look` returns None. Raises what `look` and `HitContents` raise.
 
-    Where a fact that is superseded is among the best, the one that holds is looked at too, however little it scores.
+    If a superseded fact is among the best, the current fact is examined too, whatever its score.
     """
     count, besides = depth + LOOKED_BEYOND, frozenset[UUID]()
     while (seen := await look(count, besides)) is not None:
@@ -60,7 +60,7 @@ async def best_first(request: SearchRequest, depth: int, look: Look, contents: H
 
 
 async def _successors(request: SearchRequest, seen: Seen, contents: HitContents) -> Mapping[UUID, UUID]:
-    """Return what supersedes the facts that were seen: a round trip where some are."""
+    """Return the successors of the superseded facts. This takes one round trip, or none if no fact is superseded."""
     superseded = [hit.id for hit in seen.hits if hit.fact is not None and _is_superseded(hit.fact)]
     return await contents.successors(request.tenant_id, superseded) if superseded else NONE_SUPERSEDED
 
@@ -70,7 +70,7 @@ def _is_superseded(fact: str) -> bool:
 
 
 async def _whole(request: SearchRequest, seen: Seen, contents: HitContents) -> Seen:
-    """Read the long contents. What is gone since is left out."""
+    """Return the messages with their long contents read. Messages deleted in the meantime are dropped."""
     missing = [hit.id for hit in seen.hits if not hit.has_content]
     if not missing:
         return seen
@@ -81,5 +81,5 @@ async def _whole(request: SearchRequest, seen: Seen, contents: HitContents) -> S
 
 
 def _with(hit: Hit, content: str) -> Hit:
-    """Return the hit, a named tuple of either way, with its whole content."""
+    """Return the hit with its whole content. Both plans' hits are named tuples."""
     return cast("Hit", cast("Any", hit)._replace(content=content, has_content=True))

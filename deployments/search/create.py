@@ -1,4 +1,4 @@
-"""Puts the parts of a search together."""
+"""Creates the search engine from its parts."""
 
 from deployments.search.engine import SearchEngine
 from deployments.search.from_memory import FromMemory
@@ -27,7 +27,7 @@ def create_engine(
     reranking: RerankStage | None = None,
     clock: Clock = utc_now,
 ) -> SearchEngine:
-    """Return what answers searches. `samples`: takes searches by SQL, to be audited. `clock`: messages expire by it."""
+    """Return the search engine. `samples` collects SQL searches for recall audits. `clock` decides message expiry."""
     instruments = instruments or SearchInstruments()
     embedding = QueryEmbedding(embed, settings.embedding_timeout_seconds, instruments)
     candidates, contents = CandidateRepository(database, settings), HitContents(database)

@@ -1,4 +1,4 @@
-"""A search from the query to the hits."""
+"""Runs a search from the query to the hits."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,12 +28,12 @@ from deployments.storage.tenants.languages import QueryLanguages
 
 logger = structlog.get_logger(__name__)
 
-# To analyse 100,000 characters takes up to 0.5 s: beyond so many a thread does it, and other searches go on.
+# Analysing 100,000 characters takes up to 0.5 s. Longer queries are analysed in a thread, so the event loop stays free.
 DIRECT_CHARACTERS = 8_192
 
 
 class SearchEngine:
-    """Analyses the query, has messages ranked, and turns them into hits."""
+    """Analyses the query, ranks messages with a search plan, and converts them into hits."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class SearchEngine:
         reranking: RerankStage | None = None,
         clock: Clock = utc_now,
     ) -> None:
-        """`plans`: tried in order; the last serves every tenant. `reranking`: None answers in the ranking's order."""
+        """`plans`: tried in order; the last serves every tenant. `reranking`: None keeps the ranking's order."""
         self._plans = plans
         self._candidates = candidates
         self._languages = languages
@@ -53,11 +53,11 @@ class SearchEngine:
         self._clock = clock
 
     async def search_many(self, searches: Sequence[Search]) -> list[SearchAnswer | MemoryLayerError]:
-        """Run searches side by side; each has its own answer or its own error, in order."""
+        """Run searches concurrently. Return one answer or one error for each, in order."""
         return await side_by_side(searches, self.search, "search")
 
     async def search(self, search: Search) -> SearchAnswer:
-        """One search. Raises `DatabaseUnavailableError`, `OverloadedError`."""
+        """Run one search. Raises `DatabaseUnavailableError`, `OverloadedError`."""
         return await self._instruments.searches.of(self._search(search))
 
     async def _search(self, search: Search) -> SearchAnswer:
@@ -90,7 +90,7 @@ class SearchEngine:
         raise RuntimeError("No way serves this tenant.")
 
     async def languages_of(self, request: Criteria) -> Languages:
-        """Return the languages that a query is analysed in: its own, then the tenant's."""
+        """Return the languages for analysing a query: the request's language first, then the tenant's."""
         own = () if request.language is None else (request.language,)
         return tuple(dict.fromkeys((*own, *await self._languages.of(request.tenant_id))))
 
@@ -106,7 +106,7 @@ async def _analyzed(text: str, now: datetime, languages: Languages) -> AnalyzedQ
 
 
 def to_hit(ranked: Ranked, *, explain: bool) -> SearchHit:
-    """A ranked candidate as it is answered."""
+    """Return the search hit for a ranked candidate."""
     found = ranked.candidate
     return SearchHit.model_construct(
         message_id=found.id,
@@ -131,7 +131,7 @@ def to_hit(ranked: Ranked, *, explain: bool) -> SearchHit:
 
 
 def _details(fact: str) -> FactDetails:
-    """Return what `described_fact` says, without what answers do not tell."""
+    """Return the details that `described_fact` wrote, without the fields that answers omit."""
     described = orjson.loads(fact)
     del described["superseded_at"]
     return FactDetails.model_validate(described)

@@ -1,4 +1,4 @@
-"""Searches a tenant's index in memory, which is as new as the search: all of its messages are scored."""
+"""Searches a tenant's in-memory index, which is brought up to date first. Every message that passes is scored."""
 
 import asyncio
 from collections.abc import Collection
@@ -22,18 +22,18 @@ from deployments.settings import SearchSettings
 from deployments.storage.search.hit_contents import HitContents
 from deployments.tracing.spans import span
 
-# How often a query is embedded in the space that has become active before words alone decide: spaces change places once
-# in a long time.
+# How often a query is embedded at most while the active space keeps changing, before the search uses words only. The
+# space changes rarely.
 SPACE_CHANGES = 3
-# Scoring so many messages takes 4 ms: beyond, a thread does it, and other searches go on.
+# Scoring this many messages takes 4 ms. Larger indexes are scored in a thread, so the event loop stays free.
 DIRECT_MESSAGES = 20_000
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """A search of an index. `now`: what has expired by then is left out. `besides`: see `Search`.
+    """A search of an index.
 
-    `also`: messages to look at besides the best.
+    `now`: messages expired by then are excluded. `besides`: see `Search`. `also`: ids to return besides the best.
     """
 
     request: SearchRequest
@@ -45,7 +45,7 @@ class _Asked:
 
 
 class FromMemory:
-    """The way for tenants whose index has room in memory."""
+    """The search plan for tenants whose index fits into memory."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class FromMemory:
         instruments: SearchInstruments,
         clock: Clock = utc_now,
     ) -> None:
-        """`clock`: by which messages expire."""
+        """`clock` decides which messages have expired."""
         self._indexes = indexes
         self._contents = contents
         self._embedding = embedding
@@ -66,7 +66,7 @@ class FromMemory:
         self._clock = clock
 
     async def ranking(self, search: Search, question: Question, depth: int) -> Ranking | None:
-        """Return the first `depth` messages. None: the tenant is too large for memory."""
+        """Return the best `depth` messages, or None if the tenant is too large for memory."""
         request = search.request
         resident = await self._fresh(request)
         if resident is None:
@@ -88,9 +88,9 @@ class FromMemory:
             return await self._indexes.fresh(request.tenant_id, archived=request.include_archived)
 
     async def _vector(self, search: Search, resident: Resident) -> QueryVector | None:
-        """Return the query's vector, in the space of the index if it can be had.
+        """Return the query's vector, in the space of the index if possible, or None.
 
-        The space may change meanwhile: what embeds may know of it before the index does.
+        The active space may change meanwhile, and Embedding may see the change before the index does.
         """
         for _ in range(SPACE_CHANGES):
             if resident.index is not None:

@@ -1,4 +1,4 @@
-"""Searches by candidates that SQL finds: for tenants that are too large for memory."""
+"""Ranks candidates that SQL finds, for tenants whose index is too large for memory."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -19,13 +19,13 @@ from deployments.storage.search.candidates import CandidateRepository
 from deployments.storage.search.hit_contents import HitContents
 from deployments.tracing.spans import span
 
-# How often a search asks for its query in another space before it goes on with words alone: they change places once in
-# a long time.
+# How often a search embeds its query again after the active space changed, before it uses words only. The active space
+# changes rarely.
 SPACE_CHANGES = 2
 
 
 class FromSql:
-    """The way for every tenant, whatever its size. Some of those that walk the HNSW index are audited."""
+    """The search plan for tenants of any size. A sample of its HNSW index searches is audited."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class FromSql:
         samples: RecallSamples | None = None,
         clock: Clock = utc_now,
     ) -> None:
-        """`samples`: takes a sample of the searches, to be audited. `clock`: by which messages expire."""
+        """`samples` collects searches for recall audits. `clock` decides which messages have expired."""
         self._candidates = candidates
         self._contents = contents
         self._embedding = embedding
@@ -48,7 +48,7 @@ class FromSql:
         self._clock = clock
 
     async def ranking(self, search: Search, question: Question, depth: int) -> Ranking | None:
-        """Return the first `depth` of what both sides find."""
+        """Return the best `depth` of the candidates found by words and by vector."""
         request = search.request
         candidates, degraded = await self._find_in_the_active_space(search, question)
         candidates = candidates.without(search.besides)
@@ -68,7 +68,7 @@ class FromSql:
         return await best_first(request, depth, look, self._contents)
 
     async def _find_in_the_active_space(self, search: Search, question: Question) -> tuple[Candidates, bool]:
-        """Return the candidates, and whether words alone found them. A query is embedded anew if the space changed."""
+        """Return the candidates, and whether only words found them. Embed the query again if the space changed."""
         embedding = await self._embedding.vector(search.request.query, search.request_id)
         candidates = await self._find(search, question, embedding)
         for _ in range(SPACE_CHANGES):
@@ -80,7 +80,7 @@ class FromSql:
         return candidates, embedding is None or embedding.space != candidates.corpus.space
 
     async def _find(self, search: Search, question: Question, embedding: QueryVector | None) -> Candidates:
-        """Return the candidates in the active space, and have queries embedded in that space from now on."""
+        """Return the candidates in the active space. Later queries are embedded in that space."""
         request = search.request
         with self._instruments.sql.time():
             candidates, scan = await find(

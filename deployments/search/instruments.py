@@ -1,4 +1,4 @@
-"""What is measured of searches."""
+"""Prometheus instruments of the Search deployment."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -14,40 +14,42 @@ WORDS_ONLY = "words_only"
 FAILED = "failed"
 GIVEN_UP = "given_up"
 
-# How an audit ends, besides FAILED: no message with a vector passes the search's filters; no connection to
-# spare; it took longer than it may.
+# Outcomes of an audit, besides FAILED.
 COMPARED = "compared"
+# No message with a vector passes the search's filters.
 NOTHING = "nothing"
+# The pool has no spare connection.
 BUSY = "busy"
+# The comparison exceeded its time limit.
 TIMED_OUT = "timed_out"
 
 
 class _Degradable(Protocol):
-    """An answer to a search, or for a context."""
+    """An answer to a search or a context request."""
 
     @property
     def degraded(self) -> bool:
-        """Whether what is in it was found by words alone."""
+        """Return whether only words were searched, without vectors."""
 
 
 Answer = TypeVar("Answer", bound=_Degradable)
 
 
 class Outcomes:
-    """What comes of each search, or of each context."""
+    """A counter of searches or contexts by outcome."""
 
     def __init__(self, name: str, documentation: str, registry: CollectorRegistry | None) -> None:
         self._counter = Counter(name, documentation, ("outcome",), registry=registry)
-        # Told as none from the start: the first to come is an increase.
+        # Pre-create the labels so that the first failure shows up in rate().
         for outcome in (FAILED, GIVEN_UP):
             self._counter.labels(outcome)
 
     async def of(self, answering: Awaitable[Answer]) -> Answer:
-        """The answer, counted by what it is; what keeps it away is counted and raised."""
+        """Await an answer, count its outcome, and return it. Failures and cancellations are counted and raised."""
         try:
             answer = await answering
         except asyncio.CancelledError:
-            # Nobody waits any more: the client has gone, or Ingress has waited for as long as it may.
+            # Cancelled: the client disconnected or the ingress timed out.
             self._counter.labels(GIVEN_UP).inc()
             raise
         except Exception:
@@ -58,19 +60,19 @@ class Outcomes:
 
 
 class SearchInstruments:
-    """The instruments of one search replica. Without a registry nobody is told."""
+    """The instruments of one Search replica. Without a registry they are not exported."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.searches = Outcomes(
             "memory_searches",
-            "Searches, those of contexts too: whole, by words only since the query had no embedding, failed, given up",
+            "Searches, also for contexts: whole, words_only (query not embedded), failed, given_up (cancelled)",
             registry,
         )
-        self.contexts = Outcomes("memory_contexts", "Contexts: as searches, by what was searched for them", registry)
+        self.contexts = Outcomes("memory_contexts", "Contexts by outcome, with the outcomes of searches", registry)
         stages = Histogram(
             "memory_search_stage_duration_seconds",
-            "Time that a search spends: its query's embedding, its index being brought up to date, SQL in place of an "
-            "index, the ranking, the reranker",
+            "Time of each stage of a search: embedding the query, updating the index, SQL instead of an "
+            "index, ranking, reranking",
             ("stage",),
             registry=registry,
             buckets=STAGE_BUCKETS,
@@ -79,49 +81,52 @@ class SearchInstruments:
         self.index, self.rerank = stages.labels("index"), stages.labels("rerank")
         self.rerankings = Counter(
             "memory_rerankings",
-            "Searches with a reranker: reranked, or in the order before it for the reason that the outcome names",
+            "Searches with a reranker: reranked, or left in the ranking's order for the reason in the outcome",
             ("outcome",),
             registry=registry,
         )
         self._recall = Histogram(
             "memory_search_recall_at_10",
-            "Share of the ten nearest messages that a search finds by its vector, of the searches that were audited",
+            "Share of the ten nearest messages that an audited search finds by its vector",
             ("tenant_size", "reference"),
             registry=registry,
             buckets=RECALL_BUCKETS,
         )
         self._audits = Counter(
             "memory_search_audits",
-            "Searches that were to be compared with exact search",
+            "Searches selected for comparison with exact search",
             ("tenant_size", "outcome"),
             registry=registry,
         )
 
     def audited(self, tenant_size: str, outcome: str) -> None:
-        """An audit has ended."""
+        """Count an audit by its outcome."""
         self._audits.labels(tenant_size, outcome).inc()
 
     def compared(self, tenant_size: str, reference: str, recall: float) -> None:
-        """An audit has found so much of what is nearest: 0 to 1."""
+        """Count an audit that compared results, and observe its recall, 0 to 1."""
         self._recall.labels(tenant_size, reference).observe(recall)
         self.audited(tenant_size, COMPARED)
 
 
 class IndexInstruments:
-    """The instruments of one search replica's indexes in memory. Without a registry nobody is told."""
+    """The instruments of one Search replica's in-memory indexes. Without a registry they are not exported."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self.bytes = Gauge("memory_index_bytes", "What the indexes in memory take, in bytes", registry=registry)
+        self.bytes = Gauge("memory_index_bytes", "Size of the in-memory indexes in bytes", registry=registry)
         self.tenants = Gauge("memory_index_tenants", "Tenants whose index is in memory", registry=registry)
         self.evictions = Counter(
-            "memory_index_evictions", "Indexes that left memory for others that were asked for", registry=registry
+            "memory_index_evictions", "Indexes evicted from memory to make room for others", registry=registry
         )
         self.loads = Counter(
-            "memory_index_loads", "Tenants that were read whole: loaded, too_large", ("outcome",), registry=registry
+            "memory_index_loads",
+            "Full loads of a tenant by outcome: loaded, too_large",
+            ("outcome",),
+            registry=registry,
         )
         self.load_seconds = Histogram(
             "memory_index_load_duration_seconds",
-            "Time that it takes to read a tenant whole",
+            "Duration of a full load of a tenant",
             registry=registry,
             buckets=STAGE_BUCKETS,
         )

@@ -1,4 +1,4 @@
-"""The ways to the ranked messages of a search."""
+"""The interface of search plans, and the types that they share with the engine."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ Clock: TypeAlias = Callable[[], datetime]
 
 
 def utc_now() -> datetime:
-    """Return the time."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search, and the HTTP request and the span that wait for it.
+    """A search with the id and the span of its HTTP request.
 
-    `besides`: a message that is no answer and lends nothing to one: the question itself, where it is stored.
+    `besides`: a message that is excluded as a hit and as a neighbor, such as the stored question itself.
     """
 
     request: SearchRequest
@@ -38,9 +38,10 @@ NONE_SUPERSEDED: Mapping[UUID, UUID] = MappingProxyType({})
 
 
 class Ranking(NamedTuple):
-    """The first messages, of how many that were scored, and whether words alone decided.
+    """The best messages, and how the search found them.
 
-    `successors`: what supersedes the facts among them, and what supersedes that.
+    `scored`: how many messages were scored. `degraded`: only words were compared, no vectors. `successors`: the id of
+    the fact that supersedes each ranked fact, followed transitively.
     """
 
     ranked: list[Ranked]
@@ -53,7 +54,7 @@ class SearchPlan(Protocol):
     """Scores messages of a tenant and ranks them."""
 
     async def ranking(self, search: Search, question: Question, depth: int) -> Ranking | None:
-        """Return the first `depth` messages. None: this tenant cannot be searched this way.
+        """Return the best `depth` messages, or None if this plan cannot search the tenant.
 
         Raises `DatabaseUnavailableError`, `OverloadedError`.
         """

@@ -1,4 +1,4 @@
-"""The vector of a search's query, or none in time."""
+"""Embeds the queries of searches, within a deadline."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,19 +12,19 @@ from deployments.search.instruments import SearchInstruments
 
 logger = structlog.get_logger(__name__)
 
-# While the embedding side is away, only so often does a search pay the timeout to see whether it is back.
+# After a failure, searches do not call Embedding for this long, so that not every search waits for the timeout.
 PAUSE_SECONDS = 1.0
-# The mean of so much text says no more with more of it, while 100,000 emoji take 2.3 s to embed.
+# More text than this hardly changes the mean vector, while 100,000 emoji take 2.3 s to embed.
 EMBEDDED_CHARACTERS = 8_192
 
 Embed = Callable[[str, str | None, EmbeddingSpace | None], Awaitable[QueryVector]]
 
 
 class QueryEmbedding:
-    """Embeds queries in the space that was active last, until it is told of another."""
+    """Embeds queries in the last known active space."""
 
     def __init__(self, embed: Embed, timeout_seconds: float, instruments: SearchInstruments) -> None:
-        """`embed`: a query, its request's id and the space that is wanted, None if it is not known yet."""
+        """`embed` takes a query, its request id, and the wanted space (None if it is not known yet)."""
         self._embed = embed
         self._timeout_seconds = timeout_seconds
         self._instruments = instruments
@@ -32,7 +32,7 @@ class QueryEmbedding:
         self._space: EmbeddingSpace | None = None
 
     def follow(self, space: EmbeddingSpace) -> None:
-        """Note which space is active."""
+        """Set the active space."""
         self._space = space
 
     async def vector(
@@ -40,8 +40,8 @@ class QueryEmbedding:
     ) -> QueryVector | None:
         """Return the query's vector in a space, by default the active one.
 
-        None where the provider rejects the query, is away, or takes longer than it may. Only the last two pause the
-        embedding of queries, for all tenants of the replica.
+        Return None if the provider rejects the query, is unavailable, or times out. Only the last two pause query
+        embedding, for all tenants of the replica.
         """
         if monotonic() < self._paused_until:
             return None

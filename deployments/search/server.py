@@ -30,12 +30,12 @@ from deployments.tracing.spans import current_trace, span
 
 Query = tuple[str, str | None, EmbeddingSpace | None, SpanContext | None]
 
-# What crosses of a query besides its text, and the vector of up to 4,000 dimensions that comes back.
+# Bytes of a query's other fields, and of the vector of up to 4,000 dimensions that Embedding returns.
 BYTES_BESIDES_TEXT = 20_000
 
 
 class SearchServer(Replica, Answering):
-    """One replica: a pool for reading, and the way to the embedding deployment."""
+    """One Search replica, with a read-only connection pool and a handle to the Embedding deployment."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, capacity: SearchCapacity, embedding: DeploymentHandle[Any], metrics: DeploymentHandle[Any]
@@ -80,11 +80,11 @@ class SearchServer(Replica, Answering):
         self._report_to(metrics)
 
     async def probe(self) -> str | None:
-        """Why searches fail here, or None: asks the database that they read, over the pool that they use."""
+        """Return why searches fail on this replica, or None. Query the database over the pool that searches use."""
         return self.liveness.problem() or await pool_problem(self._database)
 
     async def name(self) -> str:
-        """Return the name by which routers know this replica: a call that names it may reach another one."""
+        """Return this replica's name for routers. A call that names another replica may reach this one."""
         return serve.get_replica_context().replica_id.unique_id
 
     async def _embed(self, text: str, request_id: str | None, space: EmbeddingSpace | None) -> QueryVector:
@@ -105,5 +105,5 @@ class SearchServer(Replica, Answering):
 
 
 def query_bytes(query: Query) -> int:
-    """Return how many bytes a query takes on the way to Embedding, and its vector on the way back, at most."""
+    """Return an upper bound for the bytes of a query sent to Embedding plus the vector that it returns."""
     return len(query[0]) * CHARACTER_BYTES + BYTES_BESIDES_TEXT

@@ -1,4 +1,4 @@
-"""Find the times that queries name. Pure: the clock is passed in."""
+"""Finds the times that queries name. Pure: the clock is passed in."""
 
 from deployments.analysis.times.english import asks_when, tells_when
 from deployments.analysis.times.reference import TimeReference, time_reference

@@ -1,4 +1,4 @@
-"""Dates as people write them ("3 May", "May 2023", "2024-05-03"), by one language's names. Pure."""
+"""Finds written dates ("3 May", "May 2023", "2024-05-03") with one language's names. Pure functions."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from deployments.analysis.times.spans import Span
 
 FIRST_YEAR = 1900
 LAST_MONTH = 12
-# Thai years count from 543 BC; a year that far ahead of the clock is one of those.
+# Thai years count from 543 BC. A year that far in the future is read as one of those.
 _BUDDHIST_ERA = 543
 _EARLIEST_BUDDHIST_YEAR = 2400
 _ORDINAL = r"(?P<ordinal>st|nd|rd|th|er|\.|º|ª)?"
@@ -25,7 +25,7 @@ _DOTTED = r"(?<![\w/.:-])(?P<year>[12]\d{3})\.\s?(?P<month>\d{1,2})\.\s?(?P<day>
 
 
 class Date(NamedTuple):
-    """A date as a text writes it, and its place there."""
+    """A date as written in a text, and its character range."""
 
     year: int | None
     month: int | None
@@ -38,11 +38,11 @@ class Date(NamedTuple):
 
 @dataclass(frozen=True)
 class DateWords:
-    """What a language calls the parts of a date.
+    """A language's words for the parts of a date.
 
-    `abbreviations` count as months only between a day and a year: many are words of their own. `before` and `after`
-    stand beside a month or a year alone ("in May", "May in" in Hindi); `of` stands between the parts. `characters` are
-    the signs for year, month and day of Chinese, Japanese and Korean dates.
+    `abbreviations` count as months only between a day and a year, because many are also other words. `before` and
+    `after` are the prepositions of a month or year alone ("in May", "May in" in Hindi); `of` joins the parts.
+    `characters` are the signs for year, month and day in Chinese, Japanese and Korean dates.
     """
 
     months: Mapping[str, int]
@@ -69,16 +69,16 @@ class Dates:
         self._order = words.order
 
     def find(self, folded: str) -> Iterator[Date]:
-        """Yield the dates of a casefolded text by the order of the patterns, the most exact first."""
+        """Yield the dates of a casefolded text in the order of the patterns, most exact first."""
         yield from self._numeric(folded)
         for pattern in self._patterns:
             for found in pattern.finditer(folded):
                 yield self._date(found)
 
     def _numeric(self, folded: str) -> Iterator[Date]:
-        """Read 05/03/2024 by the order of the language, and by the other one where that gives no month.
+        """Yield dates like 05/03/2024 in the language's order, or in the other order if that gives no valid month.
 
-        Dots stand for day first, but where the language writes the month first they say nothing.
+        Dots mean day first. In a month-first language, ambiguous dates with dots are skipped.
         """
         for found in self._day_month_year.finditer(folded):
             day, month, year = int(found[1]), int(found[3]), int(found[4])
@@ -118,12 +118,12 @@ def resolve(date: Date, today: datetime) -> Span | None:
 
 
 def any_of(words: Iterable[str]) -> str:
-    """Return a pattern for any of the words, the longest first, that matches nothing if there are none."""
+    """Return a pattern that matches any of the words, longest first, or nothing if there are none."""
     return "|".join(regex.escape(word) for word in sorted(words, key=lambda word: (-len(word), word))) or r"(?!)"
 
 
 def without_abbreviations(names: Mapping[str, int]) -> dict[str, int]:
-    """Leave out each name that only begins another name of the same thing."""
+    """Return the names without those that are a prefix of another name with the same number."""
     return {
         name: number
         for name, number in names.items()
@@ -146,7 +146,7 @@ def _patterns(words: DateWords) -> Iterator[str]:
 
 
 def _of_characters(year: str, month: str, day: str, ago: str) -> Iterator[str]:
-    """Yield the patterns of 2023年5月3日. 号 is colloquial Chinese for 日, which CLDR does not have."""
+    """Yield the patterns of dates like 2023年5月3日. 号 is colloquial Chinese for 日 and not in CLDR."""
     start, end = r"(?<![\d.,])", rf"(?!\s*(?:{ago}|間|间))"
     of_year, of_month = rf"(?P<year>[12]\d{{3}})\s?{year}", rf"(?P<month>\d{{1,2}})\s?{month}"
     yield rf"{start}(?:{of_year}\s?)?{of_month}\s?{_DAY}\s?(?:{day}|号|號)"

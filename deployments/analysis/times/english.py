@@ -1,4 +1,4 @@
-"""Relative times and seasons in English, and whether a text asks for a time or tells one."""
+"""Finds English relative times and seasons, and whether a text asks for a time or mentions one."""
 
 import re
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _MORNING = timedelta(hours=6)
 
 # "The last week of May 2023" and "the last weekend before 2 February" are relative to a date.
 _NOT_OF_A_DATE = r"(?!-| (?:of|before)\b)"
-# For casefolded texts: IGNORECASE would find "f\u0131ve" as well, which no table of numbers holds.
+# For casefolded texts: IGNORECASE would also match "f\u0131ve", which is not in the table of numbers.
 _AGO = re.compile(rf"(?<!\d[.,])\b(\d{{1,3}}|{'|'.join(NUMBERS)}) (day|week|month|year)s? ago\b")
 _PAST = re.compile(
     rf"\b(?:in|over|during|within) the (?:last|past) (?:(\d{{1,3}}|{'|'.join(NUMBERS)}) )?(day|week|month|year)s?\b"
@@ -53,29 +53,29 @@ _TELLS_WHEN = re.compile(
 
 
 def asks_when(query: str) -> bool:
-    """Return whether the answer would be a time."""
+    """Return whether a query asks for a time."""
     return bool(_ASKS_WHEN.search(query.casefold()))
 
 
 def tells_when(content: str) -> bool:
-    """Return whether a message says when something was or will be."""
+    """Return whether a message mentions a time."""
     return bool(_TELLS_WHEN.search(content.casefold()))
 
 
 def may_name_a_time(folded: str) -> bool:
-    """Return whether a casefolded text needs to be looked at any further."""
+    """Return whether a casefolded text may contain a time. False is certain."""
     return bool(_MAY_NAME_A_TIME.search(folded))
 
 
 class _Rule(NamedTuple):
-    """A pattern, and how its match is resolved against the asker's clock."""
+    """A pattern, and the function that resolves its match to a span."""
 
     pattern: re.Pattern[str]
     resolve: Callable[[re.Match[str], datetime], Span]
 
 
 def relative_time(folded: str, now: datetime) -> tuple[Span, tuple[int, int]] | None:
-    """Return the first relative time of a casefolded text, in the order of the rules, and where it stands.
+    """Return the first relative time of a casefolded text, in the order of the rules, and its character range.
 
     Raise OverflowError and ValueError for times outside of the years 1 to 9999.
     """
@@ -86,7 +86,7 @@ def relative_time(folded: str, now: datetime) -> tuple[Span, tuple[int, int]] | 
 
 
 def season(folded: str, now: datetime) -> tuple[Span, tuple[int, int]] | None:
-    """Return the first season with its year ("spring 2024") of a casefolded text, and where it stands."""
+    """Return the first season with a year ("spring 2024") of a casefolded text, and its character range."""
     if not (found := _SEASON_OF.search(folded)):
         return None
     first = spans.midnight(now).replace(year=int(found[2]), month=_SEASONS[found[1]], day=1)

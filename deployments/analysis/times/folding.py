@@ -2,7 +2,7 @@
 
 
 def fold(text: str) -> str:
-    """Casefold a text to one of the same length: of a letter that folds to several only the first is kept."""
+    """Return the casefolded text in the same length. If a letter folds to several, only the first is kept."""
     folded = text.casefold()
     if len(folded) == len(text):
         return folded

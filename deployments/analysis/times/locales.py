@@ -1,4 +1,4 @@
-"""What dateparser and ICU know of a language's times, as plain tables. Loaded once per language and process."""
+"""Tables of a language's words for times, from dateparser and ICU. Loaded once per language and process."""
 
 import re
 import unicodedata
@@ -32,7 +32,7 @@ _COUNTED_AGO = re.compile(r"\\1 (day|week|month|year) ago")
 _COUNT = r"(\d++[.,]?\d*+)"
 # dateparser marks Chinese and Japanese only.
 _UNSPACED = frozenset({"th"})
-# Written with spaces, but particles follow a word without one.
+# Written with spaces, but particles follow a word without a space.
 _WITH_PARTICLES = frozenset({"ko"})
 # Of the languages tried, the one that inflects the names of months; dateparser has two cases of six.
 _INFLECTED = frozenset({"ru"})
@@ -47,10 +47,10 @@ _ARTICLE_AND_TWO_WORDS = 3
 class LocaleWords:
     """A language's words for times, casefolded.
 
-    `fixed` are phrases for a time so many units ago. `prefixes` and `suffixes` stand around a number and a unit ("vor
-    3 Tagen", "3 giorni fa"). `last` is a pattern for the beginning of the word for "last", and `last_units` stand
-    before or after that word. `links` stand between the parts of a date, `within` beside a month or a year alone.
-    `open_left`: no space before a word; `open_right`: none after it.
+    `fixed`: phrases for a fixed number of units ago. `prefixes`, `suffixes`: words before or after a number with a unit
+    ("vor 3 Tagen", "3 giorni fa"). `last`: a pattern for the stem of the word for "last"; `last_units`: units before or
+    after it. `links`: words between the parts of a date. `within`: prepositions of a month or year alone. `open_left`,
+    `open_right`: words have no space before or after them.
     """
 
     months: Mapping[str, int]
@@ -71,7 +71,7 @@ class LocaleWords:
 
 
 def locale_words(language: str) -> LocaleWords | None:
-    """Return a language's words, or None for one that dateparser does not know."""
+    """Return a language's words, or None if dateparser does not know the language."""
     # Imported only for the queries that need it: dateparser takes 0.2 s to import.
     languages = import_module("dateparser.data.languages_info").language_order
     if language not in languages:
@@ -81,7 +81,7 @@ def locale_words(language: str) -> LocaleWords | None:
 
 
 class _Reader:
-    """Turns dateparser's data of one language into tables."""
+    """Converts dateparser's data of one language to tables."""
 
     def __init__(self, language: str, info: Mapping[str, Any]) -> None:
         self._language = language
@@ -119,7 +119,7 @@ class _Reader:
         return [fold(word) for word in self._info.get(key) or ()]
 
     def _counted_ago(self) -> Iterator[tuple[str, str, str, str]]:
-        """Yield prefix, unit, suffix and the unit's English name of each way to say "3 units ago"."""
+        """Yield prefix, unit, suffix and the unit's English name for each phrase for "3 units ago"."""
         named = {name: sorted(self._list(name), key=len, reverse=True) for name in UNITS}
         for key, templates in self._info.get("relative-type-regex", {}).items():
             if not (english := _COUNTED_AGO.fullmatch(key)):
@@ -139,7 +139,7 @@ class _Reader:
         return unit, suffix.strip()
 
     def _months(self) -> dict[str, int]:
-        """Return the names and abbreviations, but for "1月", which is read as a number."""
+        """Return the names and abbreviations, except "1月", which is read as a number."""
         names = {
             name: number
             for number, month in enumerate(MONTHS, 1)
@@ -149,7 +149,7 @@ class _Reader:
         return {**_inflected(names, self._language), **names} if self._language in _INFLECTED else names
 
     def _weekdays(self) -> dict[str, int]:
-        """Return the names that are no abbreviations; those that begin with the word for day, if any do (Thai)."""
+        """Return the names without abbreviations, or only those that begin with the word for day, if any (Thai)."""
         days = tuple(self._list("day"))
         shortest = SHORTEST_ABBREVIATION if self._spaced else 1
         found: dict[str, int] = {}
@@ -160,7 +160,7 @@ class _Reader:
         return found
 
     def _units(self) -> dict[str, str]:
-        """Return the units to count in; one sign alone is none in Chinese unless dateparser counts in it."""
+        """Return the units for counting. In Chinese, a single sign is one only if dateparser counts in it."""
         named = {word: name for name in UNITS for word in self._list(name) if len(word) >= _SHORTEST_NAME}
         counted = {w: name for w, name in self._counted_units.items() if len(w) >= _SHORTEST_NAME or not self._spaced}
         return named | counted
@@ -223,9 +223,9 @@ class _Reader:
 
 
 def _last_of_words(phrases: Mapping[str, list[str]]) -> tuple[str, dict[str, str]]:
-    """Return what "letzte Woche", "letzten Monat" and "letztes Jahr" have in common, and the other words.
+    """Return the common stem of "letzte Woche", "letzten Monat" and "letztes Jahr", and the units.
 
-    Of each phrase the last two words are taken. The word for "last" stands where more of the words is the same.
+    Each phrase counts with its last two words. The position with the longer common prefix is the word for "last".
     """
     pairs = [
         (unit, words[-2:]) for unit, of_unit in phrases.items() for words in map(_parts, of_unit) if len(words) > 1
@@ -253,12 +253,12 @@ def _common_beginning(words: Iterable[str]) -> str:
 
 
 def _marks(text: str) -> Iterator[str]:
-    """Yield the vowel signs of a text: in Hindi they are what inflects the last letter."""
+    """Yield the vowel signs of a text: in Hindi they inflect the last letter."""
     yield from (letter for letter in text if unicodedata.category(letter).startswith("M"))
 
 
 def _last_of_signs(phrases: Mapping[str, list[str]], units: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """Return what is left of "上周" without "周", as alternatives."""
+    """Return a pattern of what remains of phrases like "上周" without the unit ("周"), and the units."""
     rests = {
         rest
         for unit, of_unit in phrases.items()
@@ -277,7 +277,7 @@ def _spelt_out(language: str, rules: Iterable[str]) -> Iterator[tuple[str, int]]
 
 
 def _inflected(months: Mapping[str, int], language: str) -> dict[str, int]:
-    """Return one more letter after the stem of each month wherever the stem stays the same ("мае", "январе")."""
+    """Return each month's stem plus one letter, where that keeps the stem ("мае", "январе")."""
     stemmer = Stemmer.Stemmer(language)
     stems = {stemmer.stemWord(name): number for name, number in without_abbreviations(months).items()}
     letters = {letter for name in months for letter in name}

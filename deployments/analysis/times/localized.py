@@ -1,4 +1,4 @@
-"""Relative times in other languages, by the tables of `locales`. Pure but for the tables, which are loaded lazily."""
+"""Finds relative times in other languages, with the tables of `locales`. Pure except for loading the tables."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -27,7 +27,7 @@ def localized(language: str) -> "Localized | None":
 
 
 class Localized:
-    """The patterns of one language. Threads may share it: nothing in it changes."""
+    """The patterns of one language. Immutable, so threads may share it."""
 
     def __init__(self, words: LocaleWords) -> None:
         self._words = words
@@ -46,11 +46,11 @@ class Localized:
         )
 
     def may_name_a_time(self, folded: str) -> bool:
-        """Return whether a casefolded text needs to be looked at any further."""
+        """Return whether a casefolded text may contain a time. False is certain."""
         return self._gate.opens(folded)
 
     def relative_time(self, folded: str, now: datetime) -> tuple[Span, tuple[int, int]] | None:
-        """Return the first relative time of a casefolded text, and where it stands.
+        """Return the first relative time of a casefolded text, and its character range.
 
         Raise OverflowError for times outside of the years 1 to 9999.
         """
@@ -61,7 +61,7 @@ class Localized:
         if found := self._weekday_of_week.search(folded):
             return spans.weekday_of_last_week(self._words.weekdays[found["name"]], today), found.span()
         if found := _first(self._weekday, folded):
-            # "上周一" is the Monday of last week, as "周一" begins with the word for week.
+            # "上周一" is the Monday of last week, because "周一" begins with the word for week.
             counted = spans.weekday_of_last_week if found["name"].startswith(self._weeks) else spans.last_weekday
             return counted(self._words.weekdays[found["name"]], today), found.span()
         if found := self._fixed.search(folded):
@@ -75,7 +75,7 @@ class Localized:
 
 
 class _Gate:
-    """A cheap test that most texts without a time fail: a digit, or a word of the tables."""
+    """A cheap test that rejects most texts without a time: it looks for a digit or a word of the tables."""
 
     def __init__(self, words: LocaleWords) -> None:
         whole = {*words.fixed, *words.weekdays, *words.units, *words.last_units, *without_abbreviations(words.months)}
@@ -102,7 +102,7 @@ def _first(patterns: list[regex.Pattern[str]], folded: str) -> regex.Match[str] 
 
 
 def _fixed(count: int, unit: str, today: datetime) -> Span:
-    """Return a whole day, or the current or last unit, or so many units ago."""
+    """Return a whole day, the current or last unit, or the time `count` units ago."""
     if unit == "day":
         return spans.days_ago(count, today)
     if count > 1:
@@ -111,7 +111,7 @@ def _fixed(count: int, unit: str, today: datetime) -> Span:
 
 
 def _ago(words: LocaleWords) -> Iterable[str]:
-    """Yield the patterns of so many units ago, with the word for it before or after."""
+    """Yield the patterns for "N units ago", with the word for "ago" before or after."""
     space = r"\s?" if words.open_right else r"\s"
     counted = rf"(?P<number>\d{{1,3}}|{any_of(words.numbers)}){space}(?P<unit>{any_of(words.units)})"
     if words.prefixes:
@@ -121,7 +121,7 @@ def _ago(words: LocaleWords) -> Iterable[str]:
 
 
 def _last(words: LocaleWords, names: Iterable[str]) -> Iterable[str]:
-    """Yield the patterns of the last such unit or weekday, with the word for "last" before or after it."""
+    """Yield the patterns for the last unit or weekday, with the word for "last" before or after it."""
     if not words.last:
         return
     name = rf"(?P<name>{any_of(names)})"

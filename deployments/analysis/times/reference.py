@@ -1,4 +1,4 @@
-"""The time that a query names. Pure: the clock is passed in."""
+"""Finds the time that a query names. Pure: the clock is passed in."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -12,13 +12,13 @@ from deployments.analysis.times.folding import fold
 from deployments.analysis.times.localized import localized
 from deployments.analysis.times.spans import Span
 
-# What is asked is at the beginning; of a whole page the rest is not looked at.
+# Only the beginning of a long query is searched for a time.
 READ_CHARACTERS = 1_000
 _WITHIN = frozenset({"in", "in early", "in late", "during", "throughout"})
 _BESIDE_A_YEAR = _WITHIN | {"from", "of", "since", "after", "around", "between"}
 _BESIDE_A_MONTH = _WITHIN | {"last", "this", "since", "after"}
 _BESIDE_A_DAY = frozenset({"on", "since"})
-# Alone, these are months only after a word that goes with a time and hardly with a person or a verb.
+# Alone, these count as months only after a preposition of time, because they are also names or verbs.
 _VERBS = frozenset({"may", "march"})
 _AMBIGUOUS = _VERBS | {"april", "june", "august", "jan", "mar"}
 _BESIDE_A_NAME = _WITHIN | {"last", "this"}
@@ -55,9 +55,9 @@ Resolve = Callable[[Date], tuple[Span | None, tuple[int, int]]]
 
 
 class TimeReference(NamedTuple):
-    """A time of the past that a query names, and where in the query it does.
+    """A past time that a query names, and its character range in the query.
 
-    `relative`: it refers to the asker's clock ("yesterday"), so that its words say nothing about a message.
+    `relative`: it refers to the asker's clock ("yesterday"), so its words do not describe messages.
     """
 
     span: Span
@@ -68,8 +68,8 @@ class TimeReference(NamedTuple):
 def time_reference(query: str, now: datetime, language: str = "en") -> TimeReference | None:
     """Return the time that a query names, in the zone of `now`, or None.
 
-    None, too, where it is still to come, and where it would begin before the year 1 or end after 9999. `language` is
-    an ISO 639-1 code; an English time is found in any language.
+    Also return None for future times, and for times before the year 1 or after 9999. `language` is an ISO 639-1
+    code; English times are found in any language.
     """
     text = query[:READ_CHARACTERS]
     folded = fold(text)
@@ -82,7 +82,7 @@ def time_reference(query: str, now: datetime, language: str = "en") -> TimeRefer
 
 
 def _exists_in_utc(span: Span) -> bool:
-    """Return whether both ends are between the years 1 and 9999 in UTC, too, in which they are compared."""
+    """Return whether both ends are in the years 1 to 9999 in UTC too, because they are compared in UTC."""
     try:
         return span.start.astimezone(UTC) < span.end.astimezone(UTC)
     except OverflowError:
@@ -111,15 +111,15 @@ def _relative(find: Find, folded: str, now: datetime) -> TimeReference | None:
 
 
 def _dated(dates: Iterable[Date], folded: str, now: datetime) -> TimeReference | None:
-    """Return the first date in another language that exists and has begun."""
+    """Return the first localized date that exists and is not in the future."""
     meant = (date for date in dates if not _counts(date, folded))
     return _first(meant, lambda date: (resolve(date, spans.midnight(now)), date.text), now)
 
 
 def _first(dates: Iterable[Date], resolved: Resolve, now: datetime) -> TimeReference | None:
-    """Return the first date with a span of the past.
+    """Return the first date with a past span.
 
-    What overlaps with a date that has none is not tried: "30 February 2024" is not February 2024.
+    Dates that overlap an invalid date are skipped: "30 February 2024" is not February 2024.
     """
     spoilt: list[tuple[int, int]] = []
     for date in dates:
@@ -137,7 +137,7 @@ def _first(dates: Iterable[Date], resolved: Resolve, now: datetime) -> TimeRefer
 
 
 def _stretched(date: Date, dates: list[Date], folded: str, now: datetime) -> tuple[Span | None, tuple[int, int]]:
-    """Return the span of a date, up to now for "since" and "after" and up to a second date for "to" and "and"."""
+    """Return the span of a date, extended to now for "since" and "after", or to the second date of a range."""
     today = spans.midnight(now)
     start = date.text[0]
     if _ENDS_BEFORE.search(folded, endpos=start) or _ENDS_A_RANGE.search(folded, endpos=start):
@@ -152,7 +152,7 @@ def _stretched(date: Date, dates: list[Date], folded: str, now: datetime) -> tup
 
 
 def _second(date: Date, dates: list[Date], folded: str) -> Date | None:
-    """Return the date up to which a range goes that begins with `date`."""
+    """Return the end date of the range that begins with `date`, or None."""
     end = date.text[1]
     joined = _TO.match(folded, end) or (_BETWEEN.search(folded, endpos=end) and _AND.match(folded, end))
     if not joined:
@@ -163,7 +163,7 @@ def _second(date: Date, dates: list[Date], folded: str) -> Date | None:
 
 
 def _after_preposition(date: Date, span: Span, now: datetime) -> Span | None:
-    """Apply "since", "after", and "last" and "this" before the name of a month."""
+    """Return the span changed by "since", "after", or by "last" or "this" before a month, or None."""
     if date.preposition == "this":
         return span if span.start.year == now.year else None
     if date.preposition == "last" and span.end > now:
@@ -172,7 +172,7 @@ def _after_preposition(date: Date, span: Span, now: datetime) -> Span | None:
 
 
 def _is_meant(date: Date, text: str) -> bool:
-    """Return whether an English date is one, and not a number, a name or a verb ("may I", "in 2000 words")."""
+    """Return whether a match is a date, and not a number, a name or a verb ("may I", "in 2000 words")."""
     if not date.month:
         return date.preposition in _BESIDE_A_YEAR and not _counts(date, text)
     if not date.day and not date.year:
@@ -195,7 +195,7 @@ def _is_month(date: Date, text: str) -> bool:
 
 
 def _is_capitalised(date: Date, text: str) -> bool:
-    """Return whether the name of the month is, other than as the first word of the text."""
+    """Return whether the month name is capitalised, except as the first word of the text."""
     month = fold(text).find(date.named, date.text[0])
     return month > 0 and text[month].isupper()
 

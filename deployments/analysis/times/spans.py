@@ -1,4 +1,4 @@
-"""Stretches of time, counted from midnight of the asker's day. Pure: the clock is passed in."""
+"""Time spans relative to midnight of the asker's day. Pure: the clock is passed in."""
 
 from datetime import MAXYEAR, datetime, timedelta
 from typing import NamedTuple
@@ -6,12 +6,12 @@ from typing import NamedTuple
 DAY = timedelta(days=1)
 # Mean lengths of the Gregorian calendar, so that 10 years ago is not two days off, nor 100 months ago six weeks.
 DAYS_OF = {"day": 1.0, "week": 7.0, "month": 365.2425 / 12, "year": 365.2425}
-# 29 February is missing for eight years around 1900 and 2100.
+# Around 1900 and 2100, 29 February is missing for eight years.
 _YEARS_WITHOUT_A_LEAP_DAY = 8
 
 
 class Span(NamedTuple):
-    """A stretch of time, its end exclusive."""
+    """A time span, end exclusive."""
 
     start: datetime
     end: datetime
@@ -23,14 +23,14 @@ def midnight(now: datetime) -> datetime:
 
 
 def ago(count: int, unit: str, today: datetime) -> Span:
-    """Return the day so many units ago, with half a unit of room on both sides: people are not exact about the past."""
+    """Return the day `count` units ago plus half a unit on both sides, because people remember times inexactly."""
     middle = today - whole_days(count, unit)
     room = timedelta(days=DAYS_OF[unit] / 2)
     return Span(middle - room, middle + room + DAY)
 
 
 def whole_days(count: int, unit: str) -> timedelta:
-    """Convert so many units to days, rounded."""
+    """Return `count` units as whole days, rounded."""
     return timedelta(days=round(count * DAYS_OF[unit]))
 
 
@@ -43,7 +43,7 @@ def days_ago(count: int, today: datetime) -> Span:
 def this(unit: str, today: datetime) -> Span:
     """Return the current week, weekend, month or year up to the end of today.
 
-    The current weekend starts after it ends while it is still to come.
+    Before the weekend, its start is after its end.
     """
     if unit == "day":
         return days_ago(0, today)
@@ -90,7 +90,7 @@ def date_span(year: int | None, month: int | None, day: int | None, today: datet
 
 
 def months(start: datetime, count: int) -> Span:
-    """Return so many months from the first of one."""
+    """Return `count` months from `start`, the first day of a month."""
     ordinal = start.year * 12 + start.month - 1 + count
     if ordinal // 12 > MAXYEAR:
         raise OverflowError("After the year 9999")
@@ -98,7 +98,7 @@ def months(start: datetime, count: int) -> Span:
 
 
 def up_to(span: Span, now: datetime) -> Span | None:
-    """Cut a span off at the end of today, or return None if it is empty or has not begun.
+    """Return the span cut at the end of today, or None if it is empty or has not begun.
 
     Raise OverflowError on the last day of the year 9999.
     """

@@ -1,1 +1,1 @@
-"""Conditions on messages, as clients write them: checked once, and read by SQL and by indexes in memory. Pure."""
+"""Filter conditions of clients, parsed once for both SQL and in-memory indexes. Pure functions."""

@@ -1,4 +1,4 @@
-"""`metadata` as a filter: messages whose metadata hold all of an object."""
+"""The `metadata` filter: messages whose metadata contain all of an object."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from deployments.schemas.filters.where import Condition, Operator, Path, is_oper
 
 
 def without_operators(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return what is given. Raises `ValueError` for an object of operators, which nothing would ever hold."""
+    """Return the filter unchanged. Raises `ValueError` for an object of operators, which no metadata would contain."""
     found = _operators(metadata)
     if found is not None:
         raise ValueError(f'has operators ("{found}"), but is compared as it is: use `where` for conditions')
@@ -22,7 +22,7 @@ def _operators(value: Any) -> str | None:
 
 
 def conditions_of(metadata: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[Condition]:
-    """Yield what a message's metadata have to hold, each at its path, so that together they are the whole."""
+    """Yield one containment condition for each leaf path. Together they are equivalent to the whole filter."""
     for key, part in metadata.items():
         keys = (*above, key)
         if isinstance(part, dict) and part:

@@ -1,4 +1,4 @@
-"""Compare JSON values for filters: equality, times, and containment. As jsonb does, times aside. Pure."""
+"""Compares JSON values as jsonb does, except times: equality, order and containment. Pure functions."""
 
 import re
 from collections.abc import Hashable
@@ -7,8 +7,8 @@ from typing import Any
 
 from deployments.epoch import micros
 
-# ISO 8601 with an offset, and days that the calendar has: SQL casts what matches, and a cast that fails would fail the
-# search. In the syntax that Python and Postgres share.
+# ISO 8601 with an offset and an existing calendar day: SQL casts every match, and a failing cast would fail the search.
+# The pattern uses only syntax that Python and Postgres share.
 _DAYS = (
     "(?!0000)(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
     "|02-(?:0[1-9]|1[0-9]|2[0-8]))|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
@@ -20,20 +20,20 @@ _TIME = re.compile(TIME_PATTERN.removeprefix("^").removesuffix("$"))
 
 
 def instant(value: object) -> int | None:
-    """Return the time that a string says, in microseconds since 1970; None: it is not ISO 8601 with an offset."""
-    # Most strings do not begin with a year, and a regular expression takes ten times as long to say so.
+    """Return a string's time in microseconds since 1970, or None if it is not ISO 8601 with an offset."""
+    # Most strings do not begin with a year. This check is ten times as fast as the regular expression.
     if not isinstance(value, str) or value[4:5] != "-" or not _TIME.fullmatch(value):
         return None
     return micros(datetime.fromisoformat(value))
 
 
 def is_number(value: object) -> bool:
-    """Return whether it is a number to JSON, as true is not."""
+    """Return whether a value is a JSON number. Booleans are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def identity(value: Any) -> Hashable:
-    """Return what is equal for equal values alone: 1 equals 1.0, and neither equals true."""
+    """Return a hashable key that is equal only for equal JSON values: 1 equals 1.0, and neither equals true."""
     if isinstance(value, bool):
         return bool, value
     if isinstance(value, list):
@@ -45,7 +45,7 @@ def identity(value: Any) -> Hashable:
 
 
 def equal(value: Any, operand: Any) -> bool:
-    """Return whether two values are equal. Two times are if they are the same instant."""
+    """Return whether two values are equal. Times are equal if they are the same instant."""
     when = instant(operand)
     if when is not None and instant(value) == when:
         return True
@@ -53,14 +53,14 @@ def equal(value: Any, operand: Any) -> bool:
 
 
 def contains(value: Any, operand: Any) -> bool:
-    """Return whether a list has an element that equals the operand, or a string has it for a part."""
+    """Return whether a list has an element equal to the operand, or a string has it as a substring."""
     if isinstance(value, list):
         return any(equal(each, operand) for each in value)
     return isinstance(value, str) and isinstance(operand, str) and operand in value
 
 
 def holds(value: Any, part: Any) -> bool:
-    """Return whether a value holds all of `part`, as jsonb's `@>` has it inside of an object."""
+    """Return whether a value contains all of `part`, like jsonb's `@>` inside an object."""
     if isinstance(part, dict):
         return isinstance(value, dict) and all(key in value and holds(value[key], each) for key, each in part.items())
     if isinstance(part, list):

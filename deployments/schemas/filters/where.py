@@ -1,6 +1,6 @@
-"""`where`: conditions on fields and metadata, parsed into a tree that SQL and indexes in memory read.
+"""Parses `where`, conditions on fields and metadata, into a tree for SQL and for in-memory indexes.
 
-What the operators mean is in `docs/filters.md`.
+`docs/filters.md` describes the operators.
 """
 
 import re
@@ -18,7 +18,7 @@ MAX_PATH_KEYS = 8
 
 
 class Operator(StrEnum):
-    """Comparison operators. `ne` and `nin` are parsed as `not` of `eq` and `in`; HOLDS serves `metadata` alone."""
+    """Comparison operators. `ne` and `nin` are parsed as `not` of `eq` and `in`; HOLDS is only for `metadata`."""
 
     EQ = "eq"
     GT = "gt"
@@ -47,7 +47,7 @@ class Field(NamedTuple):
 
 
 class Path(NamedTuple):
-    """A place in the metadata: the keys of objects inside of each other."""
+    """A path in the metadata: the keys of nested objects."""
 
     keys: tuple[str, ...]
 
@@ -63,21 +63,21 @@ class Condition:
 
 @dataclass(frozen=True)
 class AllOf:
-    """All parts are true; there may be none."""
+    """True if all parts are true, or if there are none."""
 
     parts: tuple["Where", ...]
 
 
 @dataclass(frozen=True)
 class AnyOf:
-    """At least one part is true."""
+    """True if at least one part is true."""
 
     parts: tuple["Where", ...]
 
 
 @dataclass(frozen=True)
 class Not:
-    """The part is false."""
+    """True if the part is false."""
 
     part: "Where"
 
@@ -92,7 +92,7 @@ FIELDS: Mapping[str, Kind] = {
 OPERATORS = (*(each.value for each in Operator if each is not Operator.HOLDS), "ne", "nin")
 LOGIC = ("and", "or", "not")
 _ALIASES = {"importance_score": "importance"}
-# What has the name of another field would be looked for in the metadata, and never be found there.
+# Other field names are rejected: they would be read as metadata keys and never match.
 _NO_FIELDS = set(Message.model_fields) - set(FIELDS) - set(_ALIASES) | {"message_id", "score", "similarity"}
 _NEGATED = {"ne": Operator.EQ, "nin": Operator.IN}
 _ORDERS = {Operator.GT, Operator.GTE, Operator.LT, Operator.LTE}
@@ -100,12 +100,12 @@ _DOT = re.compile(r"(?<!\\)\.")
 
 
 def is_operator(key: str) -> bool:
-    """Return whether a key reads as an operator of this language, or of another one that marks them by `$`."""
+    """Return whether a key looks like an operator of this language, or of another one with `$` operators."""
     return key.startswith("$") or key in OPERATORS or key.lower() in LOGIC
 
 
 def parse_where(given: object) -> Where:
-    """Return the tree of what a client sent. Raises `ValueError` with a sentence that says where what is wrong."""
+    """Return the parsed tree. Raises `ValueError` with the path and the reason of an error."""
     return _Parser().conjunction(given, "where", 1)
 
 
@@ -176,7 +176,7 @@ def _target(key: str, at: str) -> Field | Path:
 
 
 def _check(target: Field | Path, operator: Operator, operand: object, at: str) -> None:
-    """Raise `ValueError` for an operand that nothing could ever compare to."""
+    """Raise `ValueError` for an operand whose type does not fit the target and the operator."""
     if operator is Operator.EXISTS:
         _demand(isinstance(operand, bool), at, "true or false")
     elif operator is Operator.IN:

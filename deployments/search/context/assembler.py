@@ -1,4 +1,4 @@
-"""A context from the request to the answer."""
+"""Assembles a context from the request to the answer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,16 +25,16 @@ from deployments.storage.messages.recent_turns import RecentTurnRepository
 logger = structlog.get_logger(__name__)
 
 NOTHING_FOUND = SearchAnswer(total=0, items=[])
-# Among so many of the last turns one of the user's is looked for when the request brings no query: calls of tools
-# and their results may stand behind it.
+# Without a query in the request, the assembler takes the user's last turn among this many recent turns as the query:
+# tool calls and their results may follow it.
 TURNS_WITH_A_QUERY = 20
-# Beyond, counting and comparing what was said takes long enough for others to feel it: a thread does it then.
+# Longer contexts are assembled in a thread, because counting and comparing them would block the event loop.
 DIRECT_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True)
 class Context:
-    """A context that is asked for, and the HTTP request and the span that wait for it."""
+    """A requested context with the id and the span of its HTTP request."""
 
     request: ContextRequest
     request_id: str | None
@@ -42,7 +42,7 @@ class Context:
 
 
 class ContextAssembler:
-    """Reads what was said last, has memories searched, and puts both together."""
+    """Reads recent turns, searches memories, and combines both."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class ContextAssembler:
         self._instruments = instruments or SearchInstruments()
 
     async def assemble_many(self, contexts: Sequence[Context]) -> list[ContextAnswer | MemoryLayerError]:
-        """Assemble contexts side by side; each has its own answer or its own error, in order."""
+        """Assemble contexts concurrently. Return one answer or one error for each, in order."""
         return await side_by_side(contexts, self._measured, "context")
 
     async def _measured(self, context: Context) -> ContextAnswer:
@@ -66,7 +66,7 @@ class ContextAssembler:
     async def _assemble(self, context: Context) -> ContextAnswer:
         started = perf_counter()
         recent, found, query = await self._gather(context)
-        # Known from the search, a moment ago.
+        # Already cached by the search.
         languages = await self._languages(context.request) if found.items else ()
         if _characters(recent, found) > DIRECT_CHARACTERS:
             answer = await asyncio.to_thread(assemble, context.request, recent, found, query, languages)
@@ -83,7 +83,7 @@ class ContextAssembler:
         return answer
 
     async def _gather(self, context: Context) -> tuple[list[Turn], SearchAnswer, str]:
-        """The recent turns, the memories, and the query: at once where the query is known, else one after the other."""
+        """Return the recent turns, the memories and the query. Read both concurrently if the query is known."""
         request = context.request
         if not request.token_budget:
             return [], NOTHING_FOUND, ""
@@ -118,14 +118,14 @@ class ContextAssembler:
 
 
 def last_question(turns: Sequence[Turn]) -> Turn | None:
-    """What the user said last; where no user speaks, as between two tools, whatever was said last."""
+    """Return the user's last turn, or the last turn if there is none, as between two tools."""
     return next((turn for turn in turns if turn.role is Role.USER), next(iter(turns), None))
 
 
 def to_search(request: ContextRequest, query: str) -> MemorySearch:
-    """A search that finds `top_k` memories also when it finds the question and all recent turns before them.
+    """Return a search deep enough for `top_k` memories even if it ranks the question and all recent turns first.
 
-    Of facts, those that hold when it is asked.
+    It finds only facts that hold at the time of asking.
     """
     shared = {name: getattr(request, name) for name in Criteria.model_fields}
     return MemorySearch(

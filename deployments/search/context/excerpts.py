@@ -1,4 +1,4 @@
-"""Cut a text to what there is room for: the middle out of it, or all but the passage that a query asks for. Pure."""
+"""Shortens a text: cuts out its middle, or keeps only the passage that matches a query best. Pure functions."""
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
@@ -20,19 +20,19 @@ from deployments.search.context.tokens import weigh, weigh_characters
 
 MARK = "[...]"
 _BETWEEN, _BEFORE, _BEHIND = f" {MARK} ", f"{MARK} ", f" {MARK}"
-# A cut moves by at most an eighth of what is kept to the end of a sentence, else of a word, and by so many characters.
+# A cut moves to a sentence end, else a word end, by at most an eighth of the kept text and at most _MOST_MOVED.
 _SENTENCE_SHARE, _MOST_MOVED = 8, 120
 _SENTENCE_END = regex.compile(r"[.!?\u2026\u061f\u06d4\u0964]+[\p{Pf}\p{Pe}\p{Po}\"']*(?=\s)|[\u3002\uff01\uff1f]|\n")
 _SPACE = regex.compile(r"\s+")
 _CLUSTER = regex.compile(r"\X")
 _FLAGS = regex.compile(r"(?r)[\U0001F1E6-\U0001F1FF]*")
-# Emoji of a family are of 11 code points. Unicode's Stream-Safe Text Format allows 30 marks on a letter.
+# A family emoji has 11 code points. Unicode's Stream-Safe Text Format allows 30 marks on a letter.
 _LONGEST_CLUSTER = 64
 _CHARACTERS_A_WORD = 5
 
 
 class _Found(NamedTuple):
-    """A word of the query in a text."""
+    """An occurrence of a query term in a text, as a character range."""
 
     start: int
     end: int
@@ -40,9 +40,9 @@ class _Found(NamedTuple):
 
 
 def cut_middle(text: str, room: int) -> str:
-    """Return the beginning and the end of a text with a mark between them, of at most `room` hundredths of a token.
+    """Return the beginning and the end of a text with a mark between them, within `room` hundredths of a token.
 
-    A text that fits is returned whole. Empty: there is no room for a character of both ends.
+    A text that fits is returned whole. Return an empty string if not even one character of each end fits.
     """
     weights = weigh_characters(text)
     if weights[-1] <= room:
@@ -50,14 +50,14 @@ def cut_middle(text: str, room: int) -> str:
     half = (room - weigh(_BETWEEN)) // 2
     end, start = _ends(weights, half)
     head = text[: _back(text, end, 0)].rstrip()
-    # What the beginning leaves by ending with a sentence goes to the end.
+    # The end gets the room that the beginning saves by stopping at a sentence end.
     start = bisect_left(weights, int(weights[-1]) - (2 * half - weigh(head))) if head else start
     tail = text[_forth(text, start, len(text)) :].lstrip()
     return f"{head}{_BETWEEN}{tail}" if head and tail else ""
 
 
 class Passages:
-    """Cuts texts around what a query asks for, in the languages that it is analysed in."""
+    """Cuts texts around the words of a query, analysed in the given languages."""
 
     def __init__(self, query: str, languages: Languages) -> None:
         self._query = query
@@ -66,8 +66,8 @@ class Passages:
     def cut(self, text: str, room: int) -> str:
         """Return the passage with most of the query's rare words, marked where it was cut, within `room`.
 
-        `room`: in hundredths of a token. A text that fits is returned whole, and one without a word of the query is
-        cut in its middle. Empty: there is no room for a character.
+        `room`: in hundredths of a token. A text that fits is returned whole, and a text without query words is cut in
+        its middle. Return an empty string if not even one character fits.
         """
         weights = weigh_characters(text)
         if weights[-1] <= room:
@@ -87,7 +87,7 @@ class Passages:
         return frozenset(query_terms(self._query, self._languages).terms)
 
     def _find(self, text: str) -> Iterator[_Found]:
-        """Yield where the query's words stand, in order of their beginnings."""
+        """Yield the occurrences of the query's terms, ordered by start."""
         known: dict[str, frozenset[str]] = {}
         for start, chunk in chunk_places(text):
             if len(chunk) > LONGEST_REMEMBERED:
@@ -100,9 +100,9 @@ class Passages:
                 yield _Found(start, start + len(chunk), term)
 
     def _find_inside(self, start: int, chunk: str) -> Iterator[_Found]:
-        """Yield the terms in a clause without spaces or a long identifier, whose analysis takes 1 microsecond a letter.
+        """Yield occurrences in a clause without spaces or a long identifier: analysing it would take 1 us a letter.
 
-        Folding seldom changes the length of a text; where it does, the places are near the true ones.
+        Folding seldom changes the length of a text; where it does, the positions are approximate.
         """
         folded = unaccented(casefolded(normalized(chunk)))
         scale = len(chunk) / max(len(folded), 1)
@@ -112,7 +112,7 @@ class Passages:
             yield _Found(start + first, start + min(first + len(term), len(chunk)), term)
 
     def _best(self, found: list[_Found], weights: npt.NDArray[np.int64], inside: int) -> tuple[int, int] | None:
-        """Return the window of at most `inside` whose terms are worth most; of equal ones, the one with most words."""
+        """Return the window within weight `inside` whose distinct terms are worth most, ties by most occurrences."""
         worth = self._worth(found, len(weights))
         held: Counter[str] = Counter()
         best, first, value = (0.0, 0), 0, 0.0
@@ -124,14 +124,14 @@ class Passages:
                 held[found[first].term] -= 1
                 value -= worth[found[first].term] if not held[found[first].term] else 0.0
                 first += 1
-            # Rounded: sums of the same parts in another order differ in the last digits.
+            # Rounded, because sums of the same parts in another order differ in the last digits.
             score = (round(value, 6), last + 1 - first)
             if score > best:
                 best, window = score, (found[first].start, word.end)
         return window
 
     def _worth(self, found: list[_Found], characters: int) -> dict[str, float]:
-        """Return what each term is worth: its rarity in the text, as search engines weigh documents."""
+        """Return the worth of each term: its inverse frequency in the text, lower for stop words."""
         stop = stop_terms(self._languages)
         words = characters / _CHARACTERS_A_WORD
         return {
@@ -141,12 +141,12 @@ class Passages:
 
 
 def _ends(weights: npt.NDArray[np.int64], each: int) -> tuple[int, int]:
-    """Return where a beginning of weight `each` ends, and where an end of that weight begins."""
+    """Return the end of a head of weight `each`, and the start of a tail of that weight."""
     return max(bisect_right(weights, each) - 1, 0), bisect_left(weights, int(weights[-1]) - max(each, 0))
 
 
 def _widened(weights: npt.NDArray[np.int64], inner: tuple[int, int], inside: int) -> tuple[int, int]:
-    """Return a window of weight `inside` around the inner one: as much before it as behind it, where there is text."""
+    """Return a window of weight `inside` around the inner one, with equal room before and after where possible."""
     low, high, total = int(weights[inner[0]]), int(weights[inner[1]]), int(weights[-1])
     spare = inside - (high - low)
     before = min(low, max(spare // 2, spare - (total - high)))
@@ -155,7 +155,7 @@ def _widened(weights: npt.NDArray[np.int64], inner: tuple[int, int], inside: int
 
 
 def _back(text: str, end: int, least: int) -> int:
-    """Return the last good place to end at, from `least` to `end`: after a sentence, else a word, else a character."""
+    """Return the last good end from `least` to `end`: after a sentence, else a word, else a grapheme cluster."""
     if end >= len(text):
         return len(text)
     lowest = max(end - min((end - least) // _SENTENCE_SHARE, _MOST_MOVED), least)
@@ -167,7 +167,7 @@ def _back(text: str, end: int, least: int) -> int:
 
 
 def _forth(text: str, start: int, most: int) -> int:
-    """Return the first good place to begin at, from `start` to `most`."""
+    """Return the first good start from `start` to `most`, by the same order of preference as `_back`."""
     if start <= 0:
         return 0
     highest = min(start + min((most - start) // _SENTENCE_SHARE, _MOST_MOVED), most)
@@ -179,15 +179,15 @@ def _forth(text: str, start: int, most: int) -> int:
 
 
 def _cluster_border(text: str, place: int, *, forth: bool) -> int:
-    """Return the nearest border of what is read as one character, as a flag or a letter with its marks, or `place`."""
+    """Return the nearest border of the grapheme cluster (a flag, a letter with its marks) at `place`, or `place`."""
     if text.isascii():
         return place
     start = max(place - _LONGEST_CLUSTER, 0)
     flags = _FLAGS.match(text, 0, start)
     if flags:
-        # Flags are pairs of letters, counted from the first of them.
+        # Flags are pairs of letters, counted from the start of the run.
         start -= len(flags[0]) % 2
-    # Of the part alone: within a run of flags `regex` looks back to the first for each.
+    # Search only this part: within a run of flags `regex` scans back to the first one each time.
     for cluster in _CLUSTER.finditer(text[start : place + _LONGEST_CLUSTER]):
         first, end = start + cluster.start(), start + cluster.end()
         if first <= place < end:

@@ -1,4 +1,4 @@
-"""The text of a context, as messages are put onto it: never more than its budget. Pure."""
+"""Builds the text of a context within its token budget. Pure functions."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
@@ -10,15 +10,15 @@ from deployments.schemas.candidates import Turn
 from deployments.search.context.tokens import HUNDREDTHS, MOST_CHARACTERS_PER_TOKEN, weigh
 
 LINE_END = "\n"
-# Only lines of ours start at the margin, so that no message can pass for a heading or for another's words.
+# Continuation lines are indented, so that no message can imitate a heading or another speaker.
 LATER_LINES = "\n  "
 
-# Cuts a text to so many hundredths of a token; what it returns is empty where nothing of the text fits.
+# Cuts a text to a number of hundredths of a token. Returns an empty string if nothing fits.
 Cut: TypeAlias = Callable[[str, int], str]
 
 
 class Place(NamedTuple):
-    """Where a line stands: facts first, then by instant, whatever the zone of each sender, then by id."""
+    """The sort key of a line: facts first, then by instant whatever the sender's time zone, then by id."""
 
     is_turn: bool
     created_at: datetime
@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A message or a fact as it is rendered. Lines sort by place."""
+    """A rendered message or fact. Lines sort by place."""
 
     place: Place
     turn: Turn
@@ -41,32 +41,32 @@ class Line(NamedTuple):
 
     @property
     def section(self) -> tuple[date, str] | None:
-        """Return what the heading above it names: the sender's day, and the conversation. None: facts."""
+        """Return the day in the sender's zone and the conversation id for the heading, or None for facts."""
         return None if self.turn.fact is not None else (self.turn.created_at.date(), self.turn.conversation_id)
 
 
 class Page:
     """Facts, then messages, each in time order, with a heading wherever the day or the conversation changes.
 
-    Weights add up exactly, so what a further line takes is known before it is put in, headings included.
+    Weights add up exactly, so the weight of a new line with its headings is known before it is added.
     """
 
     def __init__(self, conversation_id: str, budget: int, *, headed: bool = True) -> None:
-        """`conversation_id`: the one that goes on, which its headings say. `budget`: in tokens."""
+        """`conversation_id`: the current one, marked in its headings. `budget`: in tokens."""
         self.budget = budget
         self.lines: list[Line] = []
         self._conversation_id = conversation_id
         self._headed = headed
-        # The last line has no end: what it would take is left over.
+        # The last line has no line end, so its weight is subtracted.
         self._weight = -weigh(LINE_END)
 
     @property
     def used(self) -> int:
-        """Return the tokens that the page takes."""
+        """Return the number of tokens of the page."""
         return max(-(-self._weight // HUNDREDTHS), 0)
 
     def add(self, turn: Turn, allowance: int) -> bool:
-        """Put a message in, unless the page would then take more than `allowance` tokens. Says whether it is there."""
+        """Add a message unless the page would exceed `allowance` tokens. Return whether the page holds it."""
         index = bisect_left(self.lines, (_place(turn),))
         if self._holds(turn, index):
             return True
@@ -76,9 +76,9 @@ class Page:
         return self._put(Line(_place(turn), turn, render(turn), turn.content), index, allowance)
 
     def add_part(self, turn: Turn, cut: Cut, allowance: int, least: int = 0) -> bool:
-        """Put in as much of a message as `allowance` has room for, in place of a shorter part. Says whether it is in.
+        """Add as much of a message as fits into `allowance`, replacing a shorter part. Return whether it is there.
 
-        `least`: the tokens without which a part says too little.
+        `least`: the minimum tokens of a part; a shorter one is not added.
         """
         index = bisect_left(self.lines, (_place(turn),))
         shorter = self._take_out(index) if self._holds(turn, index) else None
@@ -88,13 +88,13 @@ class Page:
         return shorter is not None and self._put(shorter, index, self.budget)
 
     def add_while_fitting(self, turns: Iterable[Turn], allowance: int) -> None:
-        """Put messages in up to the first that does not fit, so that no turn is missing in between."""
+        """Add messages up to the first that does not fit, so that there are no gaps between turns."""
         for turn in turns:
             if not self.add(turn, allowance):
                 return
 
     def text(self) -> str:
-        """All of it."""
+        """Return the text of the page."""
         above = (None, *self.lines)
         headed = (self._heading(*pair) + pair[1].text for pair in zip(above, self.lines, strict=False))
         return LINE_END.join(headed)
@@ -116,10 +116,10 @@ class Page:
         return self.lines.pop(index)
 
     def _part(self, turn: Turn, cut: Cut, index: int, allowance: int, least: int) -> Line | None:
-        """Return the message with as much of its content as fits in at `index`, or None."""
+        """Return a line with as much of the message as fits at `index`, or None."""
         speaker = render(turn._replace(content=""))
         if weigh(speaker) > allowance * HUNDREDTHS // 2:
-            # A name of 255 Chinese characters takes 320 tokens, and would leave a small page without the question.
+            # A name of 255 Chinese characters takes 320 tokens, and would leave a small page no room for the message.
             speaker = render(turn._replace(content="", name=None))
         bare = Line(_place(turn), turn, speaker, "")
         room = allowance * HUNDREDTHS - self._weight - self._weigh_between(index, bare, index)
@@ -134,7 +134,7 @@ class Page:
         return bare._replace(text=speaker + part, content=content, truncated=truncated)
 
     def _weigh_between(self, index: int, line: Line, following: int) -> int:
-        """Return what a line adds between the line before `index` and the one at `following`, headings included."""
+        """Return the weight that a line adds between the lines `index - 1` and `following`, including headings."""
         above = self.lines[index - 1] if index else None
         below = self.lines[following] if following < len(self.lines) else None
         headings = weigh(self._heading(above, line))
@@ -157,7 +157,7 @@ def _place(turn: Turn) -> Place:
 
 
 def render(turn: Turn) -> str:
-    """Who said what, or what is known of whom and since when, in one line; further lines are set in."""
+    """Return the line of a message ("speaker: content") or of a fact. Continuation lines are indented."""
     if turn.fact is not None:
         subject = "" if turn.name is None else " ".join(turn.name.split()) + ", "
         return f"- {subject}since {turn.fact.valid_from.date().isoformat()}: {_body(turn.content)}"

@@ -1,4 +1,4 @@
-"""What goes into a context: messages chosen, each once, fitted into a budget, in time order. Pure."""
+"""Selects the messages of a context, fits them into its budget, and orders them by time. Pure functions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,19 +16,19 @@ from deployments.search.context.page import Cut, Line, Page
 from deployments.search.context.tokens import HUNDREDTHS, count_tokens, weigh
 from deployments.search.ranking.versions import Saying, saying
 
-# A newest turn that has to be cut loses little by leaving this much to what was said before; what is left it gets back.
+# A newest turn that must be cut first takes at least this share, and gets back what other messages leave.
 NEWEST_SHARE = 0.5
-# A long memory takes a quarter of the budget where it does not fit whole, so that others have room beside it.
+# A memory that does not fit whole takes at most a quarter of the budget, so that others have room.
 PARTS = 4
-# A part of fewer tokens says too little, unless the budget is small.
+# A shorter part is not informative, unless the budget is small.
 LEAST_PART_TOKENS = 40
-# Where an eighth of the budget or less is empty, whole messages are left as they are, and nothing is cut to fill it.
+# If at most an eighth of the budget is empty, it stays empty: no further messages are cut to fill it.
 ROOM_WORTH_FILLING = 8
 
 
 @dataclass
 class Wanted:
-    """A message that may go into the context, and why."""
+    """A candidate message for the context, and the reasons for it."""
 
     turn: Turn
     reasons: set[Reason] = field(default_factory=set)
@@ -36,23 +36,23 @@ class Wanted:
 
 
 class Choice(NamedTuple):
-    """Who may come in, each list in the order in which room is given; a message may stand in more than one."""
+    """The candidates, each list in order of priority. A message may be in several lists."""
 
     recent: list[Wanted]
     relevant: list[Wanted]
     neighbors: list[Wanted]
 
     def messages(self) -> dict[UUID, Wanted]:
-        """All of them by id."""
+        """Return all candidates by id."""
         return {each.turn.id: each for part in self for each in part}
 
 
 def assemble(
     request: ContextRequest, recent: Sequence[Turn], found: SearchAnswer, query: str, languages: Languages
 ) -> ContextAnswer:
-    """The context from a conversation's last turns, newest first, and what a search found, best first.
+    """Return the context made of a conversation's last turns, newest first, and of search hits, best first.
 
-    `query`: what was searched for, in `languages`. Long memories are cut around its words.
+    `query`: the search query, analysed in `languages`. Long memories are cut around its words.
     """
     choice = choose(recent, found.items, request.top_k)
     page = _filled(request, choice, Passages(query, languages))
@@ -69,10 +69,10 @@ def assemble(
 
 
 def choose(recent: Sequence[Turn], hits: Sequence[SearchHit], top_k: int) -> Choice:
-    """Each message once, with all of its reasons: the recent turns, `top_k` hits besides them, the turns around those.
+    """Return each candidate once with all its reasons: recent turns, `top_k` other hits, and neighbors of hits.
 
-    Of hits and neighbors that say the same, the newest stands for all, and a recent turn before any other.
-    Recent turns are left as they were said: a second "yes" has its place behind its own question.
+    Of hits and neighbors with the same text, a recent turn represents all, else the newest. Recent turns are not
+    deduplicated: a second "yes" belongs after its own question.
     """
     last = {turn.id: Wanted(turn, {Reason.RECENT}) for turn in recent}
     admitted = _Admitted(last, recent, hits)
@@ -91,17 +91,17 @@ def choose(recent: Sequence[Turn], hits: Sequence[SearchHit], top_k: int) -> Cho
 
 
 class _Admitted:
-    """Messages by id, where one may stand for others that say the same."""
+    """Admitted messages by id. One message represents all others with the same speaker and text."""
 
     def __init__(self, last: dict[UUID, Wanted], recent: Sequence[Turn], hits: Sequence[SearchHit]) -> None:
         self._by_id = dict(last)
         found = [turn for hit in hits for turn in (_turn_of(hit), *_turns_around(hit))]
         by_time = sorted(found, key=lambda turn: (turn.created_at, turn.id))
-        self._spokesmen = {_saying(turn): turn for turn in (*by_time, *reversed(recent))}
+        self._representatives = {_saying(turn): turn for turn in (*by_time, *reversed(recent))}
 
     def admit(self, turn: Turn, reason: Reason) -> Wanted:
-        """The message itself, or the one that stands for it."""
-        said = turn if turn.id in self._by_id else self._spokesmen[_saying(turn)]
+        """Add a reason to the message or its representative, and return it."""
+        said = turn if turn.id in self._by_id else self._representatives[_saying(turn)]
         wanted = self._by_id.setdefault(said.id, Wanted(said))
         wanted.reasons.add(reason)
         return wanted
@@ -121,7 +121,7 @@ def _turns_around(hit: SearchHit) -> Iterator[Turn]:
 
 
 def _filled(request: ContextRequest, choice: Choice, passages: Passages) -> Page:
-    """Return the page; one without headings where the budget is too small for the newest turn and its heading."""
+    """Return the filled page, without headings if the budget is too small for the newest turn with its heading."""
     page = Page(request.conversation_id, request.token_budget)
     filling = _Filling(page, passages)
     filling.fill(choice, request.recent_share)
@@ -134,7 +134,7 @@ def _filled(request: ContextRequest, choice: Choice, passages: Passages) -> Page
 
 
 class _Filling:
-    """Gives room on a page: whole messages first, and parts of those that are too long."""
+    """Fills a page: whole messages first, then parts of those that are too long."""
 
     def __init__(self, page: Page, passages: Passages) -> None:
         self._page = page
@@ -143,7 +143,7 @@ class _Filling:
         self._part = page.budget // PARTS
 
     def fill(self, choice: Choice, recent_share: float) -> None:
-        """Give room: to the newest turn, to turns before it up to their share, to memories, to further turns."""
+        """Add the newest turn, earlier turns up to their share, memories, and further turns, in this order."""
         newest, earlier = choice.recent[:1], choice.recent[1:]
         budget = self._page.budget
         for each in newest:
@@ -158,7 +158,7 @@ class _Filling:
         self._fill_rest(newest, choice.relevant, earlier, choice.neighbors)
 
     def _add(self, wanted: Wanted, allowance: int) -> bool:
-        """Put a message in whole, or a part if it is long. A short one that does not fit leaves its room to others."""
+        """Add a message whole, or a part if it is long. A short message that does not fit is skipped."""
         page = self._page
         if page.add(wanted.turn, allowance):
             return True
@@ -167,9 +167,9 @@ class _Filling:
         return page.add_part(wanted.turn, self._cut(wanted), min(allowance, page.used + self._part), self._least)
 
     def _fill_rest(self, *lists: Sequence[Wanted]) -> None:
-        """Let parts grow, and put in parts of what was left out, while more than a little of the page is empty.
+        """Extend parts, and add parts of omitted messages, while more than an eighth of the page is empty.
 
-        Recent turns go on without gaps.
+        Recent turns continue without gaps.
         """
         page = self._page
         whole = {line.id for line in page.lines if not line.truncated}
@@ -181,7 +181,7 @@ class _Filling:
             page.add_part(each.turn, cut_middle if each in lists[0] else self._cut(each), page.budget, self._least)
 
     def _cut(self, wanted: Wanted) -> Cut:
-        """Return how a message is cut: around the query's words, or in its middle where it is but a recent turn."""
+        """Return the cut for a message: in its middle if it is only a recent turn, else around the query's words."""
         return cut_middle if wanted.reasons == {Reason.RECENT} else self._passages.cut
 
 

@@ -1,25 +1,25 @@
-"""Growing arrays, one value for each slot."""
+"""Growable arrays with one value for each slot."""
 
 import numpy as np
 import numpy.typing as npt
 
-# An eighth more than is needed, so that what grows one by one is copied seldom and little memory is idle.
+# Arrays grow by an eighth more than needed, so that single inserts copy them rarely and little memory is unused.
 _SPARE_SHARE = 8
 _SPARE_LEAST = 16
-# The time of what does not come: that a message expires, or that a fact holds no more.
+# The time of an event that does not happen: the expiry of a message, or the end of a fact.
 NEVER = np.iinfo(np.int64).max
 
 
 class Columns:
-    """Arrays of the shape (capacity,), of which slots are used from the first. Scoring reads them as they are.
+    """Arrays of shape (capacity,), indexed by slot, that scoring reads without copying.
 
-    vectors: of the shape (capacity, dimensions), zeros where there is no embedding. norms: their squared lengths, NaN
-    where there is none. high, low: the halves of ids. importances: NaN until scored. created: microseconds since 1970.
-    offsets: of the sender's zone, in minutes. lengths: in terms. conversations, who, owners: numbers of the index.
-    previous, following: slots of the turns beside, -1 where there is none. telling: see `says_when`. live: it holds a
-    message. expires: microseconds since 1970, or NEVER. facts: it is a fact. holds_from, holds_until: microseconds
-    since 1970 of the span in which a search as of a time finds it, the end exclusive. fingerprints: of all that does
-    not change when a message is embedded or scored.
+    vectors: shape (capacity, dimensions), zeros without an embedding. norms: squared lengths of the vectors, NaN
+    without one. high, low: halves of ids. importances: NaN until scored. created: microseconds since 1970. offsets: of
+    the sender's time zone, in minutes. lengths: in terms. conversations, who, owners: numbers assigned by the index.
+    previous, following: slots of the neighboring turns, or -1. telling: see `says_when`. live: the slot holds a
+    message. expires: microseconds since 1970, or NEVER. facts: the message is a fact. holds_from, holds_until: the
+    validity span for `as_of` searches, in microseconds since 1970, end exclusive. fingerprints: hashes of the values
+    that embedding and scoring do not change.
     """
 
     def __init__(self, dimensions: int) -> None:
@@ -41,11 +41,11 @@ class Columns:
 
     @property
     def nbytes(self) -> int:
-        """Return what the arrays take, in bytes, spare room included."""
+        """Return the size of the arrays in bytes, including unused capacity."""
         return sum(column.nbytes for column in vars(self).values())
 
     def reserve(self, slots: int) -> None:
-        """Make room for so many slots."""
+        """Grow the arrays to at least this many slots."""
         have = len(self.live)
         if slots <= have:
             return
@@ -56,6 +56,6 @@ class Columns:
             setattr(self, name, grown)
 
     def keep(self, slots: npt.NDArray[np.intp]) -> None:
-        """Keep these slots alone, and number them anew in this order."""
+        """Keep only these slots, renumbered in this order."""
         for name, column in vars(self).items():
             setattr(self, name, column[slots])

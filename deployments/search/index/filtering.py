@@ -1,4 +1,4 @@
-"""Which messages of an index pass a search's filters."""
+"""Evaluates a search's filters on an in-memory index."""
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
@@ -39,7 +39,7 @@ def _by_columns(index: TenantIndex, request: SearchRequest) -> Bools:
     columns, slots = index.columns, index.slots
     mask = index.live.copy()
     if request.min_importance is not None:
-        # NaN, which is not scored yet, is not less.
+        # Unscored messages pass: NaN is not less than anything.
         mask &= ~(columns.importances[:slots] < request.min_importance)
     if request.created_after is not None:
         mask &= columns.created[:slots] >= micros(request.created_after)
@@ -64,7 +64,7 @@ def _narrow_by_names(index: TenantIndex, request: SearchRequest, mask: Bools) ->
 
 
 def _picked(chosen: Sequence[bool], numbers: Any) -> Bools:
-    """Return for each number whether it is chosen, shape of `numbers`."""
+    """Return whether each number is chosen, in the shape of `numbers`."""
     return np.array(chosen, dtype=np.bool_)[numbers] if chosen else np.zeros(len(numbers), dtype=np.bool_)
 
 
@@ -113,7 +113,7 @@ def _text_test(operator: Operator, operand: Any) -> Callable[[str | None], bool]
 
 
 def _of_number(index: TenantIndex, field: Field, operation: Operator, operand: Any) -> Bools:
-    """Return what of a column of times or numbers meets a condition. What is missing is NaN, or NEVER."""
+    """Return which slots of a time or number column meet a condition. Missing values are NaN or NEVER."""
     columns = {"created_at": "created", "expires_at": "expires", "importance": "importances"}
     column = getattr(index.columns, columns[field.name])[: index.slots]
     present: Bools = ~np.isnan(column) if field.kind is Kind.NUMBER else column != NEVER

@@ -1,4 +1,4 @@
-"""When messages and facts are there for a search as of a time."""
+"""Validity of messages and facts for searches with `as_of`."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,16 +15,16 @@ from deployments.storage.search.message_changes import MessageRow
 
 
 def spans(rows: Sequence[MessageRow]) -> tuple[list[int], list[int]]:
-    """Return from when and until when each is there: a message since it was said, a fact while it holds.
+    """Return the validity of each row: a message from its time on, a fact while it holds.
 
-    In microseconds since 1970, the end exclusive.
+    Starts and ends are in microseconds since 1970, ends exclusive.
     """
     both = [(micros(row.created_at), NEVER) if row.fact is None else _span(row.fact) for row in rows]
     return [start for start, _ in both], [end for _, end in both]
 
 
 def there(columns: Columns, slots: int, request: SearchRequest) -> npt.NDArray[np.bool_] | None:
-    """Return what is of the kinds and the time that are asked for, shape (slots,). None: everything is."""
+    """Return which slots match the requested kinds and times, shape (slots,), or None if all do."""
     facts, masks = columns.facts[:slots], []
     if request.kinds is not None and set(request.kinds) < set(Kind):
         masks.append(facts if Kind.FACT in request.kinds else ~facts)
@@ -36,7 +36,7 @@ def there(columns: Columns, slots: int, request: SearchRequest) -> npt.NDArray[n
 
 
 def apart(conversations: npt.NDArray[np.intp], facts: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-    """Return the numbers of conversations where each fact has one of its own: it lends no score, and borrows none."""
+    """Return conversation numbers with a separate one for each fact, so that facts share no session score."""
     if not facts.any():
         return conversations
     own = np.arange(len(conversations)) + conversations.max(initial=-1) + 1

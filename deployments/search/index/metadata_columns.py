@@ -1,4 +1,4 @@
-"""What the metadata of a tenant's messages say at the paths that filters ask for, as dictionary-encoded columns."""
+"""Metadata values at the paths that filters use, as dictionary-encoded columns."""
 
 import operator
 import sys
@@ -18,12 +18,12 @@ from deployments.schemas.filters.where import Condition, Operator
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Order: TypeAlias = Callable[[Any, Any], Any]
 
-# A filter asks for one or two paths, an application for a few.
+# A filter uses one or two paths, an application a few.
 MOST_COLUMNS = 16
 _SPARE_SHARE = 8
-# What a value takes besides itself: places in a dictionary and in a list.
+# Bytes of a value besides itself: entries in a dictionary and a list.
 _VALUE_BYTES = 150
-# Values that no slot has any more are forgotten with the column when there are so many times more values than slots.
+# A column is dropped when it has this many times more distinct values than slots: most values are unused then.
 _STALE_SHARE = 2
 _STALE_LEAST = 1_000
 _ABSENT = 0
@@ -53,19 +53,19 @@ class _Values:
         selected[np.array(self.codes, dtype=np.intp)[passing]] = True
 
     def mark_lists(self, selected: Bools, element: Any, test: Callable[..., Any], operand: Any) -> None:
-        """Set the codes of the lists with an element that Python takes for `element`, and that pass the test.
+        """Set the codes of the lists that contain `element` by Python's equality and pass the test.
 
-        Python takes true for 1, but compares 100,000 lists in 5 ms, where the test takes 0.2 s.
+        Python's `in` also matches true with 1, but filters 100,000 lists in 5 ms, where the test takes 0.2 s.
         """
         near = [place for place, value in enumerate(self.values) if element in value]
         selected[[self.codes[place] for place in near if test(self.values[place], operand)]] = True
 
 
 class PathColumn:
-    """A code for each slot, and the distinct values that the codes stand for; code 0: there is nothing at the path.
+    """A dictionary-encoded column: a code for each slot, and the distinct values by code. Code 0: no value at the path.
 
-    Values that jsonb takes for equal have one code. Conditions are tried on distinct values of the types that can meet
-    them, and gathered by code: 100,000 distinct ones take 3 to 6 ms.
+    Values that are equal in jsonb share a code. Conditions are tested on the distinct values of matching types, and
+    mapped to slots by code: 100,000 distinct values take 3 to 6 ms.
     """
 
     def __init__(self, keys: tuple[str, ...]) -> None:
@@ -73,22 +73,22 @@ class PathColumn:
         self._codes = np.zeros(0, dtype=np.int32)
         self._code_of: dict[Hashable, int] = {}
         self._numbers, self._texts, self._lists, self._others = _Values(), _Values(), _Values(), _Values()
-        # Strings that are times, in the same order: as text, and as microseconds.
+        # Strings that are times, in the same order: as text, and in microseconds since 1970.
         self._times, self._instants = _Values(), _Values()
         self._value_bytes = 0
 
     @property
     def nbytes(self) -> int:
-        """Return about what the column takes, in bytes."""
+        """Return the approximate size of the column in bytes."""
         return self._codes.nbytes + self._value_bytes
 
     @property
     def is_stale(self) -> bool:
-        """Return whether most values are of slots that have others by now."""
+        """Return whether most values are unused because their slots have new ones."""
         return len(self._code_of) > max(_STALE_SHARE * len(self._codes), _STALE_LEAST)
 
     def put(self, slots: Sequence[int], documents: Sequence[str]) -> None:
-        """Set what slots say. documents: their metadata as JSON."""
+        """Set the values of slots. documents: their metadata as JSON."""
         if not len(slots):
             return
         needed = max(slots) + 1
@@ -196,19 +196,19 @@ class PathColumn:
 
 
 class MetadataColumns:
-    """The columns of the paths that were asked for last, made when they are asked for and kept up from then on."""
+    """An LRU cache of path columns, built on first use and updated from then on."""
 
     def __init__(self) -> None:
         self._columns: OrderedDict[tuple[str, ...], PathColumn] = OrderedDict()
 
     @property
     def nbytes(self) -> int:
-        """Return about what they take, in bytes."""
-        # A copy: a thread may add a column meanwhile.
+        """Return the approximate size of the columns in bytes."""
+        # Iterate over a copy: a thread may add a column meanwhile.
         return sum(column.nbytes for column in list(self._columns.values()))
 
     def column(self, keys: tuple[str, ...], documents: Callable[[], Sequence[str]]) -> PathColumn:
-        """Return the column of a path. documents: returns the metadata of all slots, as JSON."""
+        """Return the column of a path, built if necessary. documents: returns the metadata of all slots as JSON."""
         column = self._columns.get(keys)
         if column is None:
             column = self._columns[keys] = PathColumn(keys)
@@ -220,12 +220,12 @@ class MetadataColumns:
         return column
 
     def put(self, slots: Sequence[int], documents: Sequence[str]) -> None:
-        """Set what slots say."""
+        """Set the metadata of slots in all columns."""
         for keys, column in list(self._columns.items()):
             column.put(slots, documents)
             if column.is_stale:
                 del self._columns[keys]
 
     def clear(self) -> None:
-        """Forget all columns: slots have new numbers."""
+        """Drop all columns."""
         self._columns.clear()

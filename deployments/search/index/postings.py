@@ -1,4 +1,4 @@
-"""Which messages hold which terms, as sorted arrays."""
+"""An inverted index from terms to messages, as sorted arrays."""
 
 import re
 from collections.abc import Sequence
@@ -14,22 +14,22 @@ Frequencies: TypeAlias = npt.NDArray[np.uint8]
 
 # A tsvector as text: 'term' or 'term':1,2,3C, with quotes and backslashes doubled.
 _LEXEME = re.compile(r"'((?:[^']|'')*)'(?::(\S+))?")
-# A segment is merged with the one before it unless that one is more than twice as large: there are then no more of them
-# than the logarithm of all postings, and each posting is copied as often.
+# A new segment is merged with the previous one unless that is more than twice as large. So the number of segments, and
+# the number of copies of each posting, is logarithmic in the number of postings.
 _GROWTH = 2
 
 
 class TermCounts(NamedTuple):
-    """Hashes of the terms of one message, and how often it holds each, 255 at most."""
+    """Hashes of one message's terms, and the frequency of each, at most 255."""
 
     keys: list[int]
     frequencies: list[int]
 
 
 def term_counts(literal: str) -> TermCounts:
-    """Return the terms of a tsvector's text. What has no position occurs once."""
+    """Parse the text of a tsvector and return its term counts. A term without positions counts once."""
     found = _LEXEME.findall(literal)
-    # Half of what loading a tenant takes, so what nearly all terms do without is asked for once.
+    # This function takes half of a tenant's load time, so the rare escapes are checked once per text.
     if "''" in literal or "\\" in literal:
         found = [(term.replace("''", "'").replace("\\\\", "\\"), positions) for term, positions in found]
     keys = [hash(term) for term, _ in found]
@@ -38,7 +38,7 @@ def term_counts(literal: str) -> TermCounts:
 
 @dataclass(frozen=True)
 class _Segment:
-    """Postings in the order of their terms: those of `keys[n]` are at `starts[n]` up to `starts[n + 1]`."""
+    """Postings sorted by term: those of `keys[n]` are at `starts[n]` up to `starts[n + 1]`, exclusive."""
 
     keys: Keys
     starts: npt.NDArray[np.int32]
@@ -47,7 +47,7 @@ class _Segment:
 
     @classmethod
     def of(cls, keys: Keys, slots: Slots, frequencies: Frequencies) -> "_Segment":
-        """Sort postings: three arrays of the same shape."""
+        """Return a segment of postings, given as three arrays of the same shape."""
         order = np.argsort(keys, kind="stable")
         sorted_keys = keys[order]
         distinct, starts = np.unique(sorted_keys, return_index=True)
@@ -58,11 +58,11 @@ class _Segment:
         return self.keys.nbytes + self.starts.nbytes + self.slots.nbytes + self.frequencies.nbytes
 
     def unsorted(self) -> tuple[Keys, Slots, Frequencies]:
-        """Return the three arrays that it was made of, in another order."""
+        """Return the keys, slots and frequencies of all postings, sorted by key."""
         return np.repeat(self.keys, np.diff(self.starts)), self.slots, self.frequencies
 
     def find(self, keys: Keys) -> "Found":
-        """Return the postings of the keys, by their numbers."""
+        """Return the postings of `keys`. A key's number is its index in `keys`."""
         if not len(self.keys):
             return _NOTHING_FOUND
         places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
@@ -74,7 +74,7 @@ class _Segment:
 
 
 class Found(NamedTuple):
-    """Which slots hold which of the terms that were looked for, and how often: three arrays of the same shape."""
+    """Postings of the queried terms, as three arrays of the same shape: term number, slot, frequency."""
 
     numbers: npt.NDArray[np.intp]
     slots: Slots
@@ -85,18 +85,18 @@ _NOTHING_FOUND = Found(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.int32), 
 
 
 class Postings:
-    """Grows by segments, as a log-structured merge tree does (O'Neil et al., 1996)."""
+    """An inverted index that grows by segments, like a log-structured merge tree (O'Neil et al., 1996)."""
 
     def __init__(self) -> None:
         self._segments: list[_Segment] = []
 
     @property
     def nbytes(self) -> int:
-        """Return what the arrays take, in bytes."""
+        """Return the size of the arrays in bytes."""
         return sum(segment.nbytes for segment in self._segments)
 
     def add(self, slots: Sequence[int], terms: Sequence[TermCounts]) -> None:
-        """Add messages that are not there yet, each with its terms."""
+        """Add new messages with their terms."""
         segment = _Segment.of(
             np.array([key for each in terms for key in each.keys], dtype=np.int64),
             np.repeat(np.array(slots, dtype=np.int32), [len(each.keys) for each in terms]),
@@ -109,7 +109,7 @@ class Postings:
         self._segments.append(segment)
 
     def find(self, terms: Sequence[str]) -> Found:
-        """Return which slots hold each term, by the numbers of the terms."""
+        """Return the postings of `terms`. A term's number is its index in `terms`."""
         if not terms or not self._segments:
             return _NOTHING_FOUND
         keys = np.array([hash(term) for term in terms], dtype=np.int64)
@@ -117,7 +117,7 @@ class Postings:
         return found[0] if len(found) == 1 else Found(*map(np.concatenate, zip(*found, strict=True)))
 
     def renumber(self, new_slots: Slots) -> None:
-        """Give each slot a new number, shape (slots,); what is -1 is left out."""
+        """Renumber all slots. `new_slots`: new number of each slot, -1 to drop it, shape (slots,)."""
         if self._segments:
             merged = self._segments.pop()
             while self._segments:

@@ -1,4 +1,4 @@
-"""The indexes that a replica holds in memory, each as new as the search that asks for it."""
+"""The in-memory indexes of a replica. Each is brought up to date for every search."""
 
 import asyncio
 from collections import OrderedDict
@@ -19,46 +19,46 @@ from deployments.storage.search.message_changes import (
     TenantLoad,
 )
 
-# More changes than this, and than a fifth of the index, are read as part of all messages: that is no slower.
+# If there are more changes than this, and than a fifth of the index, reading all messages again is no slower.
 CAUGHT_UP_AT_MOST = 1_000
 CAUGHT_UP_SHARE = 5
-# Applied at once: 200 rows take 3 ms, for which other searches wait.
+# Rows applied in one step: 200 rows take 3 ms, and block the event loop for other searches.
 APPLIED_AT_ONCE = 200
-# How long a tenant that was found to be too large is taken for it before it is measured again.
+# How long a tenant counts as too large before its size is checked again.
 TOO_LARGE_SECONDS = 60.0
 
-# Tenants whose changes are asked for in one round trip, and round trips at once.
+# Tenants per round trip when polling for changes, concurrent round trips, and the maximum queue length.
 ASKED_TOGETHER = 64
 ASKED_AT_ONCE = 2
 ASKING_AT_MOST = 10_000
-# Each holds a connection, of the eight that a replica has at most, and what it reads is not counted until all is there.
+# A load holds one of the at most eight connections of a replica, and its memory is counted only when it is complete.
 LOADS_AT_ONCE = 2
-# What a tenant takes of which nothing is held.
+# Bytes counted for a tenant without an index.
 BYTES_OF_RESIDENT = 8_192
 
 
 class Key(NamedTuple):
-    """Which messages an index holds: those of a tenant, without or with the archived ones."""
+    """The key of an index: a tenant, and whether archived messages are included."""
 
     tenant_id: str
     archived: bool
 
 
 class Limits(NamedTuple):
-    """Limits of memory: the bytes of all indexes of a replica, and the messages of one of them.
+    """Memory limits: bytes of all indexes of a replica, and messages of one index.
 
-    No index may take more than half of the bytes: otherwise two large tenants in turn would be loaded each time.
+    One index may take at most half of the bytes. Otherwise two large tenants would evict each other on every search.
     """
 
     total_bytes: int
     messages: int
 
     def allow(self, messages: int, dimensions: int) -> bool:
-        """Return whether a tenant of so many messages may be held, before anything of it is read."""
+        """Return whether a tenant with this many messages may be loaded, estimated before reading it."""
         return messages <= self.messages and self.allow_bytes(messages * expected_bytes(dimensions))
 
     def allow_bytes(self, nbytes: int) -> bool:
-        """Return whether one index may take so many bytes."""
+        """Return whether one index may take `nbytes`."""
         return nbytes <= self.total_bytes // 2
 
     def hold(self, index: TenantIndex) -> bool:
@@ -67,10 +67,10 @@ class Limits(NamedTuple):
 
 
 class Resident:
-    """An index in memory, and up to where it is read.
+    """An in-memory index, and the change position up to which it was read.
 
-    `index` is replaced when all is read anew, so it is to be looked up when it is used. `applying`: held while it
-    changes, and to be held while another thread reads it.
+    A full reload replaces `index`, so look it up at each use. Hold `applying` while changing the index, and while
+    another thread reads it.
     """
 
     def __init__(self, key: Key) -> None:
@@ -86,7 +86,7 @@ class Resident:
 
 
 class Indexes:
-    """Holds the indexes of the tenants that are asked for. The least recently used leave when they are too many."""
+    """An LRU cache of tenant indexes, limited by bytes."""
 
     def __init__(
         self, changes: MessageChangeRepository, limits: Limits, instruments: IndexInstruments | None = None
@@ -102,9 +102,9 @@ class Indexes:
         self._bytes = 0
 
     async def fresh(self, tenant_id: str, *, archived: bool) -> Resident | None:
-        """Return the index of a tenant with all that was committed before the call. None: it is too large for memory.
+        """Return a tenant's index with everything committed before the call, or None if it is too large for memory.
 
-        What is read is read once for all who wait. It goes on when one of them leaves, and ends with the last.
+        Concurrent callers share one read. It is cancelled only when the last waiting caller is cancelled.
         Raises `DatabaseUnavailableError`, `OverloadedError`.
         """
         arrived = monotonic()
@@ -114,17 +114,17 @@ class Indexes:
                 return None
             if resident.reading is None or resident.reading.done():
                 resident.reading = asyncio.create_task(self._read(resident))
-            await self._waited(resident, resident.reading)
+            await self._wait_for(resident, resident.reading)
         return None if resident.index is None else resident
 
-    async def _waited(self, resident: Resident, reading: asyncio.Task[None]) -> None:
-        """Wait for what is being read, and end it if nobody waits any more: a request took too long, say."""
+    async def _wait_for(self, resident: Resident, reading: asyncio.Task[None]) -> None:
+        """Wait for a read. Cancel it if this call is cancelled (a request timeout, say) and no other caller waits."""
         resident.waiting += 1
         try:
             await asyncio.shield(reading)
         except asyncio.CancelledError:
             if resident.waiting == 1 and resident.reading is reading:
-                # Whoever comes next is not to wait for what ends.
+                # The next caller must not wait for a cancelled read.
                 resident.reading = None
                 reading.cancel()
             raise
@@ -143,17 +143,17 @@ class Indexes:
 
     async def _read(self, resident: Resident) -> None:
         began = monotonic()
-        if resident.index is None or not await self._caught_up(resident, resident.index):
+        if resident.index is None or not await self._catch_up(resident, resident.index):
             await self._load(resident)
         resident.read_from = began
         if resident.index is not None and not self._limits.hold(resident.index):
-            # Columns of metadata are made again where they are asked for.
+            # Metadata columns are rebuilt on demand.
             async with resident.applying:
                 resident.index.metadata.clear()
         self._count(resident)
 
-    async def _caught_up(self, resident: Resident, index: TenantIndex) -> bool:
-        """Bring an index up to date. False: all has to be read anew."""
+    async def _catch_up(self, resident: Resident, index: TenantIndex) -> bool:
+        """Apply changes to an index. Return False if the tenant must be reloaded whole."""
         tenant_id, archived = resident.key
         changes = await self._positions.submit(Position(tenant_id, resident.position))
         many = len(changes.ids) > max(CAUGHT_UP_AT_MOST, len(index) // CAUGHT_UP_SHARE)
@@ -189,19 +189,19 @@ class Indexes:
         self._instruments.load_seconds.observe(perf_counter() - started)
 
     async def _filled(self, load: TenantLoad) -> TenantIndex | None:
-        """Return an index of what is loaded, None where that is too much."""
+        """Return an index of the loaded messages, or None if it exceeds the limits."""
         if not self._limits.allow(load.messages, load.space.dimensions):
             return None
         index = TenantIndex(load.space)
         async for rows in load.batches:
-            # In a thread: other tenants are searched meanwhile.
+            # In a thread, so that searches of other tenants go on.
             await asyncio.to_thread(index.put, rows)
             if not self._limits.hold(index):
                 return None
         return index
 
     def _count(self, resident: Resident) -> None:
-        """Note what an index takes now, and have others leave until all have room."""
+        """Update the counted size of an index, and evict others until all fit."""
         if self._residents.get(resident.key) is not resident:
             return
         if resident.index is not None and not self._limits.hold(resident.index):

@@ -1,4 +1,4 @@
-"""One tenant's messages in memory, as arrays that scoring reads."""
+"""The in-memory index of one tenant's messages, as arrays for scoring."""
 
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -21,28 +21,28 @@ from deployments.storage.search.message_changes import MessageRow
 Slots: TypeAlias = npt.NDArray[np.intp]
 Names = TypeVar("Names", "Owner", Speaker)
 
-# What `halfvec_send` puts before the numbers: how many they are, and two bytes that mean nothing yet.
+# Header of `halfvec_send`: two bytes for the number of dimensions, two unused bytes.
 _HEADER_BYTES = 4
 _HALF = np.dtype(">f2")
 _LOW = 2**64 - 1
-# Contents of more characters are read from the database when they are answered.
+# Longer contents are not kept in memory: they are read from the database for hits.
 KEPT_CHARACTERS = 4_096
-# Slots of messages that are gone are given back when they are more than a quarter of all, and worth it.
+# The index is compacted when more than a quarter of its slots, and more than _GONE_LEAST, are free.
 _GONE_SHARE = 0.25
 _GONE_LEAST = 64
-# What a name takes besides its text: its place in a dictionary and in a list, its number.
+# Bytes of a name besides its text: entries in a dictionary and a list, and its number.
 _NAME_BYTES = 150
 
 
 class Owner(NamedTuple):
-    """Whose a message is."""
+    """The owner of a message."""
 
     user_id: str | None
     agent_id: str | None
 
 
 class Text(NamedTuple):
-    """A message's text, answered unchanged. `content`: None where it is too long to be kept. The others: JSON."""
+    """The stored text of a message. `content`: None if it is too long to keep. `metadata`, `fact`: JSON."""
 
     content: str | None
     metadata: str
@@ -55,7 +55,7 @@ _NOTHING = Text(None, _EMPTY)
 
 
 class TenantIndex:
-    """Messages by slot. A slot keeps its number until `put` or `remove` compacts the index."""
+    """Messages by slot. Slot numbers are stable until `put` or `remove` compacts the index."""
 
     def __init__(self, space: EmbeddingSpace) -> None:
         self.space = space
@@ -81,12 +81,12 @@ class TenantIndex:
 
     @property
     def slots(self) -> int:
-        """Return how many slots there are, those of messages that are gone included."""
+        """Return the number of slots, including free ones."""
         return len(self.texts)
 
     @property
     def nbytes(self) -> int:
-        """Return what the index takes, in bytes, its contents included."""
+        """Return the size of the index in bytes, including contents."""
         texts = sys.getsizeof(self.texts) + self._text_bytes
         return self.columns.nbytes + self.postings.nbytes + texts + self._name_bytes + self.metadata.nbytes
 
@@ -96,13 +96,13 @@ class TenantIndex:
         return self.columns.live[: self.slots]
 
     def products_with_sum(self) -> npt.NDArray[np.float32]:
-        """Return each vector's product with the sum of all, shape (slots,). Half of a search where it is made anew."""
+        """Return each vector's dot product with the sum of all, shape (slots,). Cached: it takes half of a search."""
         if self._products is None:
             self._products = self.columns.vectors[: self.slots] @ self.vector_sum.astype(np.float32)
         return self._products
 
     def put(self, rows: Sequence[MessageRow]) -> None:
-        """Add messages, or replace them by what they are now."""
+        """Insert messages, or replace their stored versions."""
         known = self._slots_of([row.id for row in rows])
         fingerprints = [_fingerprint(row) for row in rows]
         slots = [
@@ -110,7 +110,7 @@ class TenantIndex:
             for row, fingerprint in zip(rows, fingerprints, strict=True)
         ]
         new = [place for place, slot in enumerate(slots) if slot < 0]
-        touched = self._take_away([known[rows[place].id] for place in new if rows[place].id in known])
+        touched = self._free_slots([known[rows[place].id] for place in new if rows[place].id in known])
         for place, slot in zip(new, self._append([rows[place] for place in new]), strict=True):
             slots[place] = slot
             self.columns.fingerprints[slot] = fingerprints[place]
@@ -118,15 +118,15 @@ class TenantIndex:
         self._settle(touched | {int(self.columns.conversations[slots[place]]) for place in new})
 
     def remove(self, ids: Collection[UUID]) -> None:
-        """Take messages away. Those that are not there do not matter."""
-        self._settle(self._take_away(list(self._slots_of(ids).values())))
+        """Remove messages. Unknown ids are ignored."""
+        self._settle(self._free_slots(list(self._slots_of(ids).values())))
 
     def id_of(self, slot: int) -> UUID:
         """Return the id of the message in a slot."""
         return UUID(int=(int(self.columns.high[slot]) << 64) | int(self.columns.low[slot]))
 
     def slots_of(self, ids: Collection[UUID]) -> Slots:
-        """Return the slots of those of the messages that are there, in no order."""
+        """Return the slots of those ids that are in the index, in ascending order."""
         return np.array(sorted(self._slots_of(ids).values()), dtype=np.intp)
 
     def _slots_of(self, ids: Collection[UUID]) -> dict[UUID, int]:
@@ -136,11 +136,11 @@ class TenantIndex:
         wanted = np.array(sorted({each.int & _LOW for each in all_ids}), dtype=np.uint64)
         places = np.minimum(np.searchsorted(wanted, low), len(wanted) - 1)
         near = np.flatnonzero((wanted[places] == low) & self.live)
-        # Half of an id is the same by chance once in a while, or on purpose.
+        # The lower half of two ids may collide, by chance or on purpose.
         return {found: slot for slot in near.tolist() if (found := self.id_of(slot)) in all_ids}
 
     def _append(self, rows: Sequence[MessageRow]) -> range:
-        """Add what does not change of messages when they are embedded or scored."""
+        """Append messages: set the values that embedding and scoring do not change. Return their slots."""
         slots = range(self.slots, self.slots + len(rows))
         self.columns.reserve(slots.stop)
         columns, at = self.columns, slice(slots.start, slots.stop)
@@ -156,7 +156,7 @@ class TenantIndex:
         columns.telling[at] = [says_when(row.content) for row in rows]
         columns.facts[at] = [row.fact is not None for row in rows]
         columns.holds_from[at], columns.holds_until[at] = spans(rows)
-        # Those of facts stay so.
+        # Facts keep -1: they have no neighbors.
         columns.previous[at], columns.following[at] = -1, -1
         columns.norms[at], columns.vectors[at], columns.live[at] = np.nan, 0.0, True
         self.postings.add(slots, [term_counts(row.terms) for row in rows])
@@ -179,7 +179,7 @@ class TenantIndex:
         return number
 
     def _update(self, slots: Sequence[int], rows: Sequence[MessageRow]) -> None:
-        """Set what changes of messages when they are embedded or scored."""
+        """Set the values that may change when messages are embedded or scored."""
         self._forget_vectors(slots)
         self._set_expiry(slots, [NEVER if row.expires_at is None else micros(row.expires_at) for row in rows])
         self.metadata.put(slots, [row.metadata for row in rows])
@@ -198,8 +198,8 @@ class TenantIndex:
             self.vector_sum += vectors.sum(axis=0, dtype=np.float64)
             self.embedded += len(at)
 
-    def _take_away(self, slots: Sequence[int]) -> set[int]:
-        """Have slots hold no message any more. Returns the conversations that they belonged to."""
+    def _free_slots(self, slots: Sequence[int]) -> set[int]:
+        """Free slots. Return the conversation numbers of their messages."""
         self._forget_vectors(slots)
         self._set_expiry(slots, [NEVER] * len(slots))
         self.columns.live[slots] = False
@@ -225,7 +225,7 @@ class TenantIndex:
         self.columns.vectors[with_one], self.columns.norms[with_one] = 0.0, np.nan
 
     def _settle(self, conversations: Collection[int]) -> None:
-        """Link the turns of conversations that have changed, and give slots back if there are many to give."""
+        """Link the turns of changed conversations, and compact the index if many slots are free."""
         link(self.columns, self.slots, conversations)
         if self._gone > max(_GONE_LEAST, _GONE_SHARE * self.slots):
             self._compact()
@@ -239,14 +239,14 @@ class TenantIndex:
         self.texts = [self.texts[slot] for slot in kept.tolist()]
         self._gone = 0
         self.metadata.clear()
-        self._number_names_anew()
+        self._renumber_names()
         self._products = None
-        # What was added and taken away in turn leaves a rest of roundings.
+        # Recompute the sum: repeated additions and subtractions accumulate rounding errors.
         self.vector_sum = self.columns.vectors.sum(axis=0, dtype=np.float64)
         link(self.columns, self.slots, range(len(self.conversations)))
 
-    def _number_names_anew(self) -> None:
-        """Forget the names of conversations, speakers and owners without messages."""
+    def _renumber_names(self) -> None:
+        """Drop conversations, speakers and owners without messages, and renumber the others."""
         columns = self.columns
         used, numbers = np.unique(columns.conversations, return_inverse=True)
         columns.conversations = numbers
@@ -260,7 +260,7 @@ class TenantIndex:
 
 def _text(row: MessageRow) -> Text:
     content = row.content if len(row.content) <= KEPT_CHARACTERS else None
-    # Most messages have no metadata: one text for all of them.
+    # Most messages have no metadata, and share this one string.
     return Text(content, _EMPTY if row.metadata == _EMPTY else row.metadata, row.external_id, row.fact)
 
 
@@ -270,7 +270,7 @@ def _fingerprint(row: MessageRow) -> int:
 
 
 def _size(text: Text) -> int:
-    """Return what a text takes, in bytes."""
+    """Return the size of a text in bytes."""
     return (
         0
         if text is _NOTHING
@@ -289,7 +289,7 @@ def _names_size(names: Speaker | Owner) -> int:
 def _renumbered(
     numbers: Mapping[Names, int], column: npt.NDArray[np.int32]
 ) -> tuple[dict[Names, int], npt.NDArray[np.int32]]:
-    """Return the names that a column uses with new numbers, and the column with those."""
+    """Return the names used by a column with new numbers, and the renumbered column."""
     names = list(numbers)
     used, column_anew = np.unique(column, return_inverse=True)
     return {names[number]: place for place, number in enumerate(used.tolist())}, column_anew.astype(np.int32)

@@ -1,4 +1,4 @@
-"""Which turn comes before and after which in a conversation."""
+"""Links each turn to the previous and the following turn of its conversation."""
 
 from collections.abc import Collection
 
@@ -7,14 +7,14 @@ import numpy.typing as npt
 
 from deployments.search.index.columns import Columns
 
-# To pick the messages of a conversation reads all of the column; to order everything takes as long as so many times.
+# Selecting one conversation scans the whole column. Sorting everything takes as long as this many scans.
 _PICKED_AT_MOST = 32
-# Below so many slots everything is ordered at once.
+# Below this many slots everything is sorted at once.
 _ORDERED_WHOLE = 2_000
 
 
 def link(columns: Columns, slots: int, conversations: Collection[int]) -> None:
-    """Set `previous` and `following` of the live messages of these conversations, facts aside, in the first `slots`."""
+    """Set `previous` and `following` of these conversations' live messages, except facts, in the first `slots`."""
     live, of = columns.live[:slots] & ~columns.facts[:slots], columns.conversations[:slots]
     if len(conversations) > _PICKED_AT_MOST or slots < _ORDERED_WHOLE:
         _link(columns, np.flatnonzero(live))

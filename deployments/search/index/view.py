@@ -1,4 +1,4 @@
-"""A search's view of a tenant's index: the messages that pass its filters, as arrays."""
+"""Selects the messages of a tenant's index that pass a search's filters, as arrays."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from deployments.search.ranking.messages import Messages, QueryTermsHeld, Speake
 
 
 class IndexedHit(NamedTuple):
-    """The fields of an answered message. `content`: empty where it is too long for the index, until it is read."""
+    """The fields of a hit. `content` is empty until it is read if it is too long for the index."""
 
     id: UUID
     conversation_id: str
@@ -47,9 +47,9 @@ class IndexedHit(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """The messages that a search is among, by place. slots: where each is in the index, shape (messages,).
+    """The messages that pass a search's filters. slots: slot of each in the index, shape (messages,).
 
-    similarities: cosines to the query, NaN where there is no embedding, shape (messages,).
+    similarities: cosines to the query, NaN without an embedding, shape (messages,).
     """
 
     index: TenantIndex
@@ -59,10 +59,10 @@ class View:
     similarities: Floats
 
     def best(self, scores: Floats, related: npt.NDArray[np.bool_], least_similarity: float, count: int) -> Places:
-        """Return the places of the `count` best, best first, ties by newest first.
+        """Return the places of the `count` best, best first, ties newest first.
 
-        `related`: whether a message has to do with the query at all, shape (messages,). Others are left out, and so is
-        what is less similar.
+        `related`: which messages are related to the query, shape (messages,). Others, and messages with a similarity
+        below `least_similarity`, are excluded.
         """
         places = np.flatnonzero(related & ~(self.similarities < least_similarity))
         if len(places) > count:
@@ -73,7 +73,7 @@ class View:
         return places[order[::-1][:count]]
 
     def along_with(self, places: Places, ids: Collection[UUID], scores: Floats, least_similarity: float) -> Places:
-        """Return the places, and behind them those of the other messages, best first, unless they are less similar."""
+        """Return `places` followed by those of `ids` that are similar enough and not included yet, best first."""
         if not ids:
             return places
         wanted = np.flatnonzero(np.isin(self.slots, self.index.slots_of(ids)) & ~(self.similarities < least_similarity))
@@ -81,7 +81,7 @@ class View:
         return np.concatenate([places, further[np.argsort(-scores[further], kind="stable")]])
 
     def hits(self, places: Places) -> list[IndexedHit]:
-        """Return what is answered of the messages at these places."""
+        """Return the hits at these places."""
         slots = self.slots[places]
         columns = (getattr(self.index.columns, name)[slots].tolist() for name in _COLUMNS)
         seen = (column[places].tolist() for column in (self.messages.who, self.similarities))
@@ -114,7 +114,7 @@ class View:
 
 
 class _Answered(NamedTuple):
-    """A row of `View.hits`: a slot, its values in `_COLUMNS` of the index, and in the arrays of the view."""
+    """A row of `View.hits`: a slot, its values in `_COLUMNS` of the index, then its values in the view."""
 
     slot: int
     high: int
@@ -142,9 +142,9 @@ def view(
     now: datetime,
     besides: UUID | None = None,
 ) -> View:
-    """Return the messages that pass the request's filters. `vector`: the query's, None: it has none.
+    """Return the messages that pass the request's filters. `vector`: the query's vector, or None.
 
-    `now`: what has expired by then is left out. `besides`: a message that is left out.
+    `now`: messages expired by then are excluded. `besides`: the id of a message to exclude.
     """
     passes = passing(index, request, now)
     if besides is not None:
@@ -153,7 +153,7 @@ def view(
         slots, places = np.arange(index.slots), None
     else:
         slots = np.flatnonzero(passes)
-        # The last cell stands for none: -1 is its index, and its value.
+        # The last cell maps -1 (no slot) to -1 (no place).
         places = np.full(index.slots + 1, -1, dtype=np.intp)
         places[slots] = np.arange(len(slots))
     similarities, closeness = _nearness(index, slots, vector, subtract_mean=subtract_mean)
@@ -162,7 +162,7 @@ def view(
 
 
 def _messages(index: TenantIndex, slots: Slots, places: Places | None, closeness: Floats) -> Messages:
-    """Return the columns of some slots. places: of all slots among them; None: they are all, and nothing is copied."""
+    """Return the arrays of some slots. places: new index of each slot, or None if all are selected (no copies)."""
     columns, at = index.columns, slice(index.slots) if places is None else slots
     previous, following = columns.previous[at], columns.following[at]
     speakers, who = (
@@ -183,20 +183,20 @@ def _messages(index: TenantIndex, slots: Slots, places: Places | None, closeness
 
 
 def _speakers(index: TenantIndex, slots: Slots) -> tuple[list[Speaker], Places]:
-    """Return who said the messages in these slots, and the place there of each: a query can name nobody else."""
+    """Return the speakers of these slots, and each slot's index among them. Others cannot match the query."""
     all_of_them, who = list(index.speakers), index.columns.who[slots]
     spoke = np.bincount(who, minlength=len(all_of_them)) > 0
     return list(compress(all_of_them, spoke.tolist())), (np.cumsum(spoke) - 1)[who]
 
 
 def _nearness(index: TenantIndex, slots: Slots, vector: Vector | None, *, subtract_mean: bool) -> tuple[Floats, Floats]:
-    """Return the cosines to the query, and the same after the mean of the tenant's vectors is taken off both."""
+    """Return the cosines to the query, plain and after subtracting the tenant's mean vector from both."""
     if vector is None:
         nothing = np.full(len(slots), np.nan)
         return nothing, nothing
     share = 1 / (index.embedded + MEAN_PRIOR) if subtract_mean else 0.0
     mean = share * index.vector_sum
-    # All slots at once: to pick rows would copy them.
+    # Multiply all slots: selecting rows would copy them.
     columns = (
         index.columns.vectors[: index.slots] @ vector.astype(np.float32),
         index.products_with_sum(),
@@ -214,7 +214,7 @@ def _nearness(index: TenantIndex, slots: Slots, vector: Vector | None, *, subtra
 
 
 def _held(index: TenantIndex, query: AnalyzedQuery, places: Places | None) -> QueryTermsHeld:
-    """Return the rarest of the query's terms, and which of the messages hold them. places: see `_messages`."""
+    """Return the query's rarest terms, and which messages hold them. places: see `_messages`."""
     numbers, slots, frequencies = index.postings.find(query.terms)
     holders = np.bincount(numbers[index.live[slots]], minlength=len(query.terms))
     kept = _rarest(query.terms, holders.tolist())
@@ -234,7 +234,7 @@ def _held(index: TenantIndex, query: AnalyzedQuery, places: Places | None) -> Qu
 
 
 def _rarest(terms: Sequence[str], holders: Sequence[int]) -> list[int]:
-    """Return the numbers of the rarest terms, as many of those that are held as of those that are not."""
+    """Return the numbers of up to TERM_LIMIT rarest held terms and up to TERM_LIMIT terms that nothing holds."""
     if len(terms) <= TERM_LIMIT:
         return list(range(len(terms)))
     order = sorted(range(len(terms)), key=lambda number: (holders[number], terms[number]))

@@ -1,4 +1,4 @@
-"""The words' side: BM25 over each message and the turns beside it. Pure.
+"""BM25 over each message and its neighboring turns. Pure functions.
 
 Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009).
 """
@@ -12,21 +12,21 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
-# Cells of terms and messages that are scored at once.
+# Cells (terms times messages) scored in one block.
 _CELLS = 1_000_000
 _TINY = float(np.finfo(float).tiny)
 
-# What Postgres keeps of a term in one message: 255 positions at most.
+# Postgres keeps at most 255 positions of a term in one message.
 _MOST = 255
-# ts_rank of a single term, all weights 1 and no normalization: the sum of 1/j^2 up to its frequency, over pi^2/6
-# (calc_rank_or in Postgres' tsrank.c). Strictly growing, so the frequency can be read back from it.
+# ts_rank of a single term with all weights 1 and no normalization: the sum of 1/j^2 up to its frequency, over pi^2/6
+# (calc_rank_or in Postgres' tsrank.c). It is strictly increasing, so the frequency can be computed back from it.
 _RANK_OF_FREQUENCY = np.cumsum(1 / np.arange(1, _MOST + 1) ** 2) / 1.64493406685
 
 
 class Postings(NamedTuple):
     """Which messages hold the terms of a query, and how often: three arrays of the same shape.
 
-    terms: numbers of terms. places: of messages, each once for a term. frequencies: 1 and up.
+    terms: term numbers. places: message indices, each at most once per term. frequencies: 1 and up.
     """
 
     terms: Places
@@ -36,9 +36,9 @@ class Postings(NamedTuple):
 
 @dataclass(frozen=True)
 class Bm25:
-    """`k1`: how soon a term's repetition stops to count. `b`: how much a long message is held back, 0 to 1.
+    """BM25 with its parameters. `k1`: term frequency saturation. `b`: length normalization, 0 to 1.
 
-    `neighbor_share`: how much a term counts that the turn before or after holds.
+    `neighbor_share`: the weight of a term occurrence in the turn before or after.
     """
 
     k1: float
@@ -46,9 +46,10 @@ class Bm25:
     neighbor_share: float
 
     def for_words(self, words: int) -> "Bm25":
-        """Return the same for a query of so many words: neighbors lend to a question, and nothing to one word.
+        """Return a copy for a query of this many words. `neighbor_share` grows with them, from 0 for a single word.
 
-        So the turns beside an order's number are not taken for the order, while a long question has all of the share.
+        So the turns beside a message with an order number do not match the number, while a long question gets nearly
+        the full share.
         """
         return replace(self, neighbor_share=self.neighbor_share * (1 - 1 / max(words, 1)))
 
@@ -63,15 +64,15 @@ class Bm25:
     ) -> Floats:
         """Return the score of each message, shape (messages,), 0 and up.
 
-        rarities: how much each term counts, shape (terms,). lengths: of the messages in terms, shape (messages,).
-        previous, following: places of the turns beside each, -1 where there is none, shape (messages,).
+        rarities: the weight of each term, shape (terms,). lengths: of the messages, in terms, shape (messages,).
+        previous, following: indices of the neighboring turns or -1, shape (messages,).
 
-        A term that a neighbor holds counts as a fraction of an occurrence, and a neighbor's length as the same
-        fraction of its length, so that one term said three times in a row does not weigh more than three terms.
+        A neighbor's term occurrences and its length count with the fraction `neighbor_share`, so that one term in three
+        successive turns does not outweigh three different terms.
         """
         held_back = self._held_back(lengths, average_length, previous, following)
         scores = np.zeros(len(held_back))
-        # In blocks of terms, so that the windows of a large tenant take no more than 8 MB.
+        # Process terms in blocks, so that the windows of a large tenant take at most 8 MB.
         block = max(_CELLS // len(held_back), 1)
         for first in range(0, len(rarities), block):
             some = (
@@ -83,7 +84,7 @@ class Bm25:
                 previous,
                 following,
             )
-            # Most cells are 0. To find the others among booleans takes a third of the time.
+            # Most cells are 0. Searching booleans for the others takes a third of the time.
             cells = np.flatnonzero(windows > 0)
             terms, places = np.divmod(cells, len(held_back))
             held = windows[cells]
@@ -92,9 +93,9 @@ class Bm25:
         return scores[:-1]
 
     def _windows(self, postings: Postings, shape: tuple[int, int], previous: Places, following: Places) -> Floats:
-        """Return how often each term occurs in each message and the turns beside it, shape (terms * cells,).
+        """Return the frequency of each term in each message and its neighbors, shape (terms * cells,).
 
-        shape: terms, and messages with a cell behind the last, to which what has no neighbor lends.
+        shape: (terms, messages + 1). The last cell of a row absorbs the share of messages without a neighbor.
         """
         terms, cells = shape
         windows = np.zeros(terms * cells)
@@ -108,7 +109,7 @@ class Bm25:
         return windows
 
     def _held_back(self, lengths: Floats, average_length: float, previous: Places, following: Places) -> Floats:
-        """Return how much of a term is half of its weight in each message, with a cell more for no message."""
+        """Return BM25's length-normalized k1, the frequency at half saturation, shape (messages + 1,)."""
         padded = np.append(lengths, 0.0)
         windows = padded.copy()
         if self.neighbor_share:
@@ -119,12 +120,12 @@ class Bm25:
 
 
 def rarities(holders: Floats, messages: float) -> Floats:
-    """How much a term says: the logarithm of how many messages there are for each one that holds it. Never negative."""
+    """Return the inverse document frequency of each term: log(1 + (N - n + 0.5) / (n + 0.5)). Never negative."""
     rare: Floats = np.log1p((np.maximum(messages - holders, 0) + 0.5) / (holders + 0.5))
     return rare
 
 
 def frequencies(ranks: Floats) -> Floats:
-    """How often a term occurs, from its ts_rank (see above); 0 for 0, 255 at most."""
+    """Return term frequencies from ts_ranks (see `_RANK_OF_FREQUENCY`), 0 for rank 0, at most 255."""
     nearest = np.searchsorted(_RANK_OF_FREQUENCY, ranks * (1 + 1e-6), side="right")
     return nearest.astype(np.float64)

@@ -1,4 +1,4 @@
-"""What scoring reads of messages, as arrays: of candidates that SQL found, or of an index in memory."""
+"""The arrays that scoring reads, made of SQL candidates or of an in-memory index."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Micros: TypeAlias = npt.NDArray[np.int64]
 
 
 class Speaker(NamedTuple):
-    """Who says something: a role, and a name where there is one."""
+    """The speaker of a message: a role, and a name or None."""
 
     role: str
     name: str | None
@@ -29,10 +29,10 @@ class Speaker(NamedTuple):
 class Messages:
     """Messages to be scored. Each array has the shape (messages,).
 
-    closeness: cosine to the query with the tenant's mean taken off both, NaN while there is no embedding. importances:
-    0 to 1, NaN until scored. lengths: in terms. created: microseconds since 1970. conversations: a number for each.
-    who: places in `speakers`. previous, following: the place of the turn before and after in the same conversation, -1
-    where there is none. telling: whether it says when something was.
+    closeness: cosine to the query after subtracting the tenant's mean from both, NaN without an embedding. importances:
+    0 to 1, NaN until scored. lengths: in terms. created: microseconds since 1970. conversations: conversation numbers.
+    who: indices into `speakers`. previous, following: index of the turn before and after in the same conversation, or
+    -1. telling: whether the message mentions a time (`says_when`).
     """
 
     closeness: Floats
@@ -52,10 +52,10 @@ class Messages:
 
 @dataclass(frozen=True)
 class QueryTermsHeld:
-    """Which messages hold the terms of a query. A term's number is its place in `terms`.
+    """Which messages hold the terms of a query. A term's number is its index in `terms`.
 
-    weights: of each in the query, 0 to 1, shape (terms,). holders: how many of the tenant's messages hold each, shape
-    (terms,). messages, term_count: of the tenant in all.
+    weights: of each term in the query, 0 to 1, shape (terms,). holders: document frequency of each term in the tenant,
+    shape (terms,). messages, term_count: totals of the tenant.
     """
 
     terms: Sequence[str]
@@ -67,20 +67,20 @@ class QueryTermsHeld:
 
     @cached_property
     def in_full(self) -> npt.NDArray[np.bool_]:
-        """Return which terms have all of their weight, as stop words have not, shape (terms,)."""
+        """Return which terms have the full weight 1 (stop words have less), shape (terms,)."""
         full: npt.NDArray[np.bool_] = self.weights == 1.0
         return full
 
     @cached_property
     def present(self) -> npt.NDArray[np.bool_]:
-        """Return which terms are held by any of the messages, shape (terms,)."""
+        """Return which terms occur in at least one message, shape (terms,)."""
         return np.bincount(self.postings.terms, minlength=len(self.terms)) > 0
 
 
 def says_when(content: str) -> bool:
-    """Return whether a message says when something was or will be.
+    """Return whether a message mentions a time.
 
-    A long one nearly always does so somewhere, so only its beginning is looked at.
+    Only its beginning is checked, because a long message nearly always mentions one somewhere.
     """
     return tells_when(content[:BEGINNING_CHARACTERS])
 
@@ -89,7 +89,7 @@ def messages_of(candidates: Sequence[Candidate]) -> Messages:
     """Return the arrays of candidates, in their order."""
     places: dict[UUID | None, int] = {candidate.id: place for place, candidate in enumerate(candidates)}
     previous, following = _turns(candidates, places)
-    # A fact is a conversation of its own.
+    # Each fact counts as its own conversation.
     conversations: dict[str | UUID, int] = {}
     spoken = [c.conversation_id if c.fact is None else c.id for c in candidates]
     speakers: dict[Speaker, int] = {}
@@ -113,7 +113,7 @@ def query_weights(terms: Sequence[str], query: AnalyzedQuery) -> Floats:
 
 
 def terms_of(found: Candidates, query: AnalyzedQuery) -> QueryTermsHeld:
-    """Return what the candidates hold of the query's terms, read back from their ts_ranks."""
+    """Return which query terms the candidates hold. Frequencies are computed back from their ts_ranks."""
     corpus: Corpus = found.corpus
     ranks = np.array([c.ranks for c in found.found], dtype=np.float64).reshape(len(found.found), len(corpus.terms))
     held = frequencies(ranks)
@@ -133,9 +133,9 @@ def _numbers(values: Sequence[int]) -> Places:
 
 
 def _turns(candidates: Sequence[Candidate], places: Mapping[UUID | None, int]) -> tuple[Places, Places]:
-    """Return the places of the turns before and after each.
+    """Return the indices of the turns before and after each candidate, -1 for none, each of shape (candidates,).
 
-    Either of two turns may name the other: a turn that only came along with a hit names none.
+    A link counts if either turn names the other: a turn that was only read as a neighbor of a hit names none.
     """
     previous, following = (np.full(len(candidates), -1, dtype=np.intp) for _ in range(2))
     for place, candidate in enumerate(candidates):

@@ -1,4 +1,4 @@
-"""Order scored messages and cut them to the hits. Pure: the clock is passed in."""
+"""Orders scored messages and selects the hits. Pure: the clock is passed in."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ from deployments.search.ranking.parts import Parts, Question, Scored, scored
 from deployments.search.ranking.successions import newest_first
 from deployments.search.ranking.versions import Versions
 
-# Behind the first `top_k`, so many more are looked at for a newer version of what is among them.
+# How many messages beyond the first `top_k` are examined for newer versions of them.
 LOOKED_BEYOND = 10
 _BITS = 64
 
@@ -37,9 +37,9 @@ class Floors(NamedTuple):
 
 
 class Best(NamedTuple):
-    """Of the best messages, best first: the score of each, its parts, and the query's words that it holds.
+    """Scores, parts and query words of the best messages, best first.
 
-    parts: in the order of SCORED. subjects: a bit for each term, stop words aside.
+    parts: in the order of SCORED. subjects: the query terms that each message holds as a bit set, without stop words.
     """
 
     scores: Sequence[float]
@@ -47,7 +47,7 @@ class Best(NamedTuple):
     subjects: Sequence[int]
 
     def at(self, places: Sequence[int]) -> "Best":
-        """Return the same of these messages alone."""
+        """Return the values of only these messages."""
         return Best(
             [self.scores[place] for place in places],
             [self.parts[place] for place in places],
@@ -58,7 +58,7 @@ class Best(NamedTuple):
 def best_candidates(
     found: Candidates, question: Question, weights: Weights, bm25: Bm25, least_similarity: float
 ) -> tuple[Best, list[Candidate]]:
-    """Return the candidates, best first; ties by newest first. What is less similar is left out."""
+    """Return the candidates, best first, ties newest first. Less similar ones are dropped."""
     if not found.found:
         return Best([], [], []), []
     messages, terms = messages_of(found.found), terms_of(found, question.query)
@@ -71,13 +71,13 @@ def best_candidates(
 
 
 def best_of(places: Places, scores: Scored, terms: QueryTermsHeld) -> Best:
-    """Return what ordering needs of the messages at these places, which are best first."""
+    """Return the values that ordering needs for the messages at `places`, which are best first."""
     parts = scores.parts(places)
     return Best(parts.sum(axis=1).tolist(), parts.tolist(), _subjects(places, len(scores.scores), terms))
 
 
 def versions_of(best: Best, hits: Sequence[Hit], top_k: int) -> Versions:
-    """Group the best by what they say, until there are enough that repeat none of the others."""
+    """Group the best messages by text, until `top_k + LOOKED_BEYOND` distinct texts are found."""
     versions = Versions()
     for place, (hit, score, subject) in enumerate(zip(hits, best.scores, best.subjects, strict=True)):
         versions.add(place, hit, score, subject)
@@ -95,10 +95,10 @@ def ordered(
     floors: Floors,
     successors: Mapping[UUID, UUID] | None = None,
 ) -> list[Ranked]:
-    """Return the `top_k` best by the weighted mean of their parts; ties by newest first. `hits`: those of `best`.
+    """Return the `top_k` best by the weighted mean of their parts, ties newest first. `hits`: those of `best`.
 
-    Of hits that say nearly the same of the same subject the newer comes first, and what says word for word what a newer
-    one says is put back. A fact comes before what it supersedes: `successors`, as for `newest_first`.
+    Among hits that say nearly the same about the same subject, the newer comes first. A hit with the same text as a
+    newer one is ranked down. A fact comes before the facts it supersedes (`successors`: see `newest_first`).
     """
     ranked = [
         _ranked(hits[place], best.parts[place], best.scores[place], weights, version_score=score, repeats=repeats)
@@ -109,9 +109,9 @@ def ordered(
 
 
 def _subjects(places: Places, messages: int, terms: QueryTermsHeld) -> list[int]:
-    """Return the set of the query's terms, stop words aside, that each message itself holds, a bit for each.
+    """Return the query terms that each message itself holds, as a bit set without stop words.
 
-    `messages`: how many places there are. Terms beyond the 64th share a bit: a query has 32 that are held.
+    `messages`: the number of all places. Terms beyond the 64th share a bit, but a query has at most 32 held terms.
     """
     numbers = np.minimum(np.cumsum(terms.in_full) - 1, _BITS - 1).astype(np.uint64)
     bits = np.where(terms.in_full, np.uint64(1) << numbers, np.uint64(0))
@@ -130,8 +130,8 @@ def _ranked(
 ) -> Ranked:
     """Return the hit with its final score.
 
-    `own`: the sum of its parts. `version_score`: its score once its versions are ordered by age. `repeats`: a newer hit
-    has the same text.
+    `own`: the sum of its parts. `version_score`: its score after its versions are ordered by age. `repeats`: whether a
+    newer hit has the same text.
     """
     newer = min(weights.newer, 1.0) * (version_score - own)
     repetition = -min(weights.diversity, 1.0) * (own + newer) if repeats else 0.0

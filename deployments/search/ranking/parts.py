@@ -1,7 +1,7 @@
-"""Compute the parts of scores. Pure: the clock is passed in.
+"""Computes the parts of scores. Pure: the clock is passed in.
 
-Every part is between 0 and 1 and means the same for every query, so the score, their weighted mean, does too: nothing
-is stretched over the candidates. What each brings: docs/decisions/0029-scores.md.
+Every part is between 0 and 1 and comparable between queries, and so is the score, their weighted mean: no part is
+normalized over the candidates. What each part contributes: docs/decisions/0029-scores.md.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,16 +23,16 @@ from deployments.search.ranking.speakers import Speakers
 
 HALF_LIFE_DAYS = 30.0
 MICROS_PER_DAY = 86_400 * 1_000_000
-# The share of its query's weight at which a message's words are near their full value. The steeper curve is worth 2
-# points of R@10 on LoCoMo against a straight line to the highest score that BM25 could give.
+# A message whose words hold this share of the query's weight gets nearly the full value. This steeper curve gains 2
+# points of R@10 on LoCoMo over a straight line to the highest possible BM25 score.
 FULL_WORDS = 0.8
-# Below this share of the most that similarity, words and time can come to, the other parts count in proportion: what
-# has nothing to do with the query scores 0, however important it is.
+# Below this share of the maximum of similarity, words and time, the other parts count in proportion, so a message
+# unrelated to the query scores 0, however important it is.
 RELEVANT = 0.15
-# A date in a query is often when something happened that was said later; "yesterday" is when it was said. At 0.2 LoCoMo
-# loses 0.3 points of MRR to messages of the day.
+# A date in a query often says when something happened that was said later, while "yesterday" says when it was said. At
+# 0.2 LoCoMo loses 0.3 points of MRR to messages of that day.
 DATED = 0.07
-# Where the answer is a time, a message that says when is a better guess, but no more than that.
+# If the query asks for a time, a message that mentions one is more likely the answer, but only slightly.
 TELLS_WHEN = 0.03
 _TINY = float(np.finfo(float).tiny)
 
@@ -51,13 +51,13 @@ class Parts(NamedTuple):
     repetition: float
 
 
-# The last two depend on the order of the hits.
+# All but the last two, which depend on the order of the hits.
 SCORED = Parts._fields[:-2]
 
 
 @dataclass(frozen=True)
 class Question:
-    """A query's text, its analysis, and the time at which it is asked."""
+    """A query's text, its analysis, and the time when it is asked."""
 
     text: str
     now: datetime
@@ -65,7 +65,7 @@ class Question:
 
 
 class _Part(NamedTuple):
-    """An unweighted part: a value from 0 to 1 for each message, and the highest value that this query allows."""
+    """An unweighted part: a value from 0 to 1 for each message, and the maximum that this query allows."""
 
     weight: float
     values: Floats
@@ -87,7 +87,7 @@ class Scored:
 
 
 def scored(messages: Messages, terms: QueryTermsHeld, question: Question, weights: Weights, bm25: Bm25) -> Scored:
-    """Return the score of each message and what it is made of."""
+    """Return the score of each message and its parts."""
     content = _content(messages, terms, question, weights, bm25)
     further = _further(messages, question, weights)
     relevance = _relevance(content)
@@ -105,8 +105,8 @@ def scored(messages: Messages, terms: QueryTermsHeld, question: Question, weight
 def related(messages: Messages, terms: QueryTermsHeld, question: Question) -> npt.NDArray[np.bool_]:
     """Return which messages can be hits, shape (messages,).
 
-    Those whose embedding can be compared, those that hold a word of the query and the turns beside them, and those of
-    the time that it names. Stop words make no hit where another of the query's words is known.
+    A message can be a hit if it has a comparable embedding, if it or a neighboring turn holds a word of the query, or
+    if it is from the time that the query names. Stop words count only if no message holds another query word.
     """
     hits = ~np.isnan(messages.closeness)
     finding = terms.in_full if (terms.in_full & (terms.holders > 0)).any() else np.ones_like(terms.in_full)
@@ -121,7 +121,7 @@ def related(messages: Messages, terms: QueryTermsHeld, question: Question) -> np
 def _content(
     messages: Messages, terms: QueryTermsHeld, question: Question, weights: Weights, bm25: Bm25
 ) -> dict[str, _Part]:
-    """Return the parts that make a message relevant. Without an embedding, its words stand for its similarity."""
+    """Return the parts that make a message relevant. Without an embedding, `words` replaces `similarity`."""
     words = _word_coverage(messages, terms, question.query, bm25)
     similarity = np.where(np.isnan(messages.closeness), words, np.clip(messages.closeness, 0.0, 1.0))
     content = {"similarity": _Part(weights.similarity, similarity), "words": _Part(weights.words, words)}
@@ -131,7 +131,7 @@ def _content(
 
 
 def _further(messages: Messages, question: Question, weights: Weights) -> dict[str, _Part]:
-    """Return the parts that count only as far as a message is relevant."""
+    """Return the parts that are scaled by a message's relevance."""
     further = {
         "speaker": _speaker(messages, question, weights),
         "importance": _Part(weights.importance, np.where(np.isnan(messages.importances), 0.0, messages.importances)),
@@ -147,14 +147,14 @@ def _relevance(content: dict[str, _Part]) -> Floats:
     """Return the factor of the further parts for each message, 0 to 1; 1 where all content weights are 0."""
     most = sum(part.weight * part.most for part in content.values())
     values = _sum(part.weight * part.values for part in content.values())
-    # In this order: the product of the least weight that there is and RELEVANT is 0.
+    # Divide in this order: the smallest positive weight times RELEVANT underflows to 0.
     return np.minimum(values / most / RELEVANT, 1.0) if most else np.ones_like(values)
 
 
 def _word_coverage(messages: Messages, terms: QueryTermsHeld, query: AnalyzedQuery, bm25: Bm25) -> Floats:
     """Return how much of the query's words each message holds, shape (messages,), 0 to 1.
 
-    BM25 as a share of what all of the query's words weigh, those included that no message holds.
+    This is BM25 divided by the weight of all query words, including those that no message holds, through tanh.
     """
     weighed = terms.weights * rarities(terms.holders, terms.messages)
     held_in_full = {terms.terms[number] for number in np.flatnonzero(terms.present & terms.in_full).tolist()}
@@ -172,7 +172,7 @@ def _word_coverage(messages: Messages, terms: QueryTermsHeld, query: AnalyzedQue
 
 
 def _weight_of_words(query: AnalyzedQuery, weighed: dict[str, float], present: Sequence[bool]) -> float:
-    """Return the weight of all words of a query, and of the identifiers that some message holds whole."""
+    """Return the weight of all query words, plus the identifiers that at least one message holds whole."""
     words = sum(max(weighed.get(term, 0.0) for term in word) for word in query.words)
     in_words = {term for word in query.words for term in word}
     forms = (
@@ -197,14 +197,14 @@ def _speaker(messages: Messages, question: Question, weights: Weights) -> _Part:
 
 
 def recency(created: Micros, now: datetime) -> Floats:
-    """Return 1 for now, and half as much with every 30 days of age. The future counts as now."""
+    """Return 1 for now, halved with every 30 days of age, shape (messages,). Future times count as now."""
     days = np.maximum(micros(now) - created, 0) / MICROS_PER_DAY
     halved: Floats = 0.5 ** (days / HALF_LIFE_DAYS)
     return halved
 
 
 def _sum(columns: Iterable[Floats]) -> Floats:
-    """Return the sum of columns, which are some: in a third of the time of `np.sum`, which stacks them first."""
+    """Return the sum of at least one column. `np.sum` stacks them first and takes three times as long."""
     return reduce(np.add, columns)
 
 

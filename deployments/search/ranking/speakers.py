@@ -1,4 +1,4 @@
-"""Who a query asks about, as far as it says so. Pure."""
+"""Finds the speakers that a query mentions. Pure functions."""
 
 import re
 import unicodedata
@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 
 from deployments.schemas.messages import Role
 
-# `\w` leaves out the signs by which many scripts write their vowels, and would cut words at each.
+# `\w` does not match the vowel signs of many scripts, and would split words at each of them.
 _MARKS = "".join(c for c in map(chr, range(0x300, 0x10000)) if unicodedata.category(c).startswith("M"))
 _WORD = re.compile(rf"[\w{_MARKS}]+(?:'[\w{_MARKS}]+)*")
 # Thai, Lao, Burmese, Khmer, kana, Chinese, Hangul: without spaces between words, or with particles on them.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2}")
 _FIRST_PERSON = re.compile(r"\b(i|me|my|mine|myself)\b", re.IGNORECASE)
-# What "you" said is past: "can you recommend" asks for something new, and what is known of the user answers it.
+# Only past speech means the assistant: "can you recommend" asks for something new, which the user's messages answer.
 _SECOND_PERSON_SAID = re.compile(
     r"\bdid you (?:\w+ )?(?:say|tell|recommend|suggest|mention|provide|give|list|advise|explain|write|describe|answer"
     r"|propose)\b"
@@ -24,13 +24,13 @@ _SECOND_PERSON_SAID = re.compile(
 
 
 class Speakers:
-    """Whom a query speaks of: by name, or as "I" and "you", which in an assistant's memory are its two roles.
+    """The speakers that a query mentions by name, or as "I" (role user) and "you" (role assistant).
 
-    The words for "I" and "you" are English; in other languages only names are recognised.
+    "I" and "you" are recognised in English only, names in any language.
     """
 
     def __init__(self, query: str, names: Iterable[str | None]) -> None:
-        """`names`: of those who spoke. One counts as named where its first word is in the query."""
+        """`names`: names of all speakers. A query names a speaker if it contains the first word of the name."""
         asked = _normal(query)
         words = {form for word in _WORD.findall(asked) for form in _forms(word)}
         self._named = {name for name in names if name and _is_named(name, asked, words)}
@@ -38,11 +38,11 @@ class Speakers:
 
     @property
     def known(self) -> bool:
-        """Return whether the query names a speaker, or means one by "I" or "you"."""
+        """Return whether the query mentions a speaker by name, or as "I" or "you"."""
         return bool(self._named) or self._role is not None
 
     def spoke(self, role: str, name: str | None) -> bool:
-        """Whether the query speaks of who said this. "I" and "you" stand for those without a name."""
+        """Return whether the query mentions this speaker. "I" and "you" match only speakers without a name."""
         return name in self._named if name else role == self._role
 
 
@@ -51,7 +51,7 @@ def _normal(text: str) -> str:
 
 
 def _forms(word: str) -> Iterator[str]:
-    """A word, and what it is without what an apostrophe adds to it: "ida's", "qu'ida"; not "don" for "don't"."""
+    """Yield a word and its parts around an apostrophe ("ida's", "qu'ida"), but not "don" for "don't"."""
     yield word
     before, _, behind = word.rpartition("'")
     if behind != "t":

@@ -1,4 +1,4 @@
-"""Put newer facts before those that they supersede. Pure."""
+"""Orders newer facts before the facts that they supersede. Pure functions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
@@ -10,7 +10,7 @@ class Scored(Protocol):
 
     @property
     def score(self) -> float:
-        """What hits are ordered by."""
+        """Return the value that hits are ordered by."""
 
 
 Item = TypeVar("Item", bound=Scored)
@@ -22,10 +22,10 @@ def newest_first(
     id_of: Callable[[Item], UUID],
     with_score: Callable[[Item, float], Item],
 ) -> list[Item]:
-    """Return the hits, best first, where the facts of one succession change places until the newest is first.
+    """Return the hits, best first, with the facts of each succession reordered newest first among their places.
 
-    Each takes the score of its new place. `successors`: what supersedes a fact, up to the fact that holds. Of facts
-    that the same one supersedes the order stays.
+    Each fact takes the score of its new place. `successors` maps a fact's id to the fact that supersedes it, up to the
+    current fact. Facts with the same successor keep their order.
     """
     if not successors:
         return list(hits)
@@ -44,7 +44,7 @@ def newest_first(
 
 
 def newest_of(fact_id: UUID, successors: Mapping[UUID, UUID]) -> tuple[UUID, int]:
-    """Return the fact at the end of a succession, and how many steps it is away."""
+    """Return the last fact of a succession, and the number of steps to it."""
     steps = 0
     while (successor := successors.get(fact_id)) is not None and steps < len(successors):
         fact_id, steps = successor, steps + 1

@@ -1,4 +1,4 @@
-"""Group hits that are versions of one statement, and order each group by age. Pure."""
+"""Groups hits that are versions of one statement, and orders each group by age. Pure functions."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator
@@ -19,20 +19,20 @@ from deployments.schemas.candidates import Hit
 ALIKE = 0.5
 STATEMENT_WORDS = 30
 LONG_ALIKE = 0.8
-# Age decides between hits of about the same score only: an old one that answers much better stays first.
+# Age decides only between hits of similar score: an older hit that scores much better stays first.
 NEARLY_AS_GOOD = 0.8
-# Only the beginnings of texts are cut into words to be compared: a text of 100,000 characters takes 10 ms and more.
+# Only the beginnings of texts are compared: tokenizing 100,000 characters takes 10 ms and more.
 READ_CHARACTERS = 1_000
-REMEMBERED_TEXTS = 4_096
+CACHED_TEXTS = 4_096
 
 Saying: TypeAlias = tuple[str, str]
-# Who speaks, which of the query's words are held, and whether it is a question.
+# The speaker, the query words that the text holds, and whether it is a question.
 _About: TypeAlias = tuple[str, Hashable, bool]
 QUESTION_MARKS = ("?", "\uff1f", "\u061f")
 
 
 class Placed(NamedTuple):
-    """A hit's place, its score once its versions are ordered by age, and whether a newer one has its text."""
+    """A hit's place, its score after ordering its versions by age, and whether a newer hit has the same text."""
 
     place: int
     score: float
@@ -49,7 +49,7 @@ class _Member(NamedTuple):
 
 @dataclass
 class _Group:
-    """Versions of one statement. `content`, `best`: the text and the score of the best of them."""
+    """Versions of one statement. `content`, `best`: text and score of the best version."""
 
     content: str
     best: float
@@ -57,11 +57,11 @@ class _Group:
 
     @cached_property
     def words(self) -> frozenset[str]:
-        """Return the words of `content`. Cut lazily: most groups are compared with nothing."""
+        """Return the words of `content`. Computed lazily, because most groups are never compared."""
         return _words(self.content)
 
     def placed(self) -> Iterator[Placed]:
-        """Yield the members, newest first, with the group's scores, best first. A later equal text is a repetition."""
+        """Yield the members newest first, paired with the group's scores best first. An older equal text `repeats`."""
         scores = sorted((member.score for member in self.members), reverse=True)
         said: set[Saying] = set()
         for member, score in zip(sorted(self.members, reverse=True), scores, strict=True):
@@ -79,11 +79,11 @@ class Versions:
 
     @property
     def distinct(self) -> int:
-        """Return how many different texts the hits have, by speaker."""
+        """Return the number of distinct pairs of speaker and text."""
         return len(self._said)
 
     def add(self, place: int, hit: Hit, score: float, subject: Hashable) -> None:
-        """Add a hit to its group. `subject`: the set of the query's words that it holds."""
+        """Add a hit to its group. `subject`: the query words that it holds."""
         said = saying(hit.name or hit.role, hit.content)
         group = self._said.get(said) or self._group(hit.content, score, (said[0], subject, _asks(hit.content)))
         group.members.append(_Member(hit.created_at, hit.id, place, score, said))
@@ -108,11 +108,11 @@ class Versions:
 
 
 def saying(speaker: str, content: str) -> Saying:
-    """Return the speaker and the text, normalised in case, spacing and width of letters, for comparison.
+    """Return the speaker and the text normalised in case, spacing and letter width, as a key for comparison.
 
-    The speaker counts: two people may say the same of themselves.
+    The speaker is part of the key: two people may say the same about themselves.
     """
-    return speaker, _folded(content) if len(content) > READ_CHARACTERS else _remembered_folded(content)
+    return speaker, _folded(content) if len(content) > READ_CHARACTERS else _cached_folded(content)
 
 
 def _folded(content: str) -> str:
@@ -120,21 +120,21 @@ def _folded(content: str) -> str:
 
 
 def _asks(content: str) -> bool:
-    """Return whether a text is a question, which is no version of what answers it."""
+    """Return whether a text is a question. A question is not a version of its answer."""
     return content.rstrip().endswith(QUESTION_MARKS)
 
 
 def _words(content: str) -> frozenset[str]:
-    return _remembered_words(content[:READ_CHARACTERS])
+    return _cached_words(content[:READ_CHARACTERS])
 
 
-# The best messages of one search are often among the best of the next: to fold and cut 20 of them takes 0.4 ms, a third
-# of a search. Some 2 KB each.
-_remembered_folded = lru_cache(REMEMBERED_TEXTS)(_folded)
+# Cached, because successive searches often share their best messages: folding and tokenizing 20 of them takes 0.4 ms, a
+# third of a search. An entry takes about 2 KB.
+_cached_folded = lru_cache(CACHED_TEXTS)(_folded)
 
 
-@lru_cache(REMEMBERED_TEXTS)
-def _remembered_words(content: str) -> frozenset[str]:
+@lru_cache(CACHED_TEXTS)
+def _cached_words(content: str) -> frozenset[str]:
     return frozenset(plain_words(content))
 
 

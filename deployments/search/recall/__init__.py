@@ -1,1 +1,1 @@
-"""The recall audit: searches held against exact ones."""
+"""The recall audit: compares searches with exact search."""

@@ -1,4 +1,4 @@
-"""Holds searches against exact search, in the background, so that an index that loses results is seen."""
+"""Compares searches with exact search in the background, to detect an index that loses results."""
 
 import asyncio
 from time import monotonic
@@ -15,20 +15,20 @@ from deployments.storage.search.exact_order import Comparison, ExactOrderReposit
 
 logger = structlog.get_logger(__name__)
 
-# A walk of the index misses one or two of ten now and then.
+# Below this recall an audit logs a warning: an HNSW search sometimes misses one or two of ten.
 LOW_RECALL = 0.8
-# After each audit the database has rest for so many times as long as it took, however large the tenant is.
+# Each audit is followed by a pause of this many times its duration, so its load is bounded for tenants of any size.
 REST = 50
-# So often, with so long between, an audit looks whether searches leave it a connection.
+# Number of attempts to find a spare connection, and the pause between them.
 TRIES = 10
 TRY_AGAIN_SECONDS = 0.5
 
 
 class RecallAudit:
-    """Audits one search at a time: asks it again, by its vector alone, and measures what it should have found.
+    """Audits one search at a time: repeats it by its vector only, and compares the result with exact search.
 
-    It is asked again, and what it had found is not kept, so that both see the same messages: nothing that was stored,
-    deleted or embedded anew in between counts as lost.
+    The search is repeated, and its first result is not kept, so that both comparisons see the same messages: messages
+    stored, deleted or embedded again in between do not count as lost.
     """
 
     def __init__(
@@ -42,26 +42,26 @@ class RecallAudit:
         self.running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Audit from now on, where the settings want any. Needs a running loop."""
+        """Start the background audits if the settings enable them. Needs a running event loop."""
         if self._per_minute:
             self.running = asyncio.create_task(self._run(60 / self._per_minute))
 
     def stop(self) -> None:
-        """Audit no more. What runs is cancelled, in Postgres too."""
+        """Stop auditing. A running audit is cancelled, in Postgres too."""
         if self.running is not None:
             self.running.cancel()
 
     async def audit_next(self) -> float:
-        """Audit a sample, if there is one. Returns how many seconds that took the database."""
+        """Audit the next sample, if any. Return how many seconds the database needed."""
         sample = self._samples.take()
         if sample is None:
             return 0.0
         with structlog.contextvars.bound_contextvars(request_id=sample.request_id):
-            if not await self._finds_room():
+            if not await self._has_spare_connection():
                 self._instruments.audited(sample.tenant_size, BUSY)
                 return 0.0
             began = monotonic()
-            await self._audit_or_say_why_not(sample)
+            await self._audit_and_log_errors(sample)
             return monotonic() - began
 
     async def _run(self, interval: float) -> None:
@@ -70,21 +70,21 @@ class RecallAudit:
             await asyncio.sleep(pause)
             pause = max(interval, REST * await self.audit_next())
 
-    async def _finds_room(self) -> bool:
+    async def _has_spare_connection(self) -> bool:
         for _ in range(TRIES):
             if has_room(self._database.usage()):
                 return True
             await asyncio.sleep(TRY_AGAIN_SECONDS)
         return False
 
-    async def _audit_or_say_why_not(self, sample: Sample) -> None:
+    async def _audit_and_log_errors(self, sample: Sample) -> None:
         try:
             await self._audit(sample)
         except MemoryLayerError as error:
             self._instruments.audited(sample.tenant_size, FAILED)
             logger.warning("recall_not_audited", reason=error.message)
         except Exception:
-            # A fault of ours here is no reason to look no more.
+            # A bug here must not end the audits.
             self._instruments.audited(sample.tenant_size, FAILED)
             logger.exception("recall_audit_broke")
 
@@ -93,9 +93,9 @@ class RecallAudit:
         if comparison is None:
             self._instruments.audited(sample.tenant_size, TIMED_OUT)
         else:
-            self._tell(sample, comparison)
+            self._report(sample, comparison)
 
-    def _tell(self, sample: Sample, comparison: Comparison) -> None:
+    def _report(self, sample: Sample, comparison: Comparison) -> None:
         recall = recall_at_10(comparison.measured)
         if recall is None:
             self._instruments.audited(sample.tenant_size, NOTHING)
@@ -114,5 +114,5 @@ class RecallAudit:
 
 
 def has_room(usage: PoolUsage) -> bool:
-    """Whether a pool can lend a connection and have one more left for a search."""
+    """Return whether the pool has a free connection besides one for a search."""
     return not usage.waiting and usage.max_size - usage.in_use > 1

@@ -1,4 +1,4 @@
-"""How much of what is nearest a search found. Pure."""
+"""Computes the recall of a search. Pure functions."""
 
 from collections.abc import Sequence
 from math import isnan
@@ -6,33 +6,34 @@ from typing import NamedTuple
 
 from deployments.storage.search.exact_order import FIRST, Measured
 
-# With fewer vectors than this a tenant is of that size.
+# Upper bounds of vectors (exclusive) with the names of the tenant sizes.
 _SIZES = ((1_000, "under_1k"), (10_000, "1k_to_10k"), (100_000, "10k_to_100k"))
 _LARGEST = "over_100k"
 TENANT_SIZES = (*(name for _, name in _SIZES), _LARGEST)
 
 
 class Recall(NamedTuple):
-    """How many messages are the nearest ones (ten, or all where there are fewer), and how many of them were found."""
+    """The number of nearest messages (ten, or all if there are fewer), and how many of them were found."""
 
     nearest: int
     found: int
 
     @property
     def share(self) -> float:
-        """0 to 1."""
+        """Return the recall, 0 to 1."""
         return self.found / self.nearest
 
     @property
     def missing(self) -> int:
-        """How many were not found."""
+        """Return how many were not found."""
         return self.nearest - self.found
 
 
 def recall_at_10(measured: Sequence[Measured]) -> Recall | None:
-    """`measured`: all that was found, and the ten nearest of what was not. None where there is nothing to find.
+    """Return the recall among the ten nearest messages, or None if no message has a distance.
 
-    Those as far away as the tenth are as good as it; a vector without direction has no distance, and no place.
+    `measured`: all messages found, and the ten nearest of those not found. Messages tied with the tenth are as good
+    as it. A zero vector has no cosine distance and is ignored.
     """
     known = [each for each in measured if not isnan(each.distance)]
     nearest = sorted(each.distance for each in known)[:FIRST]
@@ -45,5 +46,5 @@ def recall_at_10(measured: Sequence[Measured]) -> Recall | None:
 
 
 def tenant_size(embedded: int) -> str:
-    """The name of the size of a tenant with so many vectors."""
+    """Return the name of the size of a tenant with `embedded` vectors."""
     return next((name for most, name in _SIZES if embedded < most), _LARGEST)

@@ -1,4 +1,4 @@
-"""Which searches are audited: of each size of tenant one, by chance."""
+"""Samples searches for the recall audit: one at random for each tenant size."""
 
 import random
 from collections.abc import Callable
@@ -8,13 +8,13 @@ from deployments.schemas.search import SearchRequest
 from deployments.schemas.vectors import QueryVector
 from deployments.search.recall.measure import TENANT_SIZES, tenant_size
 
-# An audit goes by the vector alone, and the words of a query are not kept for it.
+# An audit uses only the vector, so the words of a query are not kept.
 _NO_WORDS = "."
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A search that was answered, without its words."""
+    """An answered search, without its query text."""
 
     request: SearchRequest
     embedding: QueryVector
@@ -23,20 +23,20 @@ class Sample:
 
 
 class RecallSamples:
-    """One search of each size of tenant: a tenant that searches without pause leaves small ones their share.
+    """Keeps one random search for each tenant size, so that a very busy tenant does not displace small ones.
 
-    Each search since the last that was taken has the same chance to be the one. No more than that is kept.
+    Reservoir sampling: each search since the last `take` of its size has the same chance. Only one is kept.
     """
 
     def __init__(self, chance: Callable[[], float] = random.random) -> None:
-        """`chance`: 0 to 1, below 1."""
+        """`chance` returns a random number, 0 <= x < 1."""
         self._chance = chance
         self._offered = dict.fromkeys(TENANT_SIZES, 0)
         self._kept: dict[str, Sample] = {}
         self._turns = list(TENANT_SIZES)
 
     def offer(self, request: SearchRequest, embedding: QueryVector, embedded: int, request_id: str | None) -> None:
-        """Take a search that was answered by the HNSW index. `embedded`: how many vectors its tenant has."""
+        """Offer a search that the HNSW index answered. `embedded`: how many vectors its tenant has."""
         name = tenant_size(embedded)
         self._offered[name] += 1
         if self._chance() * self._offered[name] < 1:
@@ -44,7 +44,7 @@ class RecallSamples:
             self._kept[name] = Sample(wordless, embedding, name, request_id)
 
     def take(self) -> Sample | None:
-        """The next one to audit; the sizes take turns. None where there was no search."""
+        """Return the next sample to audit, or None. The tenant sizes take turns."""
         name = next((name for name in self._turns if name in self._kept), None)
         if name is None:
             return None

@@ -1,1 +1,1 @@
-"""The optional last stage of a search: a model that reads query and message together decides on the order."""
+"""The optional last stage of a search: a model that reads query and message together reorders the hits."""

@@ -1,4 +1,4 @@
-"""Spares searches the wait for a reranker that is away."""
+"""A circuit breaker, so that searches do not wait for an unavailable reranker."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -9,14 +9,14 @@ LONGEST_PAUSE_SECONDS = 60.0
 
 
 class CircuitBreaker:
-    """Admits calls until one fails; then none for a pause, then one alone until it is known how that one ends.
+    """Admits calls until one fails, then none for a pause, then a single probe until its result is known.
 
-    The pattern is Nygard's ("Release It!", 2007), opened by the first failure: a search has another order to answer.
-    Serves one event loop.
+    The pattern is Nygard's ("Release It!", 2007). The first failure opens it, because a search can answer in the order
+    of the ranking. Not thread-safe: use it from one event loop.
     """
 
     def __init__(self, probe_seconds: float, clock: Callable[[], float] = monotonic) -> None:
-        """`probe_seconds`: how long the call after a pause may take before another may go."""
+        """`probe_seconds`: deadline of the probe after a pause; then another probe is admitted."""
         self._probe_seconds = probe_seconds
         self._clock = clock
         self._failing = False
@@ -24,7 +24,7 @@ class CircuitBreaker:
         self._probed_until = 0.0
 
     def admits(self) -> bool:
-        """Return whether a call may go now."""
+        """Return whether a call may be sent now."""
         now = self._clock()
         if now < max(self._paused_until, self._probed_until):
             return False
@@ -33,7 +33,7 @@ class CircuitBreaker:
         return True
 
     def open(self, retry_after: float | None = None) -> bool:
-        """Pause after a failure, for as long as the other side asks, within limits. Return whether a pause began."""
+        """Pause after a failure, for `retry_after` seconds within limits. Return whether a new pause began."""
         now = self._clock()
         began = now >= self._paused_until
         self._failing = True
@@ -42,7 +42,7 @@ class CircuitBreaker:
         return began
 
     def close(self) -> None:
-        """Admit all calls again after an answer. One that was sent before the pause says nothing of now."""
+        """Admit all calls again after an answer. Ignore an answer that arrives during a pause: its call is older."""
         if self._clock() >= self._paused_until:
             self._failing = False
             self._probed_until = 0.0

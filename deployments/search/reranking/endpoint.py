@@ -23,10 +23,10 @@ _REASON_CHARACTERS = 300
 
 
 class RerankEndpoint:
-    """Sends one request for each search, and no request twice: a search does not wait for a second attempt."""
+    """Sends one request for each search, without retries: a search does not wait for a second attempt."""
 
     def __init__(self, url: str, settings: RerankSettings) -> None:
-        """Open no connection yet. `url`: the endpoint's whole address, its path included."""
+        """Create the client without opening a connection. `url`: the endpoint's full address, including its path."""
         self._url = url
         self._style = settings.style
         self._model = settings.model
@@ -41,7 +41,7 @@ class RerankEndpoint:
 
         Raises `RerankError`.
         """
-        # `from None`: what the library raises carries the request, and with it the key.
+        # `from None`: the library's exceptions carry the request, and with it the key.
         try:
             response = await self._post(request_body(self._style, self._model, query, documents))
         except httpx.TimeoutException:

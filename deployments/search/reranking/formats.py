@@ -1,4 +1,4 @@
-"""The two JSON formats of `/rerank` endpoints. Pure."""
+"""The two JSON formats of `/rerank` endpoints. Pure functions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,9 @@ from deployments.settings import RerankStyle
 
 
 def request_body(style: RerankStyle, model: str | None, query: str, documents: Sequence[str]) -> bytes:
-    """Return the JSON that asks for the relevance of every document.
+    """Return the JSON body that requests the relevance of every document.
 
-    TEI refuses all pairs where one is longer than its model's window, unless it is told to truncate.
+    Without `truncate`, TEI rejects the whole request if one pair is longer than its model's window.
     """
     body: Mapping[str, Any]
     match style:
@@ -27,7 +27,7 @@ def request_body(style: RerankStyle, model: str | None, query: str, documents: S
 def relevances(style: RerankStyle, body: bytes, count: int) -> list[float]:
     """Return the relevance of each of `count` documents, 0 to 1, in the documents' order.
 
-    Raises `RerankInvalidError` unless each index is there once and each score is a finite number.
+    Raises `RerankInvalidError` unless each index occurs exactly once and each score is a finite number.
     """
     scores: dict[int, float] = {}
     for index, score in _results(style, body):
@@ -54,9 +54,9 @@ def _results(style: RerankStyle, body: bytes) -> list[tuple[Any, Any]]:
 
 
 def _bounded(scores: list[float]) -> list[float]:
-    """Return the scores as they are if all are within 0..1, else the logistic function of each.
+    """Return the scores unchanged if all are within 0..1, else the logistic function of each.
 
-    Scores outside are logits, which some servers answer unless the model's settings say otherwise. Clipping would tie
+    Scores outside are logits: some servers return them unless the model's settings differ. Clipping would tie
     most of them at 0 or 1; the logistic function keeps their order. `tanh` does not overflow where `exp` does.
     """
     if all(0.0 <= score <= 1.0 for score in scores):

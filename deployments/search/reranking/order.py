@@ -1,4 +1,4 @@
-"""The order of hits by their relevance. Pure."""
+"""Reorders hits by their relevance. Pure functions."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -10,10 +10,10 @@ PART = "rerank"
 
 
 def reorder(hits: Sequence[SearchHit], relevances: Sequence[float], diversity: float, top_k: int) -> list[SearchHit]:
-    """Return the `top_k` most relevant hits, best first; ties keep the order before.
+    """Return the `top_k` most relevant hits, best first; ties keep their previous order.
 
-    `relevances`: of each hit, 0 to 1. A hit's `score` becomes its relevance. As in the ranking, `diversity` puts back
-    what says word for word what a newer hit says: a reranker gives both about the same relevance.
+    `relevances`: one for each hit, 0 to 1. A hit's `score` becomes its relevance. As in the ranking, `diversity` lowers
+    the score of a hit with the same text as a newer one: a reranker gives both about the same relevance.
     Raises `ValueError` unless there is one relevance for each hit.
     """
     newest = _newest(hits)
@@ -26,7 +26,7 @@ def reorder(hits: Sequence[SearchHit], relevances: Sequence[float], diversity: f
 
 
 def _newest(hits: Sequence[SearchHit]) -> set[UUID]:
-    """Return, of all hits that say the same, the id of the newest."""
+    """Return the ids of the newest hit of each speaker and text."""
     newest: dict[Saying, SearchHit] = {}
     for hit in sorted(hits, key=lambda hit: (hit.created_at, hit.message_id)):
         newest[saying(hit.name or hit.role, hit.content)] = hit
@@ -34,7 +34,7 @@ def _newest(hits: Sequence[SearchHit]) -> set[UUID]:
 
 
 def rescored(hit: SearchHit, score: float) -> SearchHit:
-    """Return the hit with another score; the part that explains it is the difference, so that parts still add up."""
+    """Return the hit with a new score. The difference goes into the part `rerank`, so that the parts still add up."""
     before = 0.0 if hit.explanation is None else hit.explanation.get(PART, 0.0)
     explained = None if hit.explanation is None else {**hit.explanation, PART: before + score - hit.score}
     return hit.model_copy(update={"score": score, "explanation": explained})

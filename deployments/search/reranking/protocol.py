@@ -7,31 +7,31 @@ from deployments.errors import MemoryLayerError
 
 
 class RerankError(MemoryLayerError):
-    """Base of what a reranker may raise."""
+    """Base class of the errors that a reranker may raise."""
 
     code = "rerank_error"
 
 
 class RerankUnavailableError(RerankError):
-    """The reranker is away, slow, overloaded, or refuses our key: it may work later.
+    """The reranker is unreachable, slow, overloaded, or refuses our key: a later call may succeed.
 
-    `retry_after` is the reranker's own wish in seconds, where it stated one.
+    `retry_after`: the reranker's Retry-After in seconds, or None.
     """
 
     code = "rerank_unavailable"
 
 
 class RerankRejectedError(RerankError):
-    """The reranker refuses this very request: trying again would change nothing.
+    """The reranker rejects this request: a retry would fail too.
 
-    `details["reason"]` holds the endpoint's own words, which may quote the documents: not to be logged.
+    `details["reason"]` holds the endpoint's message, which may quote the documents: do not log it.
     """
 
     code = "rerank_rejected"
 
 
 class RerankInvalidError(RerankError):
-    """The reranker's answer cannot be right."""
+    """The reranker's answer is malformed."""
 
     code = "rerank_invalid"
 
@@ -42,7 +42,7 @@ class Reranker(Protocol):
     async def rerank(self, query: str, documents: Sequence[str]) -> list[float]:
         """Return the relevance of each document to the query, 0 to 1, in the documents' order.
 
-        Raises `RerankError`. The caller bounds the time that it waits.
+        Raises `RerankError`. The caller sets the timeout.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The stage of a search between the ranking and the answer."""
+"""The reranking stage of a search, between the ranking and the answer."""
 
 import asyncio
 from collections.abc import Sequence
@@ -37,14 +37,14 @@ _OUTCOME_BY_CODE = {
 
 
 class RerankStage:
-    """Reorders the best hits by a reranker; where that fails, the order before it is the answer."""
+    """Reorders the best hits with a reranker. If that fails, the search keeps the order of the ranking."""
 
     def __init__(self, reranker: Reranker, settings: RerankSettings, instruments: SearchInstruments) -> None:
         self._reranker = reranker
         self._settings = settings
         self._instruments = instruments
         self._breaker = CircuitBreaker(settings.timeout_seconds)
-        # Told as none from the start: the first to come is an increase.
+        # Pre-create the labels so that the first failure shows up in rate().
         for outcome in OUTCOMES:
             instruments.rerankings.labels(outcome)
 
@@ -53,7 +53,7 @@ class RerankStage:
         return max(top_k, self._settings.candidates)
 
     async def best(self, request: SearchRequest, hits: Sequence[SearchHit]) -> list[SearchHit]:
-        """Return the `top_k` best of the ranked hits. Raises nothing of its own."""
+        """Return the `top_k` best of the ranked hits. Reranker errors are not raised."""
         ordered = await self._reordered(request, hits) if hits else None
         return list(hits[: request.top_k]) if ordered is None else ordered
 
@@ -62,7 +62,7 @@ class RerankStage:
         await self._reranker.close()
 
     async def _reordered(self, request: SearchRequest, hits: Sequence[SearchHit]) -> list[SearchHit] | None:
-        """Return the reranker's choice, or None where it has none."""
+        """Return the reranked hits, or None if the reranker is paused or fails."""
         if not self._breaker.admits():
             self._instruments.rerankings.labels(PAUSED).inc()
             return None
@@ -74,7 +74,7 @@ class RerankStage:
             self._note(error)
             return None
         except Exception:
-            # A reranker is an addition: a fault of ours in it must not fail a search that has an answer without it.
+            # Reranking is optional: a bug in it must not fail a search that has an answer without it.
             self._instruments.rerankings.labels(FAILED).inc()
             logger.exception("reranking_broke")
             return None
@@ -83,7 +83,7 @@ class RerankStage:
         return reordered
 
     def _note(self, error: RerankError) -> None:
-        """Count and log a failure. Only unavailability pauses: one tenant's text must not switch off all others'."""
+        """Count and log a failure. Only unavailability pauses: one tenant's text must not disable reranking for all."""
         self._instruments.rerankings.labels(_OUTCOME_BY_CODE.get(error.code, FAILED)).inc()
         if not isinstance(error, RerankUnavailableError):
             self._breaker.close()
@@ -97,7 +97,7 @@ async def relevances_in_time(
 ) -> list[float]:
     """Return the relevance of each document, 0 to 1. Query and documents are cut to `max_characters`.
 
-    Raises `RerankError`; `RerankUnavailableError` after `timeout_seconds`, whatever the reranker does.
+    Raises `RerankError`, and `RerankUnavailableError` after `timeout_seconds`.
     """
     cut = settings.max_characters
     try:
@@ -108,7 +108,7 @@ async def relevances_in_time(
 
 
 def create_stage(settings: RerankSettings, instruments: SearchInstruments) -> RerankStage | None:
-    """Return the stage that the settings ask for, or None where no reranker is set."""
+    """Return the configured stage, or None if no reranker is set."""
     if settings.url is None:
         return None
     return RerankStage(RerankEndpoint(settings.url, settings), settings, instruments)

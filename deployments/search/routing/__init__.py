@@ -1,1 +1,1 @@
-"""Which Search replica answers, and which one if that one does not."""
+"""Chooses the Search replica for a call, and another one when it does not answer."""

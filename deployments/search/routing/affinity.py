@@ -1,4 +1,4 @@
-"""The Search replica that a tenant stays with, so that its index is in the memory of one replica only.
+"""Tenant affinity: routes a tenant to one Search replica, so that only one replica holds its index in memory.
 
 Correctness never depends on it: every replica can serve every tenant, from an index that is brought up to date for
 each search.
@@ -14,15 +14,15 @@ from deployments.runtime.micro_batcher import Item, MicroBatcher, Result
 
 Send = Callable[[Sequence[Item]], Awaitable[Sequence[Result | MemoryLayerError]]]
 
-# The name that means: whichever replica the router finds.
+# The name for any replica that the router chooses.
 ANY = ""
 
 
 def ranked(tenant_id: str, replicas: Collection[str]) -> list[str]:
-    """Return the replicas in the order in which a tenant prefers them.
+    """Return the replicas in a tenant's order of preference.
 
-    Rendezvous hashing (Thaler and Ravishankar, 1998): each replica weighs the hash of its name and the tenant's. A
-    replica that is gone moves its own tenants only, and one that is new takes an equal share from every other.
+    Rendezvous hashing (Thaler and Ravishankar, 1998): a replica's weight is the hash of its name and the tenant id.
+    Removing a replica moves only its own tenants, and a new one takes an equal share from every other.
     """
     return sorted(replicas, key=lambda replica: _weight(tenant_id, replica), reverse=True)
 
@@ -32,30 +32,30 @@ def _weight(tenant_id: str, replica: str) -> bytes:
 
 
 class RunningReplicas:
-    """The names of the Search replicas that run, as the router of this process knows them.
+    """The names of the running Search replicas, as the router of this process knows them.
 
-    On the class: Serve pickles a router by value, so what the router and Ingress share must be found by import.
+    Class state: Serve pickles a router by value, so state shared with Ingress must be reachable by import.
     """
 
     _names: tuple[str, ...] = ()
 
     @classmethod
     def note(cls, names: Collection[str]) -> None:
-        """Set the names. May be called from the thread of a router."""
+        """Set the names. A router may call this from its own thread."""
         cls._names = tuple(sorted(names))
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """Return the names, none before the router has been told of any."""
+        """Return the names, empty until the router receives the first list."""
         return cls._names
 
 
 class TenantBatcher(Generic[Item, Result]):
-    """Sends items in batches, each to the replica that its tenants stay with: a `MicroBatcher` for each replica.
+    """Sends items in batches to the preferred replica of their tenant, with one `MicroBatcher` for each replica.
 
-    With one replica it is one `MicroBatcher`. When a whole batch more waits for a tenant's replica than for the least
-    busy one, the next replica in the tenant's rank takes the item. So a tenant that is asked for more than one replica
-    can serve, or a replica that answers slowly, costs loads of indexes, and not waiting time.
+    When a tenant's replica has a whole batch more in its queue than the least busy one, the next replica in the
+    tenant's rank takes the item. So a very busy tenant or a slow replica costs extra index loads instead of waiting
+    time.
     """
 
     def __init__(
@@ -66,23 +66,23 @@ class TenantBatcher(Generic[Item, Result]):
         batches: Batches,
         size_of: Callable[[Item], int] | None = None,
     ) -> None:
-        """`send_to`: the call to a replica by its name. `batches`: for each replica. `size_of`: in bytes."""
+        """`send_to` returns the call to a named replica. `batches`: limits for each replica. `size_of`: in bytes."""
         self._send_to = send_to
         self._running = running
         self._tenant_id = tenant_id
         self._batches = batches
         self._size_of = size_of
-        self._lanes: dict[str, MicroBatcher[Item, Result]] = {}
+        self._batchers: dict[str, MicroBatcher[Item, Result]] = {}
 
     def waiting(self) -> int:
-        """Return how many items are not sent yet, over all replicas."""
-        return sum(lane.waiting() for lane in self._lanes.values())
+        """Return the number of unsent items over all replicas."""
+        return sum(each.waiting() for each in self._batchers.values())
 
     async def submit(self, item: Item) -> Result:
-        """Send an item with whatever else waits for its replica. Raises its error, or `OverloadedError`."""
+        """Send an item in a batch with others for its replica. Raises the item's error, or `OverloadedError`."""
         running = self._running() or (ANY,)
         replica = running[0] if len(running) == 1 else self._chosen(self._tenant_id(item), running)
-        return await self._lane(replica, running).submit(item)
+        return await self._batcher(replica, running).submit(item)
 
     def _chosen(self, tenant_id: str, running: Sequence[str]) -> str:
         waiting = {replica: self._waiting_for(replica) for replica in running}
@@ -90,19 +90,19 @@ class TenantBatcher(Generic[Item, Result]):
         return next(replica for replica in ranked(tenant_id, running) if waiting[replica] <= most)
 
     def _waiting_for(self, replica: str) -> int:
-        lane = self._lanes.get(replica)
-        return 0 if lane is None else lane.waiting()
+        batcher = self._batchers.get(replica)
+        return 0 if batcher is None else batcher.waiting()
 
-    def _lane(self, replica: str, running: Sequence[str]) -> MicroBatcher[Item, Result]:
-        lane = self._lanes.get(replica)
-        if lane is None:
-            # What still waits for a replica that is gone is sent all the same: the router finds another.
-            self._lanes = {name: lane for name, lane in self._lanes.items() if name in running or not lane.idle()}
-            lane = self._lanes[replica] = MicroBatcher(
+    def _batcher(self, replica: str, running: Sequence[str]) -> MicroBatcher[Item, Result]:
+        batcher = self._batchers.get(replica)
+        if batcher is None:
+            # Items queued for a removed replica are still sent: the router finds another one.
+            self._batchers = {name: each for name, each in self._batchers.items() if name in running or not each.idle()}
+            batcher = self._batchers[replica] = MicroBatcher(
                 self._send_to(replica),
                 max_batch=self._batches.size,
                 slots=self._batches.slots,
                 max_waiting=self._batches.waiting,
                 size_of=self._size_of,
             )
-        return lane
+        return batcher

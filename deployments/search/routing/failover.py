@@ -1,7 +1,7 @@
-"""Leaves Search replicas out that do not answer, and sends what they were asked to another one.
+"""Excludes Search replicas that do not answer, and sends their calls to another replica.
 
-Serve notices a replica that hangs after 40 s (three health checks that time out). Searches only read, so they may run
-twice.
+Serve detects a hanging replica only after 40 s (three health checks that time out). Searches only read, so running one
+twice is safe.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from deployments.search.routing.affinity import Send
 
 logger = structlog.get_logger(__name__)
 
-# A call without an answer has its replica checked each time after so long. A slow search is not a fault: that alone
-# sends nothing twice.
+# The replica of an unanswered call is checked at this interval. A slow search is not a fault: slowness alone sends no
+# call twice.
 TIMEOUT_SECONDS = 0.4
-# A replica that does not answer a check in this time is left out. Both together stay below 2 s.
+# A replica that does not answer a check in this time is excluded. Both times together stay below 2 s.
 CHECK_SECONDS = 0.8
-# The pause before a replica that is left out is checked again.
+# The pause before an excluded replica is checked again.
 RECHECK_SECONDS = 1.0
 
 Answers = Sequence[Result | MemoryLayerError]
@@ -30,29 +30,29 @@ Answer = TypeVar("Answer")
 
 
 class Failover:
-    """Knows which Search replicas answer, as one ingress replica sees them."""
+    """Tracks which Search replicas answer one ingress replica."""
 
     def __init__(self, running: Callable[[], Sequence[str]], check: Callable[[str], Awaitable[bool]]) -> None:
-        """`running`: the names of the replicas that run, as Serve knows.
+        """`running` returns the names of the replicas that Serve reports as running.
 
-        `check`: whether a replica answers. Returns or raises `SearchUnavailableError` within `CHECK_SECONDS`.
+        `check` returns whether a replica answers, or raises `SearchUnavailableError`, within `CHECK_SECONDS`.
         """
         self._running = running
         self._check = check
         self._checks: dict[str, asyncio.Task[bool]] = {}
-        # Replicas that have answered a call while they were checked.
-        self._heard: set[str] = set()
+        # Replicas that answered a call during a check.
+        self._answered_during_check: set[str] = set()
         self._left_out: dict[str, asyncio.Task[None]] = {}
 
     def available(self) -> Sequence[str]:
-        """Return the names of the running replicas that answer, or of all if none does."""
+        """Return the names of the running replicas that answer, or of all running ones if none does."""
         running = self._running()
         if not self._left_out:
             return running
         return tuple(name for name in running if name not in self._left_out) or running
 
     def guarded(self, send_to: Callable[[str], Send[Item, Result]]) -> Callable[[str], Send[Item, Result]]:
-        """Return the calls of `send_to`, each of which asks another replica when its own does not answer."""
+        """Return `send_to` with failover: each call goes to another replica when its own does not answer."""
 
         def guarded_to(replica: str) -> Send[Item, Result]:
             own = send_to(replica)
@@ -77,10 +77,10 @@ class Failover:
         try:
             if await self._served(replica, calls[0]):
                 if replica in self._checks:
-                    self._heard.add(replica)
+                    self._answered_during_check.add(replica)
                 return calls[0].result()
             if other := self._other_than(replica):
-                # Once only: a search may be what kills replicas.
+                # Retry only once: the search itself may crash replicas.
                 calls.append(asyncio.ensure_future(send_to(other)(items)))
             return await _first_answer(calls)
         finally:
@@ -88,14 +88,14 @@ class Failover:
                 call.cancel()
 
     async def _served(self, replica: str, call: "asyncio.Future[Answers[Result]]") -> bool:
-        """Wait for the end of a call. Return False as soon as its replica does not answer a check, or is gone."""
+        """Wait until a call ends. Return False as soon as its replica fails a check or no longer runs."""
         while True:
             await asyncio.wait([call], timeout=TIMEOUT_SECONDS)
             if _has_answered(call):
                 return True
             if replica in self._left_out or (call.done() and replica not in self._running()):
                 return False
-            # One that drains is not checked: it answers what it has, within the time of the call.
+            # A draining replica is not checked: it still answers its calls, within their deadline.
             if replica in self._running():
                 check = self._checked(replica)
                 undone: list[asyncio.Future[Any]] = [check] if call.done() else [check, call]
@@ -104,29 +104,29 @@ class Failover:
                     return check.result() or _has_answered(call)
 
     def _checked(self, replica: str) -> asyncio.Task[bool]:
-        """Return the check of a replica, one for all calls that wait for it."""
+        """Return the running check of a replica, shared by all calls that wait for it."""
         if replica not in self._checks:
             self._checks[replica] = asyncio.create_task(self._answers(replica), context=Context())
         return self._checks[replica]
 
     async def _answers(self, replica: str) -> bool:
-        """Check a replica, and leave it out when neither the check nor any call is answered meanwhile.
+        """Check a replica, and exclude it if it answers neither the check nor any call meanwhile.
 
-        One that is late with the check alone has much to do: the other would be late next, with the work of both.
+        A replica that only answers the check late is busy. Excluding it would overload the other one with both loads.
         """
         try:
             answers = await self._check(replica)
         except SearchUnavailableError:
-            answers = replica in self._heard
+            answers = replica in self._answered_during_check
         finally:
-            self._heard.discard(replica)
+            self._answered_during_check.discard(replica)
             del self._checks[replica]
         if not answers and replica not in self._left_out:
             logger.warning("search_replica_left_out", replica=replica)
-            self._left_out[replica] = asyncio.create_task(self._until_it_answers(replica), context=Context())
+            self._left_out[replica] = asyncio.create_task(self._recheck_until_it_answers(replica), context=Context())
         return answers
 
-    async def _until_it_answers(self, replica: str) -> None:
+    async def _recheck_until_it_answers(self, replica: str) -> None:
         try:
             while replica in self._running():
                 await asyncio.sleep(RECHECK_SECONDS)
@@ -136,7 +136,7 @@ class Failover:
             del self._left_out[replica]
 
     def _other_than(self, replica: str) -> str | None:
-        """Return the name of another replica that answers, as far as is known."""
+        """Return the name of another running replica that is not excluded, or None."""
         return next((name for name in self._running() if name != replica and name not in self._left_out), None)
 
 

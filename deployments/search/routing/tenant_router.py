@@ -1,4 +1,4 @@
-"""The Serve request router of the Search deployment. What it knows of Ray's routing stays in this file."""
+"""The Serve request router of the Search deployment. Only this file uses Ray's routing interface."""
 
 import random
 from collections.abc import Collection
@@ -9,42 +9,42 @@ from deployments.search.routing.affinity import RunningReplicas, ranked
 
 
 class TenantRouter(RequestRouter):
-    """Sends a call to the replica that its `session_id` names, else to the next ones in rank.
+    """Routes a call to the replica that its `session_id` names, else to the next replica in rank.
 
-    The next ones take it when the named replica is full (`max_ongoing_requests`) or gone. A call without a
+    The next replica takes the call when the named one is full (`max_ongoing_requests`) or gone. A call without a
     `session_id` goes to the least busy replica.
 
-    Serve pickles this class and its module by value: no state of the module reaches the process that routes.
+    Serve pickles this class and its module by value, so module state does not reach the routing process.
     """
 
     def update_replicas(self, replicas: list[RunningReplica]) -> None:
-        """Take over the replicas that run, as the controller knows them."""
+        """Update the list of running replicas from the controller."""
         super().update_replicas(replicas)
-        self._tell()
+        self._publish_names()
 
     def on_replica_actor_died(self, replica_id: ReplicaID) -> None:
-        """Forget a replica that a call has found dead, before the controller does."""
+        """Remove a replica that a call found dead, before the controller notices."""
         super().on_replica_actor_died(replica_id)
-        self._tell()
+        self._publish_names()
 
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
     ) -> list[list[RunningReplica]]:
-        """Return the candidates in ranks: Serve tries one rank after the other, and begins anew after a pause."""
+        """Return the candidates in ranks. Serve tries one rank after the other, and starts again after a backoff."""
         name = ""
         if pending_request is not None:
             pending_request.routing_context.should_backoff = True
             name = pending_request.metadata.session_id
         if not name:
-            # Spreads calls that name no replica, guards nothing.
+            # Only spreads load: not used for security.
             return [random.sample(candidate_replicas, len(candidate_replicas))]  # nosec B311
         replicas = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
         return [[replicas[each]] for each in in_turn(name, replicas)]
 
-    def _tell(self) -> None:
+    def _publish_names(self) -> None:
         RunningReplicas.note([replica_id.unique_id for replica_id in self.curr_replicas])
 
 
 def in_turn(name: str, replicas: Collection[str]) -> list[str]:
-    """Return the named replica, if it is there, and then the others in an order of its own."""
+    """Return the named replica first, if it runs, then the others in an order that depends on the name."""
     return sorted(ranked(name, replicas), key=lambda replica: replica != name)

@@ -1,4 +1,4 @@
-"""The answers to searches and contexts, of any size. Small ones cross together, and a large one by itself."""
+"""Fetches answers of any size from Search replicas: small answers in batches, a large one in a call of its own."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from deployments.runtime.call_bytes import CHARACTER_BYTES, MIB
 from deployments.runtime.capacity import Batches
 from deployments.search.routing.affinity import RunningReplicas, Send, TenantBatcher
 
-# Metadata of 16,384 bytes as JSON, identifiers and the rest of a request, pickled.
+# A pickled request without its query: metadata of up to 16,384 bytes of JSON, identifiers and the other fields.
 REQUEST_BYTES_BESIDES_QUERY = 48_000
-# The tree of a `where` whose JSON takes 16,384 bytes, pickled. Counted where there is one: 32 requests cross together.
+# The pickled tree of a `where` of 16,384 bytes of JSON. Counted only where one is present: a batch has 32 requests.
 WHERE_BYTES = 64_000
-# So many large answers are made at once by a Search replica for an ingress replica: each may take 100 MB in both.
+# Concurrent large answers of one Search replica to one ingress replica: each may take 100 MB in both.
 ALONE_SLOTS = 2
-# For so long a tenant with an answer of more than so many bytes is taken to have others: they cross by themselves from
-# the start, so that no small one waits for them and nothing is searched twice.
+# For LARGE_SECONDS after an answer of more than LARGE_BYTES, the tenant's requests of that extent go alone from the
+# start, so that no small answer waits for them and no search runs twice.
 LARGE_BYTES = MIB
 LARGE_SECONDS = 60.0
 LARGE_TENANTS = 10_000
@@ -34,7 +34,7 @@ class _Request(Protocol):
 
 
 class Asked(Protocol):
-    """A search or a context."""
+    """A search or a context request."""
 
     @property
     def request(self) -> _Request:
@@ -46,9 +46,10 @@ Item = TypeVar("Item", bound=Asked)
 
 @dataclass(frozen=True)
 class AnswerCalls(Generic[Item]):
-    """The calls to a Search replica, by its name: for several, a size being an answer that is left out; and for one.
+    """The calls to a Search replica, each looked up by replica name.
 
-    `replicas`: the names of those that may be asked.
+    `together` sends a batch; an int in its result is the size of an answer that was left out. `alone` sends one item.
+    `replicas` returns the names of the usable replicas.
     """
 
     together: Callable[[str], Send[Item, bytes | int]]
@@ -57,26 +58,26 @@ class AnswerCalls(Generic[Item]):
 
 
 class WholeAnswers(Generic[Item]):
-    """Gets answers with as few calls as their sizes allow."""
+    """Fetches answers in as few calls as their sizes allow."""
 
     def __init__(self, calls: AnswerCalls[Item], batches: Batches, extent: Callable[[Item], int]) -> None:
-        """`extent`: what an answer's size grows with, as it is asked for. `batches`: for each replica."""
+        """`extent`: an estimate from the request that grows with the answer's size. `batches`: limits per replica."""
         one_by_one = Batches(size=1, slots=ALONE_SLOTS, waiting=batches.waiting)
         self._together: TenantBatcher[Item, bytes | int] = TenantBatcher(
             calls.together, calls.replicas, _tenant_id, batches, _request_bytes
         )
         self._alone = TenantBatcher(calls.alone, calls.replicas, _tenant_id, one_by_one)
         self._extent = extent
-        # By tenant: the extent with which an answer was large, and until when that counts.
+        # By tenant id: the extent of a large answer, and the time until which it counts.
         self._large: dict[str, tuple[int, float]] = {}
 
     def waiting(self) -> int:
-        """Return how many items are not sent yet, over all replicas."""
+        """Return the number of unsent items over all replicas."""
         return self._together.waiting() + self._alone.waiting()
 
     async def submit(self, item: Item) -> bytes:
-        """Return the answer to an item. Raises its error, or `OverloadedError`."""
-        # Almost always there is none: that costs nothing.
+        """Return the answer to an item. Raises the item's error, or `OverloadedError`."""
+        # Usually no tenant has large answers, and this check costs nothing.
         if not self._large or not self._will_be_large(item):
             answer = await self._together.submit(item)
             if isinstance(answer, bytes):
