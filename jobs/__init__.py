@@ -1,1 +1,1 @@
-"""Ray jobs, each run as `python -m jobs.NAME`. The first ones come with retention."""
+"""Command-line jobs, each run as `python -m jobs.NAME`. Retention runs are submitted as Ray jobs."""

@@ -1,4 +1,4 @@
-"""The jobs as console scripts: `memory-layer-keys` does what `python -m jobs.keys` does."""
+"""Console scripts of the jobs: `memory-layer-keys` runs `python -m jobs.keys`."""
 
 import runpy
 import sys
@@ -8,6 +8,6 @@ _PREFIX = "memory-layer-"
 
 
 def main() -> None:
-    """Run the job that the name of the script ends with."""
+    """Run the job whose name ends the script's name."""
     job = Path(sys.argv[0]).name.removeprefix(_PREFIX)
     runpy.run_module(f"jobs.{job}", run_name="__main__", alter_sys=True)

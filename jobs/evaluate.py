@@ -1,4 +1,4 @@
-"""Judges how well searches find what answers labelled questions: `python -m jobs.evaluate DATA ...`.
+"""Measures how well searches find the answers to labelled questions: `python -m jobs.evaluate DATA ...`.
 
 Formats, configurations and how to read the results: docs/evaluation.md.
 """
@@ -27,7 +27,7 @@ from jobs.terminal import FAILED, OK, complain, exit_statuses, natural
 
 @dataclass(frozen=True)
 class Bar:
-    """The least that the first configuration has to reach, in percent."""
+    """The minimum that the first configuration has to reach, in percent."""
 
     metric: str
     least: float
@@ -37,7 +37,7 @@ class Bar:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluate and report.
 
-    Returns 0; 1 if it failed or fell below a bar; 2 if what it was given makes no sense; 130 if it was interrupted.
+    Return 0; 1 if it failed or fell below a minimum; 2 if the arguments are invalid; 130 if interrupted.
     """
     options = _options(arguments)
     load_env_file()
@@ -75,11 +75,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("data", nargs="+", type=Path, metavar="DATA", help="JSON Lines, LoCoMo's or LongMemEval's file")
     parser.add_argument("--configurations", type=Path, metavar="FILE", help="TOML: a table for each configuration")
     parser.add_argument("--ablation", action="store_true", help="add the first configuration without each part")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where results.json and report.html go")
-    parser.add_argument("--url", help="judge the service that runs there, in place of its parts in this process")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="directory for results.json and report.html")
+    parser.add_argument("--url", help="evaluate the service at this URL, instead of its parts in this process")
     parser.add_argument("--key", help="the service's key, sent as X-API-Key")
     parser.add_argument("--questions", type=_positive, metavar="N", help="ask at most N questions of each file")
-    parser.add_argument("--seed", type=natural, default=0, help="of the intervals and of the choice of questions (0)")
+    parser.add_argument(
+        "--seed", type=natural, default=0, help="seed of the intervals and of the sampled questions (0)"
+    )
     parser.add_argument(
         "--fail-under",
         type=_bar,
@@ -106,7 +108,7 @@ def _bar(text: str) -> Bar:
         bar = Bar(metric, float(least))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{least!r} is no number") from None
-    # Nothing is below NaN, so it would hold nothing to anything.
+    # NaN is refused: every comparison with it is false, so it would enforce nothing.
     if not 0 <= bar.least <= PERCENT:
         raise argparse.ArgumentTypeError(f"{least!r} is no percentage")
     return bar

@@ -1,4 +1,4 @@
-"""Make, list and revoke API keys from the command line, the first one above all: `python -m jobs.keys --help`."""
+"""Create, list and revoke API keys from the command line, also the first one: `python -m jobs.keys --help`."""
 
 import argparse
 import asyncio
@@ -26,9 +26,9 @@ Command = Callable[[ApiKeyRepository], Awaitable[None]]
 
 @exit_statuses("`list` shows what was done")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what is asked on the settings' database.
+    """Run the command on the database of the settings.
 
-    Returns 0; 1 if it failed; 2 if what is asked makes no sense; 130 if it was interrupted.
+    Return 0; 1 if it failed; 2 if the arguments are invalid; 130 if interrupted.
     """
     options = _options(arguments)
     settings = prepared_settings(creates=options.command == "create")
@@ -39,16 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m jobs.keys", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    create = commands.add_parser("create", help="make a key; it is printed this once")
-    create.add_argument("--name", required=True, help="what it is for")
-    create.add_argument("--tenant", help="the only tenant that it opens (default: all)")
-    create.add_argument("--user", help="of the tenant's users this one alone (needs --tenant and --scopes read,write)")
+    create = commands.add_parser("create", help="create a key; it is printed only once")
+    create.add_argument("--name", required=True, help="purpose of the key")
+    create.add_argument("--tenant", help="bind the key to this tenant (default: all tenants)")
+    create.add_argument("--user", help="bind the key to this user (needs --tenant and --scopes read,write)")
     create.add_argument("--scopes", default="read,write,admin", help="some of read,write,admin (default: all)")
     create.add_argument("--expires-in-days", type=float, help="default: never")
-    create.add_argument("--rate-limit", help="such as 200/minute (default: as the service's settings say)")
-    commands.add_parser("list", help="all keys, newest first, without what opens anything")
-    revoke = commands.add_parser("revoke", help="revoke a key; every replica knows within a second")
-    revoke.add_argument("id", type=UUID, help="its id, as `list` shows it")
+    create.add_argument("--rate-limit", help="such as 200/minute (default: from the settings)")
+    commands.add_parser("list", help="list all keys, newest first, without their secrets")
+    revoke = commands.add_parser("revoke", help="revoke a key, on every replica within a second")
+    revoke.add_argument("id", type=UUID, help="the key's id, as `list` shows it")
     return parser.parse_args(arguments)
 
 

@@ -1,4 +1,4 @@
-"""Which database a job works on: one that somebody named, or that is there. Nothing is made by the way."""
+"""Selects the database of a job: one that the settings name, or an existing one. Creates none as a side effect."""
 
 from deployments.env_file import load_env_file
 from deployments.settings import Settings
@@ -7,10 +7,10 @@ from deployments.storage.postgres.schema import prepare
 
 
 def prepared_settings(*, creates: bool = False) -> Settings:
-    """Read the environment and `.env`, and have the database ready.
+    """Return the settings from the environment and `.env`, with their database ready.
 
-    `creates`: make the embedded database where a data directory is named that has none.
-    Raises `ConfigurationError`, or `DatabaseUnavailableError`.
+    `creates`: whether to create the embedded database in a named data directory that has none. Raises
+    `ConfigurationError`, or `DatabaseUnavailableError`.
     """
     load_env_file()
     settings = Settings.load()

@@ -1,4 +1,4 @@
-"""How a job behaves as a process: where it logs, and how it is stopped."""
+"""A job as a process: logging, signals and exit status."""
 
 import logging
 import signal
@@ -17,15 +17,15 @@ def run(main: Callable[[], int]) -> NoReturn:
 
 
 def stop_politely() -> None:
-    """Have SIGTERM, which `ray job stop` sends, end all in the same way as Ctrl-C: nothing is left then either."""
-    # Ray blocks SIGINT in the processes of its jobs, and shells have those that they put behind ignore it.
+    """Make SIGTERM, which `ray job stop` sends, act like Ctrl-C, so that it cleans up too."""
+    # Ray blocks SIGINT in the processes of its jobs, and shells ignore it in background processes.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def log_to_stderr() -> None:
-    """Warnings and worse, as plain lines."""
+    """Log warnings and errors as plain lines."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

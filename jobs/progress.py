@@ -1,4 +1,4 @@
-"""How far it is: bars on a terminal, else plain lines, so that the log of a Ray job can be read."""
+"""Progress reports: bars on a terminal, else plain lines, so that the log of a Ray job stays readable."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -16,22 +16,22 @@ Advance = Callable[[int], None]
 
 
 class Progress(Protocol):
-    """Shows how far something is."""
+    """Reports the progress of a job."""
 
     def step(self, title: str, total: int) -> AbstractContextManager[Advance]:
-        """Whoever works in the block says each time how much more is done, of `total`."""
+        """Report one step of `total` units. The block calls the yielded function with the units newly done."""
         ...
 
 
 class ProgressBars:
-    """One bar for each step."""
+    """Shows one bar for each step."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     @contextmanager
     def step(self, title: str, total: int) -> Iterator[Advance]:
-        """A bar for as long as the block runs, and its last state afterwards."""
+        """Show a bar while the block runs, and leave its last state."""
         columns = (
             TextColumn("{task.description:<28}"),
             BarColumn(),
@@ -45,7 +45,7 @@ class ProgressBars:
 
 
 class ProgressLines:
-    """A line at the beginning, one every few seconds, one at the end."""
+    """Writes a line at the start, one every few seconds, and one at the end."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = monotonic) -> None:
         self._stream = stream
@@ -53,7 +53,7 @@ class ProgressLines:
 
     @contextmanager
     def step(self, title: str, total: int) -> Iterator[Advance]:
-        """The lines of one step."""
+        """Write the lines of one step."""
         began = said = self._clock()
         done = 0
 
@@ -74,7 +74,7 @@ class ProgressLines:
 
 
 def progress_on_stderr() -> Progress:
-    """What suits the place that standard error goes to."""
+    """Return bars if standard error is a terminal, else lines."""
     if sys.stderr.isatty():
         return ProgressBars(Console(stderr=True))
     return ProgressLines(sys.stderr)

@@ -1,6 +1,6 @@
-"""Makes the terms of stored messages anew, as their tenants' languages want them: `python -m jobs.reanalyze`.
+"""Recomputes the terms of stored messages in their tenants' languages: `python -m jobs.reanalyze`.
 
-The service does the same by itself, in the background. What it is for, and what a kill leaves: docs/languages.md.
+The service does the same in the background. Purpose, and the state after a kill: docs/languages.md.
 """
 
 import argparse
@@ -19,13 +19,13 @@ from jobs.process import run
 from jobs.progress import progress_on_stderr
 from jobs.terminal import OK, exit_statuses, identifier
 
-# While others work on what is left.
+# The pause while other processes hold the remaining messages.
 POLL_SECONDS = 1.0
 
 
 @exit_statuses("the same command goes on")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Analyse anew. Returns 0, 1 if it failed, 2 if what is asked makes no sense, 130 if it was interrupted."""
+    """Analyse the messages again. Return 0, 1 if it failed, 2 if the arguments are invalid, 130 if interrupted."""
     options = _options(arguments)
     settings = prepared_settings()
     asyncio.run(_run(options, settings))
@@ -48,7 +48,7 @@ async def _run(options: argparse.Namespace, settings: Settings) -> None:
 
 
 async def _reanalyze(repository: ReanalysisRepository, tenant_id: str | None, total: int) -> None:
-    """Work until nothing is left, be it that others do it."""
+    """Work until nothing is left, and wait for what other processes hold."""
     reanalyzer = Reanalyzer(repository)
     with progress_on_stderr().step("analysing messages", total) as advance:
         while await repository.is_under_way(tenant_id):
@@ -58,8 +58,8 @@ async def _reanalyze(repository: ReanalysisRepository, tenant_id: str | None, to
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m jobs.reanalyze", description=__doc__)
-    parser.add_argument("--tenant", type=identifier, help="only this one's messages (default: everyone's)")
-    parser.add_argument("--dry-run", action="store_true", help="only count the messages, tenant by tenant")
+    parser.add_argument("--tenant", type=identifier, help="only this tenant's messages (default: all tenants')")
+    parser.add_argument("--dry-run", action="store_true", help="only count the messages of each tenant")
     return parser.parse_args(arguments)
 
 

@@ -1,6 +1,6 @@
-"""Takes a database to another embedding space while it is in use: `python -m jobs.reembed --provider ...`.
+"""Moves a database to another embedding space while it is in use: `python -m jobs.reembed --provider ...`.
 
-What each phase does, going back and what a kill leaves: docs/reembedding.md.
+Its phases, going back, and the state after a kill: docs/reembedding.md.
 """
 
 import argparse
@@ -38,17 +38,17 @@ Action = Callable[[Run], Coroutine[Any, Any, None]]
 
 @exit_statuses("the same command goes on", EvaluationInputError)
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what is asked. Returns 0, 1 if it failed, 2 if what is asked makes no sense, 130 if it was interrupted."""
+    """Run the command. Return 0, 1 if it failed, 2 if the arguments are invalid, 130 if interrupted."""
     options = _options(arguments)
     settings = prepared_settings()
     target = None if options.provider is None else target_of(settings, options)
-    _judge(settings, target, options.questions)
+    _evaluate(settings, target, options.questions)
     asyncio.run(_over_the_database(settings, _run_options(options, target), _action(options)))
     return OK
 
 
 def target_of(settings: Settings, options: argparse.Namespace) -> SpaceSource:
-    """The space that the options name; what they leave out is as in the settings, or the provider's default.
+    """Return the space that the options name. Defaults come from the settings, or from the provider.
 
     Raises `ConfigurationError`.
     """
@@ -66,8 +66,8 @@ def target_of(settings: Settings, options: argparse.Namespace) -> SpaceSource:
     return space_source(asked)
 
 
-def _judge(settings: Settings, target: SpaceSource | None, questions: Sequence[Path]) -> None:
-    """Recall of whole searches in both spaces, over temporary databases."""
+def _evaluate(settings: Settings, target: SpaceSource | None, questions: Sequence[Path]) -> None:
+    """Evaluate whole searches in both spaces, over temporary databases."""
     if target is None or not questions:
         return
     new = settings_for(settings, target)
@@ -79,22 +79,24 @@ def _judge(settings: Settings, target: SpaceSource | None, questions: Sequence[P
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m jobs.reembed", description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--provider", choices=[each.value for each in ProviderName], help="of the new space")
-    what.add_argument("--back", action="store_true", help="return to the space that was left last")
-    what.add_argument("--drop", action="store_true", help="drop the space beside the active one, or give up filling it")
-    what.add_argument("--status", action="store_true", help="say which spaces there are, and how full they are")
-    parser.add_argument("--model", help="of the new space (default: as the settings say)")
-    parser.add_argument("--dimensions", type=_dimensions, help="of the new space (default: the provider's)")
+    what.add_argument("--provider", choices=[each.value for each in ProviderName], help="provider of the new space")
+    what.add_argument("--back", action="store_true", help="return to the previous space")
+    what.add_argument("--drop", action="store_true", help="drop the inactive space, finished or not")
+    what.add_argument("--status", action="store_true", help="show the spaces and their numbers of messages")
+    parser.add_argument("--model", help="model of the new space (default: from the settings)")
+    parser.add_argument("--dimensions", type=_dimensions, help="size of the new vectors (default: the provider's)")
     parser.add_argument("--base-url", type=_url, help="of an OpenAI-compatible server (MEMORY_OPENAI_BASE_URL)")
     parser.add_argument("--no-switch", dest="switch", action="store_false", help="fill and compare, but do not switch")
-    parser.add_argument("--questions", nargs="+", type=Path, default=[], metavar="FILE", help="as jobs.evaluate reads")
-    parser.add_argument("--sample", type=natural, default=200, help="messages to compare the spaces by; 0: none (200)")
-    parser.add_argument("--least-overlap", type=_percent, default=0.0, metavar="PERCENT", help="below, do not switch")
-    parser.add_argument("--accept-missing", type=natural, default=0, metavar="N", help="messages that may be refused")
+    parser.add_argument("--questions", nargs="+", type=Path, default=[], metavar="FILE", help="files of jobs.evaluate")
+    parser.add_argument(
+        "--sample", type=natural, default=200, help="messages to compare the spaces with; 0: none (200)"
+    )
+    parser.add_argument("--least-overlap", type=_percent, default=0.0, metavar="PERCENT", help="do not switch below")
+    parser.add_argument("--accept-missing", type=natural, default=0, metavar="N", help="messages that may be rejected")
     parser.add_argument("--batch", type=_batch, default=256, help="messages embedded and written at once (256)")
     parser.add_argument("--rate", type=_rate, default=math.inf, metavar="N", help="messages a second (no limit)")
-    parser.add_argument("--patience", type=natural, default=600, metavar="SECONDS", help="for what is away (600)")
-    parser.add_argument("--force", action="store_true", help="although the disk is short, or a replica objects")
+    parser.add_argument("--patience", type=natural, default=600, metavar="SECONDS", help="longest outage (600)")
+    parser.add_argument("--force", action="store_true", help="proceed despite low disk space or a replica's error")
     return parser.parse_args(arguments)
 
 

@@ -1,6 +1,6 @@
-"""Exports a tenant, imports it or what others wrote, and erases it: `python -m jobs.tenants --help`.
+"""Exports, imports and erases tenants: `python -m jobs.tenants --help`.
 
-Formats, and what stays as it is: docs/moving.md.
+Formats, and what an import preserves: docs/moving.md.
 """
 
 import argparse
@@ -37,9 +37,9 @@ Command = Callable[[argparse.Namespace, Settings, Database], Awaitable[int]]
 
 @exit_statuses("the same command goes on", MovingInputError)
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Export, import or erase, on the settings' database.
+    """Export, import or erase, on the database of the settings.
 
-    Returns 0; 1 if it failed or could not take everything; 2 if what is asked makes no sense; 130 if interrupted.
+    Return 0; 1 if it failed or left anything out; 2 if the arguments are invalid; 130 if interrupted.
     """
     options = _options(arguments)
     settings = prepared_settings(creates=options.run is _import)
@@ -91,7 +91,7 @@ async def _erase(options: argparse.Namespace, settings: Settings, database: Data
 
 
 async def _space(database: Database) -> VectorSpace:
-    """The space that is searched, which the settings need not name: docs/reembedding.md."""
+    """Return the active space, which the settings need not name: docs/reembedding.md."""
     spaces = await EmbeddingSpaceRepository(database).get()
     if spaces is None:
         raise ConfigurationError("The database has no embedding space yet")
@@ -109,24 +109,24 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     export = commands.add_parser("export", help="write all messages of a tenant or a user into a gzipped file")
     export.set_defaults(run=_export)
     export.add_argument("tenant", type=identifier)
-    export.add_argument("file", type=Path, help="what to write, as in acme.jsonl.gz; must not exist")
+    export.add_argument("file", type=Path, help="the new file, such as acme.jsonl.gz; must not exist")
     export.add_argument("--user", type=identifier, help="only this user's messages")
-    export.add_argument("--without-vectors", action="store_true", help="a smaller file, to be embedded again")
-    arrive = commands.add_parser("import", help="store what a file holds and is not there yet")
+    export.add_argument("--without-vectors", action="store_true", help="write a smaller file without embeddings")
+    arrive = commands.add_parser("import", help="store the messages of a file that are missing")
     arrive.set_defaults(run=_import)
     arrive.add_argument("file", type=Path, help="JSON Lines or a JSON document, gzipped or not")
-    arrive.add_argument("--tenant", type=identifier, help="whose they are to be (default: whose they were)")
-    arrive.add_argument("--format", choices=NAMES, help="default: what the first line tells")
-    arrive.add_argument("--without-vectors", action="store_true", help="have the messages embedded again")
-    arrive.add_argument("--new-ids", action="store_true", help="for a copy beside the original, of another tenant")
-    erase = commands.add_parser("erase", help="erase all that is known of a tenant, or a part of it; prints a receipt")
+    arrive.add_argument("--tenant", type=identifier, help="the target tenant (default: the file's)")
+    arrive.add_argument("--format", choices=NAMES, help="default: detected from the first line")
+    arrive.add_argument("--without-vectors", action="store_true", help="ignore the file's embeddings and embed again")
+    arrive.add_argument("--new-ids", action="store_true", help="import a copy, for another tenant")
+    erase = commands.add_parser("erase", help="erase all data of a tenant, or a part of it; prints a receipt")
     erase.set_defaults(run=_erase)
     erase.add_argument("tenant", type=identifier)
     part = erase.add_mutually_exclusive_group()
-    part.add_argument("--conversation", type=identifier, help="only this one")
+    part.add_argument("--conversation", type=identifier, help="only this conversation")
     part.add_argument("--user", type=identifier, help="only this user's messages")
     erase.add_argument("--keep-keys", action="store_true", help="do not revoke the tenant's or the user's API keys")
-    erase.add_argument("--yes", action="store_true", help="do it: without this it only counts")
+    erase.add_argument("--yes", action="store_true", help="erase: without this, only count")
     return parser.parse_args(arguments)
 
 

@@ -1,4 +1,4 @@
-"""A job's command line: the names that it takes, and how it says that it failed, in one line and an exit status."""
+"""Command-line helpers of the jobs: argument types, and one-line errors with an exit status."""
 
 import argparse
 import functools
@@ -19,7 +19,7 @@ _identifier = TypeAdapter(StoredIdentifier)
 
 
 def complain(text: str, status: int) -> int:
-    """Write one line of error; returns the status."""
+    """Write an error as one line. Return the status."""
     sys.stderr.write(f"error: {text}\n")
     return status
 
@@ -28,10 +28,10 @@ P = ParamSpec("P")
 
 
 def exit_statuses(interrupted: str, *misuse: type[MemoryLayerError]) -> Callable[[Callable[P, int]], Callable[P, int]]:
-    """Have a job's `main` turn errors of ours into one line and an exit status.
+    """Make a job's `main` turn our errors into one line and an exit status.
 
-    `MISUSED` for a setting or a request that makes no sense, and for `misuse`; `FAILED` for any other; `INTERRUPTED`
-    for Ctrl-C, with `interrupted` as what that means for what was done.
+    `MISUSED` for an invalid setting or request, and for `misuse`; `FAILED` for any other error; `INTERRUPTED` for
+    Ctrl-C, with `interrupted` as the message about what was done.
     """
     misused: tuple[type[MemoryLayerError], ...] = (ConfigurationError, InvalidRequestError, *misuse)
 
@@ -53,7 +53,7 @@ def exit_statuses(interrupted: str, *misuse: type[MemoryLayerError]) -> Callable
 
 
 def identifier(text: str) -> str:
-    """Return the name of a tenant or a conversation. Raises argparse's error for what is none."""
+    """Return the name of a tenant or a conversation. Raises argparse's error for an invalid one."""
     try:
         return _identifier.validate_python(text)
     except ValidationError as error:
@@ -61,7 +61,7 @@ def identifier(text: str) -> str:
 
 
 def natural(text: str) -> int:
-    """Return a whole number from 0 on. Raises argparse's error for what is none."""
+    """Return a whole number from 0 on. Raises argparse's error for anything else."""
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
     return int(text)

@@ -1,1 +1,1 @@
-"""Loads that the service is measured under, and the floor that it is held against."""
+"""Load tests of the service, and the floor: the same service without Ray, for comparison."""

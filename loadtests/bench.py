@@ -1,8 +1,8 @@
-"""The product against its floor: `python -m loadtests.bench --url http://127.0.0.1:8000`.
+"""Compares the product with its floor: `python -m loadtests.bench --url http://127.0.0.1:8000`.
 
-Both answer from the same database and are measured in turn (product, floor, floor, product, ...) with the same
-requests from the same client, so that what else the machine does cancels out: the ratios count, not the numbers.
-The floor (`loadtests.floor`) is started and stopped here. Returns 1 where a bar of the issue is missed.
+Both use the same database and are measured alternately (product, floor, floor, product, ...) with the same requests
+from the same client, so that other load on the machine cancels out: compare the ratios, not the numbers. This script
+starts and stops the floor (`loadtests.floor`). Returns 1 if a target of the issue is missed.
 """
 
 import argparse
@@ -40,18 +40,18 @@ _PREPARED_BATCHES_PER_SECOND = 60
 _MOST_PER_SECOND = 10_000
 _HTTP_NOT_FOUND = 404
 _KINDS = ("search", "store", "batch")
-# What a turn of batches leaves to embed takes many times as long as the turn.
+# The embeddings of one turn of batches take many times as long as the turn.
 _BATCH_SECONDS = 2.0
 _HOLLOW = (b'"total":0', b'"degraded":true')
 
 
 class BenchError(Exception):
-    """The bench cannot go on; the message says why."""
+    """The bench cannot continue; the message says why."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for on the command line."""
+    """The command-line options."""
 
     product: Address
     seconds: float
@@ -66,10 +66,10 @@ class Options:
 
 
 def main() -> int:
-    """Measure, print, and return 1 where a bar is missed or an answer was no 2xx, 2 where nothing was measured."""
+    """Measure and print. Return 1 if a target is missed or an answer was not 2xx, 2 if nothing was measured."""
     options = _options()
     use_the_services_database()
-    # A polite kill unwinds too: the floor must not outlive the bench.
+    # SIGTERM unwinds the stack too: the floor must not outlive the bench.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         with _floor_running() as floor:
@@ -129,7 +129,7 @@ def _floor_running() -> Iterator[Address]:
 
 
 class _Bench:
-    """One run: its own tenants, loaded through the product, searched and stored to on both sides."""
+    """One run with its own tenants, loaded through the product; searches and stores go to both sides."""
 
     def __init__(self, options: Options, floor: Address) -> None:
         self._options = options
@@ -170,7 +170,7 @@ class _Bench:
         )
 
     async def _compare(self) -> None:
-        """The floor must do the same work: the same hits for the same queries."""
+        """Check that the floor does the same work: the same hits for the same queries."""
         asked = list(islice(self._searches, _COMPARED))
         product, floor = [await _hits(side, asked) for side in (self._options.product, self._floor)]
         alike = sum(a == b for a, b in zip(product, floor, strict=True))
@@ -196,7 +196,7 @@ class _Bench:
         return self._prepared(self._searches, "search", _PREPARED_PER_SECOND)
 
     def _prepared(self, source: Iterator[bytes], kind: str, per_second: int) -> Iterator[bytes]:
-        """Requests that are made before the clock runs, and more as needed; bounded in any case."""
+        """Yield requests, most of them built before the clock starts; their number is limited."""
         seconds = self._seconds(kind) + 1
         prepared = list(islice(source, int(per_second * seconds)))
         return islice(chain(prepared, source), int(_MOST_PER_SECOND * seconds))
@@ -223,7 +223,7 @@ class _Bench:
         return min(self._options.seconds, _BATCH_SECONDS) if kind == "batch" else self._options.seconds
 
     async def _until_embedded(self, *, required: bool) -> None:
-        """What one turn leaves to embed must not burden the next."""
+        """Wait for the embeddings of the last turn, so that they do not slow the next one."""
         connection = Connection(self._options.product)
         least, progressed = sys.maxsize, monotonic()
         while pending := _pending(await connection.ask(requests.get("/v1/admin/health"))):
@@ -239,7 +239,7 @@ class _Bench:
         connection.close()
 
     async def _clean_up(self) -> None:
-        """Delete through the API, where it can: a floor that stands in for the product cannot."""
+        """Delete the tenants' data through the API, unless a floor stands in for the product."""
         connection = Connection(self._options.product)
         for tenant in (*self._searched, *self._stored):
             answer = await connection.ask(requests.get("/v1/conversations", tenant_id=tenant, limit=200))
@@ -283,7 +283,7 @@ async def _hits(address: Address, asked: Sequence[bytes]) -> list[list[str]]:
 
 
 def _pending(answer: Answer) -> int:
-    """How many wait; one, where the answer does not say."""
+    """Return the number of pending messages, or 1 if the answer does not contain it."""
     if not answer.accepted:
         return 1
     pending = orjson.loads(answer.body)["pending_embeddings"]

@@ -1,4 +1,4 @@
-"""A load client that costs little, since it shares the machine with what it measures: HTTP/1.1, kept alive, raw."""
+"""A cheap load client, since it shares the machine with the service: raw HTTP/1.1 with keep-alive."""
 
 import asyncio
 import math
@@ -20,14 +20,14 @@ _ANSWER_TIMEOUT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where requests go."""
+    """The host and port of the service."""
 
     host: str
     port: int
 
 
 def address_of(url: str) -> Address:
-    """The address of a service on this machine, for argparse. Raises `ArgumentTypeError`: load goes nowhere else."""
+    """Return the address of a local service, for argparse. Raises `ArgumentTypeError` for any other host."""
     parts = urlsplit(url)
     host = "127.0.0.1" if parts.hostname in {None, "localhost"} else parts.hostname
     try:
@@ -40,19 +40,19 @@ def address_of(url: str) -> Address:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, 0 where the connection broke, and a body (chunks, where it came in chunks, unread)."""
+    """A status, 0 if the connection broke, and a body (undecoded if it is chunked)."""
 
     status: int
     body: bytes
 
     @property
     def accepted(self) -> bool:
-        """Whether it is a 2xx."""
+        """Return whether the status is 2xx."""
         return 200 <= self.status < 300  # noqa: PLR2004 - HTTP's own numbers
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time. Reconnects when the other side has closed."""
+    """A connection for one request at a time. It reconnects after the server has closed."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
         self._waiting: asyncio.Future[Answer] | None = None
 
     async def ask(self, request: bytes) -> Answer:
-        """Send a request as it is, and wait for its answer."""
+        """Send a request, and return its answer."""
         try:
             if self._transport is None or self._transport.is_closing():
                 await asyncio.get_running_loop().create_connection(lambda: self, self._address.host, self._address.port)
@@ -85,12 +85,12 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, _: Exception | None) -> None:
-        """End what waits. Called by asyncio."""
+        """Fail the pending request. Called by asyncio."""
         self._transport = None
         self._deliver(Answer(_NO_ANSWER, b""))
 
     def data_received(self, data: bytes) -> None:
-        """Deliver the answer once it is whole. Called by asyncio."""
+        """Return the answer to the caller once it is complete. Called by asyncio."""
         self._received += data
         if self._length < 0:
             self._read_head()
@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
             self._deliver(Answer(int(head[9:12]), body))
 
     def _read_head(self) -> None:
-        """Find out how long the answer is; 0 stands for chunks, whose end shows itself."""
+        """Set the length of the answer; 0 for chunks, which have an end marker."""
         end = self._received.find(_HEAD_END)
         if end < 0:
             return
@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
 
 @dataclass
 class Turn:
-    """What came of one turn of load."""
+    """The results of one turn of load."""
 
     seconds: float = 0.0
     client_cpu_share: float = 0.0
@@ -131,12 +131,12 @@ class Turn:
 
     @property
     def accepted(self) -> int:
-        """How many 2xx."""
+        """Return the number of 2xx answers."""
         return sum(count for status, count in self.statuses.items() if 200 <= status < 300)  # noqa: PLR2004
 
     @property
     def refused(self) -> dict[int, int]:
-        """How many of every other status; 0 where there was no answer at all."""
+        """Return the number of answers by every other status; 0 if the connection broke."""
         return {s: count for s, count in sorted(self.statuses.items()) if not 200 <= s < 300}  # noqa: PLR2004
 
 
@@ -149,9 +149,9 @@ async def run_turn(
     warm_up: float = 0.5,
     mark: Sequence[bytes] = (),
 ) -> Turn:
-    """Have `callers` send `requests`, each its next when its last is answered, for `seconds` after a warm-up.
+    """Send `requests` from `callers` for `seconds` after a warm-up; each caller waits for its answer before the next.
 
-    Answers that hold one of `mark` are counted. Ends earlier when the requests do.
+    Answers that contain one of `mark` are counted. Ends earlier if the requests run out.
     """
     turn = Turn()
     begin = perf_counter() + warm_up
@@ -186,7 +186,7 @@ async def _call(
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which a share of the sorted values lies; NaN of none."""
+    """Return the value below which a share of the sorted values lies; NaN if there are none."""
     if not values:
         return math.nan
     ordered = sorted(values)

@@ -1,10 +1,11 @@
-"""What something costs a request: `python -m loadtests.cost --off http://127.0.0.1:8000 --on http://127.0.0.1:8001`.
+"""Measures the cost of a feature per request:
+`python -m loadtests.cost --off http://127.0.0.1:8000 --on http://127.0.0.1:8001`.
 
-Two services on one machine, without rate limits, one with tracing (or metrics, or keys ...) on and one without. Every
-caller asks the one and the other in turn, request by request, so that what else the machine does cancels out: the ratio
-counts, not the numbers. The processor time is of all replicas, as `/metrics` tells it where both have it: on a busy
-machine it says more than how long answers take.
-Each service gets a tenant of its own, which is erased in the end.
+It compares two services on one machine, without rate limits, one with tracing (or metrics, or keys ...) and one
+without. Every caller alternates between them, request by request, so that other load on the machine cancels out:
+compare the ratio, not the numbers. The processor time is the sum over all replicas, read from `/metrics` if both
+services have it: on a busy machine it says more than latencies. Each service gets its own tenant, which is erased at
+the end.
 """
 
 import argparse
@@ -28,14 +29,14 @@ _BATCH = 100
 _QUERIES = 4_000
 _WARM_UP_SECONDS = 2.0
 _REQUEST_FAILED = 300
-# As old as /metrics may be, and a bit more.
+# The maximum age of /metrics, and a bit more.
 _METRICS_AGE_SECONDS = 5.0
 _CPU = b"replica_cpu_seconds_total{"
 
 
 @dataclass
 class _Side:
-    """A service, and how long its answers took in the rounds so far, in seconds."""
+    """A service, and the latencies of its answers in the rounds so far, in seconds."""
 
     address: Address
     rounds: list[list[float]] = field(default_factory=list)
@@ -51,13 +52,13 @@ class _Side:
 
 
 def main() -> int:
-    """Measure and print; 1 where an answer was no 2xx."""
+    """Measure and print. Return 1 if an answer was not 2xx."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.cost", description=__doc__)
     parser.add_argument("--off", type=address_of, required=True, help="the service without it")
     parser.add_argument("--on", type=address_of, required=True, help="the service with it")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of each round (4)")
     parser.add_argument("--rounds", type=int, default=8, help="rounds of each measurement (8)")
-    parser.add_argument("--callers", type=int, nargs="+", default=[1, 16], help="how many ask at once (1 16)")
+    parser.add_argument("--callers", type=int, nargs="+", default=[1, 16], help="numbers of concurrent callers (1 16)")
     return uvloop.run(_measure(parser.parse_args()))
 
 
@@ -78,7 +79,7 @@ async def _measure(given: argparse.Namespace) -> int:
                 for number in range(given.rounds):
                     await _round(off, on, _requests(kind, tenant, number), callers, given.seconds)
                 await _take_cpu(off, on)
-                _tell(f"{kind}, {callers} at once", off, on)
+                _print_result(f"{kind}, {callers} at once", off, on)
                 refused += off.refused + on.refused
     finally:
         for address in addresses:
@@ -104,17 +105,17 @@ async def _round(off: _Side, on: _Side, asked: Iterator[bytes], callers: int, se
 
 
 async def _take_cpu(*sides: _Side) -> None:
-    """What the replicas have used since this was last called, once what they did has come to be told."""
+    """Store the processor time that the replicas used since the last call, once `/metrics` includes it."""
     await asyncio.sleep(_METRICS_AGE_SECONDS)
     for side in sides:
         connection = Connection(side.address)
-        told = (await connection.ask(requests.get("/metrics"))).body.splitlines()
+        lines = (await connection.ask(requests.get("/metrics"))).body.splitlines()
         connection.close()
-        total = sum(float(line.split()[-1]) for line in told if line.startswith(_CPU))
+        total = sum(float(line.split()[-1]) for line in lines if line.startswith(_CPU))
         side.cpu_seconds, side.cpu_total = total - side.cpu_total, total
 
 
-def _tell(title: str, off: _Side, on: _Side) -> None:
+def _print_result(title: str, off: _Side, on: _Side) -> None:
     medians = [[percentile(each, 0.5) * 1e3 for each in side.rounds] for side in (off, on)]
     ratios = [b / a for a, b in zip(*medians, strict=True)]
     asked = sum(map(len, on.rounds))

@@ -1,4 +1,4 @@
-"""Which database the service on this machine uses, so that the floor uses the same one."""
+"""Selects the database of the local service, so that the floor uses the same one."""
 
 import os
 from pathlib import Path
@@ -9,6 +9,6 @@ _PROJECT = Path(__file__).resolve().parents[1]
 
 
 def use_the_services_database() -> None:
-    """Read `.env` as `make serve` does; without any setting, the data is where `make serve` keeps it."""
+    """Read `.env` like `make serve`; without any setting, use the data directory of `make serve`."""
     load_env_file()
     os.environ.setdefault("MEMORY_DATA_DIR", str(_PROJECT / ".data"))

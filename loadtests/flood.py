@@ -1,7 +1,7 @@
-"""What one tenant's flood does to another: `python -m loadtests.flood --url http://127.0.0.1:8000`.
+"""Measures how one tenant's flood delays another: `python -m loadtests.flood --url http://127.0.0.1:8000`.
 
-A second tenant stores a message now and then, first alone and then while the first stores 100,000, and each is timed
-from its POST until its meaning is searchable. What is stored stays: run it against a throw-away MEMORY_DATA_DIR.
+A second tenant stores a message now and then, first alone and then while the first stores 100,000. Each is timed from
+its POST until its embedding is searchable. Stored messages stay: use a throw-away MEMORY_DATA_DIR.
 """
 
 import argparse
@@ -26,7 +26,7 @@ _BATCH = 500
 _FLOOD_SEED, _STEADY_SEED = 0, 1
 _DRAINED = 1_000
 _POLL_SECONDS = 0.02
-# Asked ever less often: what waits for a minute is not to load the service more than what waits for a moment.
+# Poll ever less often: a message that has waited for a minute must not load the service more than a new one.
 _POLL_SHARE = 0.1
 
 
@@ -36,7 +36,7 @@ class FloodError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for on the command line."""
+    """The command-line options."""
 
     address: Address
     messages: int
@@ -48,7 +48,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Waits:
-    """How long messages of the second tenant waited for their meaning, in seconds; late ones are not over yet."""
+    """How long the second tenant's messages waited for their embedding, in seconds; late ones had none at the limit."""
 
     messages: int
     late: int
@@ -58,7 +58,7 @@ class Waits:
 
     @classmethod
     def of(cls, seconds: Sequence[float | None], limit: float) -> "Waits":
-        """None stands for what was not embedded in time: it counts as the whole `limit`."""
+        """Return the statistics. None stands for a message without an embedding in time, and counts as `limit`."""
         known = sorted(limit if each is None else each for each in seconds)
         late = sum(each is None for each in seconds)
         return cls(len(known), late, percentile(known, 0.5), percentile(known, 0.95), max(known, default=0.0))
@@ -71,7 +71,7 @@ class Waits:
 
 
 def main() -> int:
-    """Measure and print. Returns 2 where nothing could be measured."""
+    """Measure and print. Return 2 if nothing could be measured."""
     options = _options()
     try:
         idle, flooded = uvloop.run(_Flood(options).run())
@@ -105,7 +105,7 @@ def _options() -> Options:
 
 
 class _Flood:
-    """One run, with two tenants of its own."""
+    """One run, with two new tenants."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -115,8 +115,8 @@ class _Flood:
         self._flood = islice(requests.endless_batches([f"{run}-flood"], _FLOOD_SEED, _BATCH), batches)
 
     async def run(self) -> tuple[Waits, Waits]:
-        """The second tenant's waits, alone and during the flood."""
-        # The first searches and embeddings of a service that has just started are slow for reasons of their own.
+        """Return the second tenant's waits, alone and during the flood."""
+        # Warm up: the first searches and embeddings after a start are slow for other reasons.
         await self._waits(islice(self._ticks(monotonic() + self._options.seconds), 5))
         idle = await self._waits(islice(self._ticks(monotonic() + self._options.seconds), self._options.idle))
         deadline = monotonic() + self._options.seconds
@@ -126,7 +126,7 @@ class _Flood:
         return idle, flooded
 
     def _ticks(self, deadline: float) -> Iterator[float]:
-        """When the second tenant's messages are due."""
+        """Yield the times at which the second tenant's messages are due."""
         at = monotonic()
         while at < deadline:
             yield at
@@ -142,7 +142,7 @@ class _Flood:
         return Waits.of([probe.result() for probe in probes], limit)
 
     async def _until_embedded(self, store: bytes, limit: float) -> float | None:
-        """Seconds from a message's POST until its meaning is searchable."""
+        """Return the seconds from a message's POST until its embedding is searchable, or None at the limit."""
         async with _connected(self._options.address) as connection:
             started = monotonic()
             answer = await connection.ask(store)

@@ -1,8 +1,8 @@
 """The floor: one uvicorn process, FastAPI, the product's SQL and models. No Ray, no batching, no keys, no logs.
 
-`python -m loadtests.floor --port 8100` answers the calls that `loadtests.bench` measures, from the same database
-as the product (`MEMORY_DATABASE_URL`, or the embedded one under `MEMORY_DATA_DIR`). It is what one would write
-without Ray: each request takes a connection, runs the product's statement, ranks, answers.
+`python -m loadtests.floor --port 8100` answers the requests of `loadtests.bench` from the product's database
+(`MEMORY_DATABASE_URL`, or the embedded one under `MEMORY_DATA_DIR`). It is the straightforward service without Ray:
+each request takes a connection, runs the product's statement, ranks, answers.
 """
 
 import argparse
@@ -54,7 +54,7 @@ _DRAIN_BATCH = 128
 
 
 class _Direct:
-    """A connection's own methods: aiosql looks through all attributes of what it is given, and here are three."""
+    """Three methods of a connection: aiosql searches all attributes of the object that it gets, so keep them few."""
 
     __slots__ = ("fetch", "fetchrow", "fetchval")
 
@@ -65,7 +65,7 @@ class _Direct:
 
 
 class FloorBatch(BaseModel):
-    """Messages to store."""
+    """The request body of a batch."""
 
     messages: Annotated[list[NewMessage], Field(min_length=1, max_length=MAX_BATCH)]
 
@@ -78,7 +78,7 @@ class FloorAccepted(BaseModel):
 
 
 class FloorBatchAnswer(BaseModel):
-    """What became of each message."""
+    """The results of a batch."""
 
     accepted: int
     rejected: int
@@ -87,7 +87,7 @@ class FloorBatchAnswer(BaseModel):
 
 @dataclass
 class Floor:
-    """What the handlers use."""
+    """The state of the handlers."""
 
     settings: Settings
     pool: Any
@@ -104,7 +104,7 @@ class Floor:
         self._known: LRUCache[str, npt.NDArray[np.float32]] = LRUCache(max(self.settings.embedding.cache_size, 1))
 
     async def search(self, parameters: SearchParameters) -> SearchAnswer:
-        """Embed the query, find candidates, rank them."""
+        """Embed the query, fetch candidates, rank them."""
         embedding = QueryVector(self._space, await self._embedded(parameters.query))
         limit = max(self.settings.search.candidates, parameters.top_k)
         request = SearchRequest.model_validate(parameters.model_dump())
@@ -126,7 +126,7 @@ class Floor:
         return SearchAnswer.model_construct(total=len(hits), degraded=False, items=hits)
 
     async def store(self, drafts: Sequence[Draft]) -> list[Message]:
-        """One statement, committed before this returns."""
+        """Store the messages with one statement, committed before this returns."""
         async with self._connection() as connection:
             parameters = store_parameters([AnalyzedDraft(each, self._analyzed(each.message)) for each in drafts])
             await self._messages.store_messages(connection, **parameters)
@@ -136,7 +136,7 @@ class Floor:
         return Analysis(*terms_of(message, self._policy), self._policy.tag)
 
     async def pending(self) -> int:
-        """How many messages wait for their embedding."""
+        """Return the number of messages without an embedding."""
         async with self._connection() as connection:
             return int((await self._jobs.count_jobs(connection))["pending"])
 
@@ -160,7 +160,7 @@ router = APIRouter()
 
 @router.get("/v1/memory/search", response_model=SearchAnswer)
 async def search(parameters: Annotated[SearchParameters, Query()], request: Request) -> SearchAnswer:
-    """The messages that matter most to a query."""
+    """Return the messages that matter most to a query."""
     return await _floor(request).search(parameters)
 
 
@@ -182,12 +182,12 @@ async def store_batch(batch: FloorBatch, request: Request) -> FloorBatchAnswer:
 
 @router.get("/v1/admin/health")
 async def health(request: Request) -> dict[str, object]:
-    """As much of the product's health as the bench reads."""
+    """Return the part of the product's health that the bench reads."""
     return {"status": "ok", "pending_embeddings": await _floor(request).pending()}
 
 
 def create_floor(settings: Settings, pool_size: int, *, drains: bool) -> FastAPI:
-    """The application. `drains`: embed what waits too, as the product's worker does."""
+    """Return the application. `drains`: embed pending messages too, as the product's worker does."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -217,7 +217,7 @@ def _pool(url: str, size: int) -> Any:
 
 
 async def _keep_session(_: asyncpg.Connection) -> None:
-    """As the product: nothing changes a session, so nothing resets it."""
+    """Do not reset the session, like the product: nothing changes its state."""
 
 
 @contextlib.asynccontextmanager
@@ -249,7 +249,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m loadtests.floor", description=__doc__)
     parser.add_argument("--port", type=int, default=8100)
     parser.add_argument("--pool", type=int, default=8, help="connections to Postgres (8)")
-    parser.add_argument("--drain", action="store_true", help="embed what waits too; for use without the product")
+    parser.add_argument("--drain", action="store_true", help="embed pending messages too; for use without the product")
     options = parser.parse_args()
     use_the_services_database()
     settings = Settings.load()

@@ -1,9 +1,9 @@
-"""How much the HNSW way finds of what measuring every vector finds, and what each costs, by the tenant's size:
+"""Measures recall and cost of the HNSW index against exact search, by the tenant's size:
 `python -m loadtests.index_recall DATA --out FILE.json --chart FILE.svg`.
 
-DATA is a file that `python -m jobs.evaluate` reads too; the pieces of its messages are stored, and its questions asked.
-One tenant grows beside others in a temporary database that is gone afterwards. With LongMemEval's 12,000 messages
-all of it takes some ten minutes; `--sizes 1000 5000 --others 5000` takes half of one.
+DATA is a file that `python -m jobs.evaluate` reads too. The script stores the pieces of its messages and asks its
+questions. One tenant grows beside others in a temporary database that is deleted afterwards. With LongMemEval's 12,000
+messages this takes some ten minutes; `--sizes 1000 5000 --others 5000` takes half a minute.
 """
 
 import argparse
@@ -40,7 +40,7 @@ FEW = 20
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for on the command line."""
+    """The command-line options."""
 
     data: Path
     sizes: list[int]
@@ -54,9 +54,9 @@ class Options:
 
 @dataclass(frozen=True)
 class Measured:
-    """All that came of it. `tenant`: the one that grows; `others`: some that it shares the database with, at the end.
+    """All results. `tenant`: the one that grows; `others`: some tenants beside it, measured at the end.
 
-    `limit`: how many were to be found; `exact_limit`: up to how many vectors the service measures every one.
+    `limit`: number of neighbours searched for; `exact_limit`: the service searches exactly up to this many vectors.
     """
 
     at: datetime
@@ -70,10 +70,10 @@ class Measured:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write. Returns 1 where it cannot."""
+    """Measure, print, write. Return 1 on failure."""
     options = _options(arguments)
     use_the_services_database()
-    # A polite kill unwinds too: nothing of the temporary database must be left.
+    # SIGTERM unwinds the stack too: the temporary database must not be left.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         measured = measure(options, progress_on_stderr())
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(options: Options, progress: Progress) -> Measured:
-    """All of it, in a temporary database. Raises `EvaluationInputError` and what storage and embedders raise."""
+    """Measure in a temporary database. Raises `EvaluationInputError` and errors of storage and providers."""
     settings = Settings.load()
     wanted = options.others + max(options.sizes)
     texts = read_texts(options.data, stored=wanted, asked=options.queries, seed=options.seed)
@@ -129,7 +129,7 @@ async def _compare(
 
 @dataclass(frozen=True)
 class _Run:
-    """The tenant's growth, and what is measured on the way."""
+    """The growing tenant, and the measurements at its sizes."""
 
     database: Database
     memory: LargeMemory
@@ -150,7 +150,7 @@ class _Run:
             stored = size
             await settle(self.database)
             figures += await self._compared(TENANT, size, self.asked)
-        # One of each size is enough.
+        # One tenant of each size suffices.
         of_each_size = {size: tenant_id for tenant_id, size in others.items()}
         few = self.asked[:FEW]
         return figures, [
@@ -167,7 +167,7 @@ class _Run:
 
 
 def table(measured: Measured) -> str:
-    """A line for each tenant and way."""
+    """Return a table with a line for each tenant and search plan."""
     head = f"{'recall@10':>10}{f'recall@{measured.limit}':>11}{'short':>7}{'index':>7}"
     head += f"{'p50 ms':>9}{'p95 ms':>9}{'p50 words':>11}{'p95 words':>11}"
     legend = f"""\
@@ -190,7 +190,7 @@ def _options(arguments: Sequence[str] | None) -> Options:
     sizes = [1_000, 5_000, 20_000, 50_000, 100_000]
     parser.add_argument("--sizes", nargs="+", type=_positive, default=sizes, help="of the tenant (1000 ... 100000)")
     parser.add_argument("--others", type=_positive, default=50_000, help="messages of the other tenants (50000)")
-    parser.add_argument("--queries", type=_positive, default=100, help="how many are asked at each size (100)")
+    parser.add_argument("--queries", type=_positive, default=100, help="number of queries at each size (100)")
     parser.add_argument(
         "--also",
         nargs="+",

@@ -1,4 +1,4 @@
-"""The chart of `loadtests.index_recall`: an SVG that needs nothing else, for light pages and for dark ones."""
+"""The chart of `loadtests.index_recall`: a self-contained SVG for light and dark pages."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -9,10 +9,10 @@ from loadtests.index_recall_ways import MEASURED, WALKED, Figures
 
 WIDTH, HEIGHT = 900, 430
 TOP, BOTTOM = 118, 368
-# What recall's axis may begin at: the highest that leaves no point out.
+# Lower ends of the recall axis: the highest that shows all points is used.
 FLOORS = (99, 98, 95, 90, 80, 50, 0)
 STEPS = 5
-# About the width of a digit, and a little room.
+# The width of a digit, with a margin.
 DIGIT = 7.2
 
 STYLE = """
@@ -34,7 +34,7 @@ STYLE = """
 
 @dataclass(frozen=True)
 class Scale:
-    """From values to pixels. `low` and `high` are at the pixels `start` and `end`."""
+    """Maps values to pixels: `low` and `high` are at the pixels `start` and `end`."""
 
     low: float
     high: float
@@ -43,7 +43,7 @@ class Scale:
     logarithmic: bool = True
 
     def __call__(self, value: float) -> float:
-        """The pixel of a value."""
+        """Return the pixel of a value."""
         turned: Callable[[float], float] = math.log10 if self.logarithmic else float
         share = (turned(value) - turned(self.low)) / (turned(self.high) - turned(self.low))
         return round(self.start + share * (self.end - self.start), 1)
@@ -51,7 +51,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Line:
-    """Points in the units of the axes. `kind`: classes of the style."""
+    """Points in the units of the axes. `kind`: CSS classes."""
 
     kind: str
     points: list[tuple[float, float]]
@@ -60,7 +60,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One of the two halves."""
+    """One of the chart's two panels."""
 
     title: str
     x: Scale
@@ -70,7 +70,7 @@ class Panel:
 
 
 def draw(figures: Sequence[Figures], limit: int, exact_limit: int) -> str:
-    """The chart of a growing tenant's figures: recall by its size, and the cost of each way by its size."""
+    """Return the chart of a growing tenant: recall and cost of each search plan, by the tenant's size."""
     panels = [_recall(figures), _costs(figures)]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">',
@@ -115,7 +115,7 @@ def _costs(figures: Sequence[Figures]) -> Panel:
 
 
 def _sizes(figures: Sequence[Figures], start: float, end: float) -> Scale:
-    """The axis of the tenant's sizes, with a little room at both ends, also where there is one size alone."""
+    """Return the axis of the tenant's sizes, with a margin at both ends, also for a single size."""
     sizes = [each.rows for each in figures]
     return Scale(min(sizes) * 0.8, max(sizes) * 1.25, start, end)
 
@@ -137,7 +137,7 @@ def _panel(panel: Panel, exact_limit: int) -> Iterator[str]:
 
 
 def _size_labels(panel: Panel) -> Iterator[str]:
-    """Where two would stand in each other's way, the larger size alone has one."""
+    """Yield the labels of the sizes. Where two would overlap, only the larger size has one."""
     free_up_to = math.inf
     for size in sorted({size for line in panel.lines for size, _ in line.points}, reverse=True):
         label, x = f"{size:,}", panel.x(size)
@@ -160,7 +160,7 @@ def _line(panel: Panel, line: Line) -> Iterator[str]:
 
 
 def _legend(limit: int) -> Iterator[str]:
-    """What the lines are, above each panel."""
+    """Yield the legend above each panel."""
     entries = [
         (30, "hnsw", "of the 10 closest"),
         (190, "hnsw rest", f"of all {limit}"),

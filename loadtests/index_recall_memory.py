@@ -1,4 +1,4 @@
-"""A memory of many tenants, filled as an import would: whole batches, each message with its embedding."""
+"""Fills a memory of many tenants as an import does: in batches, each message with its embedding."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -17,13 +17,13 @@ from deployments.storage.postgres.database import Database
 from jobs.progress import Advance
 
 AT_ONCE = 2_000
-# The tenants that the one under test shares its database with: these sizes, and one that has the rest.
+# The other tenants of the database: these sizes, and one that has the rest.
 SMALL_SIZES = (20, 50, 200, 1_000)
 LARGEST_OTHER = 10_000
 _YEARS_BACK_SECONDS = 2 * 365 * 24 * 3600
 _ROLES = ("user", "assistant")
 
-# Each message is a conversation of its own: a search that finds it finds no turns beside it.
+# Each message has a conversation of its own, so that no search loads neighbouring turns.
 _LARGE = "INSERT INTO large_tenants (tenant_id, state) VALUES ($1, 'ready') ON CONFLICT DO NOTHING"
 _INSERT = """
     INSERT INTO messages (id, tenant_id, conversation_id, role, content, importance, embedding, embedding_status,
@@ -46,7 +46,7 @@ class LargeMemory:
         self._now = datetime.now(UTC)
 
     async def store(self, tenant_id: str, texts: Sequence[str], advance: Advance) -> None:
-        """Store texts as messages of a tenant, with their embeddings, in the indexes of large tenants."""
+        """Store texts as messages of a large tenant, with their embeddings, so that the HNSW index covers them."""
         async with self._database.connection() as connection:
             await connection.execute(_LARGE, tenant_id)
         for start in range(0, len(texts), AT_ONCE):
@@ -70,7 +70,7 @@ class LargeMemory:
 
 
 def other_tenants(rows: int) -> dict[str, int]:
-    """Names and sizes of the other tenants: a few small ones first, then as large as it takes."""
+    """Return names and sizes of the other tenants: a few small ones first, then ones of `LARGEST_OTHER` rows."""
     sizes: list[int] = []
     wanted = iter((*SMALL_SIZES, *[LARGEST_OTHER] * (rows // LARGEST_OTHER + 1)))
     while (left := rows - sum(sizes)) > 0:
@@ -79,5 +79,5 @@ def other_tenants(rows: int) -> dict[str, int]:
 
 
 def dealt(texts: Iterator[str], sizes: dict[str, int]) -> dict[str, list[str]]:
-    """To each tenant its share of the texts."""
+    """Return each tenant's share of the texts."""
     return {tenant_id: list(islice(texts, size)) for tenant_id, size in sizes.items()}

@@ -1,4 +1,4 @@
-"""Real texts for a large memory: the pieces of the messages of a labelled file, and what is asked of them."""
+"""Real texts for a large memory: the pieces of the messages of a labelled file, and queries."""
 
 import random
 import re
@@ -16,16 +16,16 @@ _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+")
 
 @dataclass(frozen=True)
 class Texts:
-    """What is stored, no text twice, in random order; and what is asked, none of which is stored."""
+    """The stored texts, distinct and in random order, and the queries, which are not among them."""
 
     stored: list[str]
     asked: list[str]
 
 
 def read_texts(path: Path, *, stored: int, asked: int, seed: int) -> Texts:
-    """So many texts of a file. Asked are the file's own questions, and pieces where there are too few of them.
+    """Return texts of a file. Queries are the file's own questions, and further pieces if there are too few.
 
-    Raises `EvaluationInputError`, also where the file does not hold so many.
+    Raises `EvaluationInputError`, also if the file has too few texts.
     """
     dataset = read_dataset(path, path.stem)
     source = random.Random(seed)
@@ -47,7 +47,7 @@ def _messages(dataset: Dataset) -> Iterator[str]:
 
 
 def _pieces(messages: Iterable[str]) -> Iterator[str]:
-    """Each message, its paragraphs and its sentences: everything that somebody could have said at once."""
+    """Yield each message, its paragraphs and its sentences: every text that could be a message."""
     for message in messages:
         paragraphs = [paragraph.strip() for paragraph in message.splitlines()]
         sentences = (sentence for paragraph in paragraphs for sentence in _BETWEEN_SENTENCES.split(paragraph))

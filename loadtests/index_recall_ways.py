@@ -1,4 +1,4 @@
-"""Two or more ways of finding by vector, held against each other, query by query."""
+"""Compares two or more plans of vector search, query by query."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,9 +18,9 @@ from jobs.progress import Advance
 from loadtests.client import percentile
 
 FIRST = 10
-# So many queries by one way, then the same by the next: what one way leaves in memory is little use to another.
+# Run blocks of queries per plan, so that what one plan leaves in the cache is of little use to the next.
 BLOCK = 10
-# What has no word in it is searched by its vector alone.
+# A text without words is searched by its vector alone.
 _NO_WORDS = "."
 _HNSW = "messages_embedding"
 _EF_SEARCH, _SCAN = "hnsw.ef_search", "hnsw.iterative_scan"
@@ -28,7 +28,7 @@ _EF_SEARCH, _SCAN = "hnsw.ef_search", "hnsw.iterative_scan"
 
 @dataclass(frozen=True)
 class Way:
-    """How vectors are found: measured one and all, or by walking the index under these settings of pgvector's."""
+    """A search plan: exact distances, or the HNSW index with these settings of pgvector."""
 
     exact: bool
     ef_search: str = SESSION[_EF_SEARCH]
@@ -36,7 +36,7 @@ class Way:
 
     @property
     def name(self) -> str:
-        """How it is called in tables."""
+        """Return the display name."""
         if self.exact:
             return "exact"
         return "HNSW" if self == WALKED else f"HNSW {self.ef_search}:{self.iterative_scan}"
@@ -46,7 +46,7 @@ MEASURED, WALKED = Way(exact=True), Way(exact=False)
 
 
 class Found(NamedTuple):
-    """The ids that a search found, closest first, how long it took, and whether it walked the index."""
+    """The ids that a search found, closest first, its duration, and whether it used the index."""
 
     ids: list[UUID]
     milliseconds: float
@@ -55,10 +55,11 @@ class Found(NamedTuple):
 
 @dataclass
 class Tally:
-    """What one way came to, a figure for each query: shares 0 to 1, and milliseconds.
+    """The results of one plan, one value for each query: shares 0 to 1, and milliseconds.
 
-    `recall_10`, `recall`: of the 10 closest and of all that the exact way found by vector. `short`: whether it came
-    back with too few. `walked`: whether the planner took the HNSW index. `with_words`: the query's own words as well.
+    `recall_10`, `recall`: of the 10 closest and of all that the exact plan found by vector. `short`: whether it
+    returned too few. `walked`: whether the planner used the HNSW index. `by_vector`, `with_words`: latency by vector
+    alone, and with the query's words as well.
     """
 
     recall_10: list[float] = field(default_factory=list)
@@ -69,7 +70,7 @@ class Tally:
     with_words: list[float] = field(default_factory=list)
 
     def add(self, found: Found, truth: Found, limit: int) -> None:
-        """Count a search by vector. `truth`: the exact way's."""
+        """Add a search by vector. `truth`: the result of the exact plan."""
         self.recall_10.append(_recall(found, truth.ids[:FIRST]))
         self.recall.append(_recall(found, truth.ids))
         self.short.append(len(found.ids) < limit)
@@ -87,7 +88,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Figures:
-    """A way among a tenant's rows. `tenant`: which. Shares 0 to 1, milliseconds; see `Tally`."""
+    """The results of one plan for one tenant. Shares 0 to 1, milliseconds; see `Tally`."""
 
     tenant: str
     rows: int
@@ -103,10 +104,10 @@ class Figures:
 
 
 class Comparison:
-    """Searches through the product's own statement, over a pool of one connection, whose settings it changes."""
+    """Searches with the product's own statement, over a pool of one connection, whose settings it changes."""
 
     def __init__(self, database: Database, settings: Settings, space: EmbeddingSpace, ways: Sequence[Way]) -> None:
-        """`ways`: the first is exact."""
+        """`ways`: the plans; the first is exact."""
         self._database = database
         self._repository = CandidateRepository(database, settings.search)
         self._space = space
@@ -114,7 +115,7 @@ class Comparison:
         self._ways = ways
 
     async def compare(self, tenant_id: str, rows: int, asked: Sequence[Asked], advance: Advance) -> list[Figures]:
-        """Each query by each way, in turn, so that what else the machine does touches all alike."""
+        """Return the results of each plan. Plans take turns, so that other load on the machine affects all alike."""
         tallies = {way: Tally() for way in self._ways}
         for start in range(0, len(asked), BLOCK):
             block = asked[start : start + BLOCK]
@@ -168,13 +169,13 @@ class Comparison:
 
 
 async def embedded(provider: EmbeddingProvider, texts: Sequence[str]) -> list[Asked]:
-    """The queries with their vectors."""
+    """Return the queries with their vectors."""
     vectors = await provider.embed_queries(texts)
     return [Asked(text, vector) for text, vector in zip(texts, vectors, strict=True)]
 
 
 async def _walks(connection: Connection) -> int:
-    """How often the HNSW index has been walked so far."""
+    """Return how often the HNSW index has been scanned so far."""
     await connection.execute("SELECT pg_stat_force_next_flush()")
     walks = await connection.fetchval("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = $1", _HNSW)
     return int(walks)

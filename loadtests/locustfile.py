@@ -31,7 +31,7 @@ _users = count()
 
 
 def weighted(kind: str, weight: int) -> Callable[[Task], Task]:
-    """A task whose weight the environment may change, and that `--tags` may pick; a weight of 0 leaves it out."""
+    """Return a decorator for a task that `--tags` may pick. The environment may change its weight; 0 removes it."""
     chosen = int(os.environ.get(f"LOADTEST_{kind.upper()}", str(weight)))
 
     def decorate(function: Task) -> Task:
@@ -43,12 +43,12 @@ def weighted(kind: str, weight: int) -> Callable[[Task], Task]:
 
 
 class MemoryUser(FastHttpUser):
-    """One caller, who speaks for another tenant with every request."""
+    """One caller, who uses another tenant for every request."""
 
     wait_time = constant(0)
 
     def on_start(self) -> None:
-        """Have something to find, and a randomness of one's own."""
+        """Seed the random generator, and store something to find."""
         user = next(_users)
         self._random = random.Random(f"{SEED}/{user}")
         key = os.environ.get("LOADTEST_KEY")
@@ -58,14 +58,14 @@ class MemoryUser(FastHttpUser):
 
     @weighted("store", 4)
     def store(self) -> None:
-        """One message: 202, with what was sent and an id."""
+        """Store one message: 202, with the sent fields and an id."""
         number = self._tenant()
         (said,) = self._texts[number].turns(1)
         self._store(number, said)
 
     @weighted("batch", 1)
     def store_batch(self) -> None:
-        """Messages in one request: 202, all accepted, in order."""
+        """Store messages in one request: 202, all accepted, in order."""
         number = self._tenant()
         messages = [message(f"loadtest-{number}", turn) for turn in self._texts[number].turns(BATCH)]
         with self._checked("POST", "/v1/messages/batch", status=202, json={"messages": messages}) as answer:
@@ -78,13 +78,13 @@ class MemoryUser(FastHttpUser):
 
     @weighted("search", 10)
     def search(self) -> None:
-        """A search: 200, whole hits, best first."""
+        """Search: 200, complete hits, best first."""
         number = self._tenant()
         self._search(number, self._texts[number].query())
 
     @weighted("find", 2)
     def store_and_find(self) -> None:
-        """What was stored is found by its words at once, by its own tenant alone."""
+        """Check that a stored message is found by its words at once, and only by its own tenant."""
         number = self._tenant()
         reference = booking_code()
         said = SaidTurn(0, "user", None, f"The booking code for our trip is {reference}, keep it for me.")
@@ -96,7 +96,7 @@ class MemoryUser(FastHttpUser):
 
     @weighted("list", 2)
     def list_messages(self) -> None:
-        """Two pages of a tenant's messages: newest first, none twice."""
+        """List two pages of a tenant's messages: newest first, no message twice."""
         tenant_id = f"loadtest-{self._tenant()}"
         seen: list[dict[str, Any]] = []
         parameters: dict[str, object] = {"tenant_id": tenant_id, "limit": 20}
@@ -147,7 +147,7 @@ class MemoryUser(FastHttpUser):
 
 
 class CheckedAnswer:
-    """An answer that counts as failed when its status is another than expected, or a check of its body fails."""
+    """An answer that counts as failed if its status is not the expected one, or a check of its body fails."""
 
     def __init__(self, request: Any, status: int) -> None:
         self._request = request
@@ -167,6 +167,6 @@ class CheckedAnswer:
         self._request.__exit__(*raised)
 
     def require(self, holds: bool, complaint: str) -> None:
-        """Count the answer as failed unless the check holds."""
+        """Count the answer as failed if the check fails."""
         if not holds:
             self._answer.failure(complaint)

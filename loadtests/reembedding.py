@@ -1,8 +1,8 @@
 """A re-embedding under load: `python -m loadtests.reembedding --url http://127.0.0.1:8000 -- --provider local ...`.
 
-Stores messages, then searches and stores at a steady pace, first alone and then while `python -m jobs.reembed` runs
-with what stands behind `--`, which wants the service's MEMORY_* settings here too. What is stored stays: run it against
-a throw-away MEMORY_DATA_DIR.
+Stores messages, then searches and stores at a constant rate, first alone and then while `python -m jobs.reembed` runs
+with the arguments after `--`. The job needs the service's MEMORY_* settings in this environment. Stored messages stay:
+use a throw-away MEMORY_DATA_DIR.
 """
 
 import argparse
@@ -36,7 +36,7 @@ class LoadError(Exception):
 
 @dataclass(frozen=True)
 class Figures:
-    """What came of the requests of one kind in one phase; latencies in ms."""
+    """The results of one kind of request in one phase; latencies in ms."""
 
     phase: str
     kind: str
@@ -64,7 +64,7 @@ class _Answered:
 
 
 def main() -> int:
-    """Measure and print. Returns 2 where nothing could be measured, else what the job returned."""
+    """Measure and print. Return 2 if nothing could be measured, else the exit status of the job."""
     options = _options()
     load = _Load(options)
     try:
@@ -83,18 +83,20 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtests.reembedding", description=__doc__)
     parser.add_argument("--url", type=address_of, default=SERVICE, help=f"of the service ({SERVICE})")
-    parser.add_argument("--messages", type=int, default=100_000, help="stored before; a fifth is one tenant's (100000)")
+    parser.add_argument(
+        "--messages", type=int, default=100_000, help="messages stored first, a fifth of them one tenant's (100000)"
+    )
     parser.add_argument("--each", type=int, default=1_000, help="messages of each other tenant (1000)")
     parser.add_argument("--rate", type=float, default=20.0, help="searches a second, and a quarter as many stores (20)")
     parser.add_argument("--seconds", type=float, default=30.0, help="measured before, and after (30)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--again", metavar="RUN", help="the name of an earlier run, whose messages are used again")
-    parser.add_argument("job", nargs="+", help="behind --: what `python -m jobs.reembed` is given")
+    parser.add_argument("job", nargs="+", help="after --: arguments of `python -m jobs.reembed`")
     return parser.parse_args()
 
 
 class _Load:
-    """One run, with tenants of its own."""
+    """One run, with new tenants."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
@@ -109,7 +111,7 @@ class _Load:
         self.seconds: defaultdict[str, float] = defaultdict(float)
 
     async def run(self) -> int:
-        """Fill, measure alone, measure beside the job, measure afterwards."""
+        """Fill, measure alone, during the job, and afterwards. Return the exit status of the job."""
         if self._options.again is None:
             await self._fill()
         stopping = asyncio.Event()
@@ -127,7 +129,7 @@ class _Load:
         return status
 
     def figures(self) -> Iterator[Figures]:
-        """Of each phase in its order, and each kind."""
+        """Yield the results of each phase in order, and of each kind."""
         for phase in dict.fromkeys(each.phase for each in self._answered):
             for kind in ("search", "store"):
                 found = [each for each in self._answered if (each.phase, each.kind) == (phase, kind)]
@@ -163,7 +165,7 @@ class _Load:
                     raise LoadError(f"a batch was answered with {answer.status}: {answer.body[:200]!r}")
 
     async def _ask(self, kind: str, asked: Iterator[bytes], rate: float, stopping: asyncio.Event) -> None:
-        """At a steady pace whatever the answers take, each over a connection that is free."""
+        """Send requests at a constant rate, whatever their latency, each over an idle connection."""
         free: list[Connection] = []
         due = monotonic()
         async with asyncio.TaskGroup() as tasks:
@@ -183,7 +185,7 @@ class _Load:
         free.append(connection)
 
     async def _job(self) -> int:
-        """Run the job, whose lines say which phase it is in."""
+        """Run the job, whose output names its current phase. Return its exit status."""
         command = (sys.executable, "-m", "jobs.reembed", *self._options.job)
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=asyncio.subprocess.STDOUT)

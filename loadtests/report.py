@@ -1,4 +1,4 @@
-"""What was measured, held against the bars."""
+"""Reports the measurements against the targets."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ _ALMOST_NOTHING = 1e-9
 
 @dataclass
 class Measurement:
-    """One kind of load by a number of callers, with what came of it on both sides, round by round."""
+    """One kind of load with a number of callers, and the results of both sides, round by round."""
 
     kind: str
     callers: int
@@ -23,23 +23,23 @@ class Measurement:
 
     @property
     def title(self) -> str:
-        """How it is called in tables."""
+        """Return the display name."""
         return f"{self.kind} @{self.callers}"
 
     @property
     def ratios(self) -> list[float]:
-        """The product's throughput over the floor's, of each round."""
+        """Return the product's throughput divided by the floor's, for each round."""
         return [rate([p]) / max(rate([f]), _ALMOST_NOTHING) for p, f in zip(self.product, self.floor, strict=True)]
 
     @property
     def ratio(self) -> float:
-        """The median of the rounds' ratios: a burst of other work on the machine spoils one round, not all."""
+        """Return the median of the rounds' ratios: a burst of other load on the machine spoils only one round."""
         return median(self.ratios)
 
 
 @dataclass(frozen=True)
 class Bar:
-    """What the product must reach."""
+    """A target that the product must reach."""
 
     name: str
     value: float
@@ -48,17 +48,17 @@ class Bar:
 
     @property
     def reached(self) -> bool:
-        """Whether it does."""
+        """Return whether the target is reached."""
         return self.value <= self.limit if self.at_most else self.value >= self.limit
 
 
 def rate(turns: Sequence[Turn]) -> float:
-    """Accepted requests per second over several turns."""
+    """Return accepted requests per second over several turns."""
     return sum(turn.accepted for turn in turns) / max(sum(turn.seconds for turn in turns), _ALMOST_NOTHING)
 
 
 def bars(measurements: Sequence[Measurement]) -> list[Bar]:
-    """The issue's bars, as far as they were measured."""
+    """Return the issue's targets for what was measured."""
     return [bar for each in measurements for bar in _bars_of(each)]
 
 
@@ -84,7 +84,7 @@ def _p50(turn: Turn) -> float:
 
 
 def table(measurements: Sequence[Measurement]) -> str:
-    """Every measurement, a line for each side."""
+    """Return a table of every measurement, with a line for each side."""
     header = (
         f"{'':<13}{'side':<9}{'req/s':>8}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'not 2xx':>9}{'hollow':>8}"
         f"{'client':>8}{'ratio':>7}  rounds"
@@ -102,7 +102,7 @@ def table(measurements: Sequence[Measurement]) -> str:
 
 
 def verdict(judged: Sequence[Bar]) -> str:
-    """Each bar, and whether it is reached."""
+    """Return each target, and whether it is reached."""
     return "\n".join(
         f"{'ok  ' if bar.reached else 'MISS'} {bar.name:<32}{bar.value:>10,.2f}   "
         f"{'at most' if bar.at_most else 'at least'} {bar.limit:,}"
@@ -111,7 +111,7 @@ def verdict(judged: Sequence[Bar]) -> str:
 
 
 def as_json(measurements: Sequence[Measurement], judged: Sequence[Bar]) -> dict[str, Any]:
-    """The same for programs."""
+    """Return the measurements and the targets for JSON."""
     return {
         "measurements": [
             {
@@ -139,7 +139,7 @@ def as_json(measurements: Sequence[Measurement], judged: Sequence[Bar]) -> dict[
 
 
 def refusals(measurements: Sequence[Measurement]) -> int:
-    """How many answers of the product were no 2xx."""
+    """Return the number of the product's answers that were not 2xx."""
     return sum(sum(turn.refused.values()) for each in measurements for turn in each.product)
 
 

@@ -1,8 +1,8 @@
-"""What a retention run does to searches: `python -m loadtests.retention --url http://127.0.0.1:8000`.
+"""Measures how a retention run slows searches: `python -m loadtests.retention --url http://127.0.0.1:8000`.
 
-Fills the service's database with a million messages of ten tenants, unless it holds them, and searches them at rest,
-then during a run that archives and deletes some of them, then at rest again. What is stored stays: run it against a
-throw-away MEMORY_DATA_DIR.
+Fills the service's database with a million messages of ten tenants, unless it has them, and searches them at rest, then
+during a run that archives and deletes some of them, then at rest again. Stored messages stay: use a throw-away
+MEMORY_DATA_DIR.
 """
 
 import argparse
@@ -31,7 +31,7 @@ RUNS = "/v1/admin/retention"
 
 @dataclass
 class Latencies:
-    """How long the searches of one time took, in seconds."""
+    """The latencies of the searches of one phase, in seconds."""
 
     seconds: list[float] = field(default_factory=list)
     failed: int = 0
@@ -44,7 +44,7 @@ class Latencies:
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for on the command line."""
+    """The command-line options."""
 
     address: Address
     messages: int
@@ -55,7 +55,7 @@ class Options:
 
 
 class Measurement:
-    """Searches from a few callers, each with a gap between its searches, and one run beside them."""
+    """Searches from a few callers, each with a pause between its searches, and one concurrent retention run."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -74,7 +74,7 @@ class Measurement:
         return lambda: asyncio.sleep(seconds)
 
     async def _retention(self) -> None:
-        """Until the run is over, or out of time: then it goes on unmeasured."""
+        """Wait for the end of the run, or for the deadline: then the run continues unmeasured."""
         connection = Connection(self._options.address)
         body = {"actions": ["archive", "delete"], "dry_run": False, "wait_seconds": 0}
         run = orjson.loads((await connection.ask(requests.post(f"{RUNS}/run", body))).body)
@@ -113,7 +113,7 @@ class Measurement:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fill, measure and print. Returns 0."""
+    """Fill, measure and print. Return 0."""
     options = _options(arguments)
     use_the_services_database()
     asyncio.run(_fill_once(options.messages))
@@ -134,10 +134,16 @@ async def _fill_once(messages: int) -> None:
 def _options(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(prog="python -m loadtests.retention", description=__doc__)
     parser.add_argument("--url", type=address_of, default=SERVICE, help=f"on this machine ({SERVICE})")
-    parser.add_argument("--messages", type=int, default=1_000_000, help="to fill an empty database with (1000000)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of searches at rest, before and after (60)")
-    parser.add_argument("--most-seconds", type=float, default=3600.0, help="of searches during the run (3600)")
-    parser.add_argument("--callers", type=int, default=2, help="who search at once (2)")
+    parser.add_argument(
+        "--messages", type=int, default=1_000_000, help="messages that fill an empty database (1000000)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="seconds of searches at rest, before and after (60)"
+    )
+    parser.add_argument(
+        "--most-seconds", type=float, default=3600.0, help="seconds of searches during the run, at most (3600)"
+    )
+    parser.add_argument("--callers", type=int, default=2, help="concurrent callers (2)")
     parser.add_argument("--gap", type=float, default=0.1, help="seconds between a caller's searches (0.1)")
     given = parser.parse_args(arguments)
     return Options(given.url, given.messages, given.seconds, given.most_seconds, given.callers, given.gap)

@@ -1,7 +1,7 @@
-"""Chat texts of our own making: what people tell an assistant, what it answers, and what they ask of it later.
+"""Generated chat texts: what people tell an assistant, what it answers, and what they ask about it later.
 
-The same seed gives the same texts. Each tenant has a circle of people of its own, whose names come up again and
-again as in real conversations; places, things and numbers vary, so that most messages and queries are distinct.
+The same seed gives the same texts. Each tenant has its own set of people, whose names recur as in real conversations;
+places, things and numbers vary, so that most messages and queries are distinct.
 """
 
 import random
@@ -244,8 +244,9 @@ class Turn:
 
 
 class TenantTexts:
-    """What the people of one tenant say and ask. Two with the same seed and number are of the same circle of
-    people, and with the same speaker too they say and ask the same.
+    """Generates the messages and questions of one tenant.
+
+    Two instances with the same seed and number have the same people, and with the same speaker too the same texts.
     """
 
     def __init__(self, number: int, seed: int = 0, speaker: int = 0) -> None:
@@ -254,11 +255,11 @@ class TenantTexts:
         self._slots = _Slots(self._random, self._people)
 
     def turns(self, count: int, per_conversation: int = 20) -> list[Turn]:
-        """Conversations of `per_conversation` turns each, in which a person and the assistant alternate."""
+        """Return conversations of `per_conversation` turns each, in which a person and the assistant alternate."""
         return [self._turn(index // per_conversation, index) for index in range(count)]
 
     def query(self) -> str:
-        """A question about what was said."""
+        """Return a question about earlier messages."""
         pick = self._random.choice
         return self._filled(pick(_ASKING) + pick(_ASKED) + pick(_HINTS))
 
@@ -272,7 +273,7 @@ class TenantTexts:
         return self._filled(pick(_OPENERS) + pick(_SAID) + pick(_TAILS))
 
     def _answer(self) -> str:
-        """Short mostly; now and then long, as assistants are."""
+        """Return an answer, mostly short and now and then long, as of a real assistant."""
         details = self._random.choices((0, 1, 4), weights=(6, 3, 1))[0]
         return self._filled(" ".join([self._random.choice(_ANSWERED), *self._random.sample(_DETAILS, details)]))
 
@@ -281,7 +282,7 @@ class TenantTexts:
 
 
 class _Slots(dict[str, str]):
-    """Draws a new word for each slot."""
+    """Fills each slot with a random word."""
 
     def __init__(self, source: random.Random, people: list[str]) -> None:
         super().__init__()
@@ -306,12 +307,12 @@ class _Slots(dict[str, str]):
 
 
 def booking_code() -> str:
-    """A word that no other message holds, of this run or an earlier one: the only text that no seed decides."""
+    """Return a word that no other message contains, in any run: the only text that does not depend on the seed."""
     return "".join(random.SystemRandom().choices(string.ascii_lowercase, k=14))
 
 
 def distinct_queries(tenants: int, seed: int = 0) -> Iterator[tuple[int, str]]:
-    """Endless (tenant, query), tenants in turn, no query text twice."""
+    """Yield (tenant, query) pairs for ever, cycling through the tenants, no query twice."""
     asking = [TenantTexts(number, seed) for number in range(tenants)]
     asked: set[str] = set()
     while True:

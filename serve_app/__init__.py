@@ -1,1 +1,1 @@
-"""The front door: HTTP and wiring. Nobody imports it."""
+"""HTTP server and wiring. No other package imports it."""

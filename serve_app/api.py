@@ -38,22 +38,22 @@ from serve_app.routes import (
 from serve_app.services import Services
 
 DESCRIPTION = """
-Stores what was said to an assistant and gives back what matters.
+Stores messages of conversations with an assistant, and returns the ones that matter to a query.
 
 Errors have one shape: `{"error": {"code", "message", "request_id", "details"?}}`. Every answer carries
 `X-Request-ID`; send your own to find a request in the logs.
 
-A key goes into `X-API-Key` or `Authorization: Bearer`. With one that is bound to a tenant `tenant_id` may be left out,
-and another's is refused. With one for all tenants, `tenant_id` in the query holds any request to that tenant.
+Send the key as `X-API-Key` or `Authorization: Bearer`. A key that is bound to a tenant needs no `tenant_id`, and
+another tenant's is refused. With a key for all tenants, `tenant_id` in the query limits any request to that tenant.
 
-Bodies are JSON, compressed or not (`Content-Encoding: gzip` or `deflate`). HEAD answers where GET does. What is marked
-as deprecated goes with the release after this one.
+Bodies are JSON, compressed or not (`Content-Encoding: gzip` or `deflate`). Every GET route answers HEAD. The next
+release removes what is marked as deprecated.
 
-Where requests are limited, every answer says how the limit with the least left stands: `X-RateLimit-Limit`,
+Where requests are limited, every answer reports the limit with the least remaining: `X-RateLimit-Limit`,
 `X-RateLimit-Remaining` and `X-RateLimit-Reset` (seconds since 1970). Beyond it: 429 with `Retry-After`.
 """
 
-# FastAPI's own puts the path and the query into its spans: who asks, and for what. `RequestTracing` leaves them out.
+# FastAPI's own tracing puts path and query into its spans: tenant names and search text. `RequestTracing` omits them.
 NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, auto_configure=False)
 
 CROSS_ORIGIN_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -78,10 +78,10 @@ EXPOSED_HEADERS = (
 
 
 def create_app(services: Services, *, answers_request_id: bool = True, behind_haproxy: bool = False) -> FastAPI:
-    """The application over a set of services.
+    """Return the application over a set of services.
 
-    `answers_request_id`: false under Serve, which does it itself. `behind_haproxy`: requests come by our HAProxy alone,
-    which says who its peer is, and which attempts belong to one request.
+    `answers_request_id`: false under Serve, which sets the request id header itself. `behind_haproxy`: all requests
+    come through our HAProxy, which names its peer and which attempts belong to one request.
     """
     app = FastAPI(
         title="AI Memory Layer",
@@ -102,9 +102,9 @@ def create_app(services: Services, *, answers_request_id: bool = True, behind_ha
     add_parameter_examples(app)
     if services.metrics is not None:
         app.include_router(metrics.router)
-    # Ahead of all others, and not inside of routers: FastAPI takes 30 us to find a route in the second one.
+    # Hot routes come first and on the application itself: FastAPI takes 30 us to find a route in the second router.
     app.router.routes[:0] = [*messages.hot_router.routes, *memory.router.routes]
-    # The erasures come last: their path of a tenant would take in others below it.
+    # Erasures come last: their path with a tenant name would match other paths below it.
     for resource in (
         named_messages,
         messages,
@@ -123,16 +123,16 @@ def create_app(services: Services, *, answers_request_id: bool = True, behind_ha
 
 
 def _add_middleware(app: FastAPI, services: Services, *, answers_request_id: bool, behind_haproxy: bool) -> None:
-    """From the inside to the outside: what is added last sees a request first, and its answer last.
+    """Add the middleware from the inside out: the last one added sees a request first and its answer last.
 
-    - The peer, then who the proxies say that the client is: all others go by the client's address and scheme.
-    - The security headers and CORS are around all that answers: refusals, timeouts and faults carry their headers,
-      a page of an allowed origin can read them, and a preflight, which has no key, is answered before one is asked for.
-    - The request context knows all but preflights: it gives the id, logs, and answers what nobody expected.
-    - Requests are measured next to it, with all that it and those inside of it answer.
-    - A request's span is around both, so that its lines name its trace.
-    - The timeout spans all that may wait: the key's check in the database and the reading of the body too.
-    - The gate counts the address, checks the key, and counts the key and its tenant, all before the body is read.
+    - The peer is set first, then the client that the proxies report: all others use the client's address and scheme.
+    - Security headers and CORS wrap every answer, so that refusals, timeouts and errors carry their headers, pages
+      of allowed origins can read them, and a preflight, which has no key, is answered before the key check.
+    - The request context sees all requests but preflights: it sets the id, logs, and answers unexpected errors.
+    - Request metrics come next to it, so that they include everything that it and the inner middleware answer.
+    - The request's span wraps both, so that log lines name the trace.
+    - The timeout covers all waiting, also the key check in the database and the reading of the body.
+    - The gate counts the address, checks the key, and counts the key and its tenant before the body is read.
     """
     http = services.http
     app.add_middleware(RequestBody, most=http.request_max_bytes)

@@ -1,4 +1,4 @@
-"""Binds the deployments together: the only file that knows them all."""
+"""Binds the deployments into one application. Only this module imports all of them."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from serve_app.ingress import IngressServer
 
 
 def build_app(args: dict[str, Any]) -> Application:
-    """The application from the `args` of `serve_config.yaml`; Raises `ConfigurationError` for what is wrong there."""
+    """Return the application for the `args` of `serve_config.yaml`. Raises `ConfigurationError` for invalid ones."""
     try:
         capacity = Capacity.model_validate(args)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What is told of the service's health, and from which checks."""
+"""Health checks of the service."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from deployments.settings import Environment
 from deployments.storage.embeddings.jobs import JobCounts
 
 DATABASE, EMBEDDING, SEARCH, SCORING = "database", "embedding", "search", "scoring"
-# Workers take what is due within seconds; the slowest batch of a provider ends sooner.
+# Workers claim due messages within seconds; the slowest batch of a provider ends sooner than this.
 STUCK_SECONDS = 120.0
 # Twice what a retry after an outage waits at most by default (MEMORY_EMBEDDING_RETRY_MAX_SECONDS).
 NO_PROGRESS_SECONDS = 600.0
 
 
 class Health(BaseModel):
-    """How every part is."""
+    """The state of every part of the service."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -64,7 +64,7 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether requests may be sent here."""
+    """The readiness of this replica to take requests."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok", "problems": []}]})
 
@@ -73,7 +73,7 @@ class Readiness(BaseModel):
 
 
 class Liveness(BaseModel):
-    """Whether the process does all that it is to do."""
+    """The health of this process, by the rule of Serve's checks."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok", "problems": []}]})
 
@@ -82,18 +82,18 @@ class Liveness(BaseModel):
 
 
 class JobCounter(Protocol):
-    """What counts the pending embeddings."""
+    """Counts the pending embeddings."""
 
     async def counts(self) -> JobCounts:
-        """How many wait, how many were given up."""
+        """Return the numbers of pending and of failed messages."""
         ...
 
 
 @dataclass(frozen=True)
 class Probes:
-    """Each asks another deployment what is wrong with it. They raise `UnavailableError` where nothing answers.
+    """Probes of the other deployments: each returns a problem or None, and raises `UnavailableError` without an answer.
 
-    `metrics`: None where nothing is measured.
+    `metrics`: None if metrics are switched off.
     """
 
     search: Probe
@@ -104,7 +104,7 @@ class Probes:
 
 
 class Backlog:
-    """Counts what waits, and tells whether it moves: whether its front is taken, and anything completed."""
+    """Counts pending messages, and detects when no worker claims the oldest ones, or none is completed."""
 
     def __init__(self, jobs: JobCounter) -> None:
         self._jobs = jobs
@@ -115,7 +115,7 @@ class Backlog:
         self.counts: JobCounts | None = None
 
     async def problem(self) -> str | None:
-        """What is wrong with it, or None. Raises `DatabaseUnavailableError`, `OverloadedError`."""
+        """Return the problem of the backlog, or None. Raises `DatabaseUnavailableError`, `OverloadedError`."""
         counted: JobCounts | None = None
         try:
             counted = await self._jobs.counts()
@@ -124,7 +124,7 @@ class Backlog:
         return self.judge(counted, monotonic())
 
     def judge(self, counts: JobCounts, now: float) -> str | None:
-        """`now`: seconds of a clock that never goes back."""
+        """Return the problem of these counts, or None. `now`: seconds of a monotonic clock."""
         front = (counts.due_since, counts.due_first)
         if front != self._front:
             self._front, self._since = front, now
@@ -151,10 +151,10 @@ class Backlog:
 
 
 class HealthReporter:
-    """Asks all parts side by side: a slow one holds up none of the others, and all of them nobody for long."""
+    """Checks all parts concurrently, each with a timeout: a slow part delays neither the others nor the answer."""
 
     def __init__(self, database: Ask, pool: Probe, jobs: JobCounter, probes: Probes, environment: Environment) -> None:
-        """`database`, `pool`: whether it can be asked at all, and over the connections of this replica."""
+        """`database`: check that Postgres answers at all. `pool`: check the connection pool of this replica."""
         self._backlog = Backlog(jobs)
         self._environment = environment
         self._started = monotonic()
@@ -180,7 +180,7 @@ class HealthReporter:
             self._all.append(probe_check("metrics", probes.metrics, metrics_away))
 
     async def health(self) -> Health:
-        """Everything, with latencies."""
+        """Return the state of every part, with latencies."""
         parts = await _parts(self._all)
         status = {part.name: part.status for part in parts}
         if {status[EMBEDDING], status[SCORING]} != {Status.OK}:
@@ -202,7 +202,7 @@ class HealthReporter:
         )
 
     async def readiness(self) -> Readiness:
-        """Ready without the embedding side or searches too, only degraded; never without the database."""
+        """Return the readiness: degraded without embedding or search, unavailable without the database."""
         parts = await _parts(self._needed)
         return Readiness(status=overall(parts, DATABASE), problems=_problems(parts))
 
@@ -212,5 +212,5 @@ async def _parts(checks: Sequence[Check]) -> list[Part]:
 
 
 def _problems(parts: Sequence[Part]) -> list[str]:
-    """Each once: several parts may miss the same."""
+    """Return the problems without duplicates: several parts may lack the same dependency."""
     return list(dict.fromkeys(part.problem for part in parts if part.problem is not None))

@@ -1,4 +1,4 @@
-"""The ingress replica: opens what it needs, holds the handles, builds the application."""
+"""The ingress replica: opens its database pool, holds the deployment handles, builds the application."""
 
 import asyncio
 import os
@@ -34,14 +34,14 @@ from serve_app.launcher.cluster_environment import is_behind_wrapper
 from serve_app.retention.jobs import submit_retention_job
 from serve_app.services import create_services
 
-# Shorter than Prometheus waits by default.
+# Shorter than the default scrape timeout of Prometheus.
 METRICS_TEXT_SECONDS = 5.0
 
 logger = structlog.get_logger(__name__)
 
 
 class IngressServer(Replica):
-    """One replica of the front door. A store needs no other deployment; a search or a context crosses to Search."""
+    """One ingress replica. A store calls no other deployment; a search or a context calls Search."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self,
@@ -113,7 +113,7 @@ class IngressServer(Replica):
 def _on_replica(
     search: DeploymentHandle[Any], together: str, alone: str, timeout: float, failover: Failover
 ) -> AnswerCalls[Any]:
-    """Return what makes the calls to a Search replica of its name, as `TenantRouter` understands it."""
+    """Return a function that calls the Search replica of a given name, as `TenantRouter` expects."""
 
     def answers_of(replica: str) -> RemoteMethod:
         return RemoteMethod(search.options(session_id=replica), together, SearchUnavailableError, timeout)
@@ -125,7 +125,7 @@ def _on_replica(
 
 
 def _check(search: DeploymentHandle[Any]) -> Callable[[str], Awaitable[bool]]:
-    """Return what asks a Search replica for its name, and whether it was the one that answered."""
+    """Return a function that asks a Search replica for its name and returns whether that one answered."""
 
     async def check(replica: str) -> bool:
         named = search.options(session_id=replica)
@@ -163,7 +163,7 @@ async def _check_connections(database: Database, capacity: Capacity, settings: S
 
 
 def _serve_details() -> dict[str, Any]:
-    """What `serve status` shows, in full: only there are the replicas that the config asks for."""
+    """Return the full details of `serve status`: only they contain the number of replicas that the config requests."""
     client = _get_global_client()
     if client is None:
         raise RuntimeError("an ingress replica runs outside of Serve")

@@ -37,19 +37,19 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _StopRequested(BaseException):
-    """Ctrl-C, or a polite kill."""
+    """Raised on Ctrl-C, SIGTERM or SIGHUP."""
 
 
 @dataclass
 class _Stopping:
-    """Turns the first signal into an exception in the main thread, and the later ones into haste."""
+    """Turns the first signal into an exception in the main thread; later signals make the shutdown skip its waits."""
 
     requested: bool = False
     hurry: threading.Event = field(default_factory=threading.Event)
 
     def install(self) -> None:
         for number in _SIGNALS:
-            # Under nohup a hang-up is to be ignored.
+            # nohup sets SIGHUP to be ignored; keep that.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
 
@@ -63,7 +63,7 @@ class _Stopping:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is started, and where."""
+    """The processes to start, and their directories, ports and environment."""
 
     settings: Settings
     config: dict[str, Any]
@@ -80,7 +80,7 @@ class _Plan:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until a signal arrives, and return 0; 2 if the settings make no sense, 1 if it does not start."""
+    """Run until a signal arrives. Return 0, 1 if the service does not start, 2 if the settings are invalid."""
     stopping = _Stopping()
     stopping.install()
     try:
@@ -100,10 +100,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m serve_app.launch", description=__doc__)
     parser.add_argument("--config", type=Path, default=_ROOT / "serve_config.yaml", help="the Serve config")
-    parser.add_argument("--port", help="the API's port, in place of the config's http_options.port")
+    parser.add_argument("--port", help="the API's port, instead of http_options.port in the config")
     parser.add_argument("--dashboard-port", default="8265", help="the port of Ray's dashboard (8265)")
-    parser.add_argument("--data-dir", type=Path, help="where the data is, in place of MEMORY_DATA_DIR")
-    parser.add_argument("--default-data-dir", type=Path, help="where it is if MEMORY_DATA_DIR is not set either")
+    parser.add_argument("--data-dir", type=Path, help="the data directory, instead of MEMORY_DATA_DIR")
+    parser.add_argument("--default-data-dir", type=Path, help="the data directory if MEMORY_DATA_DIR is not set")
     return parser.parse_args(arguments)
 
 
@@ -112,10 +112,10 @@ def _read_plan(options: argparse.Namespace) -> _Plan:
     _name_data_dir(options)
     _warn_of_unknown_settings()
     settings = Settings.load()
-    # Said here in one line; the replicas, which get the same environment, turn it on.
+    # Report it here in one line. The replicas get the same environment and turn it on.
     wants_tracing(os.environ)
     data_dir = settings.runtime.data_dir.expanduser().resolve()
-    # Replicas run in other directories than this process: a relative path would mean another place there.
+    # Replicas run in other directories than this process, so make the path absolute.
     os.environ["MEMORY_DATA_DIR"] = str(data_dir)
     directory = cluster_environment.run_directory(data_dir)
     cluster_environment.make_run_directory(directory)
@@ -154,7 +154,7 @@ def _run(plan: _Plan, stopping: _Stopping) -> int:
         _prepare_database(plan)
         cluster = _load_ray(plan)
         _start_ray(plan, cluster)
-        # Ray puts handlers of its own in place.
+        # Ray installs its own signal handlers.
         stopping.install()
         _deploy(plan, cluster)
         _introduce(plan)
@@ -183,7 +183,7 @@ def _prepare_database(plan: _Plan) -> None:
 
 
 def _check_keys(plan: _Plan, *, keys_made: bool) -> None:
-    """Said here in one line, before anything is started; a replica in production says it too."""
+    """Report missing keys in one line before anything starts. A replica in production reports them too."""
     if plan.settings.access.root_keys or keys_made:
         return
     if plan.settings.runtime.environment is Environment.PRODUCTION:
@@ -192,7 +192,7 @@ def _check_keys(plan: _Plan, *, keys_made: bool) -> None:
 
 
 def _check_connections(plan: _Plan, allowed: int) -> None:
-    """Said here in one line; a replica says it too, where the service is not started by this."""
+    """Report too few connections in one line. A replica reports them if the service is started another way."""
     for application in plan.config["applications"]:
         if application.get("import_path") == "serve_app.build:build_app":
             capacity = Capacity.model_validate(application.get("args", {}))
@@ -206,7 +206,7 @@ def _warn_of_unknown_settings() -> None:
 
 def _load_ray(plan: _Plan) -> ModuleType:
     cluster_environment.apply(cluster_environment.cluster_environment(plan.directory))
-    # Ray's workers find the package wherever they run, installed or not.
+    # Ray's workers find the package in any directory, installed or not.
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     from serve_app.launcher import local_cluster  # noqa: PLC0415 - Ray reads its environment when imported
@@ -217,7 +217,7 @@ def _load_ray(plan: _Plan) -> ModuleType:
 def _start_ray(plan: _Plan, cluster: ModuleType) -> None:
     with _step("starting Ray"):
         cluster.start(plan.directory, plan.dashboard_port, plan.config)
-        # Prometheus and Grafana find there what Ray writes for them, under a path that stays (docs/monitoring.md).
+        # A stable path to the files that Ray writes for Prometheus and Grafana (docs/monitoring.md).
         link = plan.settings.runtime.data_dir / "ray"
         link.unlink(missing_ok=True)
         link.symlink_to(plan.directory / "ray")
@@ -280,7 +280,7 @@ Ctrl-C stops all of it. What the replicas log follows.
 
 def _wait(cluster: ModuleType) -> int:
     lost = cluster.wait_until_lost()
-    # Ctrl-C ends Ray's processes too, and may reach them before it reaches this one.
+    # Ctrl-C ends Ray's processes too, and may reach them before this one.
     time.sleep(_SIGNAL_GRACE_SECONDS)
     _complain(f"Ray's {' and '.join(lost)} ended unexpectedly: stopping")
     return 1
@@ -317,14 +317,14 @@ def _complain(text: str) -> None:
 
 
 def _write(stream: Any, text: str) -> None:
-    # The terminal may be gone when a hang-up is what stops us.
+    # After SIGHUP the terminal may be gone.
     with contextlib.suppress(OSError):
         stream.write(f"{text}\n")
         stream.flush()
 
 
 def run() -> None:
-    """End the process with the status of `main`, without exit hooks: Ray's crash where its start was interrupted."""
+    """Exit with the status of `main` and without exit hooks: Ray's hooks crash if its start was interrupted."""
     os._exit(main())
 
 

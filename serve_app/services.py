@@ -1,4 +1,4 @@
-"""What the routes call: made from handles under Ray, and from plain objects by the integration tests."""
+"""The services that the routes call: built from handles under Ray, and from plain objects in integration tests."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -43,10 +43,10 @@ from serve_app.retention.service import RetentionScheduler, RetentionService, Su
 
 @dataclass(frozen=True)
 class Services:
-    """What the routes call.
+    """The services that the routes call.
 
-    `store`, `search` and `assemble` gather what waits; the repositories do one call at a time. `search` and `assemble`
-    return the answer's JSON.
+    `store`, `search` and `assemble` batch concurrent calls; the repositories make one call at a time. `search` and
+    `assemble` return the answer's JSON.
     """
 
     http: HttpSettings
@@ -89,9 +89,9 @@ def create_services(
     metrics: IngressMetrics,
     liveness: Liveness,
 ) -> Services:
-    """`searches`, `contexts`: how both are answered; `liveness`: of this replica.
+    """Return the services. `searches`, `contexts`: how to call both; `liveness`: of this replica.
 
-    `submit_retention` has a job take up a run of the ledger.
+    `submit_retention` submits a job for a run of the ledger.
     """
     gate = QuotaGate(settings.quotas) if settings.quotas.any_set else None
     analyzer, counts = message_analyzer(database, settings.search), metrics.instruments.store_counts()
@@ -103,7 +103,7 @@ def create_services(
     stores, batches = capacity.store, capacity.search
     stored = MicroBatcher(messages.store, max_batch=stores.size, slots=stores.slots, max_waiting=stores.waiting)
     searched = WholeAnswers(searches, batches, lambda search: _turns(search.request))
-    # Apart from the searches: a context takes longer, and is not to hold up those that would wait with it.
+    # Separate from the searches: a context takes longer, and must not delay searches in the same batch.
     assembled = WholeAnswers(contexts, batches, lambda context: context.request.token_budget)
     for queue, waiting in (("store", stored.waiting), ("search", searched.waiting), ("assemble", assembled.waiting)):
         metrics.replica.watch_queue(queue, waiting)

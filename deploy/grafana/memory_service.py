@@ -1,4 +1,4 @@
-"""The dashboard "Memory service": what the service, its database, Ray Serve and HAProxy tell, from front to back."""
+"""The dashboard "Memory service": metrics of the service, its database, Ray Serve and HAProxy."""
 
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models.dashboard import (
@@ -25,7 +25,7 @@ ROWS = {
 
 
 def memory_service() -> dashboard.Dashboard:
-    """All rows, as Grafana takes them."""
+    """Return the dashboard with all rows."""
     built = (
         dashboard.Dashboard("Memory service")
         .uid("memory-service")

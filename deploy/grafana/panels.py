@@ -1,4 +1,4 @@
-"""The shapes that the dashboard's panels have."""
+"""Builders of the dashboard's panels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from grafana_foundation_sdk.models.dashboard import DataSourceRef, Threshold, Th
 
 Panels = Sequence[timeseries.Panel | stat.Panel]
 
-# Whichever Prometheus is chosen at the top of the dashboard.
+# The Prometheus that is selected at the top of the dashboard.
 DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
-# Of 24 columns.
+# In columns, of 24 per row.
 WIDTH, NUMBER_WIDTH = 8, 3
 HEIGHT, NUMBER_HEIGHT = 7, 4
 
 
 @dataclass(frozen=True)
 class Query:
-    """What Prometheus is asked, and how the answer is called; `legend` may name labels: `{{endpoint}}`."""
+    """A PromQL expression and its legend, which may contain labels: `{{endpoint}}`."""
 
     expression: str
     legend: str = ""
@@ -37,7 +37,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Limit:
-    """From `value` on it is `color`: shown as a dashed line, or as the color of the number."""
+    """From `value` on the panel uses `color`: a dashed line in a chart, or the color of the number."""
 
     value: float
     color: str = "red"
@@ -52,7 +52,7 @@ def lines(
     stacked: bool = False,
     most: float | None = None,
 ) -> timeseries.Panel:
-    """Series over time; `about` says what to read from them, and `unit` is one of Grafana's names for it."""
+    """Return a panel of time series. `about`: its description; `unit`: Grafana's name of the unit."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -75,7 +75,7 @@ def lines(
         .thresholds(_thresholds(limits))
     )
     if limits:
-        # The axis reaches a little beyond them, so that what is far below looks it.
+        # The axis reaches 20 % above the highest limit, so that values far below it look far below.
         panel.axis_soft_max(1.2 * max(limit.value for limit in limits))
         panel.thresholds_style(options.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
     if most is not None:
@@ -86,7 +86,7 @@ def lines(
 
 
 def number(title: str, about: str, unit: str, expression: str, *, limits: Sequence[Limit] = ()) -> stat.Panel:
-    """One number as it stands, over its own course."""
+    """Return a panel with the current value of one number over its history."""
     return (
         stat.Panel()
         .title(title)

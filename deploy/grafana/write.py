@@ -10,7 +10,7 @@ DASHBOARD = Path(__file__).with_name("dashboards") / "memory-service.json"
 
 
 def rendered() -> str:
-    """The dashboard's JSON."""
+    """Return the dashboard's JSON."""
     return JSONEncoder(sort_keys=True, indent=1).encode(memory_service().build()) + "\n"
 
 

@@ -1,1 +1,1 @@
-"""Prometheus: scraping, rules, and the same for KubeRay."""
+"""Prometheus: scrape config, alert rules, and both for KubeRay."""

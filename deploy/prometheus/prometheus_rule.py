@@ -1,4 +1,4 @@
-"""Print the rules as prometheus-operator takes them: `python -m deploy.prometheus.prometheus_rule`, for kubectl."""
+"""Print the rules as a prometheus-operator resource, for kubectl: `python -m deploy.prometheus.prometheus_rule`."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ RULES = Path(__file__).with_name("rules")
 
 
 def prometheus_rule() -> dict[str, Any]:
-    """One resource with the groups of all files."""
+    """Return one PrometheusRule with the groups of all files."""
     groups = [group for path in sorted(RULES.glob("*.yml")) for group in yaml.safe_load(path.read_text())["groups"]]
     return {
         "apiVersion": "monitoring.coreos.com/v1",

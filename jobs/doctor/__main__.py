@@ -1,4 +1,4 @@
-"""Looks for what is wrong with an installation, and says what to do: `python -m jobs.doctor --help`."""
+"""Diagnoses an installation and says how to fix it: `python -m jobs.doctor --help`."""
 
 from jobs.doctor.command import main
 from jobs.process import run

@@ -1,4 +1,4 @@
-"""How a check is made: within its time, and whatever it meets."""
+"""Runs a check with a timeout, and turns its exceptions into findings."""
 
 import asyncio
 import traceback
@@ -15,7 +15,7 @@ Look = Callable[[], Awaitable[list[Finding]]]
 
 
 async def made(check: str, look: Look, seconds: float = CHECK_SECONDS) -> list[Finding]:
-    """What a check finds. One that breaks is a finding too, and stops none of the others."""
+    """Return a check's findings. A check that raises yields a finding and does not stop the others."""
     try:
         async with asyncio.timeout(seconds):
             return await look()
@@ -28,6 +28,6 @@ async def made(check: str, look: Look, seconds: float = CHECK_SECONDS) -> list[F
 
 
 def place_of(error: Exception) -> str:
-    """What it is and where, and not what it says: that may hold a secret."""
+    """Return the type and the place of an error, without its message, which may contain a secret."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}"

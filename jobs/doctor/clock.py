@@ -1,4 +1,4 @@
-"""This machine's clock against others: expiry, leases and retention depend on it."""
+"""Compares this machine's clock with others: expiry, leases and retention depend on it."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ FEW_SECONDS, MANY_SECONDS = 3.0, 60.0
 
 
 def judge_clock(whose: str, theirs: datetime, ours: datetime) -> Finding:
-    """`ours`: when theirs was asked for, halfway between asking and hearing."""
+    """Judge the difference of two clocks. `ours`: our time halfway between the request and the answer."""
     seconds = (theirs - ours).total_seconds()
     if abs(seconds) < FEW_SECONDS:
         return well("clock", f"{whose} and this machine agree within {FEW_SECONDS:.0f} s.")

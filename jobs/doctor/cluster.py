@@ -1,4 +1,4 @@
-"""What Serve says of itself, over Ray's dashboard."""
+"""The state of Serve, as Ray's dashboard reports it."""
 
 import os
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ from jobs.doctor.serve_config import IMPORT_PATH
 CHECK = "cluster"
 PATH = "/api/serve/applications/"
 TIMEOUT_SECONDS = 5.0
-# Serve is at it by itself: after a deployment, or because the load changes.
+# Serve leaves these states by itself: they follow a deployment or a change of load.
 PASSING = frozenset({"DEPLOYING", "UPDATING", "UPSCALING", "DOWNSCALING"})
 WAIT = "Look again in a minute: Serve is at it."
 
 
 async def serve_details(address: str) -> dict[str, Any] | Finding:
-    """The details of all applications, or why they cannot be had."""
+    """Return the details of all applications, or a finding that says why they are unavailable."""
     headers = _authorization()
     if isinstance(headers, Finding):
         return headers
@@ -43,7 +43,7 @@ async def serve_details(address: str) -> dict[str, Any] | Finding:
 
 
 def details_in(answer: httpx.Response) -> dict[str, Any] | Finding:
-    """What the answer holds, or that it is no answer of a dashboard."""
+    """Return the details in an answer, or a finding if it does not come from a dashboard."""
     try:
         details = answer.json()
     except ValueError:
@@ -71,7 +71,7 @@ def _authorization() -> dict[str, str] | Finding:
 
 
 def application_in(details: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    """Our application's name and details, of all that are deployed."""
+    """Return the name and the details of our application, or None if it is not deployed."""
     for name, each in details.get("applications", {}).items():
         if (each.get("deployed_app_config") or {}).get("import_path") == IMPORT_PATH:
             return name, each
@@ -79,9 +79,9 @@ def application_in(details: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | N
 
 
 def judge_cluster(details: Mapping[str, Any], address: str, config: Path | None) -> list[Finding]:
-    """Whether the application runs, and each deployment is well with as many replicas as it is to have.
+    """Judge whether the application runs, and each deployment is healthy with the intended number of replicas.
 
-    `address`: of the dashboard; `config`: the Serve config, if it is known; both for commands.
+    `address`: of the dashboard; `config`: path of the Serve config, if known. Both appear in suggested commands.
     """
     found = application_in(details)
     deploy = None if config is None else _serve(address, "deploy", str(config.resolve()))
@@ -99,7 +99,7 @@ def judge_cluster(details: Mapping[str, Any], address: str, config: Path | None)
     for deployment in DEPLOYMENTS:
         if deployment in deployments:
             findings += _deployment(deployment, deployments[deployment], look)
-        # While it is deployed, its parts come one after the other.
+        # During a deployment its parts start one after the other.
         elif status not in PASSING:
             findings.append(problem(CHECK, f"The deployment {deployment} is missing.", "Deploy this version.", deploy))
     replicas = sum(_running(each) for each in deployments.values())
@@ -119,7 +119,7 @@ def _deployment(name: str, found: Mapping[str, Any], look: str) -> list[Finding]
 
 
 def _serve(address: str, command: str, *arguments: str) -> str:
-    # Without what may be a password in it.
+    # Without the password that it may contain.
     url = urlsplit(address)
     shown = url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
     return script_command("serve", command, "--address", shown, *arguments)

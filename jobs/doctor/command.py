@@ -1,4 +1,4 @@
-"""What stands on the command line, and what comes of it."""
+"""The command line of the doctor."""
 
 import argparse
 import asyncio
@@ -20,9 +20,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Look, and print what is found.
+    """Run the checks and print the findings.
 
-    Returns 0 if all is well, 1 if something is wrong, 2 if what is asked makes no sense, 130 if it was interrupted.
+    Return 0 if all is well, 1 if something is wrong, 2 if the arguments are invalid, 130 if interrupted.
     """
     options = _options(arguments)
     try:
@@ -50,7 +50,7 @@ def _found(options: argparse.Namespace) -> list[Finding]:
 
 
 def judged(findings: Sequence[Finding], *, strict: bool) -> int:
-    """`strict`: warnings count too."""
+    """Return the exit status of the findings. `strict`: warnings count as problems."""
     failing = {Outcome.PROBLEM, Outcome.WARNING} if strict else {Outcome.PROBLEM}
     return FAILED if worst(findings) in failing else OK
 
@@ -65,19 +65,19 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--dashboard",
         type=_url,
         metavar="URL",
-        help="of Ray's dashboard (RAY_DASHBOARD_ADDRESS): asks Serve how the deployments are",
+        help="Ray's dashboard (RAY_DASHBOARD_ADDRESS): checks the deployments",
     )
-    parser.add_argument("--url", type=_url, help="of the service: asks it for its health")
+    parser.add_argument("--url", type=_url, help="the service: checks its health")
     parser.add_argument(
-        "--no-provider", dest="provider", action="store_false", help="embed and rerank nothing: it may cost"
+        "--no-provider", dest="provider", action="store_false", help="embed and rerank nothing: calls may be paid"
     )
-    parser.add_argument("--json", action="store_true", help="for scripts (docs/doctor.md)")
+    parser.add_argument("--json", action="store_true", help="print JSON for scripts (docs/doctor.md)")
     parser.add_argument("--strict", action="store_true", help="exit with 1 for warnings too")
     return parser.parse_args(arguments)
 
 
 def _nearest_config() -> Path | None:
-    """The one in this folder, or beside the code; None where the code is installed alone."""
+    """Return the config in this directory, or beside the code; None if the code is installed without one."""
     paths = (folder / "serve_config.yaml" for folder in (Path.cwd(), CHECKOUT))
     return next((path for path in paths if path.is_file()), None)
 

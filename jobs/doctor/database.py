@@ -1,4 +1,4 @@
-"""The database: what it is, whether it is of our schema, and what keeps it from working well."""
+"""The database: its server, its schema, and what limits its performance or safety."""
 
 import shlex
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from deployments.storage.postgres.schema import revision_problem
 from jobs.doctor.findings import Finding, problem, skipped, warning, well
 from jobs.reembedding.decisions import ONE_MODEL
 
-# Of it on, a statement ends soon after whoever waits for it is gone.
+# From this version on, a statement ends soon after its client disconnects.
 LEAST_POSTGRES = 140_000
-# Earlier ones have no iterative scans: a search of a small tenant came back empty.
+# Earlier versions have no iterative scans: a search of a small tenant returned nothing.
 LEAST_PGVECTOR = (0, 8, 0)
 LONG_TRANSACTION_SECONDS = 600.0
 ROWS_WITHOUT_STATISTICS = 10_000
@@ -35,12 +35,12 @@ LOSES = {
 
 
 async def server(inspection: Inspection, settings: Settings) -> list[Finding]:
-    """Its version, whether it takes writes, and whether something stands between."""
+    """Check the server's version, whether it accepts writes, and whether a proxy is in between."""
     return judge_server(await inspection.server(), settings.database.statement_cache_size)
 
 
 def judge_server(found: Server, cached: int) -> list[Finding]:
-    """`cached`: statements that each connection keeps prepared."""
+    """Judge the server. `cached`: number of prepared statements that each connection keeps."""
     if found.version_number < LEAST_POSTGRES:
         advice = f"Move to Postgres {LEAST_POSTGRES // 10_000} or newer (docs/backup.md)."
         return [problem("database.server", f"Postgres {found.version} is older than the service needs.", advice)]
@@ -61,12 +61,12 @@ def judge_server(found: Server, cached: int) -> list[Finding]:
 
 
 async def durability(inspection: Inspection, _: Settings) -> list[Finding]:
-    """Whether what was acknowledged outlives a failure."""
+    """Check that acknowledged writes survive a crash."""
     return judge_switches(await inspection.switched_off())
 
 
 def judge_switches(switched_off: Sequence[str]) -> list[Finding]:
-    """`switched_off`: settings of Postgres that are off."""
+    """Judge durability. `switched_off`: Postgres settings that are off."""
     findings = [
         problem("database.durability", f"{name} is off: {LOSES[name]}.", "Turn it on, and reload.", _turning_on(name))
         for name in switched_off
@@ -83,7 +83,7 @@ def _turning_on(name: str) -> str:
 
 
 async def extension(inspection: Inspection, settings: Settings) -> list[Finding]:
-    """pgvector, which the migrations need."""
+    """Check pgvector, which the migrations need."""
     found = await inspection.extension()
     if found.installed is None and found.available is None:
         advice = "Install pgvector on the server (Debian: postgresql-18-pgvector)."
@@ -99,7 +99,7 @@ async def extension(inspection: Inspection, settings: Settings) -> list[Finding]
 
 
 async def rights(inspection: Inspection, _: Settings) -> list[Finding]:
-    """Whether our role may use what the service uses."""
+    """Check that our role has the privileges that the service needs."""
     check, found = "database.rights", await inspection.rights()
     for each in found.schemas:
         said = f"The role {found.role} may not use the schema {each}: the tables in it seem not to be there."
@@ -118,14 +118,14 @@ async def rights(inspection: Inspection, _: Settings) -> list[Finding]:
 
 def _upgrade(settings: Settings) -> str:
     if settings.database.url is None:
-        # The service migrates the database that it brings when it starts.
+        # The service migrates its embedded database at start.
         return module_command("serve_app.launch")
     config = Path(str(files("migrations"))).with_name("pyproject.toml")
     return module_command("alembic", *(["-c", str(config)] if config.is_file() else []), "upgrade", "head")
 
 
 async def schema(inspection: Inspection, settings: Settings) -> list[Finding]:
-    """Its revision against the code's."""
+    """Compare the revision of the schema with the code's."""
     revision = await inspection.revision()
     if revision is None and (await inspection.rights()).schemas:
         return [skipped("database.schema", "It cannot be seen: see database.rights.")]
@@ -139,13 +139,13 @@ async def schema(inspection: Inspection, settings: Settings) -> list[Finding]:
 
 
 async def indexes(inspection: Inspection, _: Settings) -> list[Finding]:
-    """Those that the migrations make, and those of the vectors."""
+    """Check the indexes that the migrations create, and the vector indexes."""
     spaces = await inspection.spaces()
     return judge_indexes(await inspection.indexes(), spaces)
 
 
 def judge_indexes(found: Sequence[Index], spaces: Spaces | None) -> list[Finding]:
-    """Missing ones make queries scan; unusable ones cost every write, and help no search."""
+    """Judge indexes: a missing one makes queries scan, an invalid one slows every write and helps no search."""
     by_name = {index.name: index for index in found}
     wanted = INDEXES if spaces is None else INDEXES | {VECTOR_INDEX}
     findings = [
@@ -182,7 +182,7 @@ def _vectors(index: Index | None, spaces: Spaces | None) -> list[Finding]:
 
 
 async def embedding_space(inspection: Inspection, settings: Settings) -> list[Finding]:
-    """Whether the settings fit what is stored, and a re-embedding that was left."""
+    """Compare the settings with the stored embedding space, and report a re-embedding that was not finished."""
     spaces = await inspection.spaces()
     check = "database.embedding_space"
     if spaces is None:
@@ -236,7 +236,7 @@ def _named(source: SpaceSource) -> str:
 
 
 async def statistics(inspection: Inspection, _: Settings) -> list[Finding]:
-    """Large tables that the planner knows nothing of."""
+    """Find large tables without planner statistics."""
     found = await inspection.never_analyzed(ROWS_WITHOUT_STATISTICS)
     findings = [
         warning(
@@ -251,7 +251,7 @@ async def statistics(inspection: Inspection, _: Settings) -> list[Finding]:
 
 
 async def transactions(inspection: Inspection, _: Settings) -> list[Finding]:
-    """Those that hold back vacuum."""
+    """Find transactions that hold back vacuum."""
     findings = [
         warning(
             "database.transactions",
@@ -274,7 +274,7 @@ def _hidden(sessions: int, role: str) -> Finding:
 
 
 async def backlog(inspection: Inspection, _: Settings) -> list[Finding]:
-    """What waits for its embedding, and what was given up."""
+    """Report the numbers of pending and of failed embeddings."""
     found = await inspection.backlog()
     findings = []
     if found.due_seconds > DUE_SECONDS:
@@ -291,7 +291,7 @@ async def backlog(inspection: Inspection, _: Settings) -> list[Finding]:
 
 
 async def keys(inspection: Inspection, settings: Settings) -> list[Finding]:
-    """Whether anyone may do everything."""
+    """Check whether anyone may do everything."""
     if settings.access.root_keys or await inspection.has_keys():
         return [well("keys", "The service asks for a key.")]
     command = module_command("jobs.keys", "create", "--name", "operator")

@@ -1,4 +1,4 @@
-"""The embedded Postgres, which is looked at and never started: its server and its disk."""
+"""Checks of the embedded Postgres, which never start it: its server and its disk."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ LEAST_FREE_BYTES, LOW_FREE_BYTES = 256 * 1024**2, 2 * 1024**3
 
 
 def judge_embedded(data_dir: Path) -> list[Finding]:
-    """Whether it runs, and has room."""
+    """Check whether it runs and has disk space."""
     try:
         return [_server(data_dir), *_disk(data_dir)]
     except PermissionError:
@@ -48,7 +48,7 @@ def _disk(data_dir: Path) -> list[Finding]:
 
 
 def judge_disk(directory: Path, free: int) -> Finding:
-    """`free`: bytes."""
+    """Judge the disk. `free`: bytes."""
     said = f"{free / 1e9:,.1f} GB are free where {directory} is."
     advice = "Make room: a full disk stops every store. Retention deletes what is old (docs/retention.md)."
     if free < LEAST_FREE_BYTES:

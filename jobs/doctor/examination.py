@@ -1,4 +1,4 @@
-"""All checks, one after the other: what is looked at is not to notice it."""
+"""Runs all checks, one after the other, so that they add little load."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,7 +25,7 @@ from jobs.doctor.settings import together, valid
 
 PROVIDER_SECONDS = 30.0
 IMPORTING_SECONDS = 60.0
-# The attempt has a limit of its own, which says more.
+# The connection attempt has its own timeout, whose error says more.
 CONNECTING_SECONDS = CONNECT_SECONDS + CHECK_SECONDS
 DATABASE = "database"
 Json = dict[str, Any]
@@ -38,7 +38,7 @@ DATABASE_CHECKS: Mapping[str, LookAtDatabase] = {
     "database.extension": database.extension,
     "database.rights": database.rights,
 }
-# Of tables of ours: where the schema is not, they would all say the same.
+# These read our tables: without the schema they would all report the same error.
 SCHEMA_CHECKS: Mapping[str, LookAtDatabase] = {
     "database.indexes": database.indexes,
     "database.embedding_space": database.embedding_space,
@@ -51,7 +51,7 @@ SCHEMA_CHECKS: Mapping[str, LookAtDatabase] = {
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be looked at. `config`, `dashboard`, `url`: None: not. `provider`: whether it may be asked."""
+    """What to check. `config`, `dashboard`, `url`: None skips it. `provider`: whether to call the provider."""
 
     config: Path | None
     dashboard: str | None
@@ -61,9 +61,9 @@ class Asked:
 
 
 async def examine(asked: Asked) -> list[Finding]:
-    """Every check's findings, in the order in which things depend on each other."""
+    """Return the findings of every check, in order of dependency."""
     findings = await made(installation.CHECK, partial(asyncio.to_thread, installation.look))
-    findings += await made("settings", _soon(lambda: valid(asked.environment)))
+    findings += await made("settings", _as_async(lambda: valid(asked.environment)))
     settings, _ = await _obtained("settings", _settings)
     config, unread = await _obtained(serve_config.CHECK, partial(_read, asked.config))
     details, untold = await _obtained(cluster.CHECK, partial(_ask_serve, asked.dashboard))
@@ -74,19 +74,19 @@ async def examine(asked: Asked) -> list[Finding]:
     if settings is None:
         findings.append(skipped(DATABASE, "Nothing else can be looked at before the settings are right."))
     else:
-        findings += await made("settings.together", _soon(lambda: together(settings)))
+        findings += await made("settings.together", _as_async(lambda: together(settings)))
         findings += await _database(settings, Plans(config, details), ask_provider=asked.provider)
         findings += await _reranker(settings, asked=asked.provider)
         findings += await _redis(settings)
     findings += untold
     if details is not None and asked.dashboard is not None:
         judge = partial(cluster.judge_cluster, details, asked.dashboard, asked.config)
-        findings += await made(cluster.CHECK, _soon(judge))
+        findings += await made(cluster.CHECK, _as_async(judge))
     findings += await _service(asked.url)
     return findings
 
 
-def _soon(look: Callable[[], list[Finding]]) -> Look:
+def _as_async(look: Callable[[], list[Finding]]) -> Look:
     async def find() -> list[Finding]:
         return look()
 
@@ -100,7 +100,7 @@ async def _settings() -> Settings | Finding:
 async def _obtained(
     check: str, obtain: Callable[[], Awaitable[T | Finding]], seconds: float = CHECK_SECONDS
 ) -> tuple[T | None, list[Finding]]:
-    """Something that is looked at later, or why it is not there."""
+    """Return an object that later checks need, or a finding that says why it is unavailable."""
     obtained: list[T] = []
 
     async def look() -> list[Finding]:
@@ -155,7 +155,7 @@ async def _redis(settings: Settings) -> list[Finding]:
 async def _database(settings: Settings, plans: Plans, *, ask_provider: bool) -> list[Finding]:
     findings = await made("database.read", partial(_read_database, settings), CONNECTING_SECONDS)
     if settings.database.url is None:
-        findings += await made("database.embedded", _soon(lambda: judge_embedded(settings.runtime.data_dir)))
+        findings += await made("database.embedded", _as_async(lambda: judge_embedded(settings.runtime.data_dir)))
     async with AsyncExitStack() as stack:
         inspection, unreached = await _obtained(DATABASE, partial(_opened, stack, settings), CONNECTING_SECONDS)
         if inspection is not None:
@@ -177,20 +177,20 @@ async def _opened(stack: AsyncExitStack, settings: Settings) -> Inspection | Fin
 async def _inspected(inspection: Inspection, settings: Settings, plans: Plans, *, ask_provider: bool) -> list[Finding]:
     findings: list[Finding] = []
     for check, look in DATABASE_CHECKS.items():
-        findings += await made(check, _told(partial(look, inspection, settings)))
-    findings += await made("clock", _told(partial(_clock, inspection)))
-    findings += await made("connections", _told(partial(_connections, inspection, settings, plans)))
-    schema = await made("database.schema", _told(partial(database.schema, inspection, settings)))
+        findings += await made(check, _with_explained_errors(partial(look, inspection, settings)))
+    findings += await made("clock", _with_explained_errors(partial(_clock, inspection)))
+    findings += await made("connections", _with_explained_errors(partial(_connections, inspection, settings, plans)))
+    schema = await made("database.schema", _with_explained_errors(partial(database.schema, inspection, settings)))
     findings += schema
     if any(each.outcome is not Outcome.OK for each in schema):
         findings.append(skipped("database.tables", "They were not looked at: see database.schema."))
         return [*findings, *await _provider(None, settings, asked=ask_provider)]
     for check, look in SCHEMA_CHECKS.items():
-        findings += await made(check, _told(partial(look, inspection, settings)))
+        findings += await made(check, _with_explained_errors(partial(look, inspection, settings)))
     return [*findings, *await _provider(inspection, settings, asked=ask_provider)]
 
 
-def _told(look: Look) -> Look:
+def _with_explained_errors(look: Look) -> Look:
     async def find() -> list[Finding]:
         with explained():
             return await look()
@@ -210,7 +210,7 @@ async def _connections(inspection: Inspection, settings: Settings, plans: Plans)
 
 
 async def _read_database(settings: Settings) -> list[Finding]:
-    """The one that searches read: it is reached, and of our schema."""
+    """Check the database that searches read: that it is reachable and has our schema."""
     check, url = "database.read", settings.database.read_url
     if url is None:
         return []
@@ -223,7 +223,7 @@ async def _read_database(settings: Settings) -> list[Finding]:
 
 
 async def _provider(inspection: Inspection | None, settings: Settings, *, asked: bool) -> list[Finding]:
-    """Of the active space, where the database can say which that is; else of the settings."""
+    """Check the provider of the active space if the database names one, else that of the settings."""
     if not asked:
         return [skipped(provider.CHECK, "It was not to be asked (--no-provider).")]
 

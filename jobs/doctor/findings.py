@@ -1,4 +1,4 @@
-"""What a check comes to."""
+"""The result of a check."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """`warning`: works, and will not for ever or not as it should. `skipped`: could not be looked at."""
+    """`warning`: works, but not for ever or not as it should. `skipped`: could not be checked."""
 
     OK = "ok"
     WARNING = "warning"
@@ -17,7 +17,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What was checked, how it is in one sentence, what to do in one sentence, and the command that does it."""
+    """A check's name, its result and advice in one sentence each, and a command that fixes it."""
 
     check: str
     outcome: Outcome
@@ -27,32 +27,32 @@ class Finding:
 
 
 def well(check: str, said: str) -> Finding:
-    """Nothing is to be done."""
+    """Return a finding that needs no action."""
     return Finding(check, Outcome.OK, said)
 
 
 def warning(check: str, said: str, advice: str, command: str | None = None) -> Finding:
-    """Something should be done."""
+    """Return a finding that should be fixed."""
     return Finding(check, Outcome.WARNING, said, advice, command)
 
 
 def problem(check: str, said: str, advice: str, command: str | None = None) -> Finding:
-    """Something must be done."""
+    """Return a finding that must be fixed."""
     return Finding(check, Outcome.PROBLEM, said, advice, command)
 
 
 def skipped(check: str, said: str, advice: str | None = None, command: str | None = None) -> Finding:
-    """Nothing is known."""
+    """Return a finding of a check that could not run."""
     return Finding(check, Outcome.SKIPPED, said, advice, command)
 
 
 def worst(findings: Sequence[Finding]) -> Outcome:
-    """Of all of them; what was skipped does not count."""
+    """Return the worst outcome. Skipped checks do not count."""
     outcomes = {finding.outcome for finding in findings}
     return next((each for each in (Outcome.PROBLEM, Outcome.WARNING) if each in outcomes), Outcome.OK)
 
 
 def counts(findings: Sequence[Finding]) -> dict[str, int]:
-    """How many findings there are of each outcome."""
+    """Return the number of findings of each outcome."""
     found = Counter(finding.outcome for finding in findings)
     return {outcome.value: found[outcome] for outcome in Outcome}

@@ -1,4 +1,4 @@
-"""The indexes that Search replicas hold in memory, as `GET /metrics` tells."""
+"""The in-memory indexes of the Search replicas, as `GET /metrics` reports them."""
 
 from collections import defaultdict
 
@@ -8,13 +8,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from jobs.doctor.findings import Finding, skipped, warning, well
 
 CHECK = "service.indexes"
-# Of fewer loads nothing can be said: each tenant is loaded once.
+# Below this number of loads nothing can be concluded: each tenant is loaded once.
 LOADS_JUDGED = 200
 OFTEN_EVICTED = 0.5
 
 
 async def held(client: httpx.AsyncClient) -> Finding:
-    """Return what the indexes take, and whether tenants are loaded again and again. Raises `httpx.HTTPError`."""
+    """Return the memory that the indexes use, and whether tenants are reloaded repeatedly. Raises `httpx.HTTPError`."""
     answer = await client.get("/metrics")
     if not answer.is_success:
         return skipped(CHECK, f"GET /metrics answers HTTP {answer.status_code}: what indexes take is not known.")

@@ -1,4 +1,4 @@
-"""The installation: whether another distribution installs packages under the names of ours."""
+"""Checks whether another distribution installs packages under our names."""
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import packages_distributions

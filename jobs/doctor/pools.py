@@ -1,4 +1,4 @@
-"""Whether the pools of all replicas fit into what Postgres allows."""
+"""Checks whether the connection pools of all replicas fit into Postgres' limit."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ ADVICE = "Lower the pools or replicas in serve_config.yaml (or MEMORY_DATABASE_P
 
 @dataclass(frozen=True)
 class Plan:
-    """Who says so, what each replica takes on, and the greatest number of replicas of each deployment."""
+    """A source of replica numbers, the capacity of each replica, and each deployment's maximum number of replicas."""
 
     source: str
     application: Mapping[str, Any]
@@ -26,13 +26,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Plans:
-    """The Serve config and what Serve says of itself, None where it is not known: they may differ."""
+    """The plans of the Serve config and of the running Serve, which may differ. None if unknown."""
 
     config: Mapping[str, Any] | None
     details: Mapping[str, Any] | None
 
     def all(self) -> Iterator[Plan]:
-        """The plans that there are."""
+        """Yield the plans that are known."""
         if self.config is not None and (application := application_of(self.config)):
             yield Plan("serve_config.yaml", application, configured_replicas(application))
         if self.details is not None and (running := application_in(self.details)):
@@ -41,7 +41,7 @@ class Plans:
 
 
 def judge_pools(plan: Plan, settings: Settings, limits: ConnectionLimits) -> list[Finding]:
-    """What one plan comes to against what Postgres allows."""
+    """Compare the connections of one plan with Postgres' limit."""
     capacity = capacity_of(plan.application)
     if capacity is None:
         return [skipped(CHECK, f"The arguments of {plan.source} make no sense.")]

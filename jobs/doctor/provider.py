@@ -1,4 +1,4 @@
-"""The embedding provider: one text, embedded for real."""
+"""Checks the embedding provider by embedding one text."""
 
 from time import perf_counter
 
@@ -14,7 +14,7 @@ SLOW_SECONDS = 2.0
 
 
 async def embeds(settings: Settings, source: SpaceSource) -> list[Finding]:
-    """Whether it answers, in time, with what the active space needs. May cost a call."""
+    """Check that it returns vectors of the active space in time. May cost a paid call."""
     advice = "Check the provider's settings in .env.example, and whether it is reached from here."
     try:
         provider = create_provider(settings_for(settings, source), 1)

@@ -1,4 +1,4 @@
-"""Redis, where the rate limits are counted in it."""
+"""Checks the Redis that counts rate limits, if one is set."""
 
 from time import perf_counter
 
@@ -15,7 +15,7 @@ OWN_KEY = "doctor"
 
 
 async def counts(url: str) -> list[Finding]:
-    """Whether it answers, and counts: under a key of its own, which is gone after a second."""
+    """Check that it answers and increments a counter, under a key of its own that expires after a second."""
     counter = RedisCounter(url, TIMEOUT_SECONDS)
     started = perf_counter()
     try:

@@ -1,4 +1,4 @@
-"""What is printed: a list for people, or one JSON object for scripts."""
+"""Prints the findings: a list for people, or one JSON object for scripts."""
 
 import json
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ STYLES = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.PROBLEM: "bold
 
 
 def write_list(findings: Sequence[Finding], stream: TextIO) -> None:
-    """A line for each finding, and what to do below it."""
+    """Write a line for each finding, with its advice below."""
     if isinstance(stream, TextIOWrapper):
-        # Paths and names may hold what a plain terminal cannot show.
+        # Paths and names may contain characters that the terminal's encoding cannot represent.
         stream.reconfigure(errors="backslashreplace")
     console = Console(file=stream, soft_wrap=True, highlight=False)
     width = max(len(finding.check) for finding in findings)
@@ -33,7 +33,7 @@ def write_list(findings: Sequence[Finding], stream: TextIO) -> None:
 
 
 def write_json(findings: Sequence[Finding], stream: TextIO) -> None:
-    """`{status, version, counts, findings: [{check, outcome, said, advice, command}]}`."""
+    """Write `{status, version, counts, findings: [{check, outcome, said, advice, command}]}`."""
     report = {
         "status": worst(findings),
         "version": _version(),
@@ -44,7 +44,7 @@ def write_json(findings: Sequence[Finding], stream: TextIO) -> None:
 
 
 def _version() -> str | None:
-    """None where the code lies there without being installed."""
+    """Return the installed version, or None if the code runs without being installed."""
     try:
         return version("ai-memory-layer")
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""The reranker, where one is set: as many documents as a search sends, scored for real."""
+"""Checks the reranker, if one is set, by scoring as many documents as a search sends."""
 
 from time import perf_counter
 
@@ -12,8 +12,9 @@ CHECK = "reranker"
 
 
 async def scores(url: str, settings: RerankSettings) -> list[Finding]:
-    """Whether it answers in the time that a search gives it. May cost a call."""
-    # Short ones: servers limit how many come at once (TEI: 32 by default), which one document would not show.
+    """Check that it answers within the timeout of a search. May cost a paid call."""
+    # Short documents in full number: servers limit the batch size (TEI: 32 by default), which one document would not
+    # reveal.
     documents = ["ping"] * settings.candidates
     endpoint = RerankEndpoint(url, settings)
     started = perf_counter()

@@ -1,4 +1,4 @@
-"""`serve_config.yaml`: Serve ignores every key that it does not know, and deployments that nobody binds."""
+"""Checks `serve_config.yaml`: Serve ignores unknown keys, and deployments that the application does not bind."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ IMPORT_PATH = "serve_app.build:build_app"
 
 
 def read_config(path: Path) -> dict[str, Any] | Finding:
-    """The file, or what is wrong with it."""
+    """Return the parsed file, or a finding that says what is wrong with it."""
     advice = "Name the Serve config with --config, or take the one of the repository."
     try:
         config = read_serve_config(path)
@@ -34,14 +34,14 @@ def read_config(path: Path) -> dict[str, Any] | Finding:
 
 
 def application_of(config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Ours, of all that are in a config."""
+    """Return our application in a config, or None."""
     applications = config.get("applications")
     found = [each for each in applications if isinstance(each, dict)] if isinstance(applications, list) else []
     return next((each for each in found if each.get("import_path") == IMPORT_PATH), None)
 
 
 def judge_config(config: Mapping[str, Any], settings: Settings | None) -> list[Finding]:
-    """Keys, names, arguments, and how it fits the settings."""
+    """Check keys, names and arguments, and whether the config fits the settings."""
     unknown = list(_unknown_keys(config))
     if refused := list(_refused(config)):
         return [*unknown, *refused]
@@ -54,7 +54,7 @@ def judge_config(config: Mapping[str, Any], settings: Settings | None) -> list[F
 
 
 def capacity_of(application: Mapping[str, Any]) -> Capacity | None:
-    """What each replica takes on; None where the arguments make no sense."""
+    """Return the capacity of each replica, or None if the arguments are invalid."""
     try:
         return Capacity.model_validate(application.get("args", {}))
     except ValidationError:
@@ -62,7 +62,7 @@ def capacity_of(application: Mapping[str, Any]) -> Capacity | None:
 
 
 def unknown_keys(value: Any, model: type[BaseModel], where: str = "") -> Iterator[tuple[str, str | None]]:
-    """The keys, at any depth, that Serve would silently ignore, each with the nearest that it knows."""
+    """Yield the keys, at any depth, that Serve would silently ignore, each with the most similar known key."""
     for key, part in value.items():
         if key not in model.model_fields:
             near = get_close_matches(str(key), list(model.model_fields), n=1)
@@ -75,7 +75,7 @@ def unknown_keys(value: Any, model: type[BaseModel], where: str = "") -> Iterato
 
 
 def serve_schema() -> type[BaseModel]:
-    """Serve's own. Slow to import."""
+    """Return Serve's own schema. The import is slow."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from ray.serve.schema import ServeDeploySchema  # noqa: PLC0415
@@ -84,7 +84,7 @@ def serve_schema() -> type[BaseModel]:
 
 
 def _special(key: str) -> type[BaseModel] | None:
-    """Ray's schema declares this one as a plain dict."""
+    """Return the model of a key that Ray's schema declares as a plain dict, or None."""
     if key != "autoscaling_config":
         return None
     from ray.serve.config import AutoscalingConfig  # noqa: PLC0415
@@ -110,7 +110,7 @@ def _refused(config: Mapping[str, Any]) -> Iterator[Finding]:
     except ValidationError as error:
         for fault in faults(error):
             where = ".".join(part for part in fault.place if isinstance(part, str)) or "the file"
-            # What stands in a runtime_env may be secret.
+            # A runtime_env may contain secrets.
             why = "" if "runtime_env" in fault.place else f": {fault.reason.rstrip('.')}"
             yield problem(CHECK, f"Serve refuses {where}{why}.", "Set it as in the repository's serve_config.yaml.")
 
@@ -136,12 +136,12 @@ def _arguments(application: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _autoscaling(application: Mapping[str, Any]) -> Iterator[Finding]:
-    """Serve takes these for a plain dict until it deploys."""
+    """Check the autoscaling options, which Serve validates only when it deploys."""
     from ray.serve.config import AutoscalingConfig  # noqa: PLC0415
 
     for each in application.get("deployments", []):
         auto = AutoscalingConfig.default() if each.get("num_replicas") == "auto" else AutoscalingConfig()  # type: ignore[no-untyped-call]
-        # A policy is code, which would be imported.
+        # A policy is code, which validation would import.
         given = {key: value for key, value in (each.get("autoscaling_config") or {}).items() if key != "policy"}
         try:
             AutoscalingConfig.model_validate(auto.model_dump(exclude_unset=True) | given)

@@ -1,4 +1,4 @@
-"""The service over HTTP, as its callers see it."""
+"""Checks the service over HTTP, as its callers see it."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ UNAVAILABLE = httpx.codes.SERVICE_UNAVAILABLE
 
 
 async def answers(url: str) -> list[Finding]:
-    """Readiness, health with all of its parts, its version, what its indexes take, and its clock."""
+    """Check readiness, the health of all parts, the version, the in-memory indexes and the clock."""
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
         try:
             began = datetime.now(UTC)
@@ -49,7 +49,7 @@ def _is_health(answer: httpx.Response) -> bool:
 
 
 def judge_health(body: Mapping[str, Any], *, ready: bool, code: str) -> list[Finding]:
-    """`body`: of `GET /v1/admin/health`; `code`: the version that is installed here."""
+    """Judge the answer of `GET /v1/admin/health`, `body`. `code`: the version that is installed here."""
     findings = list(_parts(body["parts"]))
     if not ready:
         findings.append(problem(CHECK, "It is not ready: load balancers send it nothing.", "See docs/health.md."))

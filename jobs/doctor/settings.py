@@ -1,4 +1,4 @@
-"""The settings: those that make no sense, alone or together, and names that nothing reads."""
+"""Checks the settings: values that are invalid alone or together, and names that nothing reads."""
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
@@ -14,7 +14,7 @@ SHORTEST_LEASE_SECONDS = 5.0
 
 
 def valid(environment: Mapping[str, str]) -> list[Finding]:
-    """Every setting by itself, and every name."""
+    """Check every setting by itself, and every name."""
     findings = [problem("settings", said, "Set it right: .env.example shows each setting.") for said in all_problems()]
     findings += [*_unknown(environment), *_traces(environment)]
     return findings or [well("settings", "Every MEMORY_* setting is known, and they and OTEL_* make sense.")]
@@ -35,7 +35,7 @@ def _traces(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def together(settings: Settings) -> list[Finding]:
-    """Settings that each make sense, and together do not."""
+    """Check settings that are valid alone but conflict with each other."""
     found = [warning("settings.together", said, advice) for applies, said, advice in COMBINATIONS if applies(settings)]
     return found or [well("settings.together", "The settings fit each other.")]
 
@@ -50,7 +50,7 @@ def _is_unseen(settings: Settings) -> bool:
     return settings.runtime.environment is Environment.PRODUCTION and not settings.runtime.metrics_enabled
 
 
-# When it applies, what is wrong, and what to do.
+# The condition, what is wrong, and what to do.
 COMBINATIONS: tuple[tuple[Callable[[Settings], bool], str, str], ...] = (
     (
         lambda s: s.database.read_url is not None and s.database.url is None,

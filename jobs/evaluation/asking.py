@@ -1,4 +1,4 @@
-"""Asks every question of every configuration, one at a time."""
+"""Asks every question under every configuration, one at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ WARM_UP = 10
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question, and the place of its tenant among those stored."""
+    """A question, and the index of its tenant among the stored ones."""
 
     tenant: int
     question: Question
@@ -22,17 +22,17 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The first 20 ids, best first, and how long the search took."""
+    """The first 20 ids, best first, and the duration of the search."""
 
     ranked: list[str]
     milliseconds: float
 
 
 async def ask_all(memories: Sequence[Memory], asked: Sequence[Asked], progress: Progress) -> list[list[Answer]]:
-    """Every answer: for each memory, in the order of the questions.
+    """Return the answers of each memory, in the order of the questions.
 
-    The memories take turns question by question, each being the first as often as any other, so that whatever else
-    the machine does, and what is in a cache after the first, weighs upon all of them alike.
+    The memories take turns question by question, and each goes first equally often, so that other load on the machine
+    and warm caches affect all of them alike.
     """
     for memory in memories:
         for each in asked[:WARM_UP]:

@@ -1,4 +1,4 @@
-"""What is held side by side: weights and settings under a name."""
+"""The configurations that are compared: named sets of weights and settings."""
 
 import tomllib
 from collections.abc import Mapping
@@ -17,15 +17,15 @@ from jobs.evaluation.errors import EvaluationInputError
 DEFAULT = "default"
 SETTINGS_GROUPS = ("search", "embedding", "gemini", "openai")
 _SIDES = ("similarity", "words")
-# Parts of a search that have no weight of their own, and what turns each off.
+# Parts of a search without a weight, and the setting that turns each off.
 _TURNED_OFF = {"neighbor_share": 0.0, "subtract_mean": False}
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """The weights that are sent with each search, and the settings, by group, that differ from the environment's.
+    """The weights sent with each search, and the settings, by group, that differ from the environment's.
 
-    `weights` knows which of its fields were named: the others are the service's own to choose.
+    `weights` records which fields were set: the service chooses the others.
     """
 
     name: str
@@ -33,14 +33,15 @@ class Configuration:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def applied_to(self, settings: Settings) -> Settings:
-        """The settings under which it searches."""
+        """Return the settings with this configuration's overrides."""
         return replace(settings, **self.settings)
 
 
 def read_configurations(path: Path | None, *, ablation: bool = False, settings_too: bool = True) -> list[Configuration]:
-    """The tables of a TOML file; without one, the defaults alone.
+    """Return the configurations of a TOML file; without a file, the defaults alone.
 
-    `ablation` adds the first one's ablations, those of settings only where settings can be chosen (`settings_too`).
+    `ablation` adds the ablations of the first one, and those of settings only if settings can be chosen
+    (`settings_too`).
 
     Raises `EvaluationInputError`: one line that names the file, the table and the key.
     """
@@ -52,9 +53,9 @@ def read_configurations(path: Path | None, *, ablation: bool = False, settings_t
 
 
 def ablated(base: Configuration, *, settings_too: bool) -> list[Configuration]:
-    """`base` without each of its weights in turn, without each part that a setting turns off, and each side alone.
+    """Return `base` without each weight in turn, without each part that a setting turns off, and each side alone.
 
-    Where it has no other weights than the two, the one without the other is each side alone.
+    If its only weights are the two sides, removing one leaves the other side alone.
     """
     counted = [name for name in Weights.model_fields if getattr(base.weights, name)]
     without = [_reweighted(base, f"without {name}", {name: 0}) for name in counted if len(counted) > len(_SIDES)]
@@ -119,7 +120,7 @@ def _weights(fields: Mapping[str, object], where: str) -> Weights:
 
 
 def _group(group: str, fields: Mapping[str, object], where: str) -> BaseSettings:
-    """The group as the environment has it, with these fields in place of its own."""
+    """Return the group as the environment sets it, with these fields replaced."""
     model: type[BaseSettings] = get_type_hints(Settings)[group]
     for name in fields:
         if name not in model.model_fields:
@@ -131,7 +132,7 @@ def _group(group: str, fields: Mapping[str, object], where: str) -> BaseSettings
 
 
 def settings_used(settings: Settings) -> dict[str, dict[str, object]]:
-    """The groups that an evaluation depends on, ready for JSON, without their secrets."""
+    """Return the groups of settings that affect an evaluation, ready for JSON, without their secrets."""
     groups = ["search", "embedding"] + [
         group for group in ("gemini", "openai") if group in str(settings.embedding.provider)
     ]
@@ -145,7 +146,7 @@ def _public(group: BaseSettings) -> dict[str, object]:
 
 
 def without_password(text: str) -> str:
-    """An address without the name and the password that may stand in it; any other text as it is."""
+    """Return a URL without its user and password; any other text unchanged."""
     scheme, separator, rest = text.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

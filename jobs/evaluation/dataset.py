@@ -1,4 +1,4 @@
-"""Labelled questions: what was said, what is asked, and which messages answer."""
+"""Labelled questions: stored messages, questions, and the messages that answer each."""
 
 import random
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from deployments.schemas.messages import NewMessage
 
 @dataclass(frozen=True, slots=True)
 class LabelledMessage:
-    """A message, and the id by which the questions of its tenant name it."""
+    """A message, and the id by which its tenant's questions refer to it."""
 
     id: str
     message: NewMessage
@@ -17,7 +17,7 @@ class LabelledMessage:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, the ids of all messages that answer it, and the kind that it is broken down by."""
+    """A question, the ids of all messages that answer it, and its category."""
 
     text: str
     answers: frozenset[str]
@@ -26,7 +26,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """One memory: its questions are searched among its own messages and no others."""
+    """One tenant: its questions are searched among its own messages only."""
 
     name: str
     messages: Sequence[LabelledMessage]
@@ -43,17 +43,17 @@ class Dataset:
 
     @property
     def messages(self) -> int:
-        """How many messages it has."""
+        """Return the number of messages."""
         return sum(len(tenant.messages) for tenant in self.tenants)
 
     @property
     def questions(self) -> int:
-        """How many questions it has."""
+        """Return the number of questions."""
         return sum(len(tenant.questions) for tenant in self.tenants)
 
 
 def asked_of(dataset: Dataset, most: int | None, seed: int) -> Dataset:
-    """The dataset with at most `most` of its questions, drawn by `seed`, without the tenants that are asked nothing."""
+    """Return the dataset with at most `most` questions, sampled with `seed`, without tenants that have none left."""
     numbered = [(number, question) for number, tenant in enumerate(dataset.tenants) for question in tenant.questions]
     if most is not None and most < len(numbered):
         drawn = random.Random(seed).sample(range(len(numbered)), most)  # noqa: S311 - has to be repeatable # nosec B311

@@ -4,12 +4,12 @@ from deployments.errors import MemoryLayerError
 
 
 class EvaluationInputError(MemoryLayerError):
-    """What the evaluation was given makes no sense: one line that says where and why."""
+    """The evaluation's input is invalid: one line that says where and why."""
 
     code = "evaluation_input_error"
 
 
 class EvaluationFailedError(MemoryLayerError):
-    """The evaluation cannot go on: what it would measure is not what was asked for."""
+    """The evaluation cannot continue: its result would not measure what was asked."""
 
     code = "evaluation_failed"

@@ -1,4 +1,4 @@
-"""How sure a mean is: confidence intervals by the bootstrap."""
+"""Confidence intervals of means and percentiles, by the bootstrap."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Values: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure, and between what it lies with 95 % confidence. In the unit of what was measured."""
+    """A value and its 95 % confidence interval, in the unit of the measurement."""
 
     value: float
     low: float
@@ -24,21 +24,21 @@ class Interval:
 
 
 def means(values: Values, seed: int) -> list[Interval]:
-    """The mean of each column of `values`, shape (questions, columns)."""
+    """Return the mean of each column of `values`, shape (questions, columns)."""
     return bootstrap(values, lambda sample: sample.mean(axis=0), seed)
 
 
 def percentiles(values: Values, percents: tuple[int, ...], seed: int) -> list[Interval]:
-    """These percentiles of `values`, shape (questions,)."""
+    """Return these percentiles of `values`, shape (questions,)."""
     return bootstrap(values, lambda sample: np.percentile(sample, percents), seed)
 
 
 def bootstrap(values: Values, statistic: Callable[[Values], Values], seed: int) -> list[Interval]:
-    """The percentile interval of each figure of `statistic`, by drawing the rows of `values` anew 2,000 times.
+    """Return the percentile interval of each column of `statistic`, from 2,000 resamples of the rows of `values`.
 
-    Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. `values`: at least one row, one for
-    each question; whoever compares two configurations gives the differences question by question, which makes it
-    paired. The same seed draws the same rows. With one row the interval has no width.
+    Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. `values`: at least one row, one for each
+    question. To compare two configurations, pass their differences by question, which makes the test paired. The same
+    seed draws the same rows. With one row the interval has no width.
     """
     generator = np.random.default_rng(seed)
     rows = len(values)

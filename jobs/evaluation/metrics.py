@@ -1,4 +1,4 @@
-"""How good one ranking is: pure functions of the ranked ids and of the ids that answer."""
+"""Metrics of one ranking: pure functions of the ranked ids and of the relevant ids."""
 
 import math
 from collections.abc import Callable, Collection, Sequence
@@ -9,12 +9,12 @@ NDCG_CUTOFF = 10
 
 
 def recall(ranked: Sequence[str], answers: Collection[str], k: int) -> float:
-    """The share of the answers among the first `k`, 0 to 1. `answers` must not be empty."""
+    """Return the share of the answers among the first `k`, 0 to 1. `answers` must not be empty."""
     return len(set(ranked[:k]) & set(answers)) / len(set(answers))
 
 
 def reciprocal_rank(ranked: Sequence[str], answers: Collection[str]) -> float:
-    """1 / the rank of the first answer, counted from 1; 0 where none is among the first 20.
+    """Return 1 / the rank of the first answer, counted from 1, or 0 if none is among the first 20.
 
     Its mean over questions is MRR: Voorhees, "The TREC-8 Question Answering Track Report" (1999).
     """
@@ -22,10 +22,10 @@ def reciprocal_rank(ranked: Sequence[str], answers: Collection[str]) -> float:
 
 
 def ndcg(ranked: Sequence[str], answers: Collection[str], k: int) -> float:
-    """Normalized discounted cumulative gain of the first `k`, 0 to 1, an answer's gain being 1.
+    """Return the normalized discounted cumulative gain of the first `k`, 0 to 1; each answer has gain 1.
 
-    Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques" (2002), with the discount
-    1 / log2(rank + 1). An id that comes twice gains once. `answers` must not be empty.
+    Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques" (2002), with the discount 1 / log2(rank +
+    1). An id that occurs twice gains once. `answers` must not be empty.
     """
     first_places = {each: rank for rank, each in reversed(list(enumerate(ranked[:k], start=1))) if each in answers}
     ideal = sum(_discount(rank) for rank in range(1, min(k, len(set(answers))) + 1))
@@ -48,5 +48,5 @@ METRICS: dict[str, Callable[[Sequence[str], Collection[str]], float]] = {
 
 
 def measure(ranked: Sequence[str], answers: Collection[str]) -> list[float]:
-    """Every metric of one question, in the order of `METRICS`."""
+    """Return every metric of one question, in the order of `METRICS`."""
     return [metric(ranked, answers) for metric in METRICS.values()]

@@ -1,4 +1,4 @@
-"""What an evaluation found: figures with their intervals, ready for JSON."""
+"""The results of an evaluation: values with their confidence intervals, ready for JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from jobs.evaluation.intervals import Interval, Values, means, percentiles
 from jobs.evaluation.metrics import DEPTH, METRICS, measure, recall
 
 PERCENTILES = (50, 95)
-# Of the distribution of the latency.
+# Percentiles of the latency distribution.
 SPREAD = (5, 25, 50, 75, 95)
 PERCENT = 100
 
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The questions of one kind."""
+    """The results of one category of questions."""
 
     name: str
     questions: int
@@ -44,9 +44,9 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationResult:
-    """One configuration on one dataset.
+    """The results of one configuration on one dataset.
 
-    `differences`: to the first configuration, question by question; none for itself. `latency_ms`: p50 and p95.
+    `differences`: paired differences to the first configuration; none for itself. `latency_ms`: p50 and p95.
     `latency_spread_ms`: percentiles 5, 25, 50, 75 and 95. `recall_curve`: percent among the first 1 to 20.
     """
 
@@ -62,7 +62,7 @@ class ConfigurationResult:
 
 @dataclass(frozen=True, slots=True)
 class DatasetResult:
-    """All configurations on one dataset, the first being the one that the others are held against."""
+    """All configurations on one dataset. The first one is the baseline."""
 
     name: str
     format: str
@@ -74,7 +74,7 @@ class DatasetResult:
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationUsed:
-    """What a configuration was: its weights, and its settings without their secrets."""
+    """The weights and the settings of a configuration, without secrets."""
 
     name: str
     weights: Mapping[str, object]
@@ -83,7 +83,7 @@ class ConfigurationUsed:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All of it. `source`: the service's address, or "in process". `seed`: of the bootstrap and of `--questions`."""
+    """An evaluation. `source`: the service's URL, or "in process". `seed`: of the bootstrap and of `--questions`."""
 
     version: str
     started_at: datetime
@@ -107,7 +107,7 @@ class Labelled:
 def compare(
     names: Sequence[str], asked: Sequence[Labelled], answers: Sequence[Sequence[Answer]], seed: int
 ) -> list[ConfigurationResult]:
-    """One dataset's results. `answers`: for each configuration, in the order of the questions."""
+    """Return the results of one dataset. `answers`: for each configuration, in the order of the questions."""
     measured = [_measured(asked, each) for each in answers]
     return [
         ConfigurationResult(
@@ -125,7 +125,7 @@ def compare(
 
 
 def _measured(asked: Sequence[Labelled], answers: Sequence[Answer]) -> Values:
-    """Every metric of each question in percent, shape (questions, metrics)."""
+    """Return every metric of each question in percent, shape (questions, metrics)."""
     rows = [measure(answer.ranked, each.question.answers) for each, answer in zip(asked, answers, strict=True)]
     return PERCENT * np.array(rows, dtype=np.float64)
 

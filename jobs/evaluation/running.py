@@ -1,4 +1,4 @@
-"""An evaluation from the datasets to the results."""
+"""Runs an evaluation from the datasets to the results."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ Memories: TypeAlias = AbstractAsyncContextManager[list[Memory]]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is evaluated. `url`: of a running service, which is judged in place of its parts in this process."""
+    """The parameters of an evaluation. `url`: of a running service, evaluated instead of the parts in this process."""
 
     datasets: Sequence[Dataset]
     configurations: Sequence[Configuration]
@@ -39,14 +39,14 @@ class Plan:
 
     @property
     def tenants(self) -> list[Tenant]:
-        """The tenants of all datasets, in the order in which they are stored."""
+        """Return the tenants of all datasets, in the order in which they are stored."""
         return [tenant for dataset in self.datasets for tenant in dataset.tenants]
 
 
 def evaluate(plan: Plan, progress: Progress) -> Evaluation:
-    """Store, ask and measure; nothing is left of what was stored. Not to be called where an event loop runs.
+    """Store, ask and measure, then delete what was stored. Do not call it while an event loop runs.
 
-    Raises `EvaluationInputError`, `EvaluationFailedError`, `ConfigurationError` and what storage and embedders raise.
+    Raises `EvaluationInputError`, `EvaluationFailedError`, `ConfigurationError` and errors of storage and providers.
     """
     started_at, began = datetime.now(UTC), perf_counter()
     if plan.url is None:
@@ -68,7 +68,7 @@ def evaluate(plan: Plan, progress: Progress) -> Evaluation:
 
 
 def _in_process(plan: Plan, progress: Progress) -> tuple[Answers, list[ConfigurationUsed]]:
-    # Around the event loop and not in it, so that an interrupt at any moment still drops what was made.
+    # Outside the event loop, so that an interrupt at any moment still deletes the databases.
     with temporary_settings(Settings.load(), plan.configurations) as temporary:
         memories = memories_in_process(temporary, plan.configurations, plan.tenants, progress)
         answers = asyncio.run(_asked(plan, memories, progress))

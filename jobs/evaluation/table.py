@@ -1,4 +1,4 @@
-"""The results as tables of text."""
+"""The results as text tables."""
 
 from collections.abc import Iterator
 from typing import TextIO
@@ -13,7 +13,7 @@ from jobs.evaluation.metrics import METRICS
 from jobs.evaluation.results import DatasetResult, Evaluation
 
 BY_KIND = "recall@10"
-# Where there is no terminal whose width would count, lines are not to be broken.
+# Without a terminal there is no width to fit into, so lines are not wrapped.
 PLAIN_WIDTH = 220
 
 

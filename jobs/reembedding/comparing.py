@@ -1,4 +1,4 @@
-"""How alike two spaces find."""
+"""Compares the search results of two embedding spaces."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ FIRST = 10
 
 @dataclass(frozen=True)
 class Comparison:
-    """`overlap`: the share of the first ten that both spaces find, 0 to 1, of so many queries; None without any."""
+    """`overlap`: share of the first ten hits that both spaces find, 0 to 1, over `messages` queries; None for none."""
 
     messages: int
     overlap: float | None
@@ -28,7 +28,7 @@ async def compare(
     count: int,
     advance: Advance,
 ) -> Comparison:
-    """Ask each space for what is nearest to messages drawn by chance, each among its own tenant's.
+    """Search both spaces for the nearest neighbours of randomly drawn messages, each within its own tenant.
 
     Raises `EmbeddingError`.
     """
@@ -42,5 +42,5 @@ async def compare(
 
 
 def shared(first: Sequence[UUID], second: Sequence[UUID]) -> float:
-    """The share of the first list that is in the second too, 0 to 1."""
+    """Return the share of the first list that is also in the second, 0 to 1."""
     return len(set(first) & set(second)) / len(first) if first else 1.0

@@ -1,4 +1,4 @@
-"""What is to be done next, from what the database says: pure functions."""
+"""Decides the next step of a re-embedding from the state of the database. Pure functions."""
 
 from enum import StrEnum
 
@@ -6,12 +6,12 @@ from deployments.schemas.vectors import ProviderName, SpaceSource
 from deployments.storage.embeddings.spaces import OtherState, Spaces
 from jobs.reembedding.errors import ReembeddingError
 
-# Providers that embed with one model only.
+# Providers with a single model.
 ONE_MODEL = frozenset({ProviderName.LOCAL, ProviderName.E5})
 
 
 class Step(StrEnum):
-    """`BEGIN` a second space, `GO_ON` with the one that is there, or all is `DONE`."""
+    """`BEGIN` a second space, `GO_ON` with the existing one, or `DONE`."""
 
     BEGIN = "begin"
     GO_ON = "go on"
@@ -19,7 +19,7 @@ class Step(StrEnum):
 
 
 def first_step(spaces: Spaces, target: SpaceSource) -> Step:
-    """How to come to the target. Raises `ReembeddingError` where another space is in the way."""
+    """Return the first step towards the target. Raises `ReembeddingError` if another space blocks it."""
     other = spaces.other
     if other is not None and other.space == target.space:
         return Step.GO_ON
@@ -33,17 +33,17 @@ def first_step(spaces: Spaces, target: SpaceSource) -> Step:
 
 
 def way_back(spaces: Spaces) -> SpaceSource:
-    """The previous space. Raises `ReembeddingError` where none is kept, as after going back."""
+    """Return the previous space. Raises `ReembeddingError` if none is kept, as after going back."""
     if spaces.other is None or spaces.other_state is not OtherState.PREVIOUS:
         raise ReembeddingError(f"There is no space to go back to: {named(spaces.active)} is active")
     return spaces.other
 
 
 def named(source: SpaceSource) -> str:
-    """A space as people are told of it."""
+    """Return the display name of a space."""
     return f"{source.space.model} ({source.space.dimensions})"
 
 
 def bytes_needed(table_bytes: int, vectors: int, dimensions: int, index_bytes_beside_vector: int) -> int:
-    """What filling takes of the disk at most: each row is written again, and there are vectors and an index more."""
+    """Return the maximum disk space that filling takes: it rewrites each row, and adds vectors and an index."""
     return table_bytes + vectors * (4 * dimensions + index_bytes_beside_vector)

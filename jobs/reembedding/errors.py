@@ -4,6 +4,6 @@ from deployments.errors import MemoryLayerError
 
 
 class ReembeddingError(MemoryLayerError):
-    """It cannot be done, or not now: one line that says why, and what to do."""
+    """The re-embedding cannot be done, or not now: one line that says why, and what to do."""
 
     code = "reembedding_error"

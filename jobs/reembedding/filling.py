@@ -1,4 +1,4 @@
-"""Fills the second space, until every message that has a vector in the active one has one there too."""
+"""Fills the second space until it has a vector of every message that has one in the active space."""
 
 import asyncio
 import math
@@ -14,13 +14,13 @@ from deployments.schemas.vectors import EmbeddingSpace, Vector
 from deployments.storage.embeddings.reembedding import Hole, ReembeddingRepository
 from jobs.reembedding.errors import ReembeddingError
 
-# What another holds just now is tried again after this.
+# The pause before messages that another transaction has locked are tried again.
 PAUSE_SECONDS = 0.2
 
 
 @dataclass
 class ProgressDeadline:
-    """How long nothing may move on, in seconds, before a run gives up."""
+    """A deadline that every progress restarts: `seconds` without progress end the run."""
 
     seconds: float
     clock: Callable[[], float] = monotonic
@@ -30,18 +30,18 @@ class ProgressDeadline:
         self._moved_at = self.clock()
 
     def moved(self) -> None:
-        """Something went on."""
+        """Restart the deadline."""
         self._moved_at = self.clock()
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing has gone on for too long."""
+        """Return whether there was no progress for too long."""
         return self.clock() - self._moved_at > self.seconds
 
 
 @dataclass(frozen=True)
 class Filler:
-    """`batch`: how many messages are embedded and written at once, in a transaction. `rate`: at most a second."""
+    """`batch`: number of messages embedded and written in one transaction. `rate`: maximum of messages a second."""
 
     repository: ReembeddingRepository
     provider: EmbeddingProvider
@@ -51,7 +51,7 @@ class Filler:
     rate: float = math.inf
 
     async def fill(self, advance: Callable[[int], None]) -> list[Hole]:
-        """Fill all. Returns the messages that the provider refuses. Raises `EmbeddingUnavailableError`."""
+        """Fill all messages. Return those that the provider rejects. Raises `EmbeddingUnavailableError`."""
         refused: dict[UUID, Hole] = {}
         while True:
             filled, refused = await self._pass(refused, advance)
@@ -63,7 +63,7 @@ class Filler:
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def _pass(self, known: dict[UUID, Hole], advance: Callable[[int], None]) -> tuple[int, dict[UUID, Hole]]:
-        """Once through all tenants. Returns how many were filled, and what was refused, now or before."""
+        """Go once through all tenants. Return the number filled, and the messages rejected in this pass or before."""
         filled, after = 0, None
         refused: dict[UUID, Hole] = {}
         began = self.deadline.clock()
@@ -82,7 +82,7 @@ class Filler:
         return filled, refused
 
     async def _embed(self, holes: Sequence[Hole]) -> list[tuple[Hole, Vector]]:
-        """Each with its vector; where a batch is refused, each half for itself, to find those that are to blame."""
+        """Return each message with its vector. If a batch is rejected, bisect it to find the rejected messages."""
         if not holes:
             return []
         texts = [document_text(hole.role, hole.name, hole.content, hole.created_at) for hole in holes]

@@ -1,4 +1,4 @@
-"""A re-embedding from one step to the next: each looks at what is there, so any run goes on where another was ended."""
+"""Runs a re-embedding step by step. Each step reads the state first, so any run continues an interrupted one."""
 
 import asyncio
 import math
@@ -32,9 +32,9 @@ from jobs.reembedding.decisions import Step, bytes_needed, first_step, named, wa
 from jobs.reembedding.errors import ReembeddingError
 from jobs.reembedding.filling import Filler, ProgressDeadline
 
-# A run that was killed holds its lock until Postgres sees that it is gone.
+# A killed run holds its lock until Postgres notices the lost connection.
 TURN_ATTEMPTS, TURN_SECONDS = 10, 0.5
-# By then every replica has met the new space, has tried it, and said so if it cannot use it.
+# After this time every replica has read the new space, has tested it, and has reported if it cannot use it.
 KNOWN_SECONDS = 6.0
 SWITCH_PAUSE_SECONDS = 0.5
 PERCENT = 100
@@ -44,10 +44,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Options:
-    """`target` None: back to the space that was left. `least_overlap`: percent; below, it does not switch.
+    """`target` None: return to the previous space. `least_overlap`: percent; below it the run does not switch.
 
-    `accept_missing`: how many messages may go without a vector, since the new provider refuses them. `rate`: messages
-    that are filled a second. `deadline_seconds`: for how long provider, database or locks may keep it waiting.
+    `accept_missing`: how many messages may stay without a vector because the new provider rejects them. `rate`:
+    messages filled a second. `deadline_seconds`: maximum time without progress due to provider, database or locks.
     """
 
     target: SpaceSource | None
@@ -63,7 +63,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run works with. `say` tells people in a line what has happened."""
+    """One re-embedding. `say` prints a line about what has happened."""
 
     settings: Settings
     database: Database
@@ -72,18 +72,18 @@ class Run:
     say: Callable[[str], None]
 
     async def reembed(self) -> None:
-        """Fill, index, compare, switch. Raises `ReembeddingError`, and what is away for longer than its patience."""
+        """Fill, index, compare, switch. Raises `ReembeddingError`, and the last error when the deadline has passed."""
         deadline = ProgressDeadline(self.options.deadline_seconds)
-        # Once: after a switch of which the answer was lost, the way back would lead to where it came from.
+        # Read it once: if a switch was committed but its answer lost, reading it again would return to the old space.
         target = self.options.target
         if target is None:
             target = await self._until_deadline(self._previous, deadline)
         await self._until_deadline(partial(self._reembed, target, deadline), deadline)
 
     async def drop(self) -> None:
-        """Drop the space beside the active one."""
+        """Drop the space that is not active."""
         deadline = ProgressDeadline(self.options.deadline_seconds)
-        async with self._alone() as repository:
+        async with self._exclusively() as repository:
             spaces = await repository.spaces()
             if spaces.other is None:
                 self.say("There is no second space")
@@ -92,7 +92,7 @@ class Run:
         self.say(f"{named(spaces.other)} is dropped; {named(spaces.active)} is active")
 
     async def status(self) -> None:
-        """Say which spaces there are."""
+        """Print the existing spaces."""
         async with reembedding(self.database) as repository:
             spaces, count = await repository.spaces(), await repository.count()
             trouble, _ = await repository.trouble()
@@ -103,17 +103,17 @@ class Run:
             self.say(f"a replica cannot use it: {trouble}")
 
     async def _previous(self) -> SpaceSource:
-        async with self._alone() as repository:
+        async with self._exclusively() as repository:
             return way_back(await repository.spaces())
 
     async def _reembed(self, target: SpaceSource, deadline: ProgressDeadline) -> None:
-        async with self._alone() as repository:
+        async with self._exclusively() as repository:
             spaces = await repository.spaces()
             step = first_step(spaces, target)
             if step is Step.DONE:
                 self.say(f"{named(target)} is active already")
                 return
-            # Before anything is begun for it: what cannot embed one text cannot embed all.
+            # Test the provider first: if it cannot embed one text, it cannot embed all.
             async with _provider(self.settings, target) as provider:
                 await provider.embed_queries(["ping"])
                 if step is Step.BEGIN:
@@ -123,7 +123,7 @@ class Run:
     async def _begin(self, repository: ReembeddingRepository, active: SpaceSource, target: SpaceSource) -> None:
         await self._check_room(repository, target)
         own = space_source(self.settings)
-        # Settings are changed after the switch, and going back has to know where it was.
+        # The settings change after the switch, and going back needs the previous base URL.
         await repository.begin(target, own.base_url if own.space == active.space else None)
 
     async def _fill_and_switch(
@@ -178,13 +178,13 @@ class Run:
         self, repository: ReembeddingRepository, filler: Filler, refused: list[Hole], spaces: Spaces
     ) -> None:
         if spaces.other_state is OtherState.NEXT:
-            await self._hear_replicas(repository)
-        # Without a step's lines: it takes a moment, or waits for whoever holds the tables.
+            await self._check_replicas(repository)
+        # Show no progress lines: this takes a moment, or waits for table locks.
         self.say("switching ...")
         while await self._when_free(partial(repository.switch, refused), filler.deadline) is Outcome.HOLES:
             refused = await self._fill(repository, filler)
 
-    async def _hear_replicas(self, repository: ReembeddingRepository) -> None:
+    async def _check_replicas(self, repository: ReembeddingRepository) -> None:
         _, seconds = await repository.trouble()
         await asyncio.sleep(max(0.0, KNOWN_SECONDS - seconds))
         trouble, _ = await repository.trouble()
@@ -200,7 +200,7 @@ class Run:
         return outcome
 
     async def _check_room(self, repository: ReembeddingRepository, target: SpaceSource) -> None:
-        """Only the embedded Postgres' disk can be seen from here."""
+        """Check the free disk space, which is known for the embedded Postgres only."""
         count = await repository.count()
         needed = bytes_needed(
             await repository.table_bytes(), count.embedded, target.space.dimensions, INDEX_BYTES_BESIDE_VECTOR
@@ -212,7 +212,7 @@ class Run:
                 raise ReembeddingError(f"Only {free / 2**20:,.0f} MB are free there: make room, or use --force")
 
     @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[ReembeddingRepository]:
+    async def _exclusively(self) -> AsyncIterator[ReembeddingRepository]:
         async with reembedding(self.database) as repository:
             for _ in range(TURN_ATTEMPTS):
                 if await repository.become_the_only_one():

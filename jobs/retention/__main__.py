@@ -1,4 +1,4 @@
-"""Archives and deletes what the retention policies select: `python -m jobs.retention --help`."""
+"""Archives and deletes the messages that retention policies select: `python -m jobs.retention --help`."""
 
 from jobs.process import run
 from jobs.retention.command import main

@@ -1,4 +1,4 @@
-"""What stands on the command line, and what comes of it."""
+"""The command line of the retention job."""
 
 import argparse
 import asyncio
@@ -27,9 +27,9 @@ REQUESTED_BY = "job"
 
 @exit_statuses("the run is cancelled, and what it archived can be undone")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do one run, and print its row of the ledger as JSON.
+    """Execute one run, and print its ledger row as JSON.
 
-    Returns 0; 1 if it failed or was refused; 2 if what is asked makes no sense; 130 if it was interrupted.
+    Return 0; 1 if it failed or was refused; 2 if the arguments are invalid; 130 if interrupted.
     """
     options = _options(arguments)
     settings = prepared_settings()
@@ -56,14 +56,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m jobs.retention", description="Archives and deletes what the retention policies select."
     )
     parser.add_argument("--tenant", help="only this tenant's messages (default: all)")
-    parser.add_argument("--user", help="of the tenant's messages this user's alone (needs --tenant)")
+    parser.add_argument("--user", help="only this user's messages (needs --tenant)")
     parser.add_argument("--actions", help="archive, delete or archive,delete (default)")
-    parser.add_argument("--force", action="store_true", help="also where more than half of a tenant is touched")
-    parser.add_argument("--dry-run", action="store_true", help="plan only: nothing is touched")
+    parser.add_argument("--force", action="store_true", help="allow changes to more than half of a tenant")
+    parser.add_argument("--dry-run", action="store_true", help="plan only, change nothing")
     kinds = parser.add_mutually_exclusive_group()
-    kinds.add_argument("--apply", type=UUID, metavar="RUN", help="touch what a dry run planned, and nothing else")
-    kinds.add_argument("--undo", type=UUID, metavar="RUN", help="take back what a run archived")
-    kinds.add_argument("--resume", type=UUID, metavar="RUN", help="go on with a run of the ledger")
+    kinds.add_argument("--apply", type=UUID, metavar="RUN", help="execute the plan of a dry run")
+    kinds.add_argument("--undo", type=UUID, metavar="RUN", help="undo the archiving of a run")
+    kinds.add_argument("--resume", type=UUID, metavar="RUN", help="continue a run of the ledger")
     options = parser.parse_args(arguments)
     if (options.undo or options.resume) and (
         options.tenant or options.user or options.actions or options.force or options.dry_run

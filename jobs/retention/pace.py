@@ -1,4 +1,4 @@
-"""How fast a job goes, so that the service beside it hardly notices."""
+"""Throttles a job, so that it hardly slows the service beside it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,18 +12,18 @@ READ_FOR_EACH_WRITTEN = 20
 
 @dataclass(frozen=True)
 class Pace:
-    """`batch_size`: messages changed in one transaction. `pause_factor`: rest after each, in multiples of its time."""
+    """`batch_size`: messages changed in one transaction. `pause_factor`: pause after each, in multiples of its time."""
 
     batch_size: int
     pause_factor: float
 
     @property
     def page_size(self) -> int:
-        """How many messages are read at once: reading one costs a small part of changing it."""
+        """Return the number of messages read at once: reading one costs a small part of changing it."""
         return READ_FOR_EACH_WRITTEN * self.batch_size
 
     async def drain(self, batch: Callable[[], Awaitable[int]], advance: Callable[[int], None]) -> None:
-        """Do one batch after another, with rests, until one finds nothing to do. It says how much it did."""
+        """Run batches with pauses until one does nothing. `advance` gets the number of messages of each batch."""
         while True:
             began = monotonic()
             done = await batch()

@@ -1,4 +1,4 @@
-"""Writes down what a run may touch: tenant after tenant, a page of messages at a time."""
+"""Plans a run: stores which messages it may change, tenant by tenant and page by page."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -14,17 +14,17 @@ ReadPage = Callable[[PageOf], Awaitable[PlannedPage]]
 
 
 class Planner:
-    """Plans the tenants that a run has not planned yet. What was planned halfway is dropped and planned anew."""
+    """Plans the tenants that a run has not planned yet. A partial plan of a tenant is dropped and made again."""
 
     def __init__(self, plans: RetentionPlanRepository, pace: Pace) -> None:
         self._plans = plans
         self._pace = pace
 
     async def plan(self, run: ClaimedRun, as_of: datetime, advance: Advance) -> None:
-        """Plan all tenants of a run as of one moment. `advance` is told how many messages were looked at.
+        """Plan all tenants of a run as of one moment. `advance` is called with the number of messages read.
 
-        That of a user has one tenant, which bears the mark of a planned one from the beginning.
-        Raises `UnavailableError` where the database is away or the claim is lost.
+        A run of a user has one tenant, which is marked as planned from the start. Raises `UnavailableError` if the
+        database is unavailable or the claim is lost.
         """
         await self._pace.drain(
             lambda: self._plans.drop_items(run.id, run.planned, self._pace.page_size), lambda _dropped: None
@@ -38,7 +38,7 @@ class Planner:
             advance(tenant.stored)
 
     async def _plan_tenant(self, run: ClaimedRun, tenant: HeldTenant, as_of: datetime, planned: int) -> int:
-        """Returns how many items the tenant adds to the `planned` ones before it."""
+        """Return how many items the tenant adds to the `planned` ones before it."""
         policy = effective(run.policy, tenant.own)
         selected = selection(policy, run.actions, as_of)
         archive = await self._plan_archiving(run, tenant.tenant_id, selected, planned)
@@ -77,7 +77,7 @@ class Planner:
         return await self._read_all(lambda page: self._plans.plan_deleting(run, tenant_id, selected, page), planned)
 
     async def _read_all(self, read: ReadPage, planned: int) -> int:
-        """Returns how many items were planned behind the `planned` ones before them."""
+        """Return how many items were planned after the `planned` ones before them."""
         place, position = Place(), planned
 
         async def next_page() -> int:

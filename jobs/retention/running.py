@@ -1,4 +1,4 @@
-"""Does the runs of the ledger: one at a time, each from where it was left."""
+"""Executes the runs of the ledger one at a time, each from where it was interrupted."""
 
 import asyncio
 import contextlib
@@ -31,10 +31,10 @@ Clock = Callable[[], Awaitable[datetime]]
 
 
 class RetentionRunner:
-    """Goes on after whatever happened: what is done, and what is to do, is in the database with each batch.
+    """Resumes runs after any interruption: each batch commits what is done and what is left.
 
-    A run whose process was killed is in the ledger as unfinished. Whoever holds the lock next takes it up, before
-    its own.
+    A run whose process was killed stays unfinished in the ledger. The next process that holds the lock finishes it
+    before its own run.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class RetentionRunner:
         clock: Clock | None = None,
         deadline_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        """`clock`: in the place of the database's. `deadline_seconds`: how long the database may be away."""
+        """`clock`: replaces the database's clock. `deadline_seconds`: how long the database may be unavailable."""
         self._runs = runs
         self._plans = RetentionPlanRepository(database)
         self._work = RetentionWorkRepository(database)
@@ -59,10 +59,10 @@ class RetentionRunner:
         self._worked_at = monotonic()
 
     async def finish(self, run_id: UUID) -> None:
-        """Have a run be over, and those before it. How each ended is in the ledger.
+        """Finish a run, and all earlier ones. The ledger says how each ended.
 
-        While the database is away, waits for it to come back. Raises `UnavailableError` when that takes too long:
-        the run can be resumed. When it is cancelled, so is the run.
+        While the database is unavailable, wait for it. Raises `UnavailableError` after the deadline: the run can be
+        resumed. Cancelling this task cancels the run.
         """
         self._worked_at = monotonic()
         try:
@@ -104,7 +104,7 @@ class RetentionRunner:
         await self._runs.end(run, RunStatus.FAILED if error else RunStatus.COMPLETED, error)
 
     async def _do_phases(self, run: ClaimedRun) -> str | None:
-        """Returns what keeps the run from going on, if something does."""
+        """Return the reason why the run cannot continue, or None."""
         now = await self._clock()
         as_of = run.as_of or now
         if clock_went_back(as_of, now):
@@ -133,10 +133,10 @@ class RetentionRunner:
                 await self._pace.drain(lambda: work(run, self._pace.batch_size), self._alive(advance))
 
     async def _delete_expired(self, run: ClaimedRun, as_of: datetime) -> None:
-        """Delete what has expired, which no policy and no plan decides, and no count of the run includes."""
+        """Delete expired messages. They need no policy and no plan, and the run's counts exclude them."""
 
         async def batch() -> int:
-            # Says that the run is alive, and ends it where the claim is lost.
+            # Sends the run's heartbeat, and raises if the claim is lost.
             await self._runs.enter_phase(run, Phase.DELETING, as_of)
             return await self._work.delete_expired(run, self._pace.batch_size)
 
@@ -151,7 +151,7 @@ class RetentionRunner:
             await self._plans.forget(plan_id)
 
     def _alive(self, advance: Callable[[int], None]) -> Callable[[int], None]:
-        """Notes with each batch that the database answers: the deadline begins anew."""
+        """Return an `advance` that restarts the deadline: the database has answered."""
 
         def advanced(count: int) -> None:
             self._worked_at = monotonic()

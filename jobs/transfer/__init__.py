@@ -1,1 +1,1 @@
-"""Export and import of tenants, and the formats of others."""
+"""Export and import of tenants, and import of foreign formats."""

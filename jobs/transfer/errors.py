@@ -1,21 +1,21 @@
-"""The errors of moving a tenant."""
+"""The errors of exports and imports."""
 
 from deployments.errors import MemoryLayerError
 
 
 class MovingInputError(MemoryLayerError):
-    """What was given makes no sense: one line that says where and why."""
+    """The input is invalid: one line that says where and why."""
 
     code = "moving_input_error"
 
 
 class DamagedFileError(MemoryLayerError):
-    """The file ends too early, or is not what was once written."""
+    """The file is truncated or corrupt."""
 
     code = "damaged_file"
 
 
 class FileUnwritableError(MemoryLayerError):
-    """The file cannot be written on: its disk is full, say."""
+    """The file cannot be written, for example because its disk is full."""
 
     code = "file_unwritable"

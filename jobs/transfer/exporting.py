@@ -1,4 +1,4 @@
-"""A tenant into a file."""
+"""Exports a tenant to a file."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +15,7 @@ from jobs.transfer.unfinished_file import UnfinishedFile
 
 @dataclass(frozen=True)
 class Export:
-    """What to export, and where to."""
+    """What to export, and the path of the file."""
 
     tenant_id: str
     path: Path
@@ -24,15 +24,15 @@ class Export:
 
     @property
     def whose(self) -> str:
-        """The tenant or the user, to be told to people."""
+        """Return the display name of the tenant or the user."""
         return self.tenant_id if self.user_id is None else f"{self.tenant_id}'s user {self.user_id}"
 
 
 async def export_tenant(database: Database, export: Export, progress: Progress, say: Callable[[str], None]) -> Header:
-    """Write all that a tenant or one of its users has at one moment; returns the file's header.
+    """Write a snapshot of a tenant or of one of its users. Return the file's header.
 
-    What an export that was cut off has written is kept, as long as nothing of it was changed or deleted since: so the
-    file is of one moment all the same. `say` hears whether it is. Raises `MovingInputError`, `FileUnwritableError`,
+    Continues an interrupted export if nothing that it wrote was changed or deleted since, so the file is still one
+    snapshot. `say` reports whether it continues. Raises `MovingInputError`, `FileUnwritableError`,
     `DatabaseUnavailableError`.
     """
     file = UnfinishedFile(export.path, export.tenant_id, export.user_id, with_vectors=export.with_vectors)
@@ -43,7 +43,7 @@ async def export_tenant(database: Database, export: Export, progress: Progress, 
     except OSError as error:
         raise FileUnwritableError(f"{export.path} cannot be written: {error.strerror}") from error
     finally:
-        # What did not fit is written once more, and fails again.
+        # Closing flushes again what did not fit, and fails again.
         with suppress(OSError):
             file.close()
 

@@ -1,4 +1,4 @@
-"""The ids and the times of what comes from elsewhere: the same ones whenever the same file is read again."""
+"""Deterministic ids and times of imported messages: reading the same file again gives the same ones."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ COPY_BITS = 32
 
 
 def derived_id(tenant_id: str, turn: Turn) -> UUID:
-    """An id of version 8, made of what was said. Where times are equal, ids sort as the source does."""
+    """Return an id of version 8, derived from the message. At equal times, ids sort in the order of the source."""
     digest = _digest(f"{tenant_id}\0{turn.identity}\0{turn.said_at and turn.said_at.isoformat()}")
     if turn.said_at is None:
         first = _bits(digest, MILLISECONDS_BITS, HASH_BITS)
@@ -25,23 +25,23 @@ def derived_id(tenant_id: str, turn: Turn) -> UUID:
 
 
 def copied_id(tenant_id: str, original: UUID) -> UUID:
-    """Another id for another tenant's copy. It sorts as the original does: time and counter are the first 96 bits."""
+    """Return an id for another tenant's copy. It sorts like the original: the first 96 bits are time and counter."""
     mask = _bits(_digest(tenant_id), COPY_BITS) or 1
     return UUID(int=original.int ^ mask)
 
 
 class Clock:
-    """The times of turns. What has none follows the turn before it in its conversation, or else the file's own time."""
+    """The times of turns. A turn without one follows its predecessor in the conversation, or else the file's time."""
 
     def __init__(self, file_time: float, now: datetime) -> None:
-        """`file_time`: when the file was changed last, in seconds since 1970."""
+        """`file_time`: the file's modification time, in seconds since 1970."""
         self._free = min(datetime.fromtimestamp(file_time, UTC), now)
         self._said_at = self._free
         self._conversation: str | None = None
         self._timed = False
 
     def time_of(self, turn: Turn) -> datetime:
-        """When it was said. Turns are given in the order of the file."""
+        """Return a turn's time. Call it in the order of the file."""
         if turn.said_at is not None:
             self._said_at, self._timed = turn.said_at, True
         elif turn.conversation_id == self._conversation and self._timed:

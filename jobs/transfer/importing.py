@@ -1,4 +1,4 @@
-"""A file into a tenant."""
+"""Imports a file into a tenant."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ ENDINGS = {".gz", ".jsonl", ".ndjson", ".json"}
 
 @dataclass
 class Imported:
-    """What became of a file's messages.
+    """The counts of an import.
 
-    `present`: there before, and left as they are. `partly`: taken, though not as a whole.
+    `present`: existed before, and left unchanged. `partly`: imported, but not completely.
     """
 
     tenant_id: str
@@ -34,9 +34,9 @@ class Imported:
 async def import_file(
     repository: ImportRepository, path: Path, options: ImportOptions, progress: Progress, report: Callable[[str], None]
 ) -> Imported:
-    """Store what is not there yet. What was taken stays, whatever stops it: a second time goes on.
+    """Store the messages that are missing. Committed ones stay if the import stops, and the next import continues.
 
-    `report` hears of each message that was not taken, or not as a whole, where it stands and why. Raises
+    `report` is called for each message that was not, or not completely, imported, with its place and the reason. Raises
     `MovingInputError`, `DamagedFileError`, `IdTakenError`, `DatabaseUnavailableError`, `OverloadedError`.
     """
     with RecordFile(path) as file:
@@ -55,7 +55,7 @@ async def import_file(
 
 
 def stem_of(path: Path) -> str:
-    """A file's name without what its format ends it with."""
+    """Return a file's name without the suffixes of its format."""
     name = path.name
     while Path(name).suffix in ENDINGS:
         name = Path(name).stem
@@ -66,11 +66,11 @@ class _Reading:
     def __init__(self, file: RecordFile, advance: Advance) -> None:
         self._file = file
         self._advance = advance
-        self._told = 0
+        self._reported = 0
 
     def advance(self) -> None:
-        self._advance(self._file.bytes_read - self._told)
-        self._told = self._file.bytes_read
+        self._advance(self._file.bytes_read - self._reported)
+        self._reported = self._file.bytes_read
 
 
 def _taken(
@@ -98,7 +98,7 @@ def _batches(messages: Iterator[ImportedMessage]) -> Iterator[list[ImportedMessa
                 yield batch
                 batch, characters = [], 0
     except DamagedFileError:
-        # What was read is good, and taken before the complaint.
+        # Import what was read before the damage, then raise.
         if batch:
             yield batch
         raise

@@ -1,4 +1,4 @@
-"""The records of a file: JSON Lines, gzipped or not, or one JSON document."""
+"""Reads the records of a file: JSON Lines, gzipped or not, or one JSON document."""
 
 import gzip
 import zlib
@@ -13,13 +13,13 @@ import orjson
 from jobs.transfer.errors import DamagedFileError, MovingInputError
 
 GZIP = b"\x1f\x8b"
-# What is read at once: a line, or a document that is spread over lines.
+# Size limit of one line, or of a document that spans lines.
 MOST_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Record:
-    """What stands in a line. `line` counts from 1. `reason`: why it is nothing, in place of a value."""
+    """The content of a line. `line` counts from 1. `reason`: why the line is invalid; it then has no value."""
 
     line: int
     value: Any
@@ -27,10 +27,10 @@ class Record:
 
 
 class RecordFile:
-    """Reads a file from its beginning to its end, once."""
+    """Reads a file once, from beginning to end."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `MovingInputError` where it cannot be read."""
+        """Raises `MovingInputError` if the file cannot be read."""
         self._path = path
         try:
             self._raw = path.open("rb")
@@ -50,11 +50,11 @@ class RecordFile:
 
     @property
     def bytes_read(self) -> int:
-        """How much of the file was read, of `size`."""
+        """Return how many bytes of the file were read, of `size`."""
         return min(self._raw.tell(), self.size)
 
     def records(self) -> Iterator[Record]:
-        """All records; blank lines are none. Raises `DamagedFileError` where the file is cut off or damaged."""
+        """Yield all records; blank lines are skipped. Raises `DamagedFileError` if the file is truncated or corrupt."""
         first, rest = True, self._lines()
         for line, text in rest:
             if not text.strip():
@@ -67,19 +67,19 @@ class RecordFile:
             yield record
 
     def _document_or_lines(self, line: int, text: bytes, rest: Iterator[tuple[int, bytes]]) -> Iterator[Record]:
-        """A first line that is no JSON is the beginning of a document, or else a bad line."""
-        kept, size = [(line, text)], len(text)
+        """Yield the one document that spans all lines, or else the record of each line; the first line is no JSON."""
+        lines, size = [(line, text)], len(text)
         for each in rest:
-            kept.append(each)
+            lines.append(each)
             size += len(each[1])
             if size > MOST_BYTES:
                 break
         else:
-            whole = _parsed(line, b"".join(text for _, text in kept))
+            whole = _parsed(line, b"".join(text for _, text in lines))
             if whole.reason is None:
                 yield whole
                 return
-        yield from (_parsed(*each) for each in kept if each[1].strip())
+        yield from (_parsed(*each) for each in lines if each[1].strip())
         yield from (_parsed(*each) for each in rest if each[1].strip())
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:

@@ -1,4 +1,4 @@
-"""The messages of a file as they are to be stored, whatever its format."""
+"""The messages of a file in any format, ready to be stored."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from jobs.transfer.records import Record, RecordFile
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """How a file is to be read. `space`: of this installation. None: as the file says."""
+    """How to read a file. `space`: of this installation. None: as the file says."""
 
     space: VectorSpace
     tenant_id: str | None = None
@@ -31,7 +31,7 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class ImportedMessage:
-    """A message, and where it stands in the file."""
+    """A message, and its place in the file."""
 
     place: str
     message: MovedMessage
@@ -42,7 +42,7 @@ ImportedMessages: TypeAlias = Iterator[ImportedMessage | LeftOut]
 
 @dataclass(frozen=True)
 class ImportSource:
-    """What a file holds, and for whom."""
+    """The messages of a file, and the tenant that they belong to."""
 
     tenant_id: str
     format: str
@@ -50,9 +50,9 @@ class ImportSource:
 
 
 def read_source(file: RecordFile, stem: str, options: ImportOptions) -> ImportSource:
-    """Recognise a file; `stem` is its name.
+    """Detect the format of a file and return its messages; `stem` is the file's name without suffixes.
 
-    Raises `MovingInputError` where it makes no sense, or not with these options.
+    Raises `MovingInputError` if the file is invalid, or invalid with these options.
     """
     records = file.records()
     bad: list[Record] = []

@@ -1,7 +1,7 @@
-"""A gzipped file that is written a part at a time and is under its name only when it is whole.
+"""A gzipped file that is written in parts and gets its final name only when it is complete.
 
-Each part is a gzip member of its own, so that what a killed process left can be cut back to the last whole one. The
-header comes first, but what it says is known last: its place is kept, uncompressed and of one length.
+Each part is a gzip member of its own, so what a killed process left can be truncated to the last complete part. The
+header comes first but is known last: space for it is reserved, uncompressed and of fixed length.
 """
 
 import fcntl
@@ -16,15 +16,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from deployments.storage.transfer.snapshots import Reached
 from jobs.transfer.errors import MovingInputError
 
-# A name of 255 characters takes up to 1,530 bytes in JSON; there are two in a header, and numbers.
+# A name of 255 characters takes up to 1,530 bytes in JSON; a header has two names, and numbers.
 HEADER_BYTES = 4096
-# What vectors are made of hardly gets smaller, however long gzip tries.
+# Vectors hardly compress, whatever the level.
 COMPRESSION = 3
 PRIVATE = 0o600
 
 
 class Written(BaseModel):
-    """What of the file is on the disk, kept beside it."""
+    """The progress file: which parts are on the disk."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,10 +37,10 @@ class Written(BaseModel):
 
 
 class UnfinishedFile:
-    """Beside the file that it will be: `NAME.partial`, and `NAME.progress` with what of it is whole."""
+    """Writes `NAME.partial`, with the complete parts in `NAME.progress`, and renames it at the end."""
 
     def __init__(self, path: Path, tenant_id: str, user_id: str | None = None, *, with_vectors: bool) -> None:
-        """Raises `MovingInputError` where the file exists already, cannot be written, or is being written."""
+        """Raises `MovingInputError` if the file exists already, cannot be written, or is being written."""
         self._path = path
         self._partial = path.with_name(f"{path.name}.partial")
         self._progress = path.with_name(f"{path.name}.progress")
@@ -53,10 +53,10 @@ class UnfinishedFile:
         except MovingInputError:
             self._file.close()
             raise
-        self.written = self._left_by_another()
+        self.written = self._interrupted_export()
 
     def begin(self) -> None:
-        """Forget what was written."""
+        """Discard what was written."""
         self._progress.unlink(missing_ok=True)
         self.written = None
         self._file.seek(0)
@@ -64,12 +64,12 @@ class UnfinishedFile:
         self._file.write(_header_member(b""))
 
     def go_on(self, written: Written) -> None:
-        """Keep what was written, and cut off what is not known to be whole."""
+        """Keep what was written, and truncate the file after the last complete part."""
         self._file.seek(written.size)
         self._file.truncate()
 
     def append(self, lines: list[bytes], vectors: int, reached: Reached) -> None:
-        """Write a part. It counts once it is on the disk."""
+        """Write a part, and record it once it is on the disk."""
         self._file.write(gzip.compress(b"".join(lines), COMPRESSION, mtime=0))
         self._sync()
         before = self.written.vectors if self.written else 0
@@ -86,7 +86,7 @@ class UnfinishedFile:
         fresh.replace(self._progress)
 
     def finish(self, header: bytes) -> None:
-        """Write the header, and give the file its name."""
+        """Write the header, and rename the file to its final name."""
         self._file.seek(0)
         self._file.write(_header_member(header))
         self._sync()
@@ -94,7 +94,7 @@ class UnfinishedFile:
         self._progress.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Leave it as it is."""
+        """Close the file, and leave it as it is."""
         self._file.close()
 
     def _open(self) -> BinaryIO:
@@ -110,15 +110,15 @@ class UnfinishedFile:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise MovingInputError(f"{self._partial} is being written by another export") from None
-        # It may have been finished, and so renamed, while it was opened here.
+        # Another process may have finished and renamed it while this one opened it.
         self._refuse_existing()
 
     def _refuse_existing(self) -> None:
         if self._path.exists():
             raise MovingInputError(f"{self._path} exists already: remove it, or choose another name")
 
-    def _left_by_another(self) -> Written | None:
-        """What an export of the same that was cut off has written."""
+    def _interrupted_export(self) -> Written | None:
+        """Return the progress of an interrupted export with the same options, or None."""
         with suppress(FileNotFoundError, ValidationError):
             written = Written.model_validate_json(self._progress.read_bytes())
             size = os.fstat(self._file.fileno()).st_size

@@ -1,1 +1,1 @@
-"""What happens to requests before and after their route: authentication, limits, bodies, errors, headers."""
+"""Everything around the routes: authentication, rate limits, bodies, errors, headers."""

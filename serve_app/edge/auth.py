@@ -1,7 +1,7 @@
-"""Who asks, and whether their key allows it.
+"""Authentication and authorisation by API key.
 
-The `Gate` lets nothing pass without a key that holds, save for what is named in `OPEN_PATHS`, and binds the request to
-the key's tenant. What a route needs besides, it says itself, with one of `Reads`, `Writes`, `Administers`.
+The `Gate` refuses every request without a valid key, except on `OPEN_PATHS`, and binds the request to the key's tenant.
+A route declares the scope that it needs with one of `Reads`, `Writes`, `Administers`.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -16,7 +16,7 @@ from deployments.schemas.api_keys import KeyScope
 from serve_app.edge.documentation import ASSETS
 from serve_app.edge.keyring import Caller
 
-# None of them tells anything of any tenant, and those who ask have no key: load balancers, monitors, a new reader.
+# None of these exposes tenant data, and their callers have no key: load balancers, monitors, readers of the docs.
 OPEN_PATHS = frozenset(
     {
         "/v1/admin/health",
@@ -41,7 +41,7 @@ def is_open(path: str) -> bool:
 
 
 def presented_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The key of a request; None without one. Raises `UnauthorizedError` where two differ."""
+    """Return the request's key, or None without one. Raises `UnauthorizedError` if it carries two different keys."""
     keys = {key for name, value in headers if (key := _key_in(name, value))}
     if len(keys) > 1:
         raise UnauthorizedError("X-API-Key and Authorization hold different keys: send one.")
@@ -68,7 +68,7 @@ def _needing(needed: KeyScope) -> Callable[..., Awaitable[Caller]]:
 
 
 def require(request: Request, needed: KeyScope) -> Caller:
-    """Return who asks. Raises `ForbiddenError` where the key lacks the scope."""
+    """Return the caller. Raises `ForbiddenError` if the key lacks the scope."""
     caller: Caller = request.scope["caller"]
     if not caller.rights.allow(needed):
         raise ForbiddenError(f"This key lacks the scope {needed}.")

@@ -1,4 +1,4 @@
-"""`/docs` and `/redoc`, served whole from here: no network, and no foreign host that could run code in them."""
+"""`/docs` and `/redoc`, served from local files: no network access, and no foreign host that could inject scripts."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ ASSETS = "/docs/assets"
 _INLINE_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
-# By name, so that each route has them: what `/docs` fills in where somebody tries a call.
+# Examples by parameter name, so that `/docs` pre-fills them on every route.
 _ID = "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10"
 PARAMETER_EXAMPLES = {
     "tenant_id": "acme",
@@ -49,7 +49,7 @@ PARAMETER_EXAMPLES = {
 
 
 def add_parameter_examples(app: FastAPI) -> None:
-    """Give the parameters in the OpenAPI document examples that look real."""
+    """Add realistic examples to the parameters in the OpenAPI document."""
     document = app.openapi
 
     def with_examples() -> dict[str, Any]:
@@ -65,7 +65,7 @@ def add_parameter_examples(app: FastAPI) -> None:
 
 
 def add_documentation(app: FastAPI) -> None:
-    """Add both pages. They need the package `fastapi-offline` for its files; its own code is not used."""
+    """Add both pages. Only the static files of the package `fastapi-offline` are used, not its code."""
     with as_file(files("fastapi_offline") / "static") as directory:
         app.mount(ASSETS, StaticFiles(directory=directory), name="documentation-assets")
     openapi, icon = f"{app.openapi_url}", f"{ASSETS}/favicon.png"
@@ -97,7 +97,7 @@ def _add_page(app: FastAPI, path: str, page: HTMLResponse) -> None:
 
 
 def _policy(page: bytes) -> str:
-    """Lets a page run its own scripts, inline ones by their hash. Both style inline, and ReDoc searches in a worker."""
+    """Return a policy that allows a page's own inline scripts, by hash. Both need inline styles, ReDoc a worker too."""
     digests = [hashlib.sha256(script).digest() for script in _INLINE_SCRIPT.findall(page)]
     hashes = "".join(f" 'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     return (

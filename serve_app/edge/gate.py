@@ -1,4 +1,4 @@
-"""Who is let in: those who have requests left and a key that holds."""
+"""Admits requests that have a valid key and are within their rate limits."""
 
 from contextlib import AbstractContextManager
 from urllib.parse import parse_qsl
@@ -14,14 +14,15 @@ from serve_app.edge.keyring import Caller, Keyring
 from serve_app.edge.rate_limits import UNLIMITED_PATHS, admitting, limits_of, saying_how_it_stands
 
 UNKNOWN_ADDRESS = "unknown"
-# Their routes say themselves which parameters they take.
+# These routes check their own query parameters.
 READING_METHODS = frozenset({"GET", "HEAD"})
 
 
 class Gate:
-    """Counts a request and checks its key, before anything is read of it; binds it to the key's tenant or user.
+    """Counts a request and checks its key before the body is read, then binds it to the key's tenant or user.
 
-    One middleware and not three: limits and keys take turns, so that those who guess keys are limited too.
+    This is one middleware and not three: limits and key checks alternate, so that callers who guess keys are limited
+    too.
     """
 
     def __init__(self, app: ASGIApp, keyring: Keyring, limiter: RateLimiter) -> None:
@@ -39,7 +40,7 @@ class Gate:
             send = saying_how_it_stands(admission, send)
         try:
             caller = await self._admitted(scope, admission)
-            held = _held_to_its_key(scope, caller)
+            held = _bound_to_key(scope, caller)
         except MemoryLayerError as error:
             await answer_to(error, scope.get("request_id"))(scope, receive, send)
             return
@@ -51,7 +52,7 @@ class Gate:
             await self._app(scope, receive, send)
 
     async def _admitted(self, scope: Scope, admission: Admission | None) -> Caller | None:
-        """Return whose key it is, or None on a path that needs none. Raises what the request is refused with."""
+        """Return the key's caller, or None on an open path. Raises the error that refuses the request."""
         if admission is not None:
             client = scope.get("client")
             await admission.admit(self._limiter.of_address(client[0] if client else UNKNOWN_ADDRESS))
@@ -63,10 +64,10 @@ class Gate:
         return caller
 
 
-def _held_to_its_key(scope: Scope, caller: Caller | None) -> AbstractContextManager[None]:
-    """Return what holds a request to the tenant and the user of its key, or else to the tenant in its query.
+def _bound_to_key(scope: Scope, caller: Caller | None) -> AbstractContextManager[None]:
+    """Return a context that binds the request to its key's tenant and user, or else to the tenant in its query.
 
-    So `tenant_id` counts where a route has no such parameter too. Raises `ForbiddenError` and `InvalidRequestError`.
+    So `tenant_id` applies even where a route has no such parameter. Raises `ForbiddenError` and `InvalidRequestError`.
     """
     bound, user_id = (None, None) if caller is None else (caller.rights.tenant_id, caller.rights.user_id)
     if not scope["query_string"] or scope["method"] in READING_METHODS:

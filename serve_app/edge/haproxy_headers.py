@@ -1,19 +1,19 @@
-"""Reads the headers that our HAProxy adds to each request: its peer, and the delivery to which the request belongs."""
+"""Reads the headers that our HAProxy adds to each request: its peer, and an id shared by all attempts of a request."""
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# `serve_app/haproxy` sets both on every request, over whatever a client sends under these names.
+# `serve_app/haproxy` sets both on every request and overwrites what a client sends under these names.
 PEER_HEADER = "x-memory-peer"
 DELIVERY_HEADER = "x-memory-delivery"
 
 
 class BehindHAProxy:
-    """Makes HAProxy's own peer the client of a request, as if there were no HAProxy, and notes its delivery.
+    """Makes HAProxy's peer the client of a request, as if there were no HAProxy, and stores its delivery id.
 
-    So whom to believe about addresses further away is judged in one place, for Serve and without it. The scheme is
-    put back as well: uvicorn under Serve takes X-Forwarded-Proto from whatever connects from this machine, which is
-    HAProxy for all the world, and HAProxy ends no TLS. The delivery is the same for each attempt of one request.
+    So one place decides which forwarded addresses to trust, with and without Serve. The scheme is reset too: uvicorn
+    under Serve trusts X-Forwarded-Proto from any local peer, which is HAProxy for every client, and HAProxy does not
+    terminate TLS. All attempts of one request have the same delivery id.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,4 +1,4 @@
-"""HEAD, answered as GET is, without the body."""
+"""HEAD requests, answered like GET without the body."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,9 +8,9 @@ from starlette.types import Message, Scope, Send
 
 @asynccontextmanager
 async def head_as_get(scope: Scope, send: Send) -> AsyncIterator[Send]:
-    """Have the routes of the block take a request for a GET. Yields what sends the answer's head alone.
+    """Make the routes inside the block treat a request as GET. Yield a `send` that drops the body.
 
-    Servers and logs look at the scope as well, so that it says HEAD again before anything is sent.
+    Servers and logs read the scope too, so it says HEAD again before anything is sent.
     """
     scope["method"] = "GET"
 

@@ -1,4 +1,4 @@
-"""Every error in one shape, with a stable code and no word of what is behind it."""
+"""Error answers: one shape, a stable code, and no internal details."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -50,7 +50,7 @@ STATUS: dict[str, HTTPStatus] = {
     ExternalIdConflictError.code: HTTPStatus.CONFLICT,
     IdTakenError.code: HTTPStatus.CONFLICT,
     PreconditionFailedError.code: HTTPStatus.PRECONDITION_FAILED,
-    # Waiting makes no room, so it must not look like what a client's library repeats by itself.
+    # Waiting frees no storage, so the status must not be one that client libraries retry automatically.
     MessageQuotaError.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ByteQuotaError.code: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     EmbeddingQuotaError.code: HTTPStatus.TOO_MANY_REQUESTS,
@@ -69,7 +69,7 @@ HEADERS = {
 
 NOT_JSON = "The body is not valid JSON."
 JSON_ONLY = "Send JSON, with the header Content-Type: application/json."
-# What FastAPI says of a body that is JSON by its type and that Python cannot read, as one of other bytes than UTF-8.
+# FastAPI's message for a body with the JSON content type that Python cannot decode, for example not UTF-8.
 FASTAPIS_UNREADABLE_BODY = "There was an error parsing the body"
 
 EXAMPLES = {
@@ -120,7 +120,7 @@ class ErrorAnswer(BaseModel):
 
 
 class _ErrorResponse(JSONResponse):
-    """Leaves its code to the log line of the request: `error_code` of the scope."""
+    """Stores its error code in the scope as `error_code`, for the log line of the request."""
 
     def __init__(self, status: int, error: dict[str, Any]) -> None:
         super().__init__({"error": error}, status, HEADERS.get(HTTPStatus(status)))
@@ -132,25 +132,25 @@ class _ErrorResponse(JSONResponse):
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors that a route behind a key may answer with, for OpenAPI."""
+    """Return the error responses of a route that needs a key, for OpenAPI."""
     return open_error_responses(*statuses, 401, 403, 429)
 
 
 def open_error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors that a route which needs no key may answer with, for OpenAPI. What has a body has a type (415)."""
+    """Return the error responses of a route that needs no key, for OpenAPI; 415 only if the route has a body."""
     of_type = {415} if HTTPStatus.REQUEST_ENTITY_TOO_LARGE in statuses else set()
     return {status: _documented(status) for status in sorted({*statuses, *of_type, 503, 504})}
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Answer every error in the one shape."""
+    """Add handlers that answer every error in the same shape."""
     app.add_exception_handler(MemoryLayerError, _on_memory_layer_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
 def error_answer(status: int, code: str, message: str, request_id: str | None, details: Any = None) -> JSONResponse:
-    """An error as it goes out."""
+    """Return an error as a response."""
     note("memory_layer.error_code", code)
     error = {"code": code, "message": message, "request_id": request_id}
     if details is not None:
@@ -159,7 +159,7 @@ def error_answer(status: int, code: str, message: str, request_id: str | None, d
 
 
 def answer_to(error: Exception, request_id: str | None) -> JSONResponse:
-    """What a client learns of an error that was raised on purpose."""
+    """Return the answer to an error that was raised on purpose."""
     code = getattr(error, "code", MemoryLayerError.code)
     status = STATUS.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -174,13 +174,13 @@ def answer_to(error: Exception, request_id: str | None) -> JSONResponse:
 
 
 def unexpected_error_answer(request_id: str | None) -> JSONResponse:
-    """What a client learns of a fault of ours: nothing but where to look it up."""
+    """Return the answer to an unexpected error: only the request id to look it up by."""
     message = "Something went wrong on our side. The request id helps us to find it."
     return error_answer(HTTPStatus.INTERNAL_SERVER_ERROR, MemoryLayerError.code, message, request_id)
 
 
 def validation_details(errors: Sequence[Any]) -> list[dict[str, Any]]:
-    """Where and why, without echoing what was sent."""
+    """Return the location and the reason of each validation error, without echoing the input."""
     return [{"location": list(error["loc"]), "message": error["msg"]} for error in errors]
 
 
@@ -206,7 +206,7 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
     errors = error.errors() if isinstance(error, RequestValidationError) else []
     if any(each["type"] == "json_invalid" for each in errors):
         return error_answer(400, "invalid_json", NOT_JSON, _request_id(request))
-    if any(each["loc"] == ("body",) for each in errors) and _names_another_type(request):
+    if any(each["loc"] == ("body",) for each in errors) and _has_other_content_type(request):
         return error_answer(415, "unsupported_media_type", JSON_ONLY, _request_id(request))
     details = validation_details(errors)
     return error_answer(422, "validation_error", "The request is not valid.", _request_id(request), details)
@@ -215,7 +215,7 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 500)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        return _other_method(request)
+        return _method_not_allowed(request)
     phrase = HTTPStatus(status).phrase
     code, message = phrase.lower().replace(" ", "_"), phrase
     if getattr(error, "detail", None) == FASTAPIS_UNREADABLE_BODY:
@@ -225,8 +225,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return answer
 
 
-def _other_method(request: Request) -> Response:
-    """Say what the path answers to: Starlette names the methods of the first route alone, and a path has several."""
+def _method_not_allowed(request: Request) -> Response:
+    """Answer 405 with all methods of the path. Starlette names only those of the first of several routes."""
     methods = {
         method
         for _, route in matching_routes(request.app, request.scope)
@@ -242,7 +242,7 @@ def _other_method(request: Request) -> Response:
     return answer
 
 
-def _names_another_type(request: Request) -> bool:
-    """Return whether a body was sent as something else than JSON."""
+def _has_other_content_type(request: Request) -> bool:
+    """Return whether a body was sent with a content type other than JSON."""
     kind = (request.headers.get("content-type") or "application/json").partition(";")[0].strip().lower()
     return kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json"))

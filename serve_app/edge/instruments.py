@@ -1,4 +1,4 @@
-"""What is measured at the front door."""
+"""Instruments of the ingress deployment."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ DURATION_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 
 @dataclass(frozen=True)
 class IngressMetrics:
-    """What this replica measures, and how it is asked what the whole cluster has."""
+    """The metrics of this replica, and a function that returns those of the whole cluster."""
 
     replica: ReplicaMetrics
     instruments: "IngressInstruments"
@@ -48,9 +48,9 @@ class IngressInstruments:
         )
 
     def store_counts(self) -> StoreCounts:
-        """What is told of stores."""
+        """Return the counters of stores and of quota refusals."""
         return StoreCounts(stored=self._created.inc, refused=lambda code: self._quota_refusals.labels(code).inc())
 
     def limit_counts(self) -> LimitCounts:
-        """What the limiter tells."""
+        """Return the counters of the rate limiter."""
         return LimitCounts(refused=lambda kind: self._refusals.labels(kind).inc(), fell_back=self._fallbacks.inc)

@@ -1,8 +1,8 @@
-"""The keys that hold, in the memory of each ingress replica.
+"""An in-memory cache of the valid API keys in each ingress replica.
 
-A request costs no round trip: while requests come, the replica polls for what changed. The first request after a rest
-waits for one read. A key that it does not know is looked for in the
-database, all such requests together, so that guessing costs the database a few small reads a second and no more.
+A request needs no round trip: while requests arrive, the replica polls the database for changed keys. The first request
+after an idle period waits for one read. An unknown key causes a read that all such requests share, so that guessing
+keys costs the database only a few small reads a second.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ from deployments.storage.tenants.api_keys import KeyChanges, StoredKey
 logger = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.4
-# Without a request for so long, nothing is read until one comes.
+# After this long without a request the replica stops polling until the next one.
 REST_AFTER_SECONDS = 10.0
-# Where the database does not answer the first request after a rest, the keys that are known hold on.
+# If the database does not answer the first request after an idle period, cached keys stay valid.
 WAKE_TIMEOUT_SECONDS = 1.0
-# A change is seen when it is committed, which may be later than the time it bears.
+# A change becomes visible when it is committed, which may be later than its timestamp.
 READ_AGAIN = timedelta(seconds=60)
 READ_TIMEOUT_SECONDS = 5.0
 SEARCH_GAP_SECONDS = 0.05
@@ -45,20 +45,20 @@ NO_KEYS = (
 
 
 class KeySource(Protocol):
-    """Where keys are read from; `deployments.storage.tenants.api_keys.ApiKeyRepository`, but for tests."""
+    """The source of keys: `deployments.storage.tenants.api_keys.ApiKeyRepository`, or a fake in tests."""
 
     async def changed_since(self, since: datetime | None) -> KeyChanges:
-        """The keys that changed after `since`; None: all."""
+        """Return the keys that changed after `since`, or all keys for None."""
         ...
 
     async def note_uses(self, uses: Mapping[UUID, datetime]) -> None:
-        """Note when keys were last used."""
+        """Store when keys were last used."""
         ...
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. `name` is the key's prefix, `root` or `anyone`: what may stand in logs. `rate_limit`: the key's own."""
+    """A request's caller. `name`: the key's prefix, `root` or `anyone`, safe to log. `rate_limit`: the key's own."""
 
     name: str
     rights: Rights = field(default=EVERYTHING)
@@ -66,7 +66,7 @@ class Caller:
 
     @property
     def was_made(self) -> bool:
-        """Whether it is one of the keys in the database: root keys have no limit of their own."""
+        """Return whether the key is stored in the database. Root keys are not, and have no limit of their own."""
         return self.name not in {ROOT.name, ANYONE.name}
 
 
@@ -86,7 +86,7 @@ class _HeldKey:
 
 
 class Keyring:
-    """Tells who a key belongs to. One for each replica; `start` has it follow the database."""
+    """Looks up the caller of a key. Each replica has one; `start` makes it poll the database."""
 
     def __init__(self, source: KeySource, settings: Settings) -> None:
         self._source = source
@@ -101,25 +101,25 @@ class Keyring:
         self._any_stored = False
         self._reading = asyncio.Lock()
         self._searching = asyncio.Lock()
-        self._searched = 0.0
+        self._searched_at = 0.0
         self._search_failed = False
-        self._asked_at = monotonic()
-        self._rests = False
-        self._waking = asyncio.Lock()
+        self._last_request_at = monotonic()
+        self._idle = False
+        self._idle_lock = asyncio.Lock()
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Read the keys and follow their changes. Raises `ConfigurationError` in production without any key."""
+        """Read the keys and start polling for changes. Raises `ConfigurationError` in production if there is no key."""
         try:
             await self.refresh()
         except MemoryLayerError as error:
             logger.warning("keys_not_read", reason=error.message)
         if self._read_until is not None:
-            self._judge_start()
+            self._check_any_key()
         self._following = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
-        """Stop following, and note the last uses."""
+        """Stop polling, and write the last uses."""
         if self._following is not None:
             self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -129,18 +129,18 @@ class Keyring:
 
     @property
     def following(self) -> asyncio.Task[None] | None:
-        """What reads the changes; None before `start`."""
+        """Return the polling task, or None before `start`."""
         return self._following
 
     async def caller(self, key: str | None) -> Caller:
-        """Whose key it is. Without any key in the world, in development, anyone is let in.
+        """Return the caller of a key. In development, if no key exists at all, everyone is admitted.
 
-        Raises `UnauthorizedError`, or `DatabaseUnavailableError` where the key is not known here and cannot be
-        looked for.
+        Raises `UnauthorizedError`, or `DatabaseUnavailableError` if the key is not cached and the database cannot be
+        read.
         """
-        self._asked_at = monotonic()
-        if self._rests:
-            await self._wake()
+        self._last_request_at = monotonic()
+        if self._idle:
+            await self._end_idle_period()
         if not self._required and self._read_until is None:
             await self._search()
         if not self._required:
@@ -150,8 +150,8 @@ class Keyring:
         return self._known(key) or await self._look_for(key)
 
     async def refresh(self) -> None:
-        """Read what changed since the last time. Raises `DatabaseUnavailableError` or `OverloadedError`."""
-        # One after the other: a read that began earlier must not undo what a later one found.
+        """Read the changes since the last read. Raises `DatabaseUnavailableError` or `OverloadedError`."""
+        # Reads are serialized: an earlier read must not overwrite what a later one found.
         async with self._reading:
             since = None if self._read_until is None else self._read_until - READ_AGAIN
             changes = await self._read(since)
@@ -160,7 +160,7 @@ class Keyring:
             self._read_until = changes.read_at
 
     async def note_uses(self) -> None:
-        """Write when keys were last used. What cannot be written is kept for the next time."""
+        """Write when keys were last used. On failure, keep the times for the next attempt."""
         if not self._uses:
             return
         uses, self._uses = self._uses, {}
@@ -171,14 +171,14 @@ class Keyring:
             raise
 
     async def _read(self, since: datetime | None) -> KeyChanges:
-        # A connection that hangs must not keep the revocations from this replica until TCP gives it up.
+        # A hanging connection must not keep revocations from this replica until TCP times out.
         try:
             async with asyncio.timeout(READ_TIMEOUT_SECONDS):
                 return await self._source.changed_since(since)
         except TimeoutError:
             raise DatabaseUnavailableError("The keys cannot be read just now.") from None
 
-    def _judge_start(self) -> None:
+    def _check_any_key(self) -> None:
         if self._production and not self._root_digests and not self._any_stored:
             raise ConfigurationError(NO_KEYS)
         if not self._required:
@@ -190,9 +190,9 @@ class Keyring:
         held = self._held.get(prefix) if prefix is not None else None
         if held is not None:
             return self._use(held) if hmac.compare_digest(held.digest, hashed) else None
-        # Each is compared, whichever fits: how long it takes says nothing about any of them.
-        fits = [hmac.compare_digest(root, hashed) for root in self._root_digests]
-        return ROOT if any(fits) else None
+        # Compare every root key, whichever matches, so that the response time reveals nothing about any of them.
+        matches = [hmac.compare_digest(root, hashed) for root in self._root_digests]
+        return ROOT if any(matches) else None
 
     def _use(self, held: _HeldKey) -> Caller | None:
         now = datetime.now(UTC)
@@ -214,27 +214,27 @@ class Keyring:
         return found
 
     async def _search(self) -> None:
-        """Read anew, one read for all who come while another is under way, and not too often."""
-        came = monotonic()
+        """Read the changes again: concurrent callers share one read, and reads are rate-limited."""
+        arrived_at = monotonic()
         async with self._searching:
-            if self._searched < came:
-                await asyncio.sleep(self._searched + SEARCH_GAP_SECONDS - monotonic())
+            if self._searched_at < arrived_at:
+                await asyncio.sleep(self._searched_at + SEARCH_GAP_SECONDS - monotonic())
                 await self._search_once()
             if self._search_failed:
                 raise DatabaseUnavailableError("The key cannot be checked just now.")
 
     async def _search_once(self) -> None:
-        # Until it is done there was none: where whoever reads is cancelled, those who wait for it read themselves.
-        started, self._searched = monotonic(), 0.0
+        # Reset first: if the reading task is cancelled, those who wait for it read themselves.
+        started, self._searched_at = monotonic(), 0.0
         try:
             await self.refresh()
             self._search_failed = False
         except MemoryLayerError:
             self._search_failed = True
-        self._searched = started
+        self._searched_at = started
 
     def _take(self, key: StoredKey) -> None:
-        # A key that was revoked counts too: taking the last one away must not open the service to all.
+        # Revoked keys count too: revoking the last key must not open the service to everyone.
         self._required = self._any_stored = True
         if key.revoked:
             self._held.pop(key.prefix, None)
@@ -243,30 +243,30 @@ class Keyring:
         if held is None or held.caller != caller:
             self._held[key.prefix] = _HeldKey(key.id, key.digest, caller)
 
-    async def _wake(self) -> None:
-        """End a rest with one read, for which all who come meanwhile wait."""
-        async with self._waking:
-            if not self._rests:
+    async def _end_idle_period(self) -> None:
+        """End the idle period with one read, which all concurrent requests await."""
+        async with self._idle_lock:
+            if not self._idle:
                 return
             try:
                 async with asyncio.timeout(WAKE_TIMEOUT_SECONDS):
                     await self.refresh()
             except (MemoryLayerError, TimeoutError) as error:
                 logger.debug("keys_not_read", reason=str(error))
-            self._rests = False
+            self._idle = False
 
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                self._rests |= monotonic() - self._asked_at >= REST_AFTER_SECONDS
-                if not self._rests:
+                self._idle |= monotonic() - self._last_request_at >= REST_AFTER_SECONDS
+                if not self._idle:
                     await self.refresh()
                 await self._note_uses_in_time()
             except MemoryLayerError as error:
                 logger.debug("keys_not_read", reason=error.message)
             except Exception:
-                # Whatever it is, following must go on: else no revocation would reach this replica any more.
+                # Polling must survive every error: otherwise this replica would see no more revocations.
                 logger.exception("keys_not_followed")
 
     async def _note_uses_in_time(self) -> None:

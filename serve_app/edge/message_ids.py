@@ -1,4 +1,4 @@
-"""The ids of the messages that a request stores, the same at each attempt of HAProxy to have it answered."""
+"""Ids of the messages that a request stores, the same in each of HAProxy's attempts: so its retries are idempotent."""
 
 from collections.abc import Iterator
 from itertools import count, repeat
@@ -13,9 +13,9 @@ _RANDOM_B = (1 << 62) - 1
 
 
 def message_ids(delivery: str | None) -> Iterator[UUID | None]:
-    """Return UUIDs of version 7 that follow from a delivery: `milliseconds since 1970` `.` `UUID`. None: without end.
+    """Yield UUIDs of version 7, derived from a delivery id: `milliseconds since 1970` `.` `UUID`. None yields Nones.
 
-    A request that came without HAProxy has no delivery, and one attempt. Raises `ValueError`.
+    A request that did not come through HAProxy has no delivery id and only one attempt. Raises `ValueError`.
     """
     if delivery is None:
         return repeat(None)

@@ -1,4 +1,4 @@
-"""What happens to every request. Pure ASGI: Starlette's BaseHTTPMiddleware costs a task for each request."""
+"""Request ids, log lines and unexpected errors. Pure ASGI: Starlette's BaseHTTPMiddleware costs a task per request."""
 
 import re
 from time import perf_counter
@@ -12,23 +12,23 @@ from serve_app.edge.http_errors import unexpected_error_answer
 
 logger = structlog.get_logger(__name__)
 
-# What a client may choose as its request id: enough for UUIDs and trace ids, nothing that could forge a log line.
-# `serve_app/haproxy` drops the others before Serve sees them.
+# What a client may send as its request id: enough for UUIDs and trace ids, nothing that could forge a log line.
+# `serve_app/haproxy` drops all others before they reach Serve.
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
 FIRST_ERROR = 400
 
 
 class RequestContext:
-    """Gives each request an id, has every log line carry it, and logs the request itself.
+    """Gives each request an id, adds it to every log line, and logs the request itself.
 
-    Of hot routes it logs errors and slow requests alone: Ray's log monitor carries each line to the driver
+    On hot routes it logs only errors and slow requests: Ray's log monitor forwards each line to the driver
     (docs/decisions/0032-request-lines.md). The metrics count every request.
     """
 
     def __init__(self, app: ASGIApp, *, answers_id: bool, slow_seconds: float) -> None:
-        """`answers_id`: put the id into the answer. Not under Serve, which does so itself.
+        """`answers_id`: whether to return the id in a header. False under Serve, which does so itself.
 
-        `slow_seconds`: from which duration on a request is slow; 0 has every request logged.
+        `slow_seconds`: a request that takes at least this long is slow; 0 logs every request.
         """
         self._app = app
         self._answers_id = answers_id
@@ -54,7 +54,7 @@ class RequestContext:
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception:
-                # Here and not in a handler of the application: Starlette runs that one outside of all middleware.
+                # Not in a handler of the application: Starlette runs that one outside of all middleware.
                 logger.exception("unexpected_error")
                 if status:
                     raise
@@ -78,6 +78,6 @@ class RequestContext:
 
 
 def request_id_of(scope: Scope) -> str:
-    """The client's own request id where it is sane, else a new one."""
+    """Return the client's request id if it is valid, else a new one."""
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
     return given.decode() if SANE_REQUEST_ID.fullmatch(given) else uuid4().hex

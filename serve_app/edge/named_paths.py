@@ -1,7 +1,7 @@
-"""Paths that hold the name of a tenant or a conversation, which may hold slashes and look like a path of ours.
+"""Paths with the name of a tenant or conversation, which may contain slashes and look like another path.
 
-A slash that was sent as %2F belongs to the name, so that /v1/admin/tenants/a%2Fretention is the tenant `a/retention`
-and not the policy of `a`. Servers decode `path`; `raw_path` is as it was sent.
+A slash that was sent as %2F belongs to the name: /v1/admin/tenants/a%2Fretention is the tenant `a/retention` and not
+the policy of `a`. Servers decode `path`; `raw_path` is as it was sent.
 """
 
 import re
@@ -16,21 +16,21 @@ from serve_app.edge.rate_limits import TenantLimited
 
 ENCODED_SLASH = re.compile("%2[fF]")
 MISLEADING = re.compile("%(2[fF]|0[aA])")
-# Halves of surrogate pairs stand for what a pattern is not to see: no decoded path holds any.
+# Lone surrogates replace what a pattern must not match: no decoded path contains any.
 KEPT_SLASH, KEPT_NEWLINE = "\udc2f", "\udc0a"
 
 
 class Name(Convertor[str]):
-    """All that is left of a path, or all in front of an operation."""
+    """A path parameter that matches the rest of the path, or everything before an operation."""
 
     regex = ".+"
 
     def convert(self, value: str) -> str:
-        """Return the name as it was meant."""
+        """Return the decoded name."""
         return value.replace(KEPT_SLASH, "/").replace(KEPT_NEWLINE, "\n")
 
     def to_string(self, value: str) -> str:
-        """Return the name as it is."""
+        """Return the name unchanged."""
         return value
 
 
@@ -38,13 +38,13 @@ register_url_convertor("name", Name())
 
 
 class NamedRoute(TenantLimited):
-    """A route whose path holds a name: `{tenant_id:name}`.
+    """A route whose path contains a name: `{tenant_id:name}`.
 
-    A slash behind an operation is one too many; behind a name it belongs to the name.
+    A trailing slash after an operation is redundant; after a name it belongs to the name.
     """
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Return whether the route answers a path, as it was sent."""
+        """Return whether the route matches the path as it was sent."""
         path = _with_names_kept(scope)
         if not self.path.endswith("}"):
             path = path.removesuffix("/")
@@ -59,6 +59,6 @@ def _with_names_kept(scope: Scope) -> str:
         return path
     kept = KEPT_SLASH.join(unquote(part) for part in ENCODED_SLASH.split(sent))
     if kept.replace(KEPT_SLASH, "/") != path:
-        # Somebody in between has changed one of them: nothing is decided by a guess.
+        # Some middleware has changed one of the two: do not guess.
         return ""
     return kept.replace("\n", KEPT_NEWLINE)

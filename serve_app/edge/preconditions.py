@@ -1,4 +1,4 @@
-"""ETag and Last-Modified of messages and facts, and the headers by which a change holds for one version alone."""
+"""ETag and Last-Modified of messages and facts, and the conditional headers of changes."""
 
 import re
 from contextlib import suppress
@@ -19,7 +19,7 @@ _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _LIST = rf"[ \t,]*{_TAG}(?:[ \t]*,(?:[ \t]*{_TAG})?)*[ \t]*"
 _IF_MATCH = re.compile(rf"\s*\*\s*|{_LIST}")
 _TAGS = re.compile(_TAG)
-# Section 5.6.7: the one that is sent, and two that are obsolete and have to be read.
+# RFC 9110, section 5.6.7: the format that is sent, and two obsolete ones that must be accepted.
 _DATES = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
 
 _DESCRIPTION = 'A tag of this version, for `If-Match`: it changes with every change by a caller, such as `"3-64b1f0"`.'
@@ -29,12 +29,12 @@ TAGGED: dict[str, Any] = {
 
 
 def tag_header(stored: Message | Fact) -> dict[str, str]:
-    """Return the header that tells which version an answer shows."""
+    """Return the ETag header of the stored version."""
     return {"ETag": f'"{entity_tag(stored.version, stored.updated_at)}"'}
 
 
 def tagged_response(stored: Message | Fact, status: int = 200) -> Response:
-    """Return a message or a fact as an answer that says its version and when that was written."""
+    """Return a message or a fact as a response with its ETag and Last-Modified."""
     modified = format_datetime(stored.updated_at.astimezone(UTC), usegmt=True)
     return json_response(stored, status, {**tag_header(stored), "Last-Modified": modified})
 
@@ -57,7 +57,7 @@ async def _if_unchanged(
         ),
     ] = None,
 ) -> Precondition | None:
-    """Return what `If-Match`, or else `If-Unmodified-Since`, asks for; None without either."""
+    """Return the precondition of `If-Match`, or else of `If-Unmodified-Since`; None without either."""
     if given := request.headers.getlist("If-Match"):
         return Precondition(tags=_tags(", ".join(given)))
     since = request.headers.get("If-Unmodified-Since")
@@ -65,7 +65,7 @@ async def _if_unchanged(
 
 
 def _tags(header: str) -> frozenset[str] | None:
-    """Return the tags of a list, without quotes; None for `*`. A weak tag matches nothing, so it is left out."""
+    """Return the unquoted tags of a list, or None for `*`. Weak tags are omitted, since they never match."""
     if not _IF_MATCH.fullmatch(header):
         raise _invalid("If-Match", 'must be * or a list of entity tags in quotes, such as "3-64b1f0"')
     if header.strip() == "*":
@@ -74,7 +74,7 @@ def _tags(header: str) -> frozenset[str] | None:
 
 
 def _date(header: str) -> datetime:
-    """Return the time. RFC 9110 has a date that is none ignored; then a change would overwrite what it must not."""
+    """Return the time. RFC 9110 ignores invalid dates, but then a change could overwrite a newer version: raise."""
     for form in _DATES:
         with suppress(ValueError):
             return datetime.strptime(header.strip(), form).replace(tzinfo=UTC)

@@ -1,8 +1,8 @@
-"""Rate limits at the front door: who is counted, and what an answer says of it.
+"""Rate limits of requests, and the headers that report them.
 
-The `Gate` counts a client's address before it looks at the key, so that the limit holds for those who guess too. It
-counts a key, and the tenant that the key is bound to, as soon as they are known, before the body is read. A tenant that
-is named by whoever may name any is known when the request is valid: `TenantLimited` counts it then, for every route.
+The `Gate` counts a client's address before it checks the key, so that callers who guess keys are limited too. It counts
+a key, and the tenant that the key is bound to, as soon as they are known, before the body is read. If the key is bound
+to no tenant, the tenant is known once the request is valid: `TenantLimited` counts it then, on every route.
 """
 
 import time
@@ -21,23 +21,23 @@ from deployments.tenancy import check_held_to_user, named_tenants
 from serve_app.edge.keyring import Caller
 from serve_app.edge.strict_route import StrictRoute
 
-# Who asks these asks all the time, and must not be told that the service is away because of it.
+# Probes call these all the time, and a refusal would make the service look unavailable.
 UNLIMITED_PATHS = frozenset({"/v1/admin/health", "/v1/admin/readiness", "/v1/admin/liveness", "/metrics"})
 
 _admission: ContextVar[Admission | None] = ContextVar("admission", default=None)
 
 
 def limits_of(limiter: RateLimiter, caller: Caller) -> tuple[Counted, ...]:
-    """Return the limits of a key that was made, and of the tenant that a key is bound to."""
+    """Return the limits of a stored key, and of the tenant that the key is bound to."""
     limits = limiter.of_key(caller.name, caller.rate_limit) if caller.was_made else ()
     tenant_id = caller.rights.tenant_id
     return limits if tenant_id is None else (*limits, *limiter.of_tenant(tenant_id))
 
 
 class TenantLimited(StrictRoute):
-    """A route that judges what its request names, when it is valid and before anything is done for it.
+    """A route that checks the tenants that a valid request names, before the endpoint runs.
 
-    The tenants are counted. A key that is bound to a user is refused where nothing held the request to that user.
+    It counts the tenants against their limits. It refuses a user's key if the request was not bound to that user.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -47,7 +47,7 @@ class TenantLimited(StrictRoute):
 
 
 def _first_sentence(endpoint: Callable[..., Any]) -> str:
-    """Return what an endpoint does, for lists of all of them, where FastAPI would show its name."""
+    """Return the first sentence of the endpoint's docstring, as the OpenAPI summary: FastAPI would show the name."""
     return f"{(endpoint.__doc__ or '').strip().partition('.')[0].partition(chr(10))[0]}."
 
 
@@ -65,7 +65,7 @@ def _judged(endpoint: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
 
 @contextmanager
 def admitting(admission: Admission | None) -> Iterator[None]:
-    """Have the routes of the block count their tenants with what a request has taken; None: they are not limited."""
+    """Make the routes inside the block count their tenants under this admission; None: no limits."""
     token = _admission.set(admission)
     try:
         yield
@@ -74,7 +74,7 @@ def admitting(admission: Admission | None) -> Iterator[None]:
 
 
 def saying_how_it_stands(admission: Admission, send: Send) -> Send:
-    """Return what sends an answer with the headers of the limit that has the least left."""
+    """Return a `send` that adds the headers of the limit with the least remaining."""
 
     async def send_with_limit(message: Message) -> None:
         if message["type"] == "http.response.start" and admission.tightest is not None:
@@ -85,7 +85,7 @@ def saying_how_it_stands(admission: Admission, send: Send) -> Send:
 
 
 def _headers(status: LimitStatus) -> list[tuple[bytes, bytes]]:
-    """Of the limit with the least left; when it resets, in seconds since 1970."""
+    """Return the rate-limit headers; the reset time is in seconds since 1970."""
     figures = {
         b"x-ratelimit-limit": status.counted.rate.amount,
         b"x-ratelimit-remaining": status.remaining,

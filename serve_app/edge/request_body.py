@@ -1,4 +1,4 @@
-"""What is read of a request's body: within the limit, inflated, and of a type that somebody named."""
+"""Request bodies: size limit, decompression and content type."""
 
 import zlib
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from serve_app.edge.head_requests import head_as_get
 from serve_app.edge.http_errors import JSON_ONLY, error_answer
 
 MAX_LENGTH_DIGITS = 18
-# What zlib is to expect of a body. HTTP's deflate has zlib's own frame (RFC 9110, section 8.4.1.2).
+# Window bits for zlib. HTTP's deflate is the zlib format (RFC 9110, section 8.4.1.2).
 WINDOW_BITS = {b"gzip": 16 + zlib.MAX_WBITS, b"x-gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 ACCEPTED_ENCODINGS = {"Accept-Encoding": "gzip, deflate"}
 
@@ -18,13 +18,13 @@ Inflate: TypeAlias = Callable[[Message], Message]
 
 
 class RequestBody:
-    """Refuses a body that is too large before it is read whole, whatever its length or its coding claims.
+    """Refuses a body that is too large before it is read completely, whatever its length header or encoding claims.
 
-    FastAPI's own `max_body_size` answers in a shape of its own where the length is declared, and inflates nothing.
+    FastAPI's own `max_body_size` answers in another shape if the length is declared, and decompresses nothing.
     """
 
     def __init__(self, app: ASGIApp, most: int) -> None:
-        """`most`: bytes, of what is sent and of what that is inflated to."""
+        """`most`: limit in bytes, of the body as sent and of the decompressed body."""
         self._app = app
         self._most = most
 
@@ -45,16 +45,16 @@ class RequestBody:
         await self._read(scope, receive, send)
 
     def _receiving(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Receive:
-        """Return what receives the body as it is meant. Raises `_RefusedBodyError` where the head tells enough."""
+        """Return a `receive` that yields the decoded body. Raises `_RefusedBodyError` if the headers suffice."""
         if _declared_length(headers) > self._most:
             raise self._too_large()
         if b"origin" in headers and b"content-type" not in headers and _announces_body(headers):
-            # A page of any origin may send a body without a type, and asks nobody before it does.
+            # A page of any origin may send a body without a content type, and browsers send no preflight before it.
             raise _RefusedBodyError(415, "unsupported_media_type", JSON_ONLY)
         encoding = headers.get(b"content-encoding")
         if encoding is None:
-            return self._counted(receive, _as_it_is)
-        inflate = self._inflating(encoding.strip().lower())
+            return self._counted(receive, _unchanged)
+        inflate = self._decoder_for(encoding.strip().lower())
         scope["headers"] = [
             each for each in scope["headers"] if each[0] not in {b"content-encoding", b"content-length"}
         ]
@@ -73,9 +73,9 @@ class RequestBody:
 
         return receive_counted
 
-    def _inflating(self, encoding: bytes) -> Inflate:
+    def _decoder_for(self, encoding: bytes) -> Inflate:
         if encoding in {b"", b"identity"}:
-            return _as_it_is
+            return _unchanged
         if encoding not in WINDOW_BITS:
             message = "Send the body as it is, or with Content-Encoding: gzip or deflate."
             raise _RefusedBodyError(415, "unsupported_content_encoding", message, ACCEPTED_ENCODINGS)
@@ -115,7 +115,7 @@ class RequestBody:
 
 
 class _Inflater:
-    """Inflates a body piece by piece, and stops behind the first byte that is too many."""
+    """Decompresses a body in chunks, and stops at the first byte beyond the limit."""
 
     def __init__(self, window_bits: int, most: int) -> None:
         self._window_bits = window_bits
@@ -125,7 +125,7 @@ class _Inflater:
         self.inflated = 0
 
     def inflate(self, piece: bytes, *, last: bool) -> bytes:
-        """Return what a piece holds. Raises `zlib.error` for what is broken, and for what ends too early."""
+        """Return the decompressed chunk. Raises `zlib.error` for corrupt or truncated data."""
         parts = []
         self._empty = self._empty and not piece
         while piece and self.inflated <= self._most:
@@ -140,7 +140,7 @@ class _Inflater:
 
 
 class _RefusedBodyError(BaseException):
-    """Passes every handler on its way from the reading of the body to the middleware."""
+    """Passes through every handler from the reading of the body up to the middleware."""
 
     def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(status, code, message, headers)
@@ -148,13 +148,13 @@ class _RefusedBodyError(BaseException):
         self._headers = headers or {}
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # The connection stays open: uvicorn reads past the rest of the body, and closing on it could cost the answer.
+        # Keep the connection open: uvicorn reads past the rest of the body, and closing could lose the answer.
         answer = error_answer(*self._error, scope.get("request_id"))
         answer.headers.update(self._headers)
         await answer(scope, receive, send)
 
 
-def _as_it_is(message: Message) -> Message:
+def _unchanged(message: Message) -> Message:
     return message
 
 
@@ -164,5 +164,5 @@ def _announces_body(headers: dict[bytes, bytes]) -> bool:
 
 def _declared_length(headers: dict[bytes, bytes]) -> int:
     value = headers.get(b"content-length", b"0")
-    # More digits than any body has bytes are not worth the reading (and Python refuses thousands of them).
+    # A length with more digits than any body needs is not parsed (and Python refuses thousands of digits).
     return int(value[:MAX_LENGTH_DIGITS]) if value.isdigit() else 0

@@ -10,19 +10,19 @@ from serve_app.edge.route_matching import template_of
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER_METHOD = "OTHER"
-# Of no route of ours: what was asked for is the client's to choose, and would make as many series as it likes.
+# The label of requests that match no route: the client chooses the path, and could create any number of series.
 NO_ENDPOINT = "none"
-# Whoever asked had gone before there was an answer.
+# The status of requests whose client disconnected before there was an answer.
 NO_STATUS = "none"
 
 
 class RequestMetrics:
-    """Around all that answers, so that refusals and faults count too."""
+    """Wraps everything that answers, so that refusals and errors are counted too."""
 
     def __init__(self, app: ASGIApp, instruments: IngressInstruments) -> None:
         self._app = app
         self._in_flight = instruments.in_flight
-        # To find a labelled child costs the client's library 3 us each time. Routes, methods and statuses are few.
+        # Looking up a labelled child costs prometheus_client 3 us each time. Routes, methods and statuses are few.
         self._requests = cache(instruments.requests.labels)
         self._durations = cache(instruments.durations.labels)
 
@@ -50,6 +50,6 @@ class RequestMetrics:
 
 
 def endpoint_of(scope: Scope) -> str:
-    """The template of the request's route, which the router notes in the scope unless others refused it before."""
+    """Return the template of the request's route from the scope, unless the request was refused before routing."""
     route = scope.get("route")
     return route.path_format if route is not None else template_of(scope["app"], scope) or NO_ENDPOINT

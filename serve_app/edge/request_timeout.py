@@ -1,4 +1,4 @@
-"""A limit to how long a request may take."""
+"""A deadline for each request."""
 
 import asyncio
 
@@ -7,18 +7,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.edge.http_errors import error_answer
 
-# Those that HTTP calls idempotent, of those that we answer.
+# The idempotent methods of HTTP among those that this service answers.
 REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
 logger = structlog.get_logger(__name__)
 
 
 class RequestTimeout:
-    """Answers 504 when a request takes longer than `seconds`, its body included.
+    """Answers 504 if a request, including its body, takes longer than `seconds`.
 
-    What the request waits for is cancelled, which reaches Postgres: asyncpg cancels the statement there too.
-    An answer that has begun is left to end. Retry-After goes with what may be repeated without harm: a store that was
-    committed just before, and has no Idempotency-Key, would be stored twice.
+    The handler is cancelled, and Postgres too: asyncpg cancels the running statement. An answer that has begun may
+    finish. Only idempotent requests get Retry-After: a store that was committed just before the timeout and has no
+    Idempotency-Key would be stored twice.
     """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:

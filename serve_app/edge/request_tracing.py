@@ -1,4 +1,4 @@
-"""A span for every request, in the client's trace if it has one."""
+"""A span for every request, in the client's trace if it sends one."""
 
 from opentelemetry import propagate
 from opentelemetry.context import Context
@@ -14,10 +14,10 @@ FIRST_SERVER_ERROR = 500
 
 
 class RequestTracing:
-    """Around all that answers, so that the line of each request carries its trace.
+    """Wraps everything that answers, so that the log line of each request carries its trace.
 
-    The route's template stands for the path, which may hold a tenant, and the query is left out: it holds what is
-    searched for.
+    The span has the route's template instead of the path, which may contain a tenant, and omits the query, which
+    contains the search text.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -34,7 +34,7 @@ class RequestTracing:
             "network.protocol.version": scope["http_version"],
         }
         name = "HTTP" if method == OTHER_METHOD else method
-        # A context of its own: a connection's next request is not part of the last one's trace.
+        # Use a new context: the next request of a connection is not part of the last one's trace.
         context = propagate.extract(scope["headers"], Context(), _HEADERS)
         with root(name, context, SpanKind.SERVER, attributes) as span:
 
@@ -68,7 +68,7 @@ def _note_request(span: Span, name: str, scope: Scope) -> None:
 
 
 class _Headers(Getter[list[tuple[bytes, bytes]]]):
-    """Reads the headers as ASGI has them: lower-case names, bytes."""
+    """Reads ASGI headers: lower-case names, as bytes."""
 
     def get(self, carrier: list[tuple[bytes, bytes]], key: str) -> list[str] | None:
         wanted = key.lower().encode()

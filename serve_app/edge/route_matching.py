@@ -1,4 +1,4 @@
-"""Which route a request is for, where the router has not been asked yet."""
+"""Finds the route of a request before the router runs."""
 
 from collections.abc import Iterator
 
@@ -8,9 +8,9 @@ from starlette.types import Scope
 
 
 def matching_routes(app: FastAPI, scope: Scope) -> Iterator[tuple[Match, BaseRoute]]:
-    """The routes of the request's path, in order: in full, or with another method."""
+    """Yield the routes that match the request's path, in order, fully or with another method."""
     for included in app.routes:
-        # FastAPI keeps the routes of a router that was included inside of an entry of its own.
+        # FastAPI keeps the routes of an included router inside of one entry.
         for route in getattr(getattr(included, "original_router", None), "routes", [included]):
             match, _ = route.matches(scope)
             if match is not Match.NONE:
@@ -18,7 +18,7 @@ def matching_routes(app: FastAPI, scope: Scope) -> Iterator[tuple[Match, BaseRou
 
 
 def template_of(app: FastAPI, scope: Scope) -> str | None:
-    """The template of the route that would take the request, or of its path with another method; None: of no route."""
+    """Return the template of the route that matches the request, or else its path alone; None without a match."""
     templates: dict[Match, str] = {}
     for match, route in matching_routes(app, scope):
         templates.setdefault(match, getattr(route, "path_format", ""))

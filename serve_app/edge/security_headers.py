@@ -1,8 +1,8 @@
-"""What every answer tells a browser to be careful with."""
+"""Security headers for browsers, on every answer."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Answers are data: no page that shows one may load or run anything. The documentation's pages bring their own policy.
+# Answers are data: a page that shows one may load or run nothing. The documentation pages set their own policy.
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -13,10 +13,10 @@ HEADERS_BY_TLS = (*HEADERS, (b"strict-transport-security", b"max-age=31536000"))
 
 
 class SecurityHeaders:
-    """Adds the headers to every answer, errors included; what an answer has set itself stays.
+    """Adds the headers to every answer, errors included; headers that the answer has already set stay.
 
-    Strict-Transport-Security goes with requests that came by TLS alone: elsewhere browsers ignore it, and a service
-    that is served without TLS is not to claim it.
+    Strict-Transport-Security is sent only over TLS: browsers ignore it elsewhere, and a service without TLS must not
+    claim it.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,4 +1,4 @@
-"""Routes that refuse query parameters which they do not know."""
+"""Routes that refuse unknown query parameters."""
 
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -9,15 +9,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-# What reads, and what deletes: a misspelt filter would read, or delete, more than was meant. A body has a model.
+# Methods that read or delete: with a misspelt filter they would read or delete too much. A body has a model.
 STRICT_METHODS = frozenset({"GET", "HEAD", "DELETE"})
 
 
 class StrictRoute(APIRoute):
-    """Answers 422 where a query has a parameter that neither the route nor what it depends on takes."""
+    """Answers 422 if the query has a parameter that neither the route nor its dependencies declare."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers a request."""
+        """Return the request handler."""
         handle = super().get_route_handler()
         if not STRICT_METHODS & (self.methods or set()):
             return handle

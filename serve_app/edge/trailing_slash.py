@@ -1,4 +1,4 @@
-"""A path with a slash too many at its end, answered as the path without it: a redirect would name our own host."""
+"""Answers a path with a redundant trailing slash like the path without it: a redirect would name the internal host."""
 
 from starlette.exceptions import HTTPException
 from starlette.routing import Router
@@ -6,9 +6,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 def without_slash(router: Router) -> ASGIApp:
-    """Return what answers the paths of no route: once more without a slash at the end, else with 404.
+    """Return an ASGI app for unmatched paths: it retries without the trailing slash, else answers 404.
 
-    A name at the end of a path keeps its slash, since its route has taken the path before.
+    A name at the end of a path keeps its slash, since its route has matched before.
     """
 
     async def again(scope: Scope, receive: Receive, send: Send) -> None:

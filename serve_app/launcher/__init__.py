@@ -1,1 +1,1 @@
-"""One machine: its Ray cluster, HAProxy, ports and processes."""
+"""The service on one machine: its Ray cluster, HAProxy, ports and processes."""

@@ -1,8 +1,7 @@
-"""The Ray cluster of one machine, for `serve_app.launch`: started in this process, so that it ends with it.
+"""The Ray cluster of one machine for `serve_app.launch`, started in this process so that it ends with it.
 
-Ray's processes are children of the launcher and die with it even when it is killed; `ray start` leaves
-them running. Importing this module imports Ray, which reads its environment then: call
-`cluster_environment.apply` before.
+Ray's processes are children of the launcher and die with it even when it is killed; `ray start` leaves them running.
+Importing this module imports Ray, which then reads its environment: call `cluster_environment.apply` before.
 """
 
 import asyncio
@@ -41,14 +40,14 @@ _FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
 
 
 class DeploymentFailedError(MemoryLayerError):
-    """A deployment did not start; the message says why, in Serve's own words."""
+    """Raised if a deployment cannot start. The message is Serve's own."""
 
     code = "deployment_failed"
 
 
 @dataclass(frozen=True)
 class DeploymentProgress:
-    """What Serve says about the applications so far."""
+    """The state of the applications, as Serve reports it."""
 
     ready: bool
     waiting_for: Mapping[str, str]
@@ -64,7 +63,7 @@ def start(directory: Path, dashboard_port: int, config: Mapping[str, Any]) -> No
     temporary = directory / "ray"
     _remove_old_sessions(temporary)
     shutil.rmtree(directory / "haproxy", ignore_errors=True)
-    # A Ray job is a command line: its `python` is to be the one that has the service's packages.
+    # The entrypoint of a Ray job is a shell command: its `python` must be the one with the service's packages.
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
     with _any_agent_port():
         ray.init(
@@ -85,9 +84,9 @@ def start(directory: Path, dashboard_port: int, config: Mapping[str, Any]) -> No
 
 @contextlib.contextmanager
 def _any_agent_port() -> Iterator[None]:
-    """Have the dashboard's agent, which takes Ray jobs, listen on a free port, which the cluster records for itself.
+    """Make the dashboard agent, which accepts Ray jobs, listen on a free port, which the cluster then records.
 
-    `ray.init` has no option for it: the agent takes 52365, and where another cluster has that, no job is ever taken.
+    `ray.init` has no option for it: the agent uses 52365, and if another cluster has that port, it accepts no jobs.
     """
     original = parameter.RayParams
     parameter.RayParams = partial(original, dashboard_agent_listen_port=0)  # type: ignore[misc, assignment]
@@ -98,12 +97,12 @@ def _any_agent_port() -> Iterator[None]:
 
 
 def deploy(config: Mapping[str, Any], dashboard_port: int) -> None:
-    """Deploy a Serve config the way `serve deploy` does."""
+    """Deploy a Serve config like `serve deploy` does."""
     _client(dashboard_port).deploy_applications(dict(config))
 
 
 def progress(dashboard_port: int) -> DeploymentProgress:
-    """Ask Serve how far the applications are. Raises `DeploymentFailedError` when one cannot start."""
+    """Return the state of the applications from Serve. Raises `DeploymentFailedError` if one cannot start."""
     applications = _client(dashboard_port).get_serve_details()["applications"]
     waiting: dict[str, str] = {}
     messages: list[str] = []
@@ -122,7 +121,7 @@ def progress(dashboard_port: int) -> DeploymentProgress:
 
 
 def answers(url: str) -> bool:
-    """Whether the front door lets requests through to a replica."""
+    """Return whether HAProxy forwards a request to a replica."""
     try:
         with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own http address # nosec B310
             return bool(response.status == HTTPStatus.OK)
@@ -131,12 +130,12 @@ def answers(url: str) -> bool:
 
 
 def lost_processes() -> list[str]:
-    """Return the names of Ray's central processes that are gone."""
+    """Return the names of Ray's central processes that have ended."""
     return sorted(_CENTRAL - {process.name() for process in psutil.Process().children() if _alive(process)})
 
 
 def wait_until_lost() -> list[str]:
-    """Block until one of Ray's central processes ends. Return the names of those that are gone."""
+    """Block until one of Ray's central processes ends. Return the names of those that have ended."""
     central = [process for process in psutil.Process().children() if process.name() in _CENTRAL]
     ends = select.poll()
     with contextlib.ExitStack() as opened:
@@ -144,27 +143,27 @@ def wait_until_lost() -> list[str]:
             descriptor = os.pidfd_open(process.pid)
             opened.callback(os.close, descriptor)
             ends.register(descriptor, select.POLLIN)
-        # Not for ever: a signal that another thread receives does not end the call, and is handled after it.
+        # Use a timeout: a signal that another thread receives does not interrupt the call and is handled after it.
         while len(central) == len(_CENTRAL) and not ends.poll(_SIGNAL_MILLISECONDS):
             pass
     return lost_processes()
 
 
 def stop(hurry: threading.Event, say: Callable[[str], None]) -> None:
-    """Let the replicas finish what they have in hand, for some seconds at most, and stop Ray."""
+    """Let the replicas finish their requests, for some seconds at most, and stop Ray."""
     if not ray.is_initialized():
         return
     try:
         asyncio.run(_drain(hurry))
     except Exception as error:  # noqa: BLE001 - whatever it is, Ray is stopped next
         say(f"  Serve did not stop in order: {error}")
-    # Where Ray was told to end too, as a service manager tells all processes, there is nobody to ask.
+    # If Ray got the signal too, as from a service manager that signals all processes, Serve no longer answers.
     if not lost_processes():
         ray.shutdown()
 
 
 async def _drain(hurry: threading.Event) -> None:
-    """Wait for Serve's end in this thread: Ray crashes when it is shut down while another one waits for an answer."""
+    """Shut Serve down in this thread: Ray crashes if it is shut down while another thread waits for an answer."""
     ended = asyncio.ensure_future(serve.shutdown_async())  # type: ignore[no-untyped-call]
     deadline = time.monotonic() + _SERVE_STOP_SECONDS
     while not (ended.done() or hurry.is_set() or lost_processes() or time.monotonic() > deadline):
@@ -185,15 +184,15 @@ def _alive(process: psutil.Process) -> bool:
 
 
 def _keep_token_private() -> None:
-    """Close the file of Ray's token to others: Ray makes it readable for everybody."""
+    """Remove other users' access to Ray's token file: Ray creates it readable by everyone."""
     token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
-    # A token that the operator keeps in a place of another owner is the operator's to guard.
+    # A token file of another owner is managed by the operator.
     with contextlib.suppress(OSError):
         token.chmod(0o600)
 
 
 def _remove_old_sessions(temporary: Path) -> None:
-    """Keep the logs of the last runs only: each session of Ray leaves a directory."""
+    """Delete all but the newest session directories. Ray leaves one for each session."""
     sessions = sorted(temporary.glob("session_2*"), key=lambda path: path.stat().st_mtime)
     for session in sessions[: -(_SESSIONS_KEPT - 1)]:
         shutil.rmtree(session, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The ports that the service takes on one machine, and what moves each of them: docs/ports.md."""
+"""The ports that the service uses on one machine, and the option that changes each: docs/ports.md."""
 
 import socket
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from deployments.errors import ConfigurationError
 
 _GREATEST = 65_535
-# Each variable that names a port of its own, and what listens there.
+# Variables that each name a port, and the process that listens there.
 VARIABLES = {
     "RAY_SERVE_HAPROXY_METRICS_PORT": "HAProxy's metrics",
     "RAY_SERVE_HAPROXY_STATS_PORT": "HAProxy's statistics",
@@ -18,7 +18,7 @@ _RANGE = ("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", "RAY_SERVE_DIRECT_INGRESS_MA
 
 @dataclass(frozen=True)
 class Port:
-    """A port, what listens there, and the option or variable that moves it."""
+    """A port, the process that listens there, and the option or variable that changes it."""
 
     number: int
     use: str
@@ -26,7 +26,7 @@ class Port:
 
 
 def chosen_ports(http: object, dashboard: object, environment: Mapping[str, str]) -> list[Port]:
-    """Return the ports that have to be free at the start. Raises `ConfigurationError` for what is no port."""
+    """Return the ports that must be free at the start. Raises `ConfigurationError` for an invalid port."""
     api, ray = "--port, or http_options.port in the Serve config", "--dashboard-port"
     ports = [Port(_number(http, api), "the API", api), Port(_number(dashboard, ray), "Ray's dashboard", ray)]
     ports += [Port(_number(environment[name], name), use, name) for name, use in VARIABLES.items()]
@@ -37,7 +37,7 @@ def chosen_ports(http: object, dashboard: object, environment: Mapping[str, str]
 
 
 def check_free(ports: Sequence[Port]) -> None:
-    """Raise `ConfigurationError` for a port that is in use, or that two of them want."""
+    """Raise `ConfigurationError` for a port that is in use or configured twice."""
     seen: dict[int, Port] = {}
     for port in ports:
         if (other := seen.setdefault(port.number, port)) is not port:
@@ -59,7 +59,7 @@ def _number(value: object, name: str) -> int:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As servers bind: connections that are still closing do not hold the port.
+        # Bind like servers do: connections in TIME_WAIT do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("0.0.0.0", port))  # noqa: S104 - closed again at once # nosec B104

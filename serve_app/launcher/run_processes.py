@@ -1,8 +1,8 @@
-"""The processes of one run directory: found by the mark that they inherit, and stopped by number.
+"""The processes of one run directory: found by an inherited environment variable, and stopped by process id.
 
-Ray leaves HAProxy behind when it is killed, and HAProxy keeps its port and answers errors from it.
-Every process that a launcher starts carries `MEMORY_RUN_DIRECTORY` in its environment, so what an
-earlier run left is told apart from another checkout's and from any other Ray on the machine.
+If Ray is killed, it leaves HAProxy running, which keeps its port and answers errors. Every process that a launcher
+starts has `MEMORY_RUN_DIRECTORY` in its environment, which tells leftovers of an earlier run apart from another
+checkout's processes and from any other Ray on the machine.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from serve_app.launcher.cluster_environment import RUN_DIRECTORY_VARIABLE
 
 _GRACE_SECONDS = 0.3
 _KILL_SECONDS = 5.0
-# Postgres is stopped by its own program, which lets it finish its files first.
+# Postgres is stopped with pg_ctl, which lets it finish its files first.
 _NOT_OURS_TO_KILL = frozenset({"postgres"})
 
 
 @contextlib.contextmanager
 def only_launcher(directory: Path) -> Iterator[None]:
-    """Be the one launcher of a run directory. A killed launcher lets go of this."""
+    """Hold the lock of a run directory, so that it has one launcher. The lock of a killed launcher is released."""
     with (directory / "launcher").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -41,7 +41,7 @@ def only_launcher(directory: Path) -> Iterator[None]:
 
 
 def marked_processes(directory: Path) -> list[psutil.Process]:
-    """Return the processes of a run directory, without this one and those that started it."""
+    """Return the processes of a run directory, except this one and its ancestors."""
     own = psutil.Process()
     spared = {own.pid, *(parent.pid for parent in own.parents())}
     return [
@@ -52,9 +52,9 @@ def marked_processes(directory: Path) -> list[psutil.Process]:
 
 
 def stop_marked_processes(directory: Path) -> int:
-    """Stop what carries the mark, hard where asking does not help. Return how many processes there were."""
+    """Stop the marked processes, and kill those that do not end. Return how many processes there were."""
     seen: set[int] = set()
-    # A process that starts another while it is being stopped shows up in the next round.
+    # Repeat: a process may start another one while it is being stopped.
     while found := marked_processes(directory):
         seen.update(process.pid for process in found)
         for process in found:

@@ -1,1 +1,1 @@
-"""Retention over HTTP: runs that are queued, submitted as Ray jobs, and waited for."""
+"""Retention over HTTP: runs are queued, submitted as Ray jobs, and awaited."""

@@ -1,4 +1,4 @@
-"""Hands runs of retention to Ray's jobs."""
+"""Submits retention runs as Ray jobs."""
 
 import asyncio
 from uuid import UUID
@@ -11,13 +11,13 @@ from deployments.errors import UnavailableError
 logger = structlog.get_logger(__name__)
 
 TIMEOUT_SECONDS = 30.0
-# Ray starts what takes jobs after everything else.
+# Ray starts its job agent last.
 NOT_YET = "No available agent"
 RETRY_SECONDS = 1.0
 
 
 async def submit_retention_job(run_id: UUID) -> None:
-    """Have a Ray job take up a run, on the head node. Raises `UnavailableError` where Ray takes none."""
+    """Submit a Ray job for a run, on the head node. Raises `UnavailableError` if Ray accepts no job."""
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             job_id = await _submitted(run_id)

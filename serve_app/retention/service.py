@@ -1,4 +1,4 @@
-"""Retention as the API asks for it: queued in the ledger, handed to whoever runs jobs, and waited for."""
+"""Retention for the API: runs are queued in the ledger, submitted as jobs, and awaited."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,18 +16,18 @@ logger = structlog.get_logger(__name__)
 SubmitRun = Callable[[UUID], Awaitable[None]]
 
 POLL_SECONDS = 0.25
-# A job needs some seconds to start, and says that it works with every batch.
+# A job needs some seconds to start, and sends a heartbeat with every batch.
 STALE_SECONDS = 60.0
 MOST_BETWEEN_LOOKS_SECONDS = 15.0
 
 
 class RetentionService:
-    """Takes requests. A run that is in the ledger is done sooner or later, whatever becomes of its job."""
+    """Accepts retention requests. A run in the ledger is executed sooner or later, even if its job is lost."""
 
     def __init__(self, runs: RetentionRunRepository, submit: SubmitRun, longest_wait_seconds: float) -> None:
-        """`submit`: have a job take up a run. Raises `MemoryLayerError` where it cannot.
+        """`submit`: submit a job for a run. Raises `MemoryLayerError` on failure.
 
-        `longest_wait_seconds`: however long a request wants to wait.
+        `longest_wait_seconds`: upper limit of a request's wait.
         """
         self._runs = runs
         self._submit = submit
@@ -35,19 +35,20 @@ class RetentionService:
         self._handing_over: set[asyncio.Task[None]] = set()
 
     async def start(self, request: RetentionRequest, requested_by: str) -> RetentionReport:
-        """Make a run and wait for its end, as long as it says and a request may. Raises what `create` raises."""
+        """Create a run and wait for its end, at most as long as requested and allowed. Raises what `create` raises."""
         run_id = await self._runs.create(request, requested_by)
         return await self._done(run_id, request.wait_seconds)
 
     async def undo(
         self, run_id: UUID, tenant_id: str | None, requested_by: str, wait_seconds: float
     ) -> RetentionReport:
-        """Take back what a run archived, in the same way. Raises what `create_undo` raises."""
+        """Create a run that undoes another one's archiving, and wait likewise. Raises what `create_undo` raises."""
         undo_id = await self._runs.create_undo(run_id, tenant_id, requested_by)
         return await self._done(undo_id, wait_seconds)
 
     async def _done(self, run_id: UUID, wait_seconds: float) -> RetentionReport:
-        # Beside the wait: Ray may take its time to take a job, and the caller has said how much it has.
+        # Submit concurrently with the wait: Ray may be slow to accept a job, and the wait limits the request's
+        # duration.
         handing_over = asyncio.create_task(hand_over(self._submit, run_id))
         self._handing_over.add(handing_over)
         handing_over.add_done_callback(self._handing_over.discard)
@@ -58,20 +59,20 @@ class RetentionService:
 
 
 class RetentionScheduler:
-    """Hands over the scheduled run when it is due, and runs whose job is gone. One for each replica.
+    """Submits the scheduled run when it is due, and runs whose job was lost. Each replica has one.
 
-    What decides is in the database, so it happens once however many replicas look, and also when all of them were
-    away in between.
+    The database decides which replica submits, so a run is submitted once however many replicas poll, and also if all
+    of them were down at the scheduled time.
     """
 
     def __init__(self, runs: RetentionRunRepository, submit: SubmitRun, schedule_seconds: float | None) -> None:
-        """`schedule_seconds`: None: there is no schedule."""
+        """`schedule_seconds`: interval between scheduled runs; None: no schedule."""
         self._runs = runs
         self._submit = submit
         self._schedule_seconds = schedule_seconds
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Poll until cancelled."""
         pause = min(MOST_BETWEEN_LOOKS_SECONDS, (self._schedule_seconds or MOST_BETWEEN_LOOKS_SECONDS) / 4)
         while True:
             try:
@@ -79,12 +80,12 @@ class RetentionScheduler:
             except MemoryLayerError as error:
                 logger.warning("retention_not_looked_after", code=error.code, reason=error.message)
             except Exception:
-                # A fault of ours is no reason to stop looking.
+                # Keep polling after an unexpected error.
                 logger.exception("retention_watch_broke")
             await asyncio.sleep(pause)
 
     async def look(self, stale_seconds: float = STALE_SECONDS) -> None:
-        """Hand over what is due. `stale_seconds`: for how long nobody must have worked on a run that is left."""
+        """Submit the runs that are due. `stale_seconds`: a run without a heartbeat for this long has lost its job."""
         due = None if self._schedule_seconds is None else await self._runs.create_scheduled(self._schedule_seconds)
         for run_id in (due, await self._runs.claim_orphans(stale_seconds)):
             if run_id is not None:
@@ -92,7 +93,7 @@ class RetentionScheduler:
 
 
 async def hand_over(submit: SubmitRun, run_id: UUID) -> None:
-    """Have a job take up a run. Where that fails, the run stays in the ledger, and `RetentionScheduler` tries again."""
+    """Submit a job for a run. If that fails, the run stays in the ledger, and `RetentionScheduler` tries again."""
     try:
         await submit(run_id)
     except MemoryLayerError as error:

@@ -1,1 +1,1 @@
-"""One file for each resource: validate, one call, return."""
+"""The routes, one module for each resource. A route validates, makes one call and returns."""

@@ -1,4 +1,4 @@
-"""For those who run the service: health, a tenant's usage, and a second chance for failed embeddings."""
+"""Administration: health, a tenant's usage, and retries of failed embeddings."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=NamedRoute)
 
 
 class RetryRequest(BaseModel):
-    """Whose failed messages to try again; everyone's that the key may see, if no tenant is named."""
+    """Selects the failed messages to retry: of one tenant, or of all that the key may see."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"tenant_id": "acme"}]})
 
@@ -40,7 +40,7 @@ class RetryAnswer(BaseModel):
     responses={**open_error_responses(), 503: {"model": Health, "description": "The database is away."}},
 )
 async def health(services: ServicesOf, response: Response) -> Health:
-    """Report the health of every part, with latencies: for people and dashboards."""
+    """Report the health of every part, with latencies. For people and dashboards."""
     report = await services.health.health()
     response.status_code = _status_code(report.status)
     return report
@@ -52,7 +52,7 @@ async def health(services: ServicesOf, response: Response) -> Health:
     responses={**open_error_responses(), 503: {"model": Readiness, "description": "Do not send requests here."}},
 )
 async def readiness(services: ServicesOf, response: Response) -> Readiness:
-    """Tell whether requests may be sent here: for load balancers."""
+    """Report whether this replica accepts requests. For load balancers."""
     report = await services.health.readiness()
     response.status_code = _status_code(report.status)
     return report
@@ -64,7 +64,7 @@ async def readiness(services: ServicesOf, response: Response) -> Readiness:
     responses={503: {"model": Liveness, "description": "This replica is to be replaced."}},
 )
 async def liveness(services: ServicesOf, response: Response) -> Liveness:
-    """Tell whether the process does all that it is to do, by the rule of Serve's checks: for whoever restarts it."""
+    """Report whether this process is healthy, by the same rule as Serve's health checks. For supervisors."""
     problem = services.liveness.problem()
     status = Status.OK if problem is None else Status.UNAVAILABLE
     response.status_code = _status_code(status)
@@ -99,7 +99,7 @@ async def tenant_usage(
         StoredIdentifier | None, Query(description="Only this user's. Left out: the whole tenant's.")
     ] = None,
 ) -> Usage:
-    """Show what a tenant, or one of its users, has stored and had embedded today, and what it may."""
+    """Show a tenant's or a user's stored data, its embeddings of today, and its quotas."""
     return await services.usage.get(tenant_id, user_id)
 
 

@@ -1,4 +1,4 @@
-"""Batches: each item is judged, answered and refused for itself."""
+"""Batches: each item is validated, stored or refused individually."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -26,16 +26,17 @@ Refusal = TypeVar("Refusal", bound=RejectedItem)
 
 
 def judged_by(adapter: TypeAdapter[Any]) -> AfterValidator:
-    """Return what turns an item into its model, or into the `ValidationError` that says why it is none.
+    """Return a validator that turns an item into its model, or into the `ValidationError` that explains the refusal.
 
-    Items are judged with their batch: a limit of the tenants that they name holds before anything is stored.
+    Items are validated with their batch, so that the limits of the tenants that they name apply before anything is
+    stored.
     """
 
     def judge(item: Any) -> Any:
         try:
             return adapter.validate_python(item)
         except ValidationError as error:
-            # What is no object has no field that holds the batch to its user.
+            # An item that is no object has no field that binds the batch to its user.
             visible()
             return error
 
@@ -43,7 +44,7 @@ def judged_by(adapter: TypeAdapter[Any]) -> AfterValidator:
 
 
 def described_as(model: str) -> WithJsonSchema:
-    """Return the schema of a batch's items: a list of a model of the OpenAPI document."""
+    """Return the JSON schema of a batch's items: a list of a model of the OpenAPI document."""
     items = {"$ref": f"#/components/schemas/{model}"}
     return WithJsonSchema({"type": "array", "items": items, "minItems": 1, "maxItems": MAX_BATCH})
 
@@ -51,7 +52,7 @@ def described_as(model: str) -> WithJsonSchema:
 def rejected(
     model: type[Refusal], error: MemoryLayerError | ValidationError, request_id: str | None, what: str = "message"
 ) -> Refusal:
-    """Return an item of an answer that says why `what` was refused."""
+    """Return the item of the answer that explains why `what` was refused."""
     if isinstance(error, ValidationError):
         details = validation_details(error.errors(include_input=False, include_context=False))
         code, message = "validation_error", f"The {what} is not valid."
@@ -62,7 +63,7 @@ def rejected(
 
 
 def batch_response(model: type[BaseModel], items: Sequence[BaseModel], status: int) -> Response:
-    """Return what became of each item of a batch, with 207 where some were refused."""
+    """Return the results of a batch's items as a response, with 207 if any item was refused."""
     refused = sum(isinstance(item, RejectedItem) for item in items)
     answer = model.model_construct(accepted=len(items) - refused, rejected=refused, items=items)
     return json_response(answer, 207 if refused else status)

@@ -1,4 +1,4 @@
-"""Conversations: listed, looked at, deleted."""
+"""Conversations: list, get, delete."""
 
 from typing import Annotated
 
@@ -26,7 +26,7 @@ async def list_conversations(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     cursor: Annotated[str | None, Query(max_length=2048)] = None,
 ) -> ConversationPage:
-    """List a tenant's conversations, the most recently used first. Of a user or an agent, its messages alone count."""
+    """List a tenant's conversations, most recently used first. With a user or an agent, only its messages count."""
     listing = _listing_name(tenant_id, conversation_prefix, user_id, agent_id)
     after = None if cursor is None else decode_cursor(cursor, listing, str)
     found = await services.conversations.page(
@@ -53,12 +53,12 @@ async def get_conversation(
 async def delete_conversation(
     conversation_id: StoredIdentifier, services: ServicesOf, tenant_id: TenantId, user_id: UserId
 ) -> None:
-    """Delete a conversation with all of its messages, or a user's of them. They are gone from search at once."""
+    """Delete a conversation with all of its messages, or only those of one user. Search no longer finds them."""
     await services.conversations.delete(tenant_id, conversation_id, user_id)
 
 
 def _listing_name(tenant_id: str, conversation_prefix: str | None, user_id: str | None, agent_id: str | None) -> str:
-    """Return what a cursor belongs to. Without newer filters it is what earlier releases gave cursors out for."""
+    """Return the listing that a cursor belongs to. Without the newer filters it equals the one of earlier releases."""
     name = f"conversations\0{tenant_id}"
     further = (conversation_prefix, user_id, agent_id)
     return name if further == (None, None, None) else f"{name}\0{further!r}"

@@ -1,4 +1,4 @@
-"""Cursors: where a page ended, in a form that clients hand back unread."""
+"""Cursors: the position at which a page ended, opaque to clients."""
 
 import base64
 import binascii
@@ -16,7 +16,7 @@ _CHECK_BYTES = 8
 
 
 def encode_cursor(when: datetime, key: str, listing: str) -> str:
-    """A cursor behind the item (when, key) of a listing. `listing` names what is listed, filters included."""
+    """Return a cursor behind the item (when, key) of a listing. `listing` names what is listed, filters included."""
     position = f"{when.astimezone(UTC).isoformat()}|{key}".encode()
     return base64.urlsafe_b64encode(_check(position, listing) + position).decode().rstrip("=")
 
@@ -24,21 +24,21 @@ def encode_cursor(when: datetime, key: str, listing: str) -> str:
 def page_of(
     found: Sequence[Item], limit: int, listing: str, position: Callable[[Item], tuple[datetime, str]]
 ) -> tuple[list[Item], str | None]:
-    """At most `limit` items and the cursor behind them, None at the end of the listing.
+    """Return at most `limit` items and the cursor behind them, or None at the end of the listing.
 
-    `found`: one item more than `limit` where there is more. `position`: what `encode_cursor` takes of an item.
+    `found`: one item more than `limit` if there are more. `position`: returns the (when, key) of an item.
     """
     items = list(found[:limit])
     return items, encode_cursor(*position(items[-1]), listing) if len(found) > limit else None
 
 
 def decode_cursor(cursor: str, listing: str, to_key: Callable[[str], Key]) -> tuple[datetime, Key]:
-    """What `encode_cursor` was given. Raises `InvalidRequestError` for what it did not make for this listing.
+    """Return the (when, key) of a cursor. Raises `InvalidRequestError` for a cursor that is not of this listing.
 
-    `to_key` reads the key, and raises ValueError for what is none.
+    `to_key` parses the key and raises ValueError for an invalid one.
 
-    The check value guards against mistakes, such as a cursor of another listing. It is no secret and need not be:
-    a forged cursor starts the page elsewhere in what its sender may read anyway.
+    The check value guards against mistakes, such as a cursor of another listing. It is no secret and need not be: a
+    forged cursor only starts the page elsewhere in what its sender may read anyway.
     """
     foreign = InvalidRequestError("The cursor is not one that this listing gave out.")
     try:

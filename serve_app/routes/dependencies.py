@@ -1,4 +1,4 @@
-"""What the routes are given. Async, though nothing is awaited: FastAPI sends the others through a thread."""
+"""Dependencies of the routes. They are async although they await nothing: FastAPI runs sync ones in a thread."""
 
 from collections.abc import Iterator
 from typing import Annotated, cast
@@ -64,9 +64,9 @@ async def _user(
 ServicesOf = Annotated[Services, Depends(_services)]
 RequestId = Annotated[str | None, Depends(_request_id)]
 TenantId = Annotated[str, Depends(_tenant)]
-# The ids of the messages that a request stores, in order, and the same at each attempt. None: any will do.
+# The ids of the messages that a request stores, in order, the same in each attempt. None: generate an id.
 MessageIds = Annotated[Iterator[UUID | None], Depends(_message_ids)]
-# The user whose messages alone are asked for, or None for every user's.
+# The user to whose messages the request is limited, or None for all users.
 UserId = Annotated[str | None, Depends(_user)]
-# Whose things alone may be seen: a tenant's, one of its users', or everyone's.
+# The scope of what the request may see: a tenant, one of its users, or everything.
 OnlyTenant = Annotated[Visible, Depends(_only_tenant)]

@@ -1,4 +1,4 @@
-"""Erasing a tenant, or one of its conversations, with a receipt."""
+"""Erase a tenant, or one of its conversations, with a receipt."""
 
 from time import monotonic
 from typing import Annotated, Any
@@ -29,7 +29,7 @@ OfUser = Annotated[StoredIdentifier | None, Query(description="Of this user. Lef
 
 
 @router.get("/erasures/latest", response_model=Erasure, responses=error_responses(404, 422), dependencies=[Administers])
-# Before the one below, whose path may hold slashes as tenants' names may.
+# Before the next route, whose path matches slashes, since tenant names may contain them.
 @router.get(
     "/tenants/{tenant_id:name}/erasure",
     response_model=Erasure,
@@ -66,10 +66,10 @@ async def erase_tenant(
     keep_keys: Annotated[Flag, Query(description="Leave the tenant's API keys as they are.")] = False,
     wait_seconds: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description=WAIT)] = 20.0,
 ) -> Erasure:
-    """Erase all that is known of a tenant: messages, vectors, statistics, what waits, kept answers; revoke its keys.
+    """Erase all data of a tenant: messages, vectors, statistics, pending work, stored answers. Revoke its keys.
 
-    Whatever was stored before is gone when the status is `completed`. Where that takes longer than `wait_seconds` the
-    answer is 202, and asking again goes on with the same receipt.
+    Everything that was stored before is gone when the status is `completed`. If that takes longer than `wait_seconds`
+    the answer is 202, and repeating the request continues with the same receipt.
     """
     order = ErasureOrder(tenant_id, caller.name, conversation_id, revoke_keys=not keep_keys, spared=caller.name)
     until = monotonic() + min(wait_seconds, services.http.longest_wait_seconds)
@@ -77,7 +77,7 @@ async def erase_tenant(
 
 
 async def erased(services: Services, order: ErasureOrder, until: float, response: Response) -> Erasure:
-    """Erase until nothing is left or a time of the monotonic clock, and answer 202 where something is."""
+    """Erase until nothing is left or until a time of the monotonic clock, and answer 202 if something is left."""
     erasure = await services.erasures.erase(order, until)
     if erasure.status is ErasureStatus.UNFINISHED:
         response.status_code = 202

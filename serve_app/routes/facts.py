@@ -1,4 +1,4 @@
-"""Facts: store, batch, get, list, change and delete statements that a caller derived, and what they said before."""
+"""Facts, which callers derive from messages: store, batch, get, list, change, delete, history."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -29,7 +29,7 @@ _new_fact = TypeAdapter(NewFact)
 
 
 class FactBatch(BaseModel):
-    """Facts to store. Each is judged for itself."""
+    """Facts to store. Each is validated individually."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -49,15 +49,15 @@ class AcceptedFact(BaseModel):
 class RejectedFact(RejectedItem):
     """A fact that was not stored, and why.
 
-    Not valid (422), beyond a quota (413, 429), its external id is taken or what its Idempotency-Key stored has been
-    deleted (409), or others hold it up (503).
+    It is invalid (422), exceeds a quota (413, 429), its external id is taken, or the fact that its Idempotency-Key
+    stored has been deleted (409), or the service is overloaded or unavailable (503).
     """
 
     status: Literal[409, 413, 422, 429, 503] = 422
 
 
 class FactBatchAnswer(BaseModel):
-    """What became of each fact, in order."""
+    """The result of each fact, in order."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -85,9 +85,9 @@ async def store_fact(
     ids: MessageIds,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Store a fact that you derived. It is found by its words at once, and by its meaning a moment later.
+    """Store a fact that you derived. Search finds it by its words at once, and by its meaning a moment later.
 
-    With an `external_id` that is there already, the same fact is answered again, and another one is 409.
+    If the `external_id` exists, an identical fact is returned again, and a different one is refused with 409.
     """
     draft = fact_draft(new, request_id, next(ids))
     (outcome,) = await services.facts.store([draft], await _store_key(idempotency_key, request))
@@ -114,10 +114,10 @@ async def store_facts(
     ids: MessageIds,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Store up to 1,000 facts. A bad one does not lose the others, but one of another tenant than the key's does.
+    """Store up to 1,000 facts. An invalid one does not affect the others, but one of another tenant refuses all.
 
-    A retry with the same `Idempotency-Key` and body answers with the same facts, and tries again what was refused.
-    So does a batch whose facts have an `external_id` each, for ever.
+    A retry with the same `Idempotency-Key` and body returns the same facts, and tries refused ones again. A batch in
+    which every fact has an `external_id` can be retried without a key, for ever.
     """
     drafts = [
         fact_draft(new, request_id, next(ids), place)
@@ -138,7 +138,7 @@ async def store_facts(
 
 @router.get("", response_model=FactPage, responses=error_responses(422), dependencies=[Reads])
 async def list_facts(listing: Annotated[FactListing, Query()], services: ServicesOf) -> FactPage:
-    """List a tenant's facts, the newest first: all of them, or those that held at a time."""
+    """List a tenant's facts, newest first: all of them, or those that were valid at a given time."""
     listed = f"facts\0{listing.model_dump_json(exclude={'limit', 'cursor'})}"
     after = None if listing.cursor is None else Position(*decode_cursor(listing.cursor, listed, UUID))
     found = await services.facts.page(listing, after)
@@ -150,7 +150,7 @@ async def list_facts(listing: Annotated[FactListing, Query()], services: Service
     "/{fact_id}", response_model=Fact, responses={**error_responses(404, 422), 200: TAGGED}, dependencies=[Reads]
 )
 async def get_fact(fact_id: UUID, services: ServicesOf, only_tenant: OnlyTenant, refresh_ttl: RefreshTtl) -> Response:
-    """Return one fact, and how far its embedding is."""
+    """Return one fact, and the status of its embedding."""
     fact = await services.facts.get(fact_id, only_tenant)
     return tagged_response((await refreshed(services.expiry, [fact]))[0] if refresh_ttl else fact)
 
@@ -163,9 +163,9 @@ async def fact_history(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     cursor: Annotated[str | None, Query(max_length=1024)] = None,
 ) -> FactHistory:
-    """What a fact says, and what it said before each change of the last `MEMORY_HISTORY_DAYS`, newest first.
+    """Show a fact, and its versions before each change of the last `MEMORY_HISTORY_DAYS`, newest first.
 
-    A fact that is deleted has no history.
+    A deleted fact has no history.
     """
     listing = f"history\0{fact_id}"
     before = None if cursor is None else decode_cursor(cursor, listing, int)[1]
@@ -188,16 +188,16 @@ async def change_fact(
     only_tenant: OnlyTenant,
     precondition: IfUnchanged,
 ) -> Response:
-    """Change a fact, or end it: by `valid_to`, or by the newer one in `superseded_by`.
+    """Change a fact, or end its validity: by `valid_to`, or by the newer one in `superseded_by`.
 
-    Metadata is merged: what the change does not name stays. With `If-Match`, nobody else's change is overwritten.
+    Metadata is merged: keys that the change does not name stay. `If-Match` prevents overwriting another change.
     """
     return tagged_response(await services.facts.change(fact_id, change, request_id, only_tenant, precondition))
 
 
 @router.delete("/{fact_id}", status_code=204, responses=error_responses(404, 412, 422), dependencies=[Writes])
 async def delete_fact(fact_id: UUID, services: ServicesOf, only_tenant: OnlyTenant, precondition: IfUnchanged) -> None:
-    """Delete a fact and its history, and leave its sources. A fact that it superseded holds again."""
+    """Delete a fact and its history, and keep its sources. A fact that it superseded becomes valid again."""
     await services.facts.delete(fact_id, only_tenant, precondition)
 
 
@@ -209,7 +209,7 @@ async def delete_fact(fact_id: UUID, services: ServicesOf, only_tenant: OnlyTena
     dependencies=[Writes],
 )
 async def retry_fact(fact_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> Fact:
-    """Embed a fact again whose embedding failed. Changes nothing for any other."""
+    """Retry the failed embedding of a fact. Other facts are returned unchanged."""
     return await services.facts.retry_embedding(fact_id, only_tenant)
 
 

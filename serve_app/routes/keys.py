@@ -1,4 +1,4 @@
-"""Keys: made, listed, rotated, revoked. A key manages those of its own tenant that allow no more than it does."""
+"""API keys: create, list, rotate, revoke. A key manages keys of its own tenant with at most its own rights."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/admin/keys", tags=["keys"], route_class=TenantLim
 
 @router.post("", status_code=201, response_model=CreatedKey, responses=error_responses(400, 413, 422))
 async def create_key(new: NewKey, services: ServicesOf, caller: Administrator) -> CreatedKey:
-    """Make a key, which the answer shows this once. It allows nothing that the key that asks does not."""
+    """Create a key, which only this answer shows. It may have at most the rights of the key that creates it."""
     if not caller.rights.cover(new.rights):
         raise ForbiddenError("A key cannot make one that allows more than it does, or for longer.")
     created = await services.keys.create(new)
@@ -48,7 +48,7 @@ async def list_keys(
 
 @router.delete("/{key_id}", status_code=204, responses=error_responses(404, 422))
 async def revoke_key(key_id: UUID, services: ServicesOf, caller: Administrator, only_tenant: OnlyTenant) -> None:
-    """Revoke a key: within a second it opens nothing any more. Revoking it again is no error."""
+    """Revoke a key, which is refused within a second. Revoking it again is no error."""
     prefix = await services.keys.revoke(key_id, only_tenant.tenant_id)
     logger.info("key_revoked", prefix=prefix, by=caller.name)
 
@@ -59,7 +59,7 @@ async def revoke_key(key_id: UUID, services: ServicesOf, caller: Administrator, 
 async def rotate_key(
     key_id: UUID, rotation: Rotation, services: ServicesOf, caller: Administrator, only_tenant: OnlyTenant
 ) -> CreatedKey:
-    """Make a key with the same rights; the old one expires after the overlap."""
+    """Create a key with the same rights. The old one expires after the overlap."""
     within = replace(caller.rights, tenant_id=only_tenant.tenant_id)
     created = await services.keys.rotate(key_id, rotation.overlap_seconds, within)
     logger.info("key_rotated", prefix=created.prefix, rotated_id=str(key_id), by=caller.name)

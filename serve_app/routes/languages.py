@@ -1,4 +1,4 @@
-"""Languages of tenants: in which their messages and queries are analysed."""
+"""Languages of tenants, in which their messages and queries are analysed."""
 
 from fastapi import APIRouter
 
@@ -16,7 +16,7 @@ LANGUAGE = "/{tenant_id:name}"
 
 @router.get(LANGUAGE, response_model=TenantLanguage, responses=error_responses(404, 422), dependencies=[Administers])
 async def get_language(tenant_id: TenantInPath, services: ServicesOf) -> TenantLanguage:
-    """Show the language that holds for a tenant, and whether its messages are being analysed anew."""
+    """Show a tenant's effective language, and whether its messages are being analysed again."""
     return await services.languages.get(tenant_id)
 
 
@@ -27,11 +27,11 @@ async def get_language(tenant_id: TenantInPath, services: ServicesOf) -> TenantL
     dependencies=[Administers],
 )
 async def put_language(tenant_id: NewTenantInPath, own: OwnLanguage, services: ServicesOf) -> TenantLanguage:
-    """Give a tenant a language of its own. What it has stored is analysed anew in the background."""
+    """Set a tenant's own language. Its stored messages are analysed again in the background."""
     return await services.languages.put(tenant_id, own)
 
 
 @router.delete(LANGUAGE, status_code=204, responses=error_responses(404, 422), dependencies=[Administers])
 async def delete_language(tenant_id: TenantInPath, services: ServicesOf) -> None:
-    """Have the service's settings hold for a tenant again."""
+    """Remove a tenant's own language. The service's setting applies again."""
     await services.languages.delete(tenant_id)

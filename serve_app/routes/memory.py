@@ -1,4 +1,4 @@
-"""Search: what matters to a query; and contexts: that, with what was said last, for a prompt."""
+"""Search, and contexts, which assemble search hits and the latest turns for a prompt."""
 
 from typing import Annotated
 
@@ -23,7 +23,7 @@ async def search_memory(
     parameters: Annotated[SearchParameters, Query()], http: Request, services: ServicesOf, request_id: RequestId
 ) -> Response:
     """Find the messages that matter most to a query, by meaning and by words."""
-    # What is valid as parameters is valid here, and what they lack has its default.
+    # Every valid set of parameters is a valid request; missing fields get their defaults.
     request = SearchRequest.model_construct(**dict(parameters))
     answer = await services.search(Search(request, request_id))
     return json_response(await refreshed_answer(http, services.expiry, request, answer))
@@ -33,7 +33,7 @@ async def search_memory(
 async def search_memory_with_body(
     request: SearchRequest, http: Request, services: ServicesOf, request_id: RequestId
 ) -> Response:
-    """Find them with conditions, weights, explanations and the turns around each hit."""
+    """Find messages with conditions, weights, explanations and the turns around each hit."""
     answer = await services.search(Search(request, request_id))
     return json_response(await refreshed_answer(http, services.expiry, request, answer))
 
@@ -42,6 +42,6 @@ async def search_memory_with_body(
 async def assemble_context(
     request: ContextRequest, http: Request, services: ServicesOf, request_id: RequestId
 ) -> Response:
-    """Assemble the last turns of a conversation and the memories that matter to it for a prompt, within a budget."""
+    """Assemble the last turns of a conversation and relevant memories for a prompt, within a token budget."""
     answer = await services.assemble(Context(request, request_id))
     return json_response(await refreshed_answer(http, services.expiry, request, answer))

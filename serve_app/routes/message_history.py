@@ -1,4 +1,4 @@
-"""What a message said before."""
+"""Earlier versions of a message."""
 
 from typing import Annotated
 from uuid import UUID
@@ -29,9 +29,9 @@ async def message_history(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     cursor: Annotated[str | None, Query(max_length=1024)] = None,
 ) -> MessageHistory:
-    """What a message says, and what it said before each change of the last `MEMORY_HISTORY_DAYS`, newest first.
+    """Show a message, and its versions before each change of the last `MEMORY_HISTORY_DAYS`, newest first.
 
-    A message that is deleted has no history.
+    A deleted message has no history.
     """
     listing = f"history\0{message_id}"
     before = None if cursor is None else decode_cursor(cursor, listing, int)[1]

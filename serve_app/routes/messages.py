@@ -1,4 +1,4 @@
-"""Messages: store, batch, get, list, change, delete, and try their embedding again."""
+"""Messages: store, batch, get, list, change, delete, and retry the embedding."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ IdempotencyKey = Annotated[
 
 
 class Batch(BaseModel):
-    """Messages to store. Each is judged for itself."""
+    """Messages to store. Each is validated individually."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -77,15 +77,16 @@ class Accepted(BaseModel):
 class Rejected(RejectedItem):
     """A message that was not stored, and why.
 
-    Not valid (422), beyond a quota (413, 429), its id or external id is another message's or what its Idempotency-Key
-    stored has been deleted (409), its condition does not hold (412), or others hold it up (503).
+    It is invalid (422), exceeds a quota (413, 429), its id or external id is taken, or the message that its
+    Idempotency-Key stored has been deleted (409), its precondition failed (412), or the service is overloaded or
+    unavailable (503).
     """
 
     status: Literal[409, 412, 413, 422, 429, 503] = 422
 
 
 class BatchAnswer(BaseModel):
-    """What became of each message, in order."""
+    """The result of each message, in order."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -113,9 +114,10 @@ async def store_message(
     ids: MessageIds,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Store a message. It is found by its words at once, and by its meaning a moment later.
+    """Store a message. Search finds it by its words at once, and by its meaning a moment later.
 
-    With an `external_id` or `id` that is there already, the same message is answered again, and another one is 409.
+    If the `external_id` or `id` exists, an identical message is returned again, and a different one is refused with
+    409.
     """
     drafted = draft(new, request_id, datetime.now(UTC), next(ids))
     if idempotency_key is None:
@@ -143,10 +145,10 @@ async def store_batch(
     ids: MessageIds,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Store up to 1,000 messages. A bad one does not lose the others, but one of another tenant than the key's does.
+    """Store up to 1,000 messages. An invalid one does not affect the others, but one of a foreign tenant refuses all.
 
-    A retry with the same `Idempotency-Key` and body answers with the same messages, and tries again what was refused.
-    So does a batch whose messages have an `external_id` or an `id` each, for ever.
+    A retry with the same `Idempotency-Key` and body returns the same messages, and tries refused ones again. A batch in
+    which every message has an `external_id` or an `id` can be retried without a key, for ever.
     """
     drafts = drafts_of(batch.messages, request_id, ids)
     if idempotency_key is None:
@@ -167,7 +169,7 @@ async def store_batch(
 async def list_messages(
     listing: Annotated[MessageListing, Query()], request: Request, services: ServicesOf
 ) -> MessagePage:
-    """List a tenant's messages by time, newest first unless `order` says otherwise, filtered as a search is."""
+    """List a tenant's messages by time, newest first unless `order` says otherwise, with the filters of a search."""
     name = _listing_name(listing)
     after = None if listing.cursor is None else Position(*decode_cursor(listing.cursor, name, UUID))
     found = await services.messages.page(listing, listing.limit + 1, after)
@@ -185,7 +187,7 @@ async def list_messages(
 async def get_message(
     message_id: UUID, services: ServicesOf, only_tenant: OnlyTenant, refresh_ttl: RefreshTtl
 ) -> Response:
-    """Show one message, and how far its embedding is."""
+    """Show one message, and the status of its embedding."""
     message = await services.messages.get(message_id, only_tenant)
     return tagged_response((await refreshed(services.expiry, [message]))[0] if refresh_ttl else message)
 
@@ -204,9 +206,9 @@ async def change_message(
     only_tenant: OnlyTenant,
     precondition: IfUnchanged,
 ) -> Response:
-    """Change a message. What it says anew is found by its words at once, and embedded and scored again.
+    """Change a message. Search finds new content by its words at once; it is embedded and scored again.
 
-    Metadata is merged: what the change does not name stays. With `If-Match`, nobody else's change is overwritten.
+    Metadata is merged: keys that the change does not name stay. `If-Match` prevents overwriting another change.
     """
     return tagged_response(await services.messages.change(message_id, change, request_id, only_tenant, precondition))
 
@@ -215,7 +217,7 @@ async def change_message(
 async def delete_message(
     message_id: UUID, services: ServicesOf, only_tenant: OnlyTenant, precondition: IfUnchanged
 ) -> None:
-    """Delete a message and its history. It is gone from search at once."""
+    """Delete a message and its history. Search no longer finds it."""
     await services.messages.delete(message_id, only_tenant, precondition)
 
 
@@ -227,14 +229,14 @@ async def delete_message(
     dependencies=[Writes],
 )
 async def retry_embedding(message_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> Message:
-    """Embed a message again whose embedding failed. Changes nothing for any other."""
+    """Retry the failed embedding of a message. Other messages are returned unchanged."""
     await services.messages.get(message_id, only_tenant)
     await services.messages.retry_embedding(only_tenant, message_id)
     return await services.messages.get(message_id, only_tenant)
 
 
 def _listing_name(listing: MessageListing) -> str:
-    """Return what a cursor belongs to. Without newer filters it is what earlier releases gave cursors out for."""
+    """Return the listing that a cursor belongs to. Without the newer filters it equals the one of earlier releases."""
     name = f"messages\0{listing.tenant_id}\0{listing.conversation_id or ''}"
     further = listing.model_dump(
         exclude={"tenant_id", "conversation_id", "limit", "cursor", "refresh_ttl"}, exclude_defaults=True, mode="python"
@@ -243,7 +245,7 @@ def _listing_name(listing: MessageListing) -> str:
 
 
 def drafts_of(messages: Sequence[Any], request_id: str | None, ids: Iterator[UUID | None]) -> dict[int, Draft]:
-    """Return drafts of the valid messages of a batch, by their places in it."""
+    """Return drafts of the valid messages of a batch, by their index in it."""
     now = datetime.now(UTC)
     return {
         place: draft(new, request_id, now, next(ids))

@@ -1,4 +1,4 @@
-"""For Prometheus."""
+"""Metrics in Prometheus' text format."""
 
 from typing import Annotated
 
@@ -18,8 +18,8 @@ async def _metrics(request: Request) -> IngressMetrics:
 MetricsOf = Annotated[IngressMetrics, Depends(_metrics)]
 
 
-# Not of the API: neither JSON nor for an application.
+# Not in the OpenAPI document: the answer is not JSON and not meant for applications.
 @router.get("/metrics", include_in_schema=False)
 async def show_metrics(metrics: MetricsOf) -> Response:
-    """What the whole cluster has measured, the same from whichever replica."""
+    """Return the metrics of the whole cluster, the same from every replica."""
     return Response(await metrics.text(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

@@ -1,4 +1,4 @@
-"""Messages by the names that their callers gave them: put, put many, get many, delete many."""
+"""Messages by their callers' names (external ids): put, batch put, batch get, batch delete."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -32,7 +32,7 @@ _ID = "0199d2a4-7a52-7c3e-9b1f-2f9f3f6f8a10"
 
 
 class PutBatch(BaseModel):
-    """Messages to put. Each is judged for itself, in order."""
+    """Messages to put. Each is validated individually, in order."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"messages": [PUT_EXAMPLE]}]})
 
@@ -40,14 +40,14 @@ class PutBatch(BaseModel):
 
 
 class PutItem(BaseModel):
-    """A message that was stored (201), or is as it was put (200)."""
+    """A message that was created (201), or that is now as it was put (200)."""
 
     status: Literal[200, 201]
     message: Message
 
 
 class PutBatchAnswer(BaseModel):
-    """What became of each message, in order."""
+    """The result of each message, in order."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -61,7 +61,7 @@ class PutBatchAnswer(BaseModel):
 
 
 class FoundItem(BaseModel):
-    """A message that is there."""
+    """A message that exists."""
 
     status: Literal[200] = 200
     message: Message
@@ -76,14 +76,14 @@ class DeletedItem(BaseModel):
 
 
 class MissingItem(BaseModel):
-    """A name of no message."""
+    """A name without a message."""
 
     status: Literal[404] = 404
     error: ErrorBody
 
 
 class FoundMessages(BaseModel):
-    """What is there under each name, in order."""
+    """The message of each name, in order."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -97,7 +97,7 @@ class FoundMessages(BaseModel):
 
 
 class DeletedMessages(BaseModel):
-    """What became of the message of each name, in order. Of a name that comes twice the first one counts."""
+    """The result of each name, in order. Of a repeated name only the first one counts."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -137,10 +137,10 @@ async def put_message(
         ),
     ] = None,
 ) -> Response:
-    """Store a message, or have it take the place of the one with its `external_id`.
+    """Store a message, or replace the one with the same `external_id`.
 
-    The id stays, and so does `created_at` where it is left out; everything else is as it is put. What says something
-    else is embedded and scored again, and what was archived is not any more. What changes nothing writes nothing.
+    The id stays, and so does `created_at` if it is omitted; everything else is replaced. New content is embedded and
+    scored again, and an archived message is restored. A put without changes writes nothing.
     """
     drafted = draft(new, request_id, datetime.now(UTC), next(ids))
     if precondition is None:
@@ -162,7 +162,7 @@ async def put_message(
     dependencies=[Writes],
 )
 async def put_batch(batch: PutBatch, services: ServicesOf, request_id: RequestId, ids: MessageIds) -> Response:
-    """Put up to 1,000 messages, each as if it came alone. New ones are stored together, others replaced one by one."""
+    """Put up to 1,000 messages, each like a single put. New ones are stored together, others replaced one by one."""
     drafts = drafts_of(batch.messages, request_id, ids)
     puts = await services.named_messages.put(list(drafts.values())) if drafts else []
     answers = dict(zip(drafts, puts, strict=True))
@@ -185,7 +185,7 @@ async def get_messages(names: NamedMessages, services: ServicesOf, request_id: R
 
 @router.post("/delete", response_model=DeletedMessages, responses=error_responses(400, 413, 422), dependencies=[Writes])
 async def delete_messages(names: NamedMessages, services: ServicesOf, request_id: RequestId) -> Response:
-    """Delete up to 1,000 messages by their ids, or by their external ids. They are gone from search at once."""
+    """Delete up to 1,000 messages by their ids, or by their external ids. Search no longer finds them."""
     deleted = await services.named_messages.delete(names.seen, names.ids, names.external_ids)
     items = [
         _missing(request_id) if each is None else DeletedItem.model_construct(id=each.id, external_id=each.external_id)

@@ -1,4 +1,4 @@
-"""Reads that have messages live on: `refresh_ttl`."""
+"""Reads that extend the expiry of what they return: `refresh_ttl`."""
 
 from collections.abc import Sequence
 from typing import Annotated, TypeVar
@@ -29,7 +29,7 @@ RefreshTtl = Annotated[bool, Depends(_refresh_ttl)]
 
 
 async def refreshed(expiry: ExpiryRepository, memories: Sequence[Memory]) -> list[Memory]:
-    """Refresh messages or facts of one tenant. Returns them with their new `expires_at`."""
+    """Extend the expiry of one tenant's messages or facts. Return them with the new `expires_at`."""
     lasting = [memory for memory in memories if memory.ttl_seconds is not None]
     if not lasting:
         return list(memories)
@@ -43,7 +43,7 @@ async def refreshed(expiry: ExpiryRepository, memories: Sequence[Memory]) -> lis
 async def refreshed_listing(
     request: Request, expiry: ExpiryRepository, asked: MessageListing, messages: list[Message]
 ) -> list[Message]:
-    """Refresh the messages of a page, where that is asked for. Returns them with their new `expires_at`."""
+    """Extend the expiry of a page's messages if the request asks for it. Return them with the new `expires_at`."""
     if not asked.refresh_ttl:
         return messages
     require(request, KeyScope.WRITE)
@@ -51,7 +51,7 @@ async def refreshed_listing(
 
 
 async def refreshed_answer(request: Request, expiry: ExpiryRepository, asked: Filters, answer: bytes) -> bytes:
-    """Refresh what a search or a context found, where that is asked for. Returns the answer as it is."""
+    """Extend the expiry of what a search or a context found if the request asks for it. Return the answer unchanged."""
     if asked.refresh_ttl:
         require(request, KeyScope.WRITE)
         items = orjson.loads(answer)["items"]

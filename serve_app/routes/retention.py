@@ -1,4 +1,4 @@
-"""Retention: policies of tenants, runs, and the ledger of them."""
+"""Retention: policies of tenants, runs, and their ledger."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -38,7 +38,7 @@ def _run_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 async def run_retention(
     request: RetentionRequest, services: ServicesOf, caller: Administrator, response: Response
 ) -> RetentionReport:
-    """Plan what the policies select, and archive and delete it, or apply what a dry run planned."""
+    """Plan what the policies select, then archive and delete it, or apply the plan of a dry run."""
     return _answer(await services.retention.start(request, caller.name), response)
 
 
@@ -64,7 +64,7 @@ async def list_retention_runs(
     dependencies=[Administers],
 )
 async def get_retention_run(run_id: UUID, services: ServicesOf, only_tenant: OnlyTenant) -> RetentionReport:
-    """Show one run: how far it is or how it ended, what it planned for each tenant, and samples."""
+    """Show one run: its progress or result, its plan for each tenant, and samples."""
     return await services.retention_runs.report(run_id, only_tenant.tenant_id)
 
 
@@ -77,7 +77,7 @@ async def undo_retention_run(
     only_tenant: OnlyTenant,
     wait_seconds: Annotated[Wait, Query(description=WAIT)] = 30,
 ) -> RetentionReport:
-    """Take back what a run archived, as far as it is not deleted yet. That is a run of its own."""
+    """Undo the archiving of a run, for messages that are not deleted yet. The undo is a run of its own."""
     undone = await services.retention.undo(run_id, only_tenant.tenant_id, caller.name, wait_seconds)
     return _answer(undone, response)
 
@@ -92,7 +92,7 @@ async def undo_retention_run(
     name="get_retention_policy_by_path",
 )
 async def get_retention_policy(tenant_id: TenantInPath, services: ServicesOf) -> TenantRetention:
-    """Show the policy that holds for a tenant, and what of it is its own."""
+    """Show a tenant's effective policy, and its own part of it."""
     return await services.retention_policies.get(tenant_id)
 
 
@@ -108,7 +108,7 @@ async def get_retention_policy(tenant_id: TenantInPath, services: ServicesOf) ->
     name="put_retention_policy_by_path",
 )
 async def put_retention_policy(tenant_id: NewTenantInPath, own: TenantPolicy, services: ServicesOf) -> TenantRetention:
-    """Give a tenant a policy of its own, in the place of the one that it had."""
+    """Set a tenant's own policy, in place of the previous one."""
     return await services.retention_policies.put(tenant_id, own)
 
 
@@ -122,7 +122,7 @@ async def put_retention_policy(tenant_id: NewTenantInPath, own: TenantPolicy, se
     name="delete_retention_policy_by_path",
 )
 async def delete_retention_policy(tenant_id: TenantInPath, services: ServicesOf) -> None:
-    """Have the service's settings hold for a tenant again."""
+    """Remove a tenant's own policy. The service's settings apply again."""
     await services.retention_policies.delete(tenant_id)
 
 

@@ -1,6 +1,6 @@
-"""Users of a tenant: listed, and erased with a receipt.
+"""Users of a tenant: list, and erase with a receipt.
 
-Their names stand in the query: a path may hold slashes, and a user may be called as another operation ends.
+Their names are in the query: a path may contain slashes, and a user's name may end like another operation's path.
 """
 
 from time import monotonic
@@ -31,7 +31,7 @@ async def list_users(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
     cursor: Annotated[str | None, Query(max_length=2048)] = None,
 ) -> UserPage:
-    """List a tenant's users in the order of their names: how many messages each has, and its first and last time."""
+    """List a tenant's users by name: how many messages each has, and its first and last time."""
     listing = f"users\0{tenant_id}"
     after = None if cursor is None else decode_cursor(cursor, listing, str)[1]
     found = await services.users.page(tenant_id, limit + 1, after)
@@ -51,9 +51,10 @@ async def erase_user(
     keep_keys: Annotated[Flag, Query(description="Leave the user's API keys as they are.")] = False,
     wait_seconds: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description=WAIT)] = 20.0,
 ) -> Erasure:
-    """Erase all messages of a user with all that is known of them, and revoke the keys that are bound to the user.
+    """Erase all messages and other data of a user, and revoke the keys that are bound to the user.
 
-    Where that takes longer than `wait_seconds` the answer is 202, and asking again goes on with the same receipt.
+    If that takes longer than `wait_seconds` the answer is 202, and repeating the request continues with the same
+    receipt.
     """
     order = ErasureOrder(tenant_id, caller.name, user_id=user_id, revoke_keys=not keep_keys)
     until = monotonic() + min(wait_seconds, services.http.longest_wait_seconds)

@@ -5,7 +5,7 @@ from deploy.grafana.promql import quantile, rate, total
 
 
 def panels() -> Panels:
-    """From left to right."""
+    """Return the row's panels, from left to right."""
     duration, cache = "embedding_generation_duration_seconds", "embedding_cache_queries_total"
     hits = f"""{total(cache, 'outcome=~"hit|joined"')} / {total(cache)}"""
     return (

@@ -5,7 +5,7 @@ from deploy.grafana.promql import PROBES, SERVE, rate, total
 
 
 def panels() -> Panels:
-    """From left to right."""
+    """Return the row's panels, from left to right."""
     searches = 'endpoint="/v1/memory/search"'
     missing = (
         f"sum(max by (deployment) (ray_serve_autoscaling_target_replicas{{{SERVE}}}))"

@@ -5,7 +5,7 @@ from deploy.grafana.promql import rate, total
 
 
 def panels() -> Panels:
-    """From left to right."""
+    """Return the row's panels, from left to right."""
     return (
         lines(
             "Refused by rate limits",

@@ -1,11 +1,11 @@
-"""Database pools, and what waits in front of deployments."""
+"""Database connection pools, and the queues of the deployments."""
 
 from deploy.grafana.panels import Limit, Panels, Query, lines
 from deploy.grafana.promql import SERVE
 
 
 def panels() -> Panels:
-    """From left to right."""
+    """Return the row's panels, from left to right."""
     in_use = 'sum by (deployment) (database_pool_connections{state="in_use"})'
     return (
         lines(

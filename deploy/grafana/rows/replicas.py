@@ -1,11 +1,11 @@
-"""Replicas, by what they tell themselves."""
+"""Replicas, by their own metrics."""
 
 from deploy.grafana.panels import Panels, Query, lines
 from deploy.grafana.promql import rate
 
 
 def panels() -> Panels:
-    """From left to right."""
+    """Return the row's panels, from left to right."""
     return (
         lines(
             "Replicas",

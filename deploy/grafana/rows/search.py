@@ -5,7 +5,7 @@ from deploy.grafana.promql import quantile, rate, total
 
 
 def panels() -> Panels:
-    """From left to right."""
+    """Return the row's panels, from left to right."""
     stage = "memory_search_stage_duration_seconds"
     searches = "memory_searches_total"
     degraded = f"""({total(searches, 'outcome="words_only"')} or vector(0)) / {total(searches)}"""

@@ -1,11 +1,11 @@
-"""Ray Serve and HAProxy, by what Ray's nodes export."""
+"""Ray Serve and HAProxy, by the metrics that Ray's nodes export."""
 
 from deploy.grafana.panels import Limit, Panels, Query, lines
 from deploy.grafana.promql import SERVE, quantile, rate
 
 
 def panels() -> Panels:
-    """From left to right."""
+    """Return the row's panels, from left to right."""
     target = f"max by (deployment) (ray_serve_autoscaling_target_replicas{{{SERVE}}})"
     healthy = f"sum by (deployment) (ray_serve_deployment_replica_healthy{{{SERVE}}})"
     lag = "ray_serve_event_loop_scheduling_latency_ms"

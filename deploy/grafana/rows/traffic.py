@@ -5,7 +5,7 @@ from deploy.grafana.promql import CHOSEN, quantile, rate, total
 
 
 def panels() -> Panels:
-    """From left to right."""
+    """Return the row's panels, from left to right."""
     duration, by = "http_request_duration_seconds", "method, endpoint"
     call = "{{method}} {{endpoint}}"
     return (

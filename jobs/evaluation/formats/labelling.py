@@ -1,4 +1,4 @@
-"""A message of somebody else's file, as the service would take it."""
+"""Converts a message of a foreign file into one that the service accepts."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from jobs.evaluation.errors import EvaluationInputError
 
 
 def labelled(label: str, where: str, **fields: Any) -> LabelledMessage:
-    """A message that the service would take. Raises `EvaluationInputError` that begins with `where`."""
+    """Return a validated message. Raises an `EvaluationInputError` whose text starts with `where`."""
     try:
         return LabelledMessage(label, NewMessage(**fields))
     except ValidationError as error:

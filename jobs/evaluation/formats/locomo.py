@@ -18,7 +18,7 @@ from jobs.evaluation.formats.labelling import labelled
 
 FORMAT = "LoCoMo"
 BETWEEN_TURNS = timedelta(seconds=20)
-# As the paper's own evaluation names its categories.
+# The category names of the paper's evaluation.
 KINDS = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop"}
 _SESSION = re.compile(r"session_(\d+)")
 _EVIDENCE = re.compile(r"D:?(\d+):(\d+)")
@@ -48,7 +48,7 @@ _turns = TypeAdapter(list[_Turn])
 
 
 def read_sample(raw: object, where: str) -> Tenant:
-    """One conversation with its questions. Raises `EvaluationInputError` that begins with `where`."""
+    """Return one conversation with its questions. Raises an `EvaluationInputError` whose text starts with `where`."""
     try:
         sample = _Sample.model_validate(raw)
         sessions = {
@@ -96,7 +96,7 @@ def _time(text: object, where: str) -> datetime:
 def _questions(sample: _Sample, known: set[str]) -> list[Question]:
     asked = []
     for each in sample.qa:
-        # Some evidence is written D:11:26, or several ids in one string.
+        # Some evidence is written D:11:26, and some strings hold several ids.
         named = {f"D{int(session)}:{int(turn)}" for session, turn in _EVIDENCE.findall(" ".join(each.evidence))}
         answers = frozenset(named & known)
         if answers and each.category in KINDS:

@@ -34,7 +34,7 @@ class _Sample(BaseModel):
 
 
 def read_sample(raw: object, where: str) -> Tenant:
-    """One question with its haystack. Raises `EvaluationInputError` that begins with `where`."""
+    """Return one question with its haystack. Raises an `EvaluationInputError` whose text starts with `where`."""
     try:
         sample = _Sample.model_validate(raw)
     except ValidationError as error:

@@ -21,7 +21,7 @@ class _Line(BaseModel):
 
 
 class MessageLine(_Line):
-    """What was said. `id` is unique within its tenant."""
+    """A message line. `id` is unique within its tenant."""
 
     type: Literal["message"]
     id: Identifier
@@ -34,7 +34,7 @@ class MessageLine(_Line):
 
 
 class QuestionLine(_Line):
-    """What is asked, and the ids of all messages that answer it."""
+    """A question line, with the ids of all messages that answer it."""
 
     type: Literal["question"]
     question: Query
@@ -49,16 +49,16 @@ _line: TypeAdapter[MessageLine | QuestionLine] = TypeAdapter(
 
 @dataclass
 class _Found:
-    """A tenant while its file is read; each question with the number of its line."""
+    """A tenant while its file is parsed; each question with its line number."""
 
     messages: dict[str, LabelledMessage] = field(default_factory=dict)
     questions: list[tuple[int, Question]] = field(default_factory=list)
 
 
 def read_lines(text: str, file: str, default_tenant: str) -> list[Tenant]:
-    """The tenants of a file. Raises `EvaluationInputError` that names `file` and the line."""
+    """Return the tenants of a file. Raises an `EvaluationInputError` that names `file` and the line."""
     found: dict[str, _Found] = {}
-    # Not splitlines(): it splits at characters that may stand inside of a JSON string.
+    # Not splitlines(), which also splits at characters that are valid inside a JSON string.
     for number, raw in enumerate(text.split("\n"), start=1):
         if raw.strip():
             line = _parse(raw, f"{file}:{number}")

@@ -1,4 +1,4 @@
-"""Tells the formats apart by what is in the file."""
+"""Detects the format of a file from its content."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ _SAMPLES: dict[str, tuple[set[str], Callable[[object, str], Tenant]]] = {
 
 
 def read_datasets(paths: Sequence[Path]) -> list[Dataset]:
-    """Each file as a dataset, named after it. Raises `EvaluationInputError`, one line that names file and place."""
+    """Return each file as a dataset named after it. Raises `EvaluationInputError` that names file and place."""
     datasets: list[Dataset] = []
     for path in paths:
         taken = {dataset.name for dataset in datasets}
@@ -27,7 +27,7 @@ def read_datasets(paths: Sequence[Path]) -> list[Dataset]:
 
 
 def read_dataset(path: Path, name: str) -> Dataset:
-    """One file. Raises `EvaluationInputError`."""
+    """Return one file as a dataset. Raises `EvaluationInputError`."""
     text = _read(path)
     if not text.strip():
         raise EvaluationInputError(f"{path}:1: the file is empty")

@@ -1,4 +1,4 @@
-"""The service's parts in this process, over temporary databases: the only place that puts them together."""
+"""The service's parts in this process, over temporary databases. Only this module assembles them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
@@ -45,7 +45,7 @@ POOL = PoolSize(min_size=1, max_size=4)
 
 @dataclass(frozen=True)
 class Store:
-    """One temporary database, and what fills and reads it. `ids`: what the dataset calls each stored message."""
+    """One temporary database and its embedding provider. `ids`: the dataset's id of each stored message."""
 
     settings: Settings
     database: Database
@@ -55,10 +55,10 @@ class Store:
 
 @contextmanager
 def temporary_settings(settings: Settings, configurations: Sequence[Configuration]) -> Iterator[list[Settings]]:
-    """Each configuration's settings over a temporary database; those that store alike share one.
+    """Yield each configuration's settings over a temporary database, shared by configurations that store alike.
 
-    The databases, and the embedded server if it is one, are gone after the block, however it ends.
-    Not to be called where an event loop runs. Raises `ConfigurationError`, `DatabaseUnavailableError`.
+    The databases, and the embedded server if there is one, are deleted after the block, also on errors. Do not call it
+    while an event loop runs. Raises `ConfigurationError`, `DatabaseUnavailableError`.
     """
     applied = [configuration.applied_to(settings) for configuration in configurations]
     for each in applied:
@@ -72,7 +72,7 @@ def temporary_settings(settings: Settings, configurations: Sequence[Configuratio
 
 
 def stored_alike(settings: Settings) -> Hashable:
-    """Equal for settings under which the same messages are stored in the same way."""
+    """Return a key that is equal for settings under which messages are stored identically."""
     return settings.embedding, settings.gemini, settings.openai, default_languages(settings.search)
 
 
@@ -83,7 +83,7 @@ async def memories_in_process(
     tenants: Sequence[Tenant],
     progress: Progress,
 ) -> AsyncIterator[list[Memory]]:
-    """A memory for each configuration, over the settings of `temporary_settings`, that holds the tenants' messages.
+    """Yield a memory for each configuration, over the settings of `temporary_settings`, with the tenants' messages.
 
     Raises `EvaluationFailedError`, `EmbeddingError`, `DatabaseUnavailableError`.
     """
@@ -101,7 +101,7 @@ async def memories_in_process(
 
 
 class InProcessMemory:
-    """A store, searched as the search deployment does. No query's vector is remembered: each pays for its own."""
+    """A store, searched like in the search deployment, but without a query cache: each query is embedded."""
 
     def __init__(self, store: Store, settings: Settings, configuration: Configuration) -> None:
         self._store = store
@@ -110,7 +110,7 @@ class InProcessMemory:
         self._engine = create_engine(store.database, settings.search, self._embed)
 
     async def ask(self, tenant: int, question: str, top_k: int) -> list[str]:
-        """The ids of the hits, best first. Raises `EvaluationFailedError`."""
+        """Return the ids of the hits, best first. Raises `EvaluationFailedError`."""
         request = SearchRequest(tenant_id=str(tenant), query=question, top_k=top_k, weights=self._weights)
         for _ in range(ATTEMPTS):
             (answer,) = await self._engine.search_many([Search(request, None)])
@@ -140,7 +140,7 @@ async def _opened(settings: Settings) -> AsyncIterator[Store]:
 
 
 async def _fill(store: Store, tenants: Sequence[Tenant], progress: Progress) -> None:
-    # Before anything is stored: a worker would go on for minutes to learn that the provider is away.
+    # Check before storing: a worker would retry for minutes before it reports an unavailable provider.
     await store.provider.embed_queries(["ping"])
     count = sum(len(tenant.messages) for tenant in tenants)
     with progress.step("storing messages", count) as advance:
@@ -175,7 +175,7 @@ async def _embed_all(store: Store, advance: Advance) -> None:
     counts = await jobs.counts()
     while counts.pending:
         if not await worker.work_once():
-            # What failed for a moment is due again after a pause.
+            # Messages that failed temporarily are due again after a pause.
             await asyncio.sleep(POLL_SECONDS)
         before, counts = counts, await jobs.counts()
         advance(before.pending - counts.pending)

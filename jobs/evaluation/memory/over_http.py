@@ -1,4 +1,4 @@
-"""A running service, judged from outside under tenants of its own, which are deleted afterwards."""
+"""A running service, evaluated over HTTP with temporary tenants, which are deleted afterwards."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -23,7 +23,7 @@ from jobs.evaluation.memory.protocol import Memory
 from jobs.progress import Advance, Progress
 
 STORED_AT_ONCE = 200
-# Below the service's default limit of 16 MiB for a body, whatever the characters take in UTF-8.
+# Below the service's default body limit of 16 MiB, however many bytes the characters take in UTF-8.
 STORED_AT_ONCE_CHARACTERS = 2_000_000
 PAGE = 200
 DELETED_AT_ONCE = 8
@@ -38,16 +38,16 @@ logger = structlog.get_logger(__name__)
 
 
 class Service:
-    """The calls that an evaluation makes."""
+    """The calls of an evaluation."""
 
     def __init__(self, client: httpx.AsyncClient, prefix: str) -> None:
-        """`prefix`: what the ids of its tenants begin with."""
+        """`prefix`: prefix of the ids of its tenants."""
         self._client = client
         self._prefix = prefix
         self._ids: dict[str, str] = {}
 
     def tenant_id(self, tenant: int) -> str:
-        """What the service calls a tenant."""
+        """Return the service's id of a tenant."""
         return f"{self._prefix}{tenant}"
 
     async def store(self, tenant: int, batch: Sequence[LabelledMessage]) -> None:
@@ -61,9 +61,9 @@ class Service:
             self._ids[item["message"]["id"]] = each.id
 
     async def wait_until_embedded(self, tenant: int, advance: Advance) -> None:
-        """Return when each message of a tenant has its embedding. Raises `EvaluationFailedError` where one has failed.
+        """Wait until each message of a tenant has its embedding. Raises `EvaluationFailedError` if one has failed.
 
-        The tenant's own messages are looked at: on a service in use there is always something pending.
+        It polls the tenant's own messages: on a service in use other tenants' messages are always pending.
         """
         page: dict[str, str | int] = {"tenant_id": self.tenant_id(tenant), "limit": PAGE}
         while True:
@@ -80,7 +80,7 @@ class Service:
             page["cursor"] = answer["next_cursor"]
 
     async def search(self, tenant: int, question: str, top_k: int, weights: dict[str, float]) -> list[str]:
-        """The ids of the hits, best first. Raises `EvaluationFailedError`."""
+        """Return the ids of the hits, best first. Raises `EvaluationFailedError`."""
         own = {"tenant_id": self.tenant_id(tenant), "query": question, "top_k": top_k}
         answer = await self._call("POST", "/v1/memory/search", json=own | ({"weights": weights} if weights else {}))
         if answer["degraded"]:
@@ -88,7 +88,7 @@ class Service:
         return [self._ids.get(hit["message_id"], hit["message_id"]) for hit in answer["items"]]
 
     async def delete(self, tenant: int, conversation_id: str) -> None:
-        """Delete a conversation with all of its messages, if it is there."""
+        """Delete a conversation with all of its messages, if it exists."""
         path = f"/v1/conversations/{quote(conversation_id, safe='')}"
         await self._call("DELETE", path, params={"tenant_id": self.tenant_id(tenant)}, accepted=(404,))
 
@@ -106,7 +106,7 @@ def _is_busy(answer: httpx.Response) -> bool:
     return answer.status_code in _TRY_AGAIN
 
 
-# A store that was cut off in the middle is not repeated: it may have stored what it was given.
+# Do not repeat an interrupted store: its messages may have been stored.
 _patiently = AsyncRetrying(
     retry=retry_if_result(_is_busy),
     stop=stop_after_attempt(ATTEMPTS),
@@ -120,11 +120,11 @@ class HttpMemory:
 
     def __init__(self, service: Service, configuration: Configuration) -> None:
         self._service = service
-        # What was not named is the service's own to choose, and its version may have other weights than this one.
+        # Send only the weights that were set: the service's version may have other default weights than this one.
         self._weights = configuration.weights.model_dump(exclude_unset=True)
 
     async def ask(self, tenant: int, question: str, top_k: int) -> list[str]:
-        """The ids of the hits, best first. Raises `EvaluationFailedError`."""
+        """Return the ids of the hits, best first. Raises `EvaluationFailedError`."""
         return await self._service.search(tenant, question, top_k, self._weights)
 
 
@@ -132,9 +132,9 @@ class HttpMemory:
 async def memories_over_http(
     client: httpx.AsyncClient, configurations: Sequence[Configuration], tenants: Sequence[Tenant], progress: Progress
 ) -> AsyncIterator[list[Memory]]:
-    """A memory for each configuration, of the service that `client` calls, which holds the tenants' messages.
+    """Yield a memory for each configuration, of the service that `client` calls, with the tenants' messages.
 
-    All that was stored is deleted after the block, however it ends. Raises `EvaluationFailedError`.
+    All that was stored is deleted after the block, also on errors. Raises `EvaluationFailedError`.
     """
     service = Service(client, f"evaluation-{uuid4().hex[:12]}-")
     try:
@@ -145,7 +145,7 @@ async def memories_over_http(
 
 
 def http_client(url: str, key: str | None) -> httpx.AsyncClient:
-    """A client of the service at `url`."""
+    """Return a client of the service at `url`."""
     headers = {} if key is None else {"X-API-Key": key}
     return httpx.AsyncClient(base_url=url, headers=headers, timeout=TIMEOUT_SECONDS)
 
@@ -163,7 +163,7 @@ async def _fill(service: Service, tenants: Sequence[Tenant], progress: Progress)
 
 
 def batches(messages: Sequence[LabelledMessage]) -> Iterator[list[LabelledMessage]]:
-    """The messages in order, in bodies that the service takes."""
+    """Yield the messages in order, in batches that fit into a request body."""
     batch: list[LabelledMessage] = []
     characters = 0
     for each in messages:

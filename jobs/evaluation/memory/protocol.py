@@ -1,4 +1,4 @@
-"""What can be asked."""
+"""The interface of a memory under evaluation."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ class Memory(Protocol):
     """Stored messages, searched under one configuration."""
 
     async def ask(self, tenant: int, question: str, top_k: int) -> list[str]:
-        """The ids of the hits, best first, as the dataset names its messages. `tenant`: its place among those stored.
+        """Return the dataset's ids of the hits, best first. `tenant`: its index among the stored ones.
 
         Raises `EvaluationFailedError`.
         """

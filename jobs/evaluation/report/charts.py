@@ -1,4 +1,4 @@
-"""Where everything in a chart is, in pixels from its upper left corner; the page's template draws it."""
+"""The geometry of the charts, in pixels from the upper left corner; the page's template draws them."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from jobs.evaluation.intervals import Interval
 from jobs.evaluation.metrics import CUTOFFS, DEPTH
 from jobs.evaluation.results import ConfigurationResult
 
-# The page has so many colours; from there on they come again, and dashes tell the lines apart.
+# The page has this many colours; further lines reuse them with dashes.
 COLOURS = 8
 DASHES = 4
 NAME_CHARACTERS = 40
@@ -18,14 +18,14 @@ MOST_TICKS = 6
 
 
 class Tick(NamedTuple):
-    """A line of the grid, and what is written at it."""
+    """A grid line and its label."""
 
     at: float
     label: str
 
 
 class Mark(NamedTuple):
-    """A point of a line, and what it says when it is pointed at."""
+    """A point of a line, and its tooltip."""
 
     x: float
     y: float
@@ -34,7 +34,7 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class Area:
-    """The part of a chart inside of its axes. The axes are at its left and at its bottom."""
+    """The plot area inside the axes, which are at its left and at its bottom."""
 
     width: int
     height: int
@@ -44,17 +44,17 @@ class Area:
     bottom: int
 
     def x(self, share: float) -> float:
-        """The pixel of a share (0 to 1) of the width."""
+        """Return the pixel of a share (0 to 1) of the width."""
         return round(self.left + share * (self.right - self.left), 1)
 
     def y(self, share: float) -> float:
-        """The pixel of a share (0 to 1) of the height, 0 being at the bottom."""
+        """Return the pixel of a share (0 to 1) of the height, measured from the bottom."""
         return round(self.bottom - share * (self.bottom - self.top), 1)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One configuration's line. `colour` and `dash` are numbers from 0."""
+    """The line of one configuration. `colour` and `dash`: indices from 0."""
 
     name: str
     colour: int
@@ -65,7 +65,7 @@ class Line:
 
 @dataclass(frozen=True)
 class LineChart:
-    """Lines over a common grid."""
+    """Lines over a shared grid."""
 
     area: Area
     columns: list[Tick]
@@ -75,7 +75,7 @@ class LineChart:
 
 @dataclass(frozen=True)
 class Bar:
-    """One configuration's bar with its whiskers; its name stands above it, its figure at the right of it."""
+    """The bar of one configuration with its error bar; its name is above it, its value to its right."""
 
     name: str
     full_name: str
@@ -99,7 +99,7 @@ class BarChart:
 
 @dataclass(frozen=True)
 class Box:
-    """One configuration's latencies: percentiles 5, 25, 50, 75 and 95, in pixels."""
+    """The latencies of one configuration: percentiles 5, 25, 50, 75 and 95, in pixels."""
 
     name: str
     full_name: str
@@ -118,14 +118,14 @@ class BoxChart:
     boxes: list[Box]
 
 
-# Of a chart with a row for each configuration: its name, and its bar below.
+# Rows of a chart with one row for each configuration: the name, and the bar below.
 ROW = 40
 HEADROOM = 8
 AXIS = 26
 
 
 def recall_chart(results: Sequence[ConfigurationResult]) -> LineChart:
-    """Recall among the first 1 to 20, a line for each configuration."""
+    """Return recall among the first 1 to 20, with a line for each configuration."""
     area = Area(width=720, height=340, left=44, right=704, top=12, bottom=300)
     return LineChart(
         area,
@@ -145,7 +145,7 @@ def _line(area: Area, number: int, result: ConfigurationResult) -> Line:
 
 
 def bar_chart(title: str, figures: Sequence[tuple[str, Interval]]) -> BarChart:
-    """A panel of percentages: the name of each configuration and its figure."""
+    """Return a panel of percentages. `figures`: the name of each configuration and its value."""
     area = _rows(width=340, count=len(figures), room_for_figure=58)
     return BarChart(
         title,
@@ -168,7 +168,7 @@ def bar_chart(title: str, figures: Sequence[tuple[str, Interval]]) -> BarChart:
 
 
 def latency_chart(results: Sequence[ConfigurationResult]) -> BoxChart:
-    """How long searches took, a box for each configuration."""
+    """Return the latencies of searches, with a box for each configuration."""
     area = _rows(width=720, count=len(results), room_for_figure=80)
     steps = rounded_steps(max(each.latency_spread_ms[-1] for each in results))
     most = steps[-1]
@@ -195,12 +195,12 @@ def _rows(width: int, count: int, room_for_figure: int) -> Area:
 
 
 def shortened(name: str) -> str:
-    """A name that fits above its bar."""
+    """Return a name that fits above its bar."""
     return name if len(name) <= NAME_CHARACTERS else f"{name[: NAME_CHARACTERS - 1]}…"
 
 
 def rounded_steps(most: float) -> list[float]:
-    """At most seven round numbers at equal distances, from 0 to at least `most`, which is above 0."""
+    """Return at most seven round numbers at equal distances, from 0 to at least `most`, which is above 0."""
     rough = most / MOST_TICKS
     magnitude = 10 ** math.floor(math.log10(rough))
     step = next(factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude >= rough)

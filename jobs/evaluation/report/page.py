@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else."""
+"""The report as one self-contained HTML file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ TITLES = {**{name: name for name in METRICS}, "mrr": "MRR", "ndcg@10": "NDCG@10"
 
 @dataclass(frozen=True)
 class Section:
-    """What the page shows of one dataset. `missed`: the first configuration's worst answers."""
+    """The data of one dataset. `missed`: the first configuration's worst answers."""
 
     number: int
     result: DatasetResult
@@ -29,7 +29,7 @@ class Section:
 
 
 def render(evaluation: Evaluation) -> str:
-    """The page."""
+    """Return the page as HTML."""
     environment = Environment(
         loader=PackageLoader("jobs.evaluation.report"),
         autoescape=True,
@@ -70,7 +70,7 @@ def _of_kind(result: ConfigurationResult, place: int) -> tuple[str, Interval]:
 
 
 def _missed(rows: Sequence[Row]) -> list[Row]:
-    """The questions with no answer among the first 20."""
+    """Return the questions without an answer among the first 20."""
     return [row for row in rows if row.metrics["recall@20"] == 0][:MISSED_MOST]
 
 

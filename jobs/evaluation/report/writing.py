@@ -10,7 +10,7 @@ from jobs.evaluation.results import Evaluation
 
 
 def make_directory(path: Path) -> Path:
-    """The directory, made if it is not there. Raises `EvaluationInputError`: better now than after the work."""
+    """Return the directory, created if it is missing. Raises `EvaluationInputError` before the work starts."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         (path / "results.json").touch()
@@ -20,7 +20,7 @@ def make_directory(path: Path) -> Path:
 
 
 def write_report(evaluation: Evaluation, directory: Path) -> list[Path]:
-    """Write `results.json` and `report.html`; their paths."""
+    """Write `results.json` and `report.html`. Return their paths."""
     contents = {
         "results.json": orjson.dumps(evaluation, option=orjson.OPT_INDENT_2),
         "report.html": render(evaluation).encode(),

@@ -1,4 +1,4 @@
-"""ChatGPT's `conversations.json`: trees of messages, of which the branch that was shown last is read."""
+"""ChatGPT's `conversations.json`: trees of messages, of which the branch that was shown last is imported."""
 
 from typing import Any
 
@@ -16,19 +16,19 @@ from jobs.transfer.formats.turns import (
 )
 
 NAME = "chatgpt"
-# Nothing of what was said: settings, and what a model thought.
+# Content types that are no part of the conversation: settings, and a model's reasoning.
 UNSAID = {"user_editable_context", "model_editable_context", "thoughts", "reasoning_recap", "app_pairing_content"}
-# The whole audience of a message that calls no tool.
+# The recipients of a message that calls no tool.
 EVERYONE = (None, "all")
 
 
 def fits(record: Any) -> bool:
-    """Whether a record is of this format."""
+    """Return whether a record has this format."""
     return any(map(_is_conversation, objects_of(record, "conversations")))
 
 
 def read(record: Any, place: Place) -> Read:
-    """Yield what was shown of a record's conversations."""
+    """Yield the messages shown in a record's conversations."""
     return conversations_of(record, place, _is_conversation, _conversation)
 
 
@@ -36,19 +36,19 @@ def _is_conversation(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("mapping"), dict)
 
 
-def _conversation(conversation: dict[str, Any], where: str, otherwise: str) -> Read:
+def _conversation(conversation: dict[str, Any], where: str, fallback: str) -> Read:
     nodes = {name: node for name, node in conversation["mapping"].items() if isinstance(node, dict)}
-    conversation_id = conversation_of(conversation, otherwise)
-    around = {"title": conversation.get("title")}
+    conversation_id = conversation_of(conversation, fallback)
+    from_conversation = {"title": conversation.get("title")}
     path = shown_path({name: node.get("parent") for name, node in nodes.items()}, _shown_last(conversation, nodes))
     spoken = [(name, nodes[name].get("message")) for name in path]
     said_ones = [(name, message) for name, message in spoken if isinstance(message, dict) and _is_said(message)]
     for index, (name, message) in enumerate(said_ones, 1):
-        yield from _turn(message, around, f"{where}, message {index}", conversation_id, index, name)
+        yield from _turn(message, from_conversation, f"{where}, message {index}", conversation_id, index, name)
 
 
 def _shown_last(conversation: dict[str, Any], nodes: dict[str, Any]) -> Any:
-    """The node that was shown last; of an export that does not name it, the newest."""
+    """Return the node that was shown last, or the newest if the export does not name it."""
     shown = conversation.get("current_node")
     return (
         shown
@@ -64,7 +64,7 @@ def _time(node: dict[str, Any]) -> float:
 
 
 def _is_said(message: dict[str, Any]) -> bool:
-    """Whether a person or a tool said something. What was hidden, or left empty, was never shown."""
+    """Return whether a person or a tool said something. Hidden and empty messages were never shown."""
     content, metadata = message.get("content"), message.get("metadata")
     if not isinstance(content, dict) or str(content.get("content_type")) in UNSAID:
         return False
@@ -75,7 +75,7 @@ def _is_said(message: dict[str, Any]) -> bool:
 
 
 def _turn(
-    message: dict[str, Any], around: dict[str, Any], where: str, conversation_id: str, index: int, node: str
+    message: dict[str, Any], from_conversation: dict[str, Any], where: str, conversation_id: str, index: int, node: str
 ) -> Read:
     author, metadata = message.get("author"), message.get("metadata")
     author = author if isinstance(author, dict) else {}
@@ -87,7 +87,7 @@ def _turn(
             index=index,
             conversation_id=conversation_id,
             chat={"role": author.get("role"), "name": author.get("name"), "content": _content(message)},
-            metadata=said({**around, "model": model}, set()),
+            metadata=said({**from_conversation, "model": model}, set()),
             times=[message],
             identity=f"chatgpt\0{conversation_id}\0{known_as}",
             external_id=known_as,
@@ -96,7 +96,7 @@ def _turn(
 
 
 def _content(message: dict[str, Any]) -> str | list[Any]:
-    """The content as a text, or as parts with their types."""
+    """Return the content as a text, or as parts with their types."""
     content = message["content"]
     kind = content.get("content_type")
     if message.get("recipient") not in EVERYONE:
@@ -113,7 +113,7 @@ def _content(message: dict[str, Any]) -> str | list[Any]:
 
 
 def _texts(content: dict[str, Any]) -> list[str]:
-    """The texts of code, of what it printed, of a quote or of an error, whichever it is."""
+    """Return the texts of code, of its output, of a quote or of an error."""
     parts = content.get("parts")
     held = [*(parts if isinstance(parts, list) else []), *map(content.get, ("name", "text", "result", "summary"))]
     return [each for each in held if isinstance(each, str) and each.strip()]

@@ -20,12 +20,12 @@ NAME = "claude"
 
 
 def fits(record: Any) -> bool:
-    """Whether a record is of this format."""
+    """Return whether a record has this format."""
     return any(map(_is_conversation, objects_of(record, "conversations")))
 
 
 def read(record: Any, place: Place) -> Read:
-    """Yield what is said in a record's conversations."""
+    """Yield the messages of a record's conversations."""
     return conversations_of(record, place, _is_conversation, _conversation)
 
 
@@ -33,8 +33,8 @@ def _is_conversation(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("chat_messages"), list)
 
 
-def _conversation(conversation: dict[str, Any], where: str, otherwise: str) -> Read:
-    conversation_id = name_of(conversation.get("uuid")) or otherwise
+def _conversation(conversation: dict[str, Any], where: str, fallback: str) -> Read:
+    conversation_id = name_of(conversation.get("uuid")) or fallback
     for index, message in enumerate(_shown(conversation), 1):
         at = f"{where}, message {index}"
         if isinstance(message, dict):
@@ -44,7 +44,7 @@ def _conversation(conversation: dict[str, Any], where: str, otherwise: str) -> R
 
 
 def _shown(conversation: dict[str, Any]) -> list[Any]:
-    """The messages in order; where they name their parents, those of the branch that was shown last."""
+    """Return the messages in order; if they name their parents, those of the branch that was shown last."""
     messages = conversation["chat_messages"]
     named = {each["uuid"]: each for each in messages if isinstance(each, dict) and isinstance(each.get("uuid"), str)}
     parents = {name: each.get("parent_message_uuid") for name, each in named.items()}
@@ -57,7 +57,7 @@ def _shown(conversation: dict[str, Any]) -> list[Any]:
     ]
 
 
-def _turn(message: dict[str, Any], around: dict[str, Any], where: str, conversation_id: str, index: int) -> Read:
+def _turn(message: dict[str, Any], parent: dict[str, Any], where: str, conversation_id: str, index: int) -> Read:
     sender, known_as = str(message.get("sender")), name_of(message.get("uuid"))
     yield from to_turn(
         Spoken(
@@ -65,8 +65,8 @@ def _turn(message: dict[str, Any], around: dict[str, Any], where: str, conversat
             index=index,
             conversation_id=conversation_id,
             chat={"role": ROLES.get(sender, sender), "content": _content(message)},
-            metadata=said({"title": around.get("name")}, set()),
-            times=[message, around] if index == 1 else [message],
+            metadata=said({"title": parent.get("name")}, set()),
+            times=[message, parent] if index == 1 else [message],
             identity=f"claude\0{conversation_id}\0{known_as}" if known_as else None,
             external_id=known_as,
         )
@@ -74,7 +74,7 @@ def _turn(message: dict[str, Any], around: dict[str, Any], where: str, conversat
 
 
 def _content(message: dict[str, Any]) -> str | list[Any]:
-    """The text, or the blocks with what was attached. Older exports have a text alone."""
+    """Return the text, or the blocks with attachments. Older exports have only a text."""
     blocks, text = message.get("content"), message.get("text")
     blocks = blocks if isinstance(blocks, list) else []
     if not blocks and isinstance(text, str) and text.strip():

@@ -26,18 +26,18 @@ TIMES_STAND_IN = ("additional_kwargs", "response_metadata")
 
 
 def fits(record: Any) -> bool:
-    """Whether a record is of this format."""
+    """Return whether a record has this format."""
     return any(_is_message(each) for each in _messages(record))
 
 
 def read(record: Any, place: Place) -> Read:
-    """What is said in a record."""
+    """Yield the messages of a record."""
     messages = _messages(record)
     if not messages:
         yield LeftOut(str(place), "holds no messages")
     one_by_one = _is_message(record)
-    around = record if isinstance(record, dict) and not one_by_one else {}
-    conversation_id = conversation_of(around, place.file)
+    parent = record if isinstance(record, dict) and not one_by_one else {}
+    conversation_id = conversation_of(parent, place.file)
     for number, message in enumerate(messages, 1):
         where = str(place) if one_by_one else place.of(number)
         if _is_message(message):
@@ -72,7 +72,7 @@ def _speaker(message: dict[str, Any], data: dict[str, Any]) -> str:
         kind = str(data.get("type") or (path[-1] if isinstance(path, list) and path else "")).removesuffix("Message")
     else:
         kind = message["type"]
-    # Of a ChatMessage the role stands in its data; of a part that was streamed the type ends in MessageChunk.
+    # A ChatMessage has its role in its data; the type of a streamed chunk ends in MessageChunk.
     role = str(data.get("role")) if kind in {"chat", "Chat", "ChatMessageChunk"} else kind
     spoken = role.removesuffix("MessageChunk").lower()
     return ROLES.get(spoken, spoken)
@@ -81,7 +81,7 @@ def _speaker(message: dict[str, Any], data: dict[str, Any]) -> str:
 def _turn(message: dict[str, Any], where: str, conversation_id: str, index: int) -> Read:
     data = _data(message) or {}
     more = data.get("additional_kwargs")
-    # As the provider answered; LangChain's own `tool_calls` come after, where there are both.
+    # Fields in the provider's format. LangChain's own `tool_calls` override them.
     answered = {name: more[name] for name in FIELDS if more.get(name)} if isinstance(more, dict) else {}
     yield from to_turn(
         Spoken(

@@ -1,8 +1,8 @@
 """Items of LangGraph's store: `{"namespace": ["lena", "memories"], "key", "value", "created_at"}`.
 
-A list of them, `{"items": [...]}` as its server answers, an item in each line, and rows of its table `store` are read.
-An item becomes a message whose conversation is its namespace, whose metadata is its value, and whose external id is
-both of its names.
+Accepts a list of items, its server's `{"items": [...]}`, an item in each line, and rows of its table `store`. An item
+becomes a message. Its namespace becomes the conversation, its value the metadata, and namespace and key together the
+external id.
 """
 
 import json
@@ -12,17 +12,17 @@ from typing import Any
 from jobs.transfer.formats.turns import LeftOut, Place, Read, Spoken, objects_of, to_turn
 
 NAME = "langgraph"
-# Where values that hold a memory have its text: LangGraph's own examples, LangMem, and mem0's way.
+# Usual names of the text in a value: in LangGraph's examples, LangMem and mem0.
 TEXTS = ("text", "content", "memory", "data")
 
 
 def fits(record: Any) -> bool:
-    """Whether a record is of this format."""
+    """Return whether a record has this format."""
     return any(map(_is_item, objects_of(record, "items")))
 
 
 def read(record: Any, place: Place) -> Read:
-    """What a record's items hold."""
+    """Yield the messages of a record's items."""
     items = objects_of(record, "items")
     if not items:
         yield LeftOut(str(place), "holds no items")
@@ -35,7 +35,7 @@ def read(record: Any, place: Place) -> Read:
 
 
 def external_id(namespace: list[str], key: str) -> str:
-    """Both names as one path. `/` and `%` inside of a name are escaped, so no two items have the same."""
+    """Return namespace and key as one path. `/` and `%` in a name are escaped, so the path is unique."""
     return "/".join(each.replace("%", "%25").replace("/", "%2F") for each in (*namespace, key))
 
 
@@ -44,7 +44,7 @@ def _is_item(value: Any) -> bool:
 
 
 def _names(item: dict[str, Any]) -> list[str]:
-    """The namespace. The table has it with dots, which no name may hold."""
+    """Return the namespace. The table joins its names with dots, which no name may contain."""
     names = item.get("namespace", item.get("prefix"))
     names = names.split(".") if isinstance(names, str) else names
     return [str(each) for each in names] if isinstance(names, list) else []
@@ -68,7 +68,7 @@ def _turn(item: dict[str, Any], where: str, place: Place) -> Read:
 
 
 def _text(value: Any) -> str:
-    """The text that a value holds under a usual name, else all that it says, a line for each field."""
+    """Return the text that a value has under a usual name, else all its fields, one in each line."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
@@ -86,8 +86,8 @@ def _lines(value: Any, path: str) -> Iterator[str]:
         for each in value:
             yield from _lines(each, path)
     elif value not in (None, "", []):
-        told = ", ".join(map(_scalar, value)) if isinstance(value, list) else _scalar(value)
-        yield f"{path}: {told}" if path else told
+        text = ", ".join(map(_scalar, value)) if isinstance(value, list) else _scalar(value)
+        yield f"{path}: {text}" if path else text
 
 
 def _scalar(value: Any) -> str:

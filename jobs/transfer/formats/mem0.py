@@ -1,6 +1,6 @@
-"""mem0's memories, as `get_all` gives them: `{"results": [{"id", "memory", "metadata", "created_at", ...}]}`.
+"""mem0's memories, as `get_all` returns them: `{"results": [{"id", "memory", "metadata", "created_at", ...}]}`.
 
-A list of them, a memory in each line, and lists under other names (`memories`, `items`, `data`) are read too.
+A list of them, a memory in each line, and lists under other names (`memories`, `items`, `data`) are accepted too.
 """
 
 from typing import Any
@@ -9,18 +9,18 @@ from deployments.schemas.chat_text import ROLES
 from jobs.transfer.formats.turns import LeftOut, Place, Read, Spoken, name_of, said, to_turn
 
 NAME = "mem0"
-# What the service keeps by itself, and what is only of mem0's own use.
 LISTS = ("results", "memories", "items", "data")
+# No metadata: fields that the service stores elsewhere, or that only mem0 uses.
 OWN_FIELDS = {"id", "memory", "metadata", "role", "actor_id", "run_id", "created_at", "hash", "score"}
 
 
 def fits(record: Any) -> bool:
-    """Whether a record is of this format."""
+    """Return whether a record has this format."""
     return any(isinstance(each, dict) and "memory" in each for each in _memories(record))
 
 
 def read(record: Any, place: Place) -> Read:
-    """What is remembered in a record."""
+    """Yield the memories of a record as messages."""
     memories = _memories(record)
     if not memories:
         yield LeftOut(str(place), "holds no memories")
@@ -43,7 +43,7 @@ def _memories(record: Any) -> list[Any]:
 def _turn(memory: dict[str, Any], where: str, place: Place) -> Read:
     own = memory.get("metadata")
     more = {"mem0_id": memory.get("id"), **said(memory, OWN_FIELDS), **(own if isinstance(own, dict) else {})}
-    # A memory without a role is what was learnt of the user.
+    # A memory without a role is a fact about the user.
     role = str(memory.get("role"))
     yield from to_turn(
         Spoken(

@@ -1,7 +1,7 @@
 """Chat logs in OpenAI's format: `{"messages": [{"role", "content", "name"?}, ...]}`, or one message in each line.
 
-Anthropic's messages are alike. Gemini's `contents` and the items of OpenAI's Responses (`input`, `output`) are read
-too.
+Anthropic's messages are similar. Gemini's `contents` and the items of OpenAI's Responses (`input`, `output`) are
+accepted too.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from jobs.transfer.formats.turns import (
 NAME = "openai"
 MESSAGE_FIELDS = {*CHAT_FIELDS, *TIME_FIELDS}
 LISTS = ("messages", "contents", "input", "output")
-# Items of Responses that have no role, and whose they are.
+# Items of Responses without a role, and the role that each gets.
 ITEMS = {
     "function_call": "assistant",
     "custom_tool_call": "assistant",
@@ -34,28 +34,28 @@ ITEMS = {
 
 
 def fits(record: Any) -> bool:
-    """Whether a record is of this format."""
+    """Return whether a record has this format."""
     return any(map(_is_message, _messages(record)[1]))
 
 
 def read(record: Any, place: Place) -> Read:
-    """What is said in a record."""
-    around, messages = _messages(record)
+    """Yield the messages of a record."""
+    parent, messages = _messages(record)
     if not messages:
         yield LeftOut(str(place), "holds no messages")
     if messages == [record]:
         yield from _turn(record, {}, str(place), conversation_of(record, place.file), place.line)
         return
-    conversation_id = place.file if around is None else conversation_of(around, f"{place.file}-{place.line}")
+    conversation_id = place.file if parent is None else conversation_of(parent, f"{place.file}-{place.line}")
     for number, message in enumerate(messages, 1):
         if isinstance(message, dict):
-            yield from _turn(message, around or {}, place.of(number), conversation_id, number)
+            yield from _turn(message, parent or {}, place.of(number), conversation_id, number)
         else:
             yield LeftOut(place.of(number), "is no message")
 
 
 def _messages(record: Any) -> tuple[dict[str, Any] | None, list[Any]]:
-    """What is around the messages of a record, and they themselves."""
+    """Return the object around the messages of a record, and the messages."""
     if isinstance(record, list):
         return None, record
     if not isinstance(record, dict):
@@ -75,21 +75,21 @@ def _chat(message: dict[str, Any]) -> dict[str, Any]:
         return message
     if str(message.get("type")) in ITEMS:
         return {"role": ITEMS[message["type"]], "content": [message]}
-    # Of Gemini's contents one that stands alone may have no role.
+    # A single item of Gemini's contents may have no role.
     return {"role": "user" if "parts" in message else None, **message}
 
 
-def _turn(message: dict[str, Any], around: Mapping[str, Any], where: str, conversation_id: str, index: int) -> Read:
+def _turn(message: dict[str, Any], parent: Mapping[str, Any], where: str, conversation_id: str, index: int) -> Read:
     chat = _chat(message)
-    besides = set(message) if chat.get("content") == [message] else MESSAGE_FIELDS | set(CONVERSATION_FIELDS)
+    excluded = set(message) if chat.get("content") == [message] else MESSAGE_FIELDS | set(CONVERSATION_FIELDS)
     yield from to_turn(
         Spoken(
             place=where,
             index=index,
             conversation_id=conversation_id,
             chat=chat,
-            metadata=said(message, besides),
-            # What a conversation's time is, is its first message's.
-            times=[message, around] if index == 1 else [message],
+            metadata=said(message, excluded),
+            # The conversation's time is that of its first message.
+            times=[message, parent] if index == 1 else [message],
         )
     )

@@ -1,4 +1,4 @@
-"""Which format a file has, and its records as turns."""
+"""Detects the format of a file, and reads its records as turns."""
 
 from collections.abc import Iterator
 from types import ModuleType
@@ -11,7 +11,7 @@ from jobs.transfer.formats.turns import LeftOut, Place, Turn
 from jobs.transfer.records import Record
 
 OWN = FORMAT
-# A memory may have a role as a chat's message does: the first that fits is taken.
+# The order matters: a memory may have a role like a chat message, and the first format that fits is used.
 FOREIGN: dict[str, ModuleType] = {
     module.NAME: module for module in (chatgpt, claude, langgraph, mem0, langchain, zep, openai_chat)
 }
@@ -19,7 +19,7 @@ NAMES = (OWN, *FOREIGN)
 
 
 def format_of(record: Record) -> str:
-    """What the first record that is any tells. Raises `MovingInputError` where it is none of the formats."""
+    """Return the format of the first record that has one. Raises `MovingInputError` if none has."""
     if _is_header(record.value):
         return OWN
     for name, module in FOREIGN.items():
@@ -31,7 +31,7 @@ def format_of(record: Record) -> str:
 
 
 def turns(name: str, records: Iterator[Record], file: str) -> Iterator[Turn | LeftOut]:
-    """What is said in records of another's format. `file`: what names conversations that have no name."""
+    """Yield the turns of records in a foreign format. `file`: names conversations that have no name."""
     for record in records:
         if record.reason is None:
             yield from FOREIGN[name].read(record.value, Place(record.line, file))

@@ -1,4 +1,4 @@
-"""What the formats of others come to: turns of conversations, and what cannot be taken of them."""
+"""The common result of all foreign formats: turns of conversations, and what cannot be imported."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ CONVERSATION_FIELDS = ("conversation_id", "thread_id", "session_id", "id")
 _past_time: TypeAdapter[datetime] = TypeAdapter(PastTime)
 
 TIME_FIELDS = ("created_at", "timestamp", "created", "create_time", "createdAt")
-# What the chat formats know of a message, and so no metadata.
+# Fields that the chat formats store in the message, so they are no metadata.
 CHAT_FIELDS = {"role", "name", "content", *FIELDS}
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What was said. `place`: where it stands in the file. `identity`: what stays the same when it is read again.
+    """A message of a foreign file. `place`: its place in the file. `identity`: stays the same when it is read again.
 
-    `index`: the how manieth of its conversation it is. `said_at`: None where the source does not say. `chat`: what of
-    it is more than a text. `external_id`: what the source calls it.
+    `index`: its number in its conversation, from 1. `said_at`: None if the source has no time. `chat`: all that the
+    message has beside a text. `external_id`: the source's id of it.
     """
 
     place: str
@@ -44,7 +44,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What was not taken, and why. `whole`: nothing of the message was."""
+    """A message that was not imported as a whole, and why. `whole`: nothing of it was imported."""
 
     place: str
     reason: str
@@ -56,7 +56,7 @@ Read: TypeAlias = Iterator[Turn | LeftOut]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a record stands: in which line, and of a file of which name."""
+    """The place of a record: its line, and the name of its file."""
 
     line: int
     file: str
@@ -65,15 +65,15 @@ class Place:
         return f"line {self.line}"
 
     def of(self, number: int) -> str:
-        """Where one of the record's messages stands."""
+        """Return the place of one of the record's messages."""
         return f"line {self.line}, message {number}"
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """A message as it was read. `chat`: as a chat format has it. `times`: what may name its time, the nearest first.
+    """A message as read. `chat`: in a chat format. `times`: objects that may contain its time, the nearest first.
 
-    `identity`: what stays the same when it is read again, where that is not its place and its words.
+    `identity`: stays the same when it is read again; None: its place and its words identify it.
     """
 
     place: str
@@ -87,7 +87,7 @@ class Spoken:
 
 
 class _Content(NamedTuple):
-    """The text of a message, what is kept beside it, and what could not be taken."""
+    """The text of a message, its chat fields, and why some of it cannot be imported."""
 
     text: str
     chat: dict[str, Any] | None = None
@@ -95,7 +95,7 @@ class _Content(NamedTuple):
 
 
 def to_turn(spoken: Spoken) -> Read:
-    """The turn, and what of it is left out."""
+    """Yield the turn, and what is left out of it."""
     sent = str(spoken.chat.get("role"))
     role = ROLES.get(sent)
     if role is None:
@@ -113,7 +113,7 @@ def to_turn(spoken: Spoken) -> Read:
         said_at = next((at for at in map(time_of, spoken.times) if at is not None), None)
     except ValueError as error:
         yield LeftOut(spoken.place, f"was taken without a time: {error}", whole=False)
-    # Without what stands for pictures and calls: so are those known that were taken in when nothing else was.
+    # Exclude the placeholders of pictures and calls: earlier releases imported only words, and ids must not change.
     words = _words(spoken.chat.get("content")) or content.text
     yield Turn(
         place=spoken.place,
@@ -131,7 +131,7 @@ def to_turn(spoken: Spoken) -> Read:
 
 
 def _content_of(chat: dict[str, Any]) -> _Content:
-    """What cannot be kept whole is taken by its words: nobody can be asked to send it otherwise."""
+    """Return the content. What cannot be imported completely is reduced to its words: the sender cannot correct it."""
     if is_plain(chat):
         return _Content(chat["content"])
     try:
@@ -145,7 +145,7 @@ def _content_of(chat: dict[str, Any]) -> _Content:
 
 
 def _words(content: Any) -> str:
-    """The texts of a content alone."""
+    """Return only the texts of a content."""
     if not isinstance(content, list):
         return content if isinstance(content, str) else ""
     return "\n".join(text for text in map(_word, content) if isinstance(text, str))
@@ -158,7 +158,7 @@ def _word(part: Any) -> Any:
 
 
 def shown_path(parents: Mapping[str, Any], shown: Any) -> list[str]:
-    """The nodes of a tree of messages from its root to the one that was shown last; the others were thrown away."""
+    """Return the nodes of a message tree from its root to the one that was shown last, without other branches."""
     path: dict[str, None] = {}
     while isinstance(shown, str) and shown in parents and shown not in path:
         path[shown] = None
@@ -171,8 +171,7 @@ def conversations_of(
 ) -> Read:
     """Yield the turns of a record's conversations.
 
-    `fits`: whether a value is a conversation of the format. `turns`: takes one, where it stands, and a name for one
-    that has none.
+    `fits`: whether a value is a conversation of the format. `turns`: takes one, its place, and a fallback name.
     """
     conversations = objects_of(record, "conversations")
     if not conversations:
@@ -186,7 +185,7 @@ def conversations_of(
 
 
 def objects_of(record: Any, name: str) -> list[Any]:
-    """The objects that a record is a list of, holds one of under a name, or is."""
+    """Return the objects in a record: its items, those in the list under `name`, or the record itself."""
     if isinstance(record, dict):
         held = record.get(name)
         return held if isinstance(held, list) else [record]
@@ -194,7 +193,7 @@ def objects_of(record: Any, name: str) -> list[Any]:
 
 
 def time_of(fields: Mapping[str, Any]) -> datetime | None:
-    """The time that a record or message names. Raises `ValueError` where it is none."""
+    """Return the time of a record or message. Raises `ValueError` for an invalid one."""
     for name in TIME_FIELDS:
         value = fields.get(name)
         if value is not None:
@@ -203,7 +202,7 @@ def time_of(fields: Mapping[str, Any]) -> datetime | None:
 
 
 def _to_time(value: Any) -> datetime:
-    """A time that a message may have: what was said tomorrow, or before 1970, is a mistake of the source."""
+    """Return a valid message time. A time in the future or before 1970 is an error of the source."""
     try:
         return _past_time.validate_python(_parsed_time(value))
     except (TypeError, ValueError, OverflowError, OSError):
@@ -217,21 +216,21 @@ def _parsed_time(value: Any) -> datetime:
     return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
-def conversation_of(fields: Mapping[str, Any], otherwise: str) -> str:
-    """The conversation that a record names."""
+def conversation_of(fields: Mapping[str, Any], fallback: str) -> str:
+    """Return the conversation that a record names, or else the fallback."""
     for name in CONVERSATION_FIELDS:
         value = fields.get(name)
         if isinstance(value, str | int) and str(value).strip():
             return str(value)
-    return otherwise
+    return fallback
 
 
 def name_of(value: Any) -> str | None:
-    """What the source calls a message, None where it has no name."""
+    """Return the source's name of a message, or None."""
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip() else None
 
 
-def said(fields: Mapping[str, Any], besides: set[str]) -> dict[str, Any]:
-    """What else a message holds and says something."""
+def said(fields: Mapping[str, Any], excluded: set[str]) -> dict[str, Any]:
+    """Return the other fields of a message that have a value."""
     empty: tuple[Any, ...] = (None, "", [], {})
-    return {name: value for name, value in fields.items() if name not in besides and value not in empty}
+    return {name: value for name, value in fields.items() if name not in excluded and value not in empty}

@@ -1,6 +1,6 @@
 """Zep's messages: `{"uuid", "role_type": "user", "role": "Lena", "content", "created_at"}`.
 
-A list of them, `{"messages": [...]}` as it answers, sessions with their messages, and a message in each line are read.
+A list of them, its API's `{"messages": [...]}`, sessions with their messages, and a message in each line are accepted.
 """
 
 from collections.abc import Iterator
@@ -23,17 +23,17 @@ from jobs.transfer.formats.turns import (
 
 NAME = "zep"
 OWN_FIELDS = {*CHAT_FIELDS, *TIME_FIELDS, *CONVERSATION_FIELDS, "role_type", "metadata", "uuid", "uuid_", "updated_at"}
-# Of `role_type`; a message of none is somebody's.
+# Values of `role_type` without a role: the message counts as a user's.
 ROLES = {"norole": "user", "": "user", "None": "user"}
 
 
 def fits(record: Any) -> bool:
-    """Whether a record is of this format."""
+    """Return whether a record has this format."""
     return any(map(_is_message, (message for _, messages in _sessions(record) for message in messages)))
 
 
 def read(record: Any, place: Place) -> Read:
-    """What is said in a record."""
+    """Yield the messages of a record."""
     if not any(messages for _, messages in _sessions(record)):
         yield LeftOut(str(place), "holds no messages")
     number = 0
@@ -54,7 +54,7 @@ def _is_message(value: Any) -> bool:
 
 
 def _sessions(record: Any) -> Iterator[tuple[dict[str, Any], list[Any]]]:
-    """What is around messages, and they themselves."""
+    """Yield each object around messages, and its messages."""
     each: Any
     if _is_message(record):
         yield {}, [record]
