@@ -1,1 +1,1 @@
-"""What the replicas do. Knows nothing of HTTP."""
+"""The deployments of the service. They do not depend on HTTP."""

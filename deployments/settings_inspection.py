@@ -1,4 +1,4 @@
-"""What the environment says that makes no sense: values, and names that nothing reads."""
+"""Detection of invalid values and unknown names in the environment."""
 
 from collections.abc import Iterable
 from typing import get_type_hints
@@ -10,7 +10,7 @@ from deployments.settings import Settings, problem_lines
 
 
 def all_problems() -> list[str]:
-    """Everything in the environment that makes no sense, a line each, and not only what `load` raises first."""
+    """Return all problems of the environment, one line each. `Settings.load` raises only the first."""
     problems: list[str] = []
     for group in get_type_hints(Settings).values():
         try:
@@ -30,7 +30,7 @@ _INTERNAL_NAMES = frozenset({"MEMORY_RUN_DIRECTORY", "MEMORY_HAPROXY_BINARY"})
 
 
 def known_names() -> frozenset[str]:
-    """The name of every setting."""
+    """Return the name of every setting."""
     return frozenset(
         f"{group.model_config['env_prefix']}{name}".upper()
         for group in get_type_hints(Settings).values()
@@ -39,6 +39,6 @@ def known_names() -> frozenset[str]:
 
 
 def unknown_names(environment: Iterable[str]) -> list[str]:
-    """Of the names in the environment, in order, those that look like a setting and are none."""
+    """Return, in order, the names that look like a setting and are none."""
     own = (name for name in environment if name.startswith("MEMORY_"))
     return sorted(set(own) - known_names() - _INTERNAL_NAMES)

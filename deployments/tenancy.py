@@ -1,7 +1,7 @@
-"""Whose memory the work at hand may touch.
+"""The tenant and user to which the current request is bound.
 
-The front door says it once for each request; every model that names a tenant or a user is held to it when it is
-validated, so that no route can forget to. Where nobody said anything, as in a job, every tenant may be named.
+The ingress binds each request once. Every model that names a tenant or a user is checked against the binding when it
+is validated, so that no route can forget the check. Without a binding, as in a job, every tenant is allowed.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ Tenant = TypeVar("Tenant", str, str | None)
 
 
 class Visible(NamedTuple):
-    """Whose messages may be seen: of a tenant, or of one of its users. None: of any."""
+    """The tenant, and perhaps the user, whose messages may be seen. None: any."""
 
     tenant_id: str | None = None
     user_id: str | None = None
@@ -29,9 +29,9 @@ ALL = Visible()
 
 @dataclass(slots=True)
 class _Binding:
-    """What the work at hand is bound to, the tenants that it named, and whether its user was asked for.
+    """The tenant and user of a request, the tenants that it has named, and whether its user was checked.
 
-    `in_query`: the tenant is the request's own choice, and not its key's.
+    `in_query`: the tenant comes from the query string, and not from the API key.
     """
 
     tenant_id: str | None = None
@@ -46,9 +46,9 @@ _binding: ContextVar[_Binding | None] = ContextVar("binding", default=None)
 
 @contextmanager
 def bound_to(tenant_id: str | None, user_id: str | None = None, *, in_query: bool = False) -> Iterator[None]:
-    """Hold what is validated inside of the block to one tenant, or to one of its users; None: to none in particular.
+    """Bind all validation inside of the block to one tenant, or to one of its users. None: no restriction.
 
-    `in_query`: the tenant is the request's own choice, and not its key's.
+    `in_query`: the tenant comes from the query string, and not from the API key.
     """
     token = _binding.set(_Binding(tenant_id, user_id, in_query))
     try:
@@ -58,22 +58,22 @@ def bound_to(tenant_id: str | None, user_id: str | None = None, *, in_query: boo
 
 
 def bound_tenant() -> str | None:
-    """The tenant that the work at hand is bound to, or None."""
+    """Return the tenant that the current request is bound to, or None."""
     binding = _binding.get()
     return None if binding is None else binding.tenant_id
 
 
 def bound_user() -> str | None:
-    """The one user that the work at hand is bound to, or None."""
+    """Return the user that the current request is bound to, or None."""
     binding = _binding.get()
     return None if binding is None else binding.user_id
 
 
 def the_tenant(given: object) -> object:
-    """What a request names as its tenant, or else the one that it is bound to.
+    """Return the tenant that a request names, or else the one that it is bound to.
 
-    Raises `ForbiddenError` for another's than the key's, `NotFoundError` for another's than the query's, and pydantic's
-    own "missing" where neither is known.
+    Raises `ForbiddenError` if it is not the key's tenant, `NotFoundError` if it is not the query's, and pydantic's own
+    "missing" error if there is none.
     """
     tenant = tenant_if_any(given)
     if tenant is None:
@@ -82,7 +82,7 @@ def the_tenant(given: object) -> object:
 
 
 def tenant_if_any(given: object) -> object:
-    """The same where None stands for all tenants."""
+    """Return the same, or None for all tenants, if neither is known."""
     bound = bound_tenant()
     if given is None or bound is None:
         return bound if given is None else given
@@ -99,9 +99,9 @@ def _of_another() -> MemoryLayerError:
 
 
 def user_if_any(given: object) -> object:
-    """Return what a request names as its user, or else the one that it is bound to; None: nobody in particular.
+    """Return the user that a request names, or else the one that it is bound to, or None.
 
-    Raises `ForbiddenError` for another's. From here on the work at hand counts as held to its user.
+    Raises `ForbiddenError` if it is not the bound user. Marks the user as checked.
     """
     binding = _binding.get()
     if binding is None or binding.user_id is None:
@@ -113,7 +113,7 @@ def user_if_any(given: object) -> object:
 
 
 def visible() -> Visible:
-    """Return whose messages the work at hand may see, which holds it to its user."""
+    """Return whose messages the current request may see. Marks the user as checked."""
     binding = _binding.get()
     if binding is None:
         return ALL
@@ -122,9 +122,9 @@ def visible() -> Visible:
 
 
 def of_bound_user(key: str | None) -> str | None:
-    """Return an idempotency key as it is kept: each user that is bound to has keys of its own.
+    """Return an idempotency key as it is stored. Each bound user has a separate set of keys.
 
-    What is sent holds no line break, so no two users' keys, nor one of nobody's, are the same here.
+    The separator is a line break, which a sent key cannot contain, so that keys of different users never collide.
     """
     binding = _binding.get()
     if key is None or binding is None or binding.user_id is None:
@@ -133,9 +133,9 @@ def of_bound_user(key: str | None) -> str | None:
 
 
 def check_held_to_user() -> None:
-    """Raise `ForbiddenError` where the work at hand is bound to a user for whom nobody asked.
+    """Raise `ForbiddenError` if the current request is bound to a user whom no code has checked.
 
-    So what was written without a thought of users is closed to their keys, in place of showing them everything.
+    So code that ignores users refuses their keys, instead of showing them everything.
     """
     binding = _binding.get()
     if binding is not None and binding.user_id is not None and not binding.held:
@@ -143,7 +143,7 @@ def check_held_to_user() -> None:
 
 
 def named(tenant_id: Tenant) -> Tenant:
-    """Note that the work at hand is a tenant's, for what limits tenants. Every type that holds one ends with it."""
+    """Record a tenant that the current request names, for rate limits. Every type of a tenant id ends with this."""
     binding = _binding.get()
     if binding is not None and tenant_id is not None:
         binding.named.add(tenant_id)
@@ -151,6 +151,6 @@ def named(tenant_id: Tenant) -> Tenant:
 
 
 def named_tenants() -> frozenset[str]:
-    """The tenants that were validated since the work at hand was bound."""
+    """Return the tenants that were validated since the current request was bound."""
     binding = _binding.get()
     return frozenset(() if binding is None else binding.named)

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a value, in one line."""
+"""One-line descriptions of pydantic's validation errors."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 @dataclass(frozen=True)
 class Fault:
-    """Where a value is wrong, empty for the value as a whole, and why."""
+    """A fault: its place, which is empty for the whole value, and its reason."""
 
     place: tuple[int | str, ...]
     reason: str
@@ -18,11 +18,11 @@ class Fault:
 
 
 def faults(error: ValidationError, *within: str) -> list[Fault]:
-    """Return each fault, without the value that was given: it may be secret. `within`: where the whole value is."""
+    """Return each fault without the given value, which may be secret. `within`: the place of the whole value."""
     found = error.errors(include_input=False, include_url=False, include_context=False)
     return [Fault((*within, *each["loc"]), each["msg"].removeprefix("Value error, ")) for each in found]
 
 
 def first_fault(error: ValidationError, *within: str) -> str:
-    """Return the first fault as `place: reason`, or its reason alone where it has no place."""
+    """Return the first fault as `place: reason`, or only its reason if it has no place."""
     return str(faults(error, *within)[0])

@@ -1,4 +1,4 @@
-"""What is measured of embeddings."""
+"""Instruments of the Embedding deployment."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,33 +15,31 @@ DURATION_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 CLAIM_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 PURPOSE = "memory_layer.purpose"
-# What is embedded only to see whether it can be.
+# The label of calls that check a provider, and the text that they embed.
 PROBE, PROBE_TEXT = "probe", "ping"
 
 
 class EmbeddingInstruments:
-    """The instruments of one embedding replica. Without a registry nobody is told."""
+    """The instruments of one embedding replica. Without a registry they are not exported."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.durations = Histogram(
             "embedding_generation_duration_seconds",
-            "Time of a call to the provider that worked, its own retries included, by what it embedded",
+            "Duration of successful calls to the provider, including its own retries, by purpose",
             ("purpose",),
             registry=registry,
             buckets=DURATION_BUCKETS,
         )
-        # Told as none from the start: alerts divide by it, also where no call has ever worked.
+        # Pre-create the labels: alerts divide by this series, also when no call has ever succeeded.
         for purpose in ("documents", "queries"):
             self.durations.labels(purpose)
         self.errors = Counter(
             "embedding_provider_errors", "Calls to the provider that failed", ("purpose", "code"), registry=registry
         )
-        self.retries = Counter(
-            "embedding_provider_retries", "Requests to the provider that were sent once more", registry=registry
-        )
+        self.retries = Counter("embedding_provider_retries", "Retried requests to the provider", registry=registry)
         self.queries = Counter(
             "embedding_cache_queries",
-            "Queries: known (hit), embedded (miss), or embedded just then for another who asked the same (joined)",
+            "Queries: cached (hit), embedded (miss), or in flight for another caller (joined)",
             ("outcome",),
             registry=registry,
         )
@@ -50,14 +48,14 @@ class EmbeddingInstruments:
         )
         self.messages = Counter(
             "embedding_messages",
-            "Messages that were claimed: completed, postponed to be tried again, or given up (failed)",
+            "Claimed messages: completed, postponed for a retry, or failed",
             ("outcome",),
             registry=registry,
         )
 
 
 class MeasuredProvider:
-    """A provider whose calls are measured, and traced."""
+    """A provider whose calls are measured and traced."""
 
     def __init__(self, provider: EmbeddingProvider, instruments: EmbeddingInstruments, space: EmbeddingSpace) -> None:
         self._provider = provider
@@ -71,7 +69,7 @@ class MeasuredProvider:
     async def embed_documents(self, texts: Sequence[str], time_limit: float | None = None) -> Vectors:
         """Embed texts to be stored: shape (len(texts), dimensions), float32, rows of length 1.
 
-        `time_limit`: seconds after which the call is given up, and has failed as one to a provider that is away.
+        `time_limit`: seconds after which the call is cancelled and `EmbeddingUnavailableError` is raised.
         """
         return await self._measured("documents", self._provider.embed_documents, texts, time_limit)
 
@@ -80,11 +78,11 @@ class MeasuredProvider:
         return await self._measured("queries", self._provider.embed_queries, texts)
 
     async def probe(self, time_limit: float | None = None) -> None:
-        """Embed a word, only to see whether that works. Raises `EmbeddingError`. `time_limit`: as above."""
+        """Embed a word to check the provider. Raises `EmbeddingError`. `time_limit`: as for `embed_documents`."""
         await self._measured(PROBE, self._provider.embed_queries, [PROBE_TEXT], time_limit)
 
     async def close(self) -> None:
-        """Give back connections and threads."""
+        """Release connections and threads."""
         await self._provider.close()
 
     async def _measured(

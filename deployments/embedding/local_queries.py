@@ -1,4 +1,4 @@
-"""Queries that are embedded where they are needed, since that takes less than a call to another deployment."""
+"""Query embedding in the calling process, which is faster than a call to another deployment."""
 
 from deployments.embedding.providers.protocol import EmbeddingProvider
 from deployments.embedding.providers.registry import create_provider
@@ -8,14 +8,14 @@ from deployments.settings import Settings
 
 
 class LocalQueries:
-    """The provider that is in the process, without a quota to share or answers worth remembering."""
+    """Embeds queries with the in-process provider, which needs neither a shared quota nor a cache."""
 
     def __init__(self, space: EmbeddingSpace, provider: EmbeddingProvider) -> None:
         self._space = space
         self._provider = provider
 
     def serves(self, space: EmbeddingSpace | None) -> bool:
-        """Return whether queries of this space are embedded here. None: the space is not known yet."""
+        """Return whether queries of this space can be embedded here. None: the space is not known yet."""
         return space is None or space == self._space
 
     async def embed(self, text: str) -> QueryVector:
@@ -24,12 +24,12 @@ class LocalQueries:
         return QueryVector(self._space, values)
 
     async def close(self) -> None:
-        """Give back what the provider holds."""
+        """Release the provider's resources."""
         await self._provider.close()
 
 
 def create_local_queries(settings: Settings) -> LocalQueries | None:
-    """Return what embeds queries in this process, None where the settings name a provider that is not `local`."""
+    """Return the local query embedder, or None if the settings name another provider than `local`."""
     if settings.embedding.provider is not ProviderName.LOCAL:
         return None
     return LocalQueries(embedding_space(settings), create_provider(settings))

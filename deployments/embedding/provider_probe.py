@@ -1,4 +1,4 @@
-"""Whether the embedding provider works, found out without asking it for everybody who wants to know."""
+"""Health probe of the embedding provider, with a rate limit on its calls."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,13 +11,13 @@ from deployments.errors import EmbeddingError
 
 logger = structlog.get_logger(__name__)
 
-# Calls may cost.
+# Calls may cost money.
 BETWEEN_CALLS_SECONDS = 10.0
 TIMEOUT_SECONDS = 2.0
 
 
 class ProviderProbe:
-    """Embeds a word now and then, when somebody wants to know."""
+    """Embeds a word on request, at most once in `BETWEEN_CALLS_SECONDS`, and caches the result."""
 
     def __init__(self, ask: Callable[[], Awaitable[None]]) -> None:
         """`ask` embeds something. Raises `EmbeddingError`."""
@@ -27,14 +27,14 @@ class ProviderProbe:
         self._problem: str | None = None
 
     async def problem(self) -> str | None:
-        """Why the provider cannot embed, in a sentence that may be shown to anyone; None: it can."""
+        """Return a user-safe reason why the provider cannot embed, or None."""
         if self._asking is None or (self._asking.done() and monotonic() >= self._due):
             self._asking = asyncio.create_task(self._find_out())
         done, _ = await asyncio.wait([self._asking], timeout=TIMEOUT_SECONDS)
         return self._problem if done else self._problem or "The embedding provider takes long to answer."
 
     async def _find_out(self) -> None:
-        """In a task of its own: with the provider's retries it takes longer than those who ask have time."""
+        """Call the provider. Runs as a task: with the provider's retries it takes longer than a health check may."""
         try:
             await self._ask()
             self._problem = None
@@ -42,14 +42,14 @@ class ProviderProbe:
             logger.warning("provider_probe_failed", reason=error.message)
             self._problem = told(error)
         except Exception:
-            # Nobody awaits this task: what it ended with would be heard of by no one.
+            # Nobody awaits this task, so its exception must be logged here.
             logger.exception("provider_probe_broke")
             self._problem = "The embedding provider fails in a way that nobody expected."
         self._due = monotonic() + BETWEEN_CALLS_SECONDS
 
 
 def told(error: EmbeddingError) -> str:
-    """What anyone may know of a failure: a provider's own words may name accounts, and stay in the log."""
+    """Return the user-safe part of an error: a provider's own message may name accounts, and stays in the log."""
     status = (error.details or {}).get("status")
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return f"The embedding provider refuses the key (HTTP {status})."

@@ -1,4 +1,4 @@
-"""Has rows deleted that are over: of the change feed, of the history, and messages that have expired."""
+"""Periodic deletion of old rows of the change feed and the history, and of expired messages."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,25 +9,25 @@ from deployments.errors import MemoryLayerError
 
 logger = structlog.get_logger(__name__)
 
-# The feed keeps an hour, and so much more.
+# The change feed keeps an hour, plus up to this interval.
 CHANGES_SECONDS = 60.0
-# Versions of messages are kept for days.
+# Versions of messages are kept for days, so a minute makes no difference.
 HISTORY_SECONDS = 60.0
-# Expired messages are hidden all the same; one look that finds none takes 0.2 ms.
+# Expired messages are hidden before they are deleted. A run that finds none takes 0.2 ms.
 EXPIRED_SECONDS = 30.0
 
 
 class Pruner:
-    """Runs in each replica beside the embedding worker. Several do no more than one does, and none harm."""
+    """Runs in each replica beside the embedding worker. Several at once are safe, and do no extra work."""
 
     def __init__(self, what: str, prune: Callable[[], Awaitable[int]], seconds: float) -> None:
-        """`what`: is pruned, as the log says it; `prune` deletes it and returns how much, every so many `seconds`."""
+        """`what`: the name in the log. `prune` deletes rows and returns how many. `seconds`: the interval."""
         self._what = what
         self._prune = prune
         self._seconds = seconds
 
     async def run(self) -> None:
-        """Prune until cancelled. What fails is tried again after the same time."""
+        """Prune until cancelled. A failed run is retried after the interval."""
         while True:
             await self._prune_once()
             await asyncio.sleep(self._seconds)
@@ -38,7 +38,7 @@ class Pruner:
         except MemoryLayerError as error:
             logger.warning("not_pruned", what=self._what, code=error.code, reason=error.message)
         except Exception:
-            # A fault of ours here is no reason to embed no more.
+            # A bug here must not stop the embedding of messages.
             logger.exception("pruning_broke", what=self._what)
         else:
             if pruned:

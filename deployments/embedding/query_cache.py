@@ -1,4 +1,4 @@
-"""Queries that were embedded already, or are being embedded right now."""
+"""Cache of query embeddings, which also joins concurrent calls for the same text."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +18,7 @@ HIT, MISS, JOINED = "hit", "miss", "joined"
 
 
 class QueryCache:
-    """Embeds each text once: what is known is remembered, and who asks for a text in flight waits for it."""
+    """Embeds each text once: results are cached, and concurrent calls for one text share one request."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class QueryCache:
         size: int,
         instruments: EmbeddingInstruments | None = None,
     ) -> None:
-        """`size`: how many texts are remembered; 0 remembers none."""
+        """`size`: how many texts are cached; 0: none."""
         queries = (instruments or EmbeddingInstruments()).queries
         self._counted = {outcome: queries.labels(outcome) for outcome in (HIT, MISS, JOINED)}
         self._embed = embed
@@ -36,7 +36,10 @@ class QueryCache:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def embed(self, texts: Sequence[str], spans: Sequence[Span] = ()) -> list[Vector | EmbeddingError]:
-        """A unit vector of shape (dimensions,) or an error for each text, in order. `spans`: of each text, or none."""
+        """Return for each text, in order, a unit vector of shape (dimensions,) or an error.
+
+        `spans`: one for each text, or empty.
+        """
         outcomes = self._outcomes(texts)
         for outcome in outcomes:
             self._counted[outcome].inc()
@@ -53,7 +56,7 @@ class QueryCache:
         return [known[text] if text in known else waiting[text].result() for text in texts]
 
     def _outcomes(self, texts: Sequence[str]) -> list[str]:
-        """Of each text, in order: known, the first to ask for it, or one who waits with the first."""
+        """Return for each text, in order: HIT (cached), MISS (to be embedded) or JOINED (in flight)."""
         asked_for = set(self._in_flight)
         outcomes = []
         for text in texts:
@@ -62,7 +65,7 @@ class QueryCache:
         return outcomes
 
     def _start(self, texts: list[str]) -> None:
-        """In a task of its own: it goes on for the others when who asked first has gone away."""
+        """Embed texts in a new task, which continues for the other callers if the first one is cancelled."""
         loop = asyncio.get_running_loop()
         for text in texts:
             self._in_flight[text] = loop.create_future()
@@ -83,7 +86,7 @@ class QueryCache:
                     self._known[text] = result
 
     async def _embed_each(self, texts: list[str]) -> Sequence[Vector | EmbeddingError]:
-        """Embed texts at once; where they are rejected, each half for itself, to find those that are to blame."""
+        """Return vectors or errors, in order. If the provider rejects the texts, bisect to find those to blame."""
         try:
             return list(await self._embed(texts))
         except EmbeddingRejectedError as error:

@@ -1,4 +1,4 @@
-"""Keeps the terms of all messages as the tenants' languages and the release in use want them."""
+"""Background worker that re-analyses messages after a change of a tenant's language or of the release."""
 
 import asyncio
 from time import monotonic
@@ -11,14 +11,14 @@ from deployments.storage.messages.reanalyzing import Reanalyzer
 
 logger = structlog.get_logger(__name__)
 
-# A language that is changed is looked for so often: one statement that finds nothing takes 0.2 ms.
+# How often changed languages are looked up: a statement that finds none takes 0.2 ms.
 POLL_SECONDS = 10.0
-# So often, whether a replica of the release before stored messages.
+# How often to check whether a replica of the previous release has stored messages.
 LOOK_BACK_SECONDS = 60.0
 
 
 class ReanalysisWorker:
-    """Runs beside the embedding worker, whose claims its own are like: what a killed one left goes on elsewhere."""
+    """Runs beside the embedding worker. Its claims expire too, so another replica continues a killed one's work."""
 
     def __init__(self, repository: ReanalysisRepository, reanalyzer: Reanalyzer | None = None) -> None:
         self._repository = repository
@@ -35,14 +35,14 @@ class ReanalysisWorker:
                 logger.warning("reanalysis_left", code=error.code, reason=error.message)
                 worked = False
             except Exception:
-                # A fault of ours here is no reason to embed no more.
+                # A bug here must not stop the embedding of messages.
                 logger.exception("reanalysis_broke")
                 worked = False
             if not worked:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def work_once(self) -> bool:
-        """Analyse one tenant anew, if one is due. Returns whether one was."""
+        """Re-analyse one tenant, if one is due. Return whether one was."""
         if not self._adopted:
             await self._repository.adopt_policy()
             self._adopted = True

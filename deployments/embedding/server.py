@@ -1,4 +1,4 @@
-"""The embedding deployment: embeds queries for the searches, and drains the messages that wait."""
+"""The Embedding deployment: it embeds queries for searches, and processes the queue of embedding jobs."""
 
 import asyncio
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ Query = tuple[str, str | None, EmbeddingSpace | None, SpanContext | None]
 
 
 class EmbeddingServer(Replica):
-    """One replica: a provider for each embedding space, caches of queries, and a worker."""
+    """One replica: a provider and a query cache for each embedding space, and a worker."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
         self, capacity: EmbeddingCapacity, scoring: DeploymentHandle[Any], metrics: DeploymentHandle[Any]
@@ -84,7 +84,7 @@ class EmbeddingServer(Replica):
         self.liveness.watch("embedding what waits", self._working)
 
     async def embed_queries(self, queries: Sequence[Query]) -> list[QueryVector | EmbeddingError]:
-        """A vector or an error for each (text, request id, space or None for the active one, trace), in order."""
+        """Return a vector or an error for each (text, request id, space, trace), in order. No space: the active one."""
         with each_served("Embedding.embed_query", [trace for _, _, _, trace in queries]) as spans:
             results = await self._spaces.embed_queries([(text, space) for text, _, space, _ in queries], spans)
             for each, result in zip(spans, results, strict=True):
@@ -96,7 +96,7 @@ class EmbeddingServer(Replica):
         return results
 
     async def probe(self) -> str | None:
-        """Why messages and queries are not embedded, or None. The provider is not asked each time: calls may cost."""
+        """Return a user-safe reason why embedding fails, or None. It is cached, since provider calls may cost money."""
         return self.liveness.problem() or await self._provider.problem()
 
     async def __del__(self) -> None:

@@ -1,4 +1,4 @@
-"""The providers of all spaces that the database holds, and which of them is whose."""
+"""The providers of the database's embedding spaces."""
 
 import asyncio
 from collections.abc import Sequence
@@ -27,25 +27,25 @@ from deployments.storage.embeddings.spaces import EmbeddingSpaceRepository, Othe
 
 logger = structlog.get_logger(__name__)
 
-# How soon a replica knows of a space that was added or dropped. That two changed places it learns when it matters: a
-# search is told with what it found, a worker when it writes.
+# How soon a replica sees that a space was added or dropped. It sees a switch of spaces when it matters: a search with
+# its results, a worker when it writes.
 REFRESH_SECONDS = 1.0
-# New messages do not wait for the second space's provider for longer, and after a failure not at all for a while: what
-# it misses is filled in before the spaces change places.
+# The longest wait of new messages for the second space's provider. After a failure it is not called for a while: the
+# missing vectors are filled in before the spaces are switched.
 OTHER_TIMEOUT_SECONDS = 5.0
 TRY_SECONDS = 3.0
 OTHER_PAUSE_SECONDS = 30.0
 
 
 class DocumentEmbedder(Protocol):
-    """Embeds messages for all spaces that there are."""
+    """Embeds messages for all spaces of the database."""
 
     async def embed_documents(self, texts: Sequence[str]) -> DocumentVectors:
-        """Vectors of the active space, and of the other if its provider answers. Raises `EmbeddingError`."""
+        """Return vectors of the active space, and of the other if its provider answers. Raises `EmbeddingError`."""
         ...
 
     async def refresh(self) -> None:
-        """See which space is active now. Raises `DatabaseUnavailableError`, `OverloadedError`."""
+        """Read the active space from the database. Raises `DatabaseUnavailableError`, `OverloadedError`."""
         ...
 
 
@@ -57,16 +57,16 @@ class OneSpace:
     provider: EmbeddingProvider
 
     async def embed_documents(self, texts: Sequence[str]) -> DocumentVectors:
-        """Vectors of the one space."""
+        """Return vectors of the only space."""
         return DocumentVectors(self.space, await self.provider.embed_documents(texts))
 
     async def refresh(self) -> None:
-        """Nothing can have changed."""
+        """Do nothing: the space cannot change."""
 
 
 @dataclass(frozen=True)
 class _Open:
-    """A provider that is ready, with the queries that it has embedded."""
+    """A provider that is ready, with its query cache."""
 
     space: EmbeddingSpace
     settings: Settings
@@ -75,7 +75,7 @@ class _Open:
 
 
 class SpaceProviders:
-    """One provider for each space of the database, made as spaces come."""
+    """One provider for each space of the database, created when the space appears."""
 
     def __init__(
         self,
@@ -90,34 +90,34 @@ class SpaceProviders:
         self._provider_requests = provider_requests
         self._instruments = instruments or EmbeddingInstruments()
         self._open: dict[EmbeddingSpace, _Open] = {}
-        # The environment is what is missing, and that is read at the start.
+        # Never retried: their settings are missing, and the environment is read only at the start.
         self._unusable: dict[SpaceSource, str] = {}
         self._tried: set[EmbeddingSpace] = set()
-        # Something may be under way in each, and there are few: they are closed in the end.
+        # Retired providers may have requests in flight, and are few, so they are closed only at the end.
         self._retired: list[EmbeddingProvider] = []
-        # Until the database says otherwise, which may be away when the replica starts.
+        # Used until the database is read, which may be down when the replica starts.
         self._spaces = Spaces(space_source(settings))
         self._refreshing = asyncio.Lock()
         self._other_paused_until = 0.0
 
     async def start(self) -> None:
-        """Have the providers ready, those of the settings where the database does not answer."""
+        """Create the providers: of the database's spaces, or of the settings if the database does not answer."""
         await self._refresh_or_go_on()
-        await self._make(self._spaces.active)
+        await self._create(self._spaces.active)
 
     async def run(self) -> None:
-        """Follow the database until cancelled."""
+        """Follow changes of the spaces in the database until cancelled."""
         while True:
             try:
                 await self._refresh_or_go_on()
                 await self.try_the_new_one()
             except Exception:
-                # The spaces that are open serve on.
+                # The open providers continue to serve.
                 logger.exception("spaces_not_followed")
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def try_the_new_one(self) -> None:
-        """Object to the next space for as long as it cannot be used from here: a wrong key, say."""
+        """Report to the database why the next space cannot be used here, for example for a wrong key."""
         source = self._spaces.other
         if source is None or self._spaces.other_state is not OtherState.NEXT or source.space in self._tried:
             return
@@ -125,19 +125,19 @@ class SpaceProviders:
             await self._provider_of(source).provider.probe(TRY_SECONDS)
             self._tried.add(source.space)
         except EmbeddingError as error:
-            await self._object(error.message)
+            await self._report_trouble(error.message)
 
     async def refresh(self) -> None:
-        """See which spaces there are, and have their providers ready."""
+        """Read the spaces from the database, and create or retire providers."""
         async with self._refreshing:
             self._spaces = await self._repository.get() or self._spaces
-            await self._make(self._spaces.active)
+            await self._create(self._spaces.active)
             if self._spaces.other is not None:
-                await self._make(self._spaces.other)
+                await self._create(self._spaces.other)
             self._retire_others()
 
     async def embed_documents(self, texts: Sequence[str]) -> DocumentVectors:
-        """Vectors of the active space, and of the other if its provider answers. Raises `EmbeddingError`."""
+        """Return vectors of the active space, and of the other if its provider answers. Raises `EmbeddingError`."""
         active = self._provider_of(self._spaces.active)
         source = self._spaces.other
         other = self._open.get(source.space) if source else None
@@ -149,9 +149,9 @@ class SpaceProviders:
     async def embed_queries(
         self, queries: Sequence[tuple[str, EmbeddingSpace | None]], spans: Sequence[Span] = ()
     ) -> list[QueryVector | EmbeddingError]:
-        """A vector or an error for each text, in the space that is wanted if there is such a one, else the active.
+        """Return a vector or an error for each query, in order: of the wanted space if it exists, else of the active.
 
-        `spans`: of each query, or none.
+        `spans`: one for each query, or empty.
         """
         if any(space is not None and space not in self._open for _, space in queries):
             await self._refresh_or_go_on()
@@ -165,7 +165,7 @@ class SpaceProviders:
         return [results[place] for place in range(len(queries))]
 
     async def ask(self) -> None:
-        """Embed something in the active space. Raises `EmbeddingError`."""
+        """Probe the provider of the active space. Raises `EmbeddingError`."""
         await self._provider_of(self._spaces.active).provider.probe()
 
     async def close(self) -> None:
@@ -173,7 +173,7 @@ class SpaceProviders:
         for provider in [*self._retired, *(opened.provider for opened in self._open.values())]:
             await provider.close()
 
-    async def _object(self, trouble: str) -> None:
+    async def _report_trouble(self, trouble: str) -> None:
         try:
             await self._repository.note_trouble(trouble)
         except MemoryLayerError as error:
@@ -184,7 +184,7 @@ class SpaceProviders:
     ) -> list[QueryVector | EmbeddingError]:
         opened = self._open.get(space)
         if opened is None:
-            return [self._not_here(self._spaces.active)] * len(texts)
+            return [self._unusable_error(self._spaces.active)] * len(texts)
         return [
             vector if isinstance(vector, EmbeddingError) else QueryVector(space, vector)
             for vector in await opened.cache.embed(texts, spans)
@@ -201,15 +201,15 @@ class SpaceProviders:
             logger.warning("other_space_not_filled", reason=error.message)
             return None
 
-    async def _make(self, source: SpaceSource) -> None:
-        """Have a source's provider ready, if it can be."""
+    async def _create(self, source: SpaceSource) -> None:
+        """Create a source's provider, if that is possible and needed."""
         settings = settings_for(self._settings, source)
         opened = self._open.get(source.space)
         if source in self._unusable or (opened is not None and opened.settings == settings):
             return
         try:
             on_retry = self._instruments.retries.inc
-            # Off the event loop: loading a model takes a while, and others' queries wait meanwhile.
+            # In a thread: loading a model takes a while, and would block other queries.
             made = await asyncio.to_thread(create_provider, settings, self._provider_requests, on_retry)
         except ConfigurationError as error:
             self._unusable[source] = error.message
@@ -237,8 +237,8 @@ class SpaceProviders:
     def _provider_of(self, source: SpaceSource) -> _Open:
         opened = self._open.get(source.space)
         if opened is None:
-            raise self._not_here(source)
+            raise self._unusable_error(source)
         return opened
 
-    def _not_here(self, source: SpaceSource) -> EmbeddingUnavailableError:
+    def _unusable_error(self, source: SpaceSource) -> EmbeddingUnavailableError:
         return EmbeddingUnavailableError(self._unusable.get(source, "The embedding space is not known here yet."))

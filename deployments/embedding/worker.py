@@ -1,4 +1,4 @@
-"""Drains the messages that wait for their embedding."""
+"""Worker that processes the queue of embedding jobs."""
 
 import asyncio
 import random
@@ -33,16 +33,16 @@ logger = structlog.get_logger(__name__)
 
 Score = Callable[[Sequence[Scorable], Sequence[str]], Awaitable[Sequence[float]]]
 
-# A lost notification, or a claim that another replica held and left, is found after so long at most.
+# The longest time until a lost notification, or an expired claim of another replica, is noticed.
 POLL_SECONDS = 10.0
-# So long the database is left alone where it did not answer, or where others are claiming what is due.
+# The pause after the database did not answer, or while other workers claim the due jobs.
 PAUSE_SECONDS = 1.0
 
 
 class EmbeddingWorker:
-    """Claims messages in batches, has a batch embedded and scored at once, and writes both back.
+    """Claims messages in batches, has each batch embedded and scored, and writes the results.
 
-    All that it knows is in Postgres: killed at any moment, it leaves claims that run out and are taken again.
+    Its state is in Postgres: if it is killed, its claims expire and other workers claim the messages.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class EmbeddingWorker:
         self._batch_size = batch_size
         self._concurrency = concurrency
         self._instruments = instruments or EmbeddingInstruments()
-        self._news = asyncio.Event()
+        self._new_messages = asyncio.Event()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -73,56 +73,56 @@ class EmbeddingWorker:
                 tasks.create_task(self._drain())
 
     async def work_once(self) -> int:
-        """Claim and finish one batch. Returns how many messages it held."""
+        """Claim and finish one batch. Return its number of messages."""
         claim_id, began = uuid4(), time_ns()
         jobs = await self._jobs.claim(claim_id, self._batch_size, self._settings.lease_seconds)
         if jobs:
             self._instruments.claims.observe(len(jobs))
-            with self._in_a_trace(len(jobs), began):
-                async with self._held(claim_id, jobs):
+            with self._traced(len(jobs), began):
+                async with self._lease_extended(claim_id, jobs):
                     await self._work(claim_id, jobs)
         return len(jobs)
 
     @contextmanager
-    def _in_a_trace(self, count: int, began: int) -> Iterator[None]:
-        """A trace for each claim that found something: those that look and find nothing are many."""
+    def _traced(self, count: int, began: int) -> Iterator[None]:
+        """Open a trace for a claim that found messages. Empty claims are too many to trace."""
         claimed = time_ns()
         with root("embed_messages", Context(), SpanKind.CONSUMER, {BATCH_SIZE: count}, began):
             record("claim", began, claimed, {BATCH_SIZE: count})
             yield
 
     async def _work(self, claim_id: UUID, jobs: Sequence[Job]) -> None:
-        """Try messages together, but those alone that crashed before, and mark those as failed that did too often."""
+        """Process messages together, but those that crashed before one by one. Fail those without attempts left."""
         spent = [job for job in jobs if job.attempts >= self._settings.max_attempts]
         if spent:
-            await self._give_up(claim_id, spent, EmbeddingError("No attempt to embed it came to an end."))
+            await self._fail(claim_id, spent, EmbeddingError("No attempt to embed it came to an end."))
         rest = [job for job in jobs if job not in spent]
         if together := [job for job in rest if not job.is_tried_alone]:
             await self._process(claim_id, together)
         for job in rest:
-            # Last, so that the others are finished if it crashes the worker again.
+            # Last, so that the others are already finished if it crashes the worker again.
             if job.is_tried_alone and await self._jobs.begin_attempt(claim_id, job.message_id):
                 await self._process(claim_id, [job])
 
     async def _drain(self) -> None:
         while True:
-            self._news.clear()
+            self._new_messages.clear()
             try:
                 worked = await self.work_once()
             except MemoryLayerError as error:
                 logger.warning("embedding_batch_left", code=error.code, reason=error.message)
                 worked = 0
             except Exception:
-                # A fault of ours, or one of the database's that nobody foresaw: queries are embedded all the same.
+                # A bug of ours or an unforeseen database error must not stop the embedding of queries.
                 logger.exception("draining_broke")
                 worked = 0
             if not worked:
                 idle = await self._idle_seconds()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), idle)
+                    await asyncio.wait_for(self._new_messages.wait(), idle)
 
     async def _idle_seconds(self) -> float:
-        """Return how long nothing can be due, unless a message comes, of which a notification tells."""
+        """Return the seconds until the next job can be due. A notification announces new messages earlier."""
         try:
             due = await self._jobs.seconds_until_due()
         except Exception:  # noqa: BLE001 - the next claim meets the same and says so
@@ -138,7 +138,7 @@ class EmbeddingWorker:
             except MemoryLayerError as error:
                 logger.warning("notifications_lost", reason=error.message)
             except Exception:
-                # Those who drain look by themselves now and then, and this is tried again.
+                # The workers also poll, and listening is retried.
                 logger.exception("listening_broke")
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -147,16 +147,16 @@ class EmbeddingWorker:
         cut_off = asyncio.Event()
         connection.add_termination_listener(lambda _: cut_off.set())
         try:
-            await connection.add_listener(CHANNEL, lambda *_: self._news.set())
-            # What came while nobody listened.
-            self._news.set()
+            await connection.add_listener(CHANNEL, lambda *_: self._new_messages.set())
+            # Messages may have arrived before the listener was added.
+            self._new_messages.set()
             await cut_off.wait()
         finally:
             connection.terminate()
 
     @asynccontextmanager
-    async def _held(self, claim_id: UUID, jobs: Sequence[Job]) -> AsyncIterator[None]:
-        """Extends the claim for as long as the block runs, so that a short lease suits a slow provider too."""
+    async def _lease_extended(self, claim_id: UUID, jobs: Sequence[Job]) -> AsyncIterator[None]:
+        """Extend the lease while the block runs, so that a short lease works with a slow provider."""
         extending = asyncio.create_task(self._extend(claim_id, [job.message_id for job in jobs]))
         try:
             yield
@@ -171,36 +171,36 @@ class EmbeddingWorker:
             except MemoryLayerError as error:
                 logger.warning("claim_not_extended", reason=error.message)
             except Exception:
-                # The next third of the lease is time enough for another try.
+                # The lease lasts long enough for another attempt.
                 logger.exception("claim_extension_broke")
 
     async def _process(self, claim_id: UUID, jobs: Sequence[Job]) -> None:
-        """Finish one batch; where it is refused, each half for itself, to find the messages that are to blame."""
+        """Finish one batch. If it is rejected, bisect it to find the rejected messages."""
         try:
             await self._finish(claim_id, jobs)
         except (EmbeddingRejectedError, InvalidRequestError) as error:
             if len(jobs) == 1:
-                await self._give_up(claim_id, jobs, error)
+                await self._fail(claim_id, jobs, error)
                 return
             middle = len(jobs) // 2
             await self._process(claim_id, jobs[:middle])
             await self._process(claim_id, jobs[middle:])
         except (EmbeddingUnavailableError, UnavailableError) as error:
-            # Of the database too: if it is back by now, the attempt is not counted.
+            # Also if the database was unavailable: once it is back, the attempt is not counted.
             await self._postpone(claim_id, jobs, error, deferred=True)
         except MemoryLayerError as error:
-            await self._try_again_later(claim_id, jobs, error)
+            await self._retry_or_fail(claim_id, jobs, error)
         except Exception:
-            # A fault of ours is no reason to stop draining, nor to claim the same messages for ever.
+            # A bug of ours must neither stop the worker nor make it claim the same messages forever.
             logger.exception("embedding_broke", request_ids=_requests(jobs))
-            await self._try_again_later(claim_id, jobs, EmbeddingError("The embedding failed for a reason of ours."))
+            await self._retry_or_fail(claim_id, jobs, EmbeddingError("The embedding failed for a reason of ours."))
 
     async def _finish(self, claim_id: UUID, jobs: Sequence[Job]) -> None:
-        # Before the embeddings, which may cost money: where Scoring is away, none is made in vain.
+        # Score first: embeddings may cost money, and would be wasted if Scoring is unavailable.
         importances = await self._importances(jobs)
         completed = await self._complete(claim_id, jobs, importances, await self._embeddings(jobs))
         if completed is None:
-            # Its space was left while it was made.
+            # The active space changed while the batch was embedded.
             await self._embedder.refresh()
             completed = await self._complete(claim_id, jobs, importances, await self._embeddings(jobs))
         if completed is None:
@@ -224,7 +224,7 @@ class EmbeddingWorker:
         except MemoryLayerError as error:
             logger.warning("messages_not_scored", reason=error.message)
         except Exception:
-            # Whatever it is, it must not keep messages from being postponed or failed: they would be claimed for ever.
+            # No error may keep messages from being postponed or failed: they would be claimed forever.
             logger.exception("scoring_broke", request_ids=_requests(jobs))
         return [None] * len(jobs)
 
@@ -233,10 +233,10 @@ class EmbeddingWorker:
             [document_text(job.role, job.name, job.content, job.created_at) for job in jobs]
         )
 
-    async def _try_again_later(self, claim_id: UUID, jobs: Sequence[Job], error: MemoryLayerError) -> None:
+    async def _retry_or_fail(self, claim_id: UUID, jobs: Sequence[Job], error: MemoryLayerError) -> None:
         last = [job for job in jobs if job.attempts + 1 >= self._settings.max_attempts]
         if last:
-            await self._give_up(claim_id, last, error)
+            await self._fail(claim_id, last, error)
         if rest := [job for job in jobs if job not in last]:
             await self._postpone(claim_id, rest, error, deferred=False)
 
@@ -266,7 +266,7 @@ class EmbeddingWorker:
             error.retry_after,
         )
 
-    async def _give_up(self, claim_id: UUID, jobs: Sequence[Job], error: MemoryLayerError) -> None:
+    async def _fail(self, claim_id: UUID, jobs: Sequence[Job], error: MemoryLayerError) -> None:
         importances = await self._importances_or_none(jobs)
         ids = [job.message_id for job in jobs]
         failed = await self._jobs.fail(claim_id, list(zip(ids, importances, strict=True)), error.message)

@@ -1,4 +1,4 @@
-"""How things stand in the database, as metrics: read by one process for the whole cluster."""
+"""Totals of the database as metrics, read by one process for the whole cluster."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,10 +16,10 @@ READ_SECONDS = 10.0
 
 
 class DatabaseTotalsCollector(Collector):
-    """Reads now and then. What is not known just now is left out, and not shown as it was."""
+    """Reads the totals at intervals. Totals that cannot be read are omitted, not shown as they were."""
 
     def __init__(self, read: Callable[[], Awaitable[DatabaseTotals]], schedule_seconds: float | None = None) -> None:
-        """`schedule_seconds`: how often retention is to run by itself, where it is."""
+        """`schedule_seconds`: the interval of scheduled retention, or None."""
         self._read = read
         self._schedule_seconds = schedule_seconds
         self._totals: DatabaseTotals | None = None
@@ -31,38 +31,36 @@ class DatabaseTotalsCollector(Collector):
             await asyncio.sleep(READ_SECONDS)
 
     async def read_once(self) -> None:
-        """See how things stand."""
+        """Read the totals once."""
         try:
             self._totals = await self._read()
         except MemoryLayerError as error:
             self._totals = None
             logger.warning("totals_not_read", reason=error.message)
         except Exception:
-            # All else is told all the same, and this once it can be read.
+            # The other metrics are still exported, and these again after the next successful read.
             self._totals = None
             logger.exception("totals_read_failed")
 
     def collect(self) -> Iterator[Metric]:
-        """What is known."""
+        """Yield the metrics of the last successful read."""
         if self._schedule_seconds is not None:
             yield GaugeMetricFamily(
-                "retention_schedule_seconds", "How often retention is to run by itself", self._schedule_seconds
+                "retention_schedule_seconds", "Interval of scheduled retention", self._schedule_seconds
             )
         totals = self._totals
         if totals is None:
             return
-        yield GaugeMetricFamily("embeddings_pending", "Messages that wait to be embedded", totals.pending_embeddings)
-        yield GaugeMetricFamily("embeddings_failed", "Messages that were given up", totals.failed_embeddings)
+        yield GaugeMetricFamily("embeddings_pending", "Messages with a pending embedding", totals.pending_embeddings)
+        yield GaugeMetricFamily("embeddings_failed", "Messages with a failed embedding", totals.failed_embeddings)
         yield GaugeMetricFamily(
-            "embeddings_oldest_pending_seconds", "Since when the oldest waits", totals.oldest_pending_seconds
+            "embeddings_oldest_pending_seconds", "Age of the oldest pending embedding", totals.oldest_pending_seconds
         )
         yield GaugeMetricFamily("tenants", "Tenants that have stored something", totals.tenants)
-        yield CounterMetricFamily("erased_messages", "Messages that erasures took", totals.erased_messages)
+        yield CounterMetricFamily("erased_messages", "Messages deleted by erasures", totals.erased_messages)
+        yield GaugeMetricFamily("erasures_unfinished", "Unfinished erasures", totals.unfinished_erasures)
         yield GaugeMetricFamily(
-            "erasures_unfinished", "Erasures that have not come to their end", totals.unfinished_erasures
-        )
-        yield GaugeMetricFamily(
-            "tenants_reanalyzing", "Tenants whose messages are being analysed anew", totals.tenants_reanalyzing
+            "tenants_reanalyzing", "Tenants with an unfinished re-analysis", totals.tenants_reanalyzing
         )
         yield from _retention(totals.retention)
 
@@ -75,8 +73,8 @@ def _retention(totals: RetentionTotals) -> Iterator[Metric]:
     for status in ("completed", "refused", "failed"):
         ended.add_metric([status], getattr(totals, status))
     yield from (messages, ended)
-    yield GaugeMetricFamily("retention_runs_running", "Runs that have not ended", totals.running)
+    yield GaugeMetricFamily("retention_runs_running", "Unfinished retention runs", totals.running)
     if totals.completed_at is not None:
         yield GaugeMetricFamily(
-            "retention_last_completed_timestamp_seconds", "When a run last did its work", totals.completed_at
+            "retention_last_completed_timestamp_seconds", "Time at which a run last completed", totals.completed_at
         )

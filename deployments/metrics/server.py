@@ -1,4 +1,4 @@
-"""The metrics' deployment: the one sum of the cluster."""
+"""The Metrics deployment: the totals of the cluster."""
 
 import asyncio
 import time
@@ -20,10 +20,10 @@ POOL = PoolSize(min_size=0, max_size=1)
 
 
 class MetricsServer(Replica):
-    """Adds up what all replicas push. One replica: two would each know a part.
+    """Sums what all replicas push. It has one replica: two would each know only a part.
 
-    The next one begins at zero. The database is for what is read from it alone: while that is away, all else is shown.
-    It measures nothing of itself.
+    A new replica starts from zero. It needs the database only for the database totals: without it, all other metrics
+    are still exported. It has no metrics of its own.
     """
 
     async def __init__(self) -> None:  # type: ignore[misc]  # Serve awaits it
@@ -40,20 +40,20 @@ class MetricsServer(Replica):
         self.liveness.watch("reading totals", self._reading)
 
     async def push(self, push: Push) -> None:
-        """Take in what a replica has counted since its last push. Returning acknowledges it."""
+        """Add what a replica has counted since its last push. Returning acknowledges the push."""
         self._totals.add(push)
 
     async def text(self) -> bytes:
-        """Return the sums as Prometheus reads them."""
+        """Return the totals in Prometheus' text format."""
         shown = self._totals.shown()
         if self._rendered[0] is not shown:
             self._rendered = shown, exposition(shown)
         return self._rendered[1] + exposition(take(self._own))
 
     async def _read_totals(self) -> DatabaseTotals:
-        """Opens the database when it is first read: its being away holds up nothing."""
+        """Read the totals. The database is opened at the first read, so that its outage does not delay the start."""
         if self._database is None:
-            # Of the pool's size in the environment, which is for those who serve requests, this one has no need.
+            # The pool size in the environment is meant for replicas that serve requests, not for this one.
             own = self._settings.database.model_copy(update={"pool_size": None, "max_overflow": None})
             self._database = await open_database(replace(self._settings, database=own), POOL)
         return await DatabaseTotalsRepository(self._database).read()

@@ -1,4 +1,4 @@
-"""The sums over all replicas, also over those that are gone. No Ray: the caller passes the clock."""
+"""Totals over all replicas, including those that have ended. No Ray: the caller passes the clock."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Totals:
         self._clock = clock
         self._counted: Snapshot = {}
         self._gauges: dict[str, _Gauges] = {}
-        # Never pruned, since a replica may repeat a push after any time. One costs about 200 bytes.
+        # Never pruned, since a replica may retry a push after any time. An entry costs about 200 bytes.
         self._numbers: dict[str, int] = {}
         self._shown: Snapshot | None = None
 
@@ -38,7 +38,7 @@ class Totals:
         self._shown = None
 
     def shown(self) -> Snapshot:
-        """Return the sums: the same object until they change."""
+        """Return the totals: the same object until they change."""
         now = self._clock()
         present = {replica: each for replica, each in self._gauges.items() if now < each.expire_at}
         if self._shown is None or len(present) < len(self._gauges):

@@ -1,4 +1,4 @@
-"""The count itself: how many requests of a window were given away, by whichever storage keeps it."""
+"""The counter of a rate limit: how many requests of a window were granted, kept by any storage."""
 
 import asyncio
 import time
@@ -11,9 +11,9 @@ from limits.aio.storage import Storage
 
 @dataclass(frozen=True)
 class Take:
-    """Requests that a replica asks for: what waits for them now, and all that it wants, some of it ahead of its use.
+    """Requests that a replica asks for: `needed` by waiting requests, `wanted` in all, including some in advance.
 
-    `key` names who is limited and by what; one limit has one key.
+    `key` identifies who is limited and by which limit.
     """
 
     rate: RateLimitItem
@@ -24,7 +24,10 @@ class Take:
 
 @dataclass(frozen=True)
 class Grant:
-    """What it is given, and what the window has left for all. Seconds: until the window ends, and until it is void."""
+    """The number of requests granted, and what the window has left for all replicas.
+
+    `resets_in`: seconds until the window ends. `usable_for`: seconds until the grant expires.
+    """
 
     granted: int
     remaining: int
@@ -32,24 +35,24 @@ class Grant:
     usable_for: float
 
 
-# A grant for each take, in order: from this process, another, or Redis. Raises `UnavailableError` where it is away.
+# Return a grant for each take, in order: from this process, another, or Redis. Raise `UnavailableError` if it is down.
 TakeMany = Callable[[Sequence[Take]], Awaitable[list[Grant]]]
 
 
 class WindowCounter:
-    """Counts in fixed windows, each of which begins with its first request."""
+    """Counts in fixed windows. A window starts with its first request."""
 
     def __init__(self, storage: Storage, clock: Callable[[], float] = time.time) -> None:
-        """`clock`: the one that the storage's `get_expiry` goes by."""
+        """`clock`: the clock of the storage's `get_expiry`, in seconds."""
         self._storage = storage
         self._clock = clock
 
     async def take_many(self, takes: Sequence[Take]) -> list[Grant]:
-        """A grant for each take, in order: what is left where it is less than what is wanted."""
+        """Return a grant for each take, in order: what is left if that is less than what is wanted."""
         return list(await asyncio.gather(*map(self._take, takes)))
 
     async def _take(self, take: Take) -> Grant:
-        # One step, whoever else takes: what is counted beyond the limit was given to nobody.
+        # One atomic increment, safe under concurrency: what is counted beyond the limit was granted to nobody.
         count = await self._storage.incr(take.key, take.rate.get_expiry(), take.wanted)
         ends = await self._storage.get_expiry(take.key)
         left_before = max(take.rate.amount - (count - take.wanted), 0)

@@ -1,4 +1,4 @@
-"""What counts while the shared count is away."""
+"""Local counting while the shared counter is down."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,9 +15,9 @@ RETRY_SECONDS = 2.0
 
 
 class FallbackCounter:
-    """The shared count; while it is away, this replica's own, to the same limits.
+    """Uses the shared counter, or this replica's own counter with the same limits while the shared one is down.
 
-    While it is away, one call at a time, and one each `RETRY_SECONDS`, finds out whether it is back: no other waits.
+    While it is down, one call each `RETRY_SECONDS` tries it again, one at a time. No other call waits for it.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class FallbackCounter:
         on_fallback: Callable[[int], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_fallback` is told how many takes this replica counted by itself."""
+        """`on_fallback` is called with the number of takes that this replica counted locally."""
         self._shared = shared
         self._own = own
         self._on_fallback = on_fallback
@@ -36,7 +36,7 @@ class FallbackCounter:
         self._retry_at = 0.0
 
     async def take_many(self, takes: Sequence[Take]) -> list[Grant]:
-        """A grant for each take, in order; never an error because the shared count is away."""
+        """Return a grant for each take, in order. Never raises because the shared counter is down."""
         if not self._away or self._clock() >= self._retry_at:
             self._retry_at = self._clock() + RETRY_SECONDS
             try:
@@ -50,7 +50,7 @@ class FallbackCounter:
 
     async def _take_own(self, takes: Sequence[Take]) -> list[Grant]:
         self._on_fallback(len(takes))
-        # Nothing ahead, since asking again costs nothing; and nothing longer than until the shared count is asked.
+        # Grant nothing in advance, since a local call costs nothing, and for no longer than until the next retry.
         grants = await self._own([replace(take, wanted=take.needed) for take in takes])
         lasts = max(self._retry_at - self._clock(), 0.0)
         return [replace(grant, usable_for=min(grant.usable_for, lasts)) for grant in grants]

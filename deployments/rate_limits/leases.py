@@ -1,4 +1,4 @@
-"""What a replica has taken of each limit ahead of its use, so that most requests ask nobody."""
+"""Leases: requests of a limit that a replica has taken in advance, so that most requests need no remote call."""
 
 import asyncio
 import time
@@ -14,11 +14,11 @@ from opentelemetry.trace import SpanKind
 from deployments.rate_limits.counter import Grant, Take
 from deployments.tracing.spans import span
 
-# Of what a window has left, a replica takes this part at once: the less is left, the less lies idle in a replica.
+# A replica takes 1/SHARE of what a window has left at once: the less is left, the less is idle in a replica.
 SHARE = 16
 MOST_AHEAD = 100
 MOST_LEASES = 50_000
-# What arrives late, in a window of a second, is still of use to those who wait for it.
+# In a window of one second, a grant that arrives late is still usable by the requests that wait for it.
 USABLE_AT_LEAST_SECONDS = 0.1
 
 
@@ -31,7 +31,7 @@ class Counted(NamedTuple):
 
 
 class LimitStatus(NamedTuple):
-    """How a limit stands with a request: whether it has one left for it, how many then, and seconds until it resets."""
+    """Status of a limit: whether it allows the request, how many remain, and seconds until it resets."""
 
     counted: Counted
     passes: bool
@@ -48,21 +48,21 @@ class _Lease:
 
     @property
     def settles(self) -> bool:
-        """Whether it tells without asking: there is one left here, or none anywhere."""
+        """Return whether no remote call is needed: one request is left in this lease, or none in the window."""
         return self.held > 0 or self.remaining == 0
 
 
 @dataclass
-class _Flight:
+class _Call:
     task: asyncio.Task[None]
     waiting: int = 0
 
 
 class Leases:
-    """Takes requests from limits, by way of what this replica holds of them.
+    """Takes requests from limits, out of the leases of this replica.
 
-    No more than a limit allows ever passes, since a lease is taken off the count before it is used and ends with its
-    window. What other replicas hold unused may be refused here: at most their shares, which shrink towards the end.
+    A limit is never exceeded: a lease is counted before it is used, and expires with its window. A request may be
+    refused while other replicas hold unused leases: at most their shares, which shrink towards the end of the window.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class Leases:
         self._take = take
         self._clock = clock
         self._leases: TLRUCache[str, _Lease] = TLRUCache(most, ttu=lambda _, lease, __: lease.usable_until, timer=clock)
-        self._flights: dict[str, _Flight] = {}
+        self._calls: dict[str, _Call] = {}
 
     async def take(self, limits: Sequence[Counted]) -> list[LimitStatus]:
-        """Take one request from each of the limits, or, where one of them has none left, from none."""
+        """Take one request from each limit, or from none if one has none left. Return the statuses, in order."""
         while True:
             leases = [self._leases.get(limit.key) for limit in limits]
             known = [lease for lease in leases if lease is not None and lease.settles]
@@ -101,34 +101,34 @@ class Leases:
         return statuses
 
     async def _refill(self, limit: Counted) -> None:
-        """Wait for the one call for this limit that is under way, or make it, if none has been made meanwhile."""
-        lease, flight = self._leases.get(limit.key), self._flights.get(limit.key)
+        """Renew the lease of a limit, unless that was done meanwhile. Concurrent callers share one call."""
+        lease, call = self._leases.get(limit.key), self._calls.get(limit.key)
         if lease is not None and lease.settles:
             return
-        if flight is None:
-            # In a context of its own: it is not of whoever happened to start it.
-            flight = _Flight(asyncio.create_task(self._fly(limit), context=Context()))
-            self._flights[limit.key] = flight
-        flight.waiting += 1
+        if call is None:
+            # In a new context: the call must not belong to the request that started it.
+            call = _Call(asyncio.create_task(self._fetch(limit), context=Context()))
+            self._calls[limit.key] = call
+        call.waiting += 1
         with span("take_rate_limit", SpanKind.CLIENT):
-            await asyncio.shield(flight.task)
+            await asyncio.shield(call.task)
 
-    async def _fly(self, limit: Counted) -> None:
+    async def _fetch(self, limit: Counted) -> None:
         try:
             last = self._leases.get(limit.key)
-            needed = self._flights[limit.key].waiting
+            needed = self._calls[limit.key].waiting
             ahead = share_of(limit.rate.amount if last is None else last.remaining)
             started = self._clock()
             grant = await self._take(Take(limit.rate, limit.key, needed, max(needed, ahead)))
             now = self._clock()
-            # From before the call: a lease may end early, and never outlives its window but for those who wait.
+            # Measured from before the call: a lease may expire early. It outlives its window only for current waiters.
             usable_until = max(started + grant.usable_for, now + USABLE_AT_LEAST_SECONDS)
             resets_at = now + grant.resets_in
             self._leases[limit.key] = _Lease(grant.granted, grant.remaining, usable_until, resets_at)
         finally:
-            del self._flights[limit.key]
+            del self._calls[limit.key]
 
 
 def share_of(remaining: int) -> int:
-    """How many requests a replica takes at once where so many are left."""
+    """Return how many requests a replica takes at once when `remaining` are left."""
     return min(max(remaining // SHARE, 1), MOST_AHEAD)

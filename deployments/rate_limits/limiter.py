@@ -1,4 +1,4 @@
-"""What is limited, to how much, and how a request stands with it."""
+"""Rate limits of client addresses, tenants and keys, and the check of a request against them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from deployments.runtime.micro_batcher import MicroBatcher
 from deployments.schemas.rate_limits import rates_in
 from deployments.settings import RateLimitSettings
 
-# Who has an IPv6 address has all that share its first half.
+# An IPv6 client usually owns a whole /64, so the limit counts networks of this prefix.
 IPV6_PREFIX_BITS = 64
 
 
 class Kind(StrEnum):
-    """What is limited."""
+    """The kind of client that a limit applies to."""
 
     GLOBAL = "global"
     TENANT = "tenant"
@@ -34,7 +34,7 @@ WORDS = {Kind.GLOBAL: "this client address", Kind.TENANT: "this tenant", Kind.KE
 
 @dataclass(frozen=True)
 class LimitCounts:
-    """Told, for the metrics: a request was refused by a limit; takes were counted by this replica alone."""
+    """Callbacks for the metrics: a limit refused a request; this replica counted takes locally."""
 
     refused: Callable[[str], None] = lambda _kind: None
     fell_back: Callable[[int], None] = lambda _takes: None
@@ -46,7 +46,7 @@ class RateLimiter:
     def __init__(
         self, settings: RateLimitSettings, shared: TakeMany, calls: Batches, counts: LimitCounts | None = None
     ) -> None:
-        """`shared`: the count that all replicas share; `calls`: how takes that wait go to it together."""
+        """`shared`: the counter of all replicas. `calls`: how takes are batched on their way to it."""
         self._settings = settings
         self._counts = counts or LimitCounts()
         counter = FallbackCounter(shared, WindowCounter(BoundedMemoryStorage()).take_many, self._counts.fell_back)
@@ -56,28 +56,28 @@ class RateLimiter:
         self._leases = Leases(batcher.submit)
 
     def of_address(self, address: str) -> tuple[Counted, ...]:
-        """The limits of a client address."""
+        """Return the limits of a client address."""
         return _counted(Kind.GLOBAL, network_of(address), self._settings.global_rate_limit)
 
     def of_tenant(self, tenant_id: str) -> tuple[Counted, ...]:
-        """The limits of a tenant."""
+        """Return the limits of a tenant."""
         return _counted(Kind.TENANT, tenant_id, self._settings.tenant_rate_limit)
 
     def of_key(self, prefix: str, own: str | None) -> tuple[Counted, ...]:
-        """The limits of a key that was made: its own, or else what the settings say for all."""
+        """Return the limits of an API key: its own, or else those of the settings."""
         return _counted(Kind.KEY, prefix, own or self._settings.key_rate_limit)
 
     async def take(self, limits: Sequence[Counted]) -> list[LimitStatus]:
-        """Take one request from each, or from none where one of them has none left; where it stands with each."""
+        """Take one request from each limit, or from none if one of them has none left. Return their statuses."""
         return await self._leases.take(limits)
 
     def note_refusal(self, status: LimitStatus) -> None:
-        """A request was refused for what it had left of a limit."""
+        """Count a request that a limit refused."""
         self._counts.refused(status.counted.kind)
 
 
 class Admission:
-    """What one request has taken of its limits: each once, whoever asks."""
+    """Takes one request's limits, each at most once however often they are checked."""
 
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
@@ -85,7 +85,7 @@ class Admission:
         self.tightest: LimitStatus | None = None
 
     async def admit(self, limits: Iterable[Counted]) -> None:
-        """Take one request from each limit. Raises `RateLimitedError` where one has none left."""
+        """Take one request from each limit. Raises `RateLimitedError` if one has none left."""
         new = [limit for limit in limits if limit.key not in self._taken]
         if not new:
             return
@@ -99,12 +99,12 @@ class Admission:
             raise _refusal(self.tightest)
 
     async def admit_tenants(self, tenant_ids: Iterable[str]) -> None:
-        """The same for the limits of tenants."""
+        """Take one request from each limit of the tenants. Raises `RateLimitedError`."""
         await self.admit([limit for tenant_id in tenant_ids for limit in self._limiter.of_tenant(tenant_id)])
 
 
 def _tightness(status: LimitStatus) -> tuple[bool, float]:
-    """Of those that refuse, the one that does so the longest; else the one with the least left."""
+    """Return a sort key: refusing limits first, the longest refusal first; then those with the least left."""
     return status.passes, status.remaining if status.passes else -status.resets_in
 
 
@@ -122,7 +122,7 @@ def _counted(kind: Kind, name: str, text: str | None) -> tuple[Counted, ...]:
 
 @lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
-    """What counts as one client: an IPv4 address, or the network of an IPv6 address."""
+    """Return what counts as one client: an IPv4 address, or the network of an IPv6 address."""
     try:
         parsed = ip_address(address)
     except ValueError:

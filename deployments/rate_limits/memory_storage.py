@@ -1,4 +1,4 @@
-"""Windows in the memory of one process."""
+"""Rate-limit windows in the memory of one process."""
 
 import time
 from collections.abc import Callable
@@ -17,9 +17,9 @@ class _Window:
 
 
 class BoundedMemoryStorage(Storage):
-    """Forgets a window when it ends, and the one that was asked for longest ago when there are too many.
+    """Evicts a window when it ends, and the least recently used one when there are too many.
 
-    The library's own `MemoryStorage` goes through all windows at each increment.
+    The library's `MemoryStorage` scans all windows at each increment.
     """
 
     STORAGE_SCHEME = ["async+bounded-memory"]  # noqa: RUF012 - the library reads a list
@@ -31,11 +31,11 @@ class BoundedMemoryStorage(Storage):
 
     @property
     def base_exceptions(self) -> type[Exception]:
-        """What it raises when it is away: it never is."""
+        """Return the errors of an unavailable storage. This one is always available."""
         return ValueError
 
     async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        """Count `amount` more, in a new window of `expiry` seconds where none is open; the count."""
+        """Add `amount`, in a new window of `expiry` seconds if none is open. Return the count."""
         window = self._windows.get(key)
         if window is None:
             window = self._windows[key] = _Window(0, self._clock() + expiry)
@@ -43,25 +43,25 @@ class BoundedMemoryStorage(Storage):
         return window.count
 
     async def get(self, key: str) -> int:
-        """The count of the open window."""
+        """Return the count of the open window."""
         window = self._windows.get(key)
         return window.count if window is not None else 0
 
     async def get_expiry(self, key: str) -> float:
-        """When the open window ends; now, where none is."""
+        """Return the time at which the open window ends, or now if none is open."""
         window = self._windows.get(key)
         return window.ends if window is not None else self._clock()
 
     async def check(self) -> bool:
-        """Whether it is there."""
+        """Return True: the storage is always available."""
         return True
 
     async def reset(self) -> int | None:
-        """Forget all windows; how many there were."""
+        """Delete all windows. Return how many there were."""
         count = len(self._windows)
         self._windows.clear()
         return count
 
     async def clear(self, key: str) -> None:
-        """Forget one window."""
+        """Delete one window."""
         self._windows.pop(key, None)

@@ -1,4 +1,4 @@
-"""The count in Redis, for several clusters, or for one whose counts outlive the counter's replica."""
+"""The counter in Redis: for several clusters, or for counts that must outlive the counter's replica."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -21,34 +21,34 @@ KEY_PREFIX = "ai-memory-layer"
 
 
 class RedisCounter:
-    """The count in one Redis, which is connected to when it is first asked."""
+    """Counts in one Redis, to which it connects at the first call."""
 
     def __init__(self, url: str, timeout: float) -> None:
-        """`timeout`: seconds for connecting, and for each command."""
+        """`timeout`: seconds for connecting and for each command."""
         self._storage = _MillisecondStorage(
             f"async+{url}",
             implementation="redispy",
             key_prefix=KEY_PREFIX,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
-            # Once more at once, for a connection that broke while it lay idle; never with a wait. Its type leaves
-            # out this error of its own package.
+            # One immediate retry, for a connection that broke while it was idle. The type of `supported_errors` lacks
+            # this error of its own package.
             retry=Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,)),  # type: ignore[arg-type]
         )
         self._counter = WindowCounter(self._storage)
 
     async def take_many(self, takes: Sequence[Take]) -> list[Grant]:
-        """A grant for each take, in order. Raises `UnavailableError`."""
+        """Return a grant for each take, in order. Raises `UnavailableError`."""
         with _away():
             return await self._counter.take_many(takes)
 
     async def ping(self) -> None:
-        """See whether it answers. Raises `UnavailableError`."""
+        """Check that Redis answers. Raises `UnavailableError`."""
         with _away():
             await self._storage.redis.ping()  # type: ignore[misc]  # typed for both of its clients
 
     async def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         await self._storage.redis.aclose()
 
 
@@ -61,7 +61,7 @@ def _away() -> Iterator[None]:
 
 
 class _MillisecondStorage(RedisStorage):
-    """Says when a window ends to the millisecond: the library rounds to seconds, which some windows last."""
+    """Returns the end of a window in milliseconds: the library rounds to seconds, and some windows last only one."""
 
     @property
     def redis(self) -> "Redis":

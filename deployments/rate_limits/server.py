@@ -1,4 +1,4 @@
-"""The rate limits' deployment: the one count of the cluster."""
+"""The RateLimits deployment: the shared counter of the cluster."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from deployments.settings import Settings
 
 
 class RateLimitServer(Replica):
-    """Counts for all ingress replicas. One replica: two would be two counts. Where it dies, its windows begin anew."""
+    """Counts for all ingress replicas. It has one replica: two would count apart. A restart resets its windows."""
 
     async def __init__(self, metrics: DeploymentHandle[Any]) -> None:  # type: ignore[misc]  # Serve awaits it
         settings = Settings.load()
@@ -21,7 +21,7 @@ class RateLimitServer(Replica):
         self._counter = WindowCounter(BoundedMemoryStorage())
 
     async def take_many(self, takes: Sequence[Take]) -> list[Grant]:
-        """A grant for each take, in order."""
+        """Return a grant for each take, in order."""
         return await self._counter.take_many(takes)
 
     async def __del__(self) -> None:

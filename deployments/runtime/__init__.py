@@ -1,1 +1,1 @@
-"""What every replica has, whatever it serves: logs, metrics, liveness, calls to other deployments, batches."""
+"""Infrastructure of every replica: logs, metrics, liveness, calls to other deployments, batches."""

@@ -1,7 +1,7 @@
-"""Limits of the bytes in one call between replicas: gRPC refuses more, and small items wait for large ones beside them.
+"""Size limits of one call between replicas: gRPC refuses larger ones, and small items wait for large ones beside them.
 
 Ray sets the limit for a call and for its answer: RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH, 4 MiB by default, and
-16 MiB by `serve_app.launcher.cluster_environment`. What is cut here stays below either.
+16 MiB by `serve_app.launcher.cluster_environment`. The parts that are made here stay below both.
 """
 
 import os
@@ -14,12 +14,12 @@ Item = TypeVar("Item")
 
 MIB = 1024 * 1024
 LIMIT_BYTES = int(os.environ.get("RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH") or 4 * MIB)
-# Of what is asked in one call, as the sizes of its items are estimated.
+# Limit of the arguments of one call, by the estimated sizes of its items.
 REQUEST_BYTES = 2 * MIB
-# Of the answers that cross together: they take 50 ms then, for which the small ones among them wait.
+# Limit of the answers in one message: 8 MiB take 50 ms, for which the small answers among them wait.
 ANSWERS_BYTES = min(8 * MIB, LIMIT_BYTES * 3 // 4)
 PART_BYTES = MIB
-# UTF-8 takes no more for a character.
+# The most that one character takes in UTF-8.
 CHARACTER_BYTES = 4
 
 
@@ -41,7 +41,7 @@ def cut(items: Sequence[Item], size_of: Callable[[Item], int], most: int = REQUE
 def fit_together(
     answers: Sequence[bytes | MemoryLayerError], most: int = ANSWERS_BYTES
 ) -> list[bytes | int | MemoryLayerError]:
-    """Return the answers that may cross as one, the smallest first and `most` bytes; of each other one its size."""
+    """Return the answers in order. The smallest fit into `most` bytes; each other one is replaced by its size."""
     sizes = [len(each) if isinstance(each, bytes) else 0 for each in answers]
     fitting: list[bytes | int | MemoryLayerError] = list(answers)
     excess = sum(sizes) - most
@@ -56,7 +56,7 @@ def fit_together(
 
 
 def parts(answer: bytes | MemoryLayerError, most: int = PART_BYTES) -> Iterator[bytes | MemoryLayerError]:
-    """Yield the pieces of an answer, which joined are the answer again, or its error alone."""
+    """Yield an answer in parts of at most `most` bytes, or its error alone."""
     if isinstance(answer, MemoryLayerError):
         yield answer
         return

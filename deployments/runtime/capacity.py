@@ -1,6 +1,6 @@
-"""How much each replica takes on: the `args` of `serve_config.yaml`, which has every default too.
+"""Capacity of each replica: the `args` of `serve_config.yaml`, which also lists every default.
 
-How many replicas there are, and how many calls each takes at once, stands beside them under `deployments`.
+The number of replicas, and of concurrent calls to each, are set there too, under `deployments`.
 """
 
 from typing import Annotated
@@ -21,7 +21,7 @@ class _Capacity(BaseModel):
 
 
 class Pool(_Capacity):
-    """Connections to Postgres of one replica: how many stay open, and how many there are at most."""
+    """Connection pool of one replica: the minimum and maximum number of connections to Postgres."""
 
     min_size: Annotated[int, Field(ge=0)]
     max_size: Count
@@ -39,12 +39,12 @@ class Pool(_Capacity):
 
     @property
     def size(self) -> PoolSize:
-        """Return the size as the database takes it."""
+        """Return the size in the type that `Database` takes."""
         return PoolSize(self.min_size, self.max_size)
 
 
 class Batches(_Capacity):
-    """What waits goes together: at most `size` in one batch, `slots` batches at once, `waiting` behind them."""
+    """Batching: at most `size` items in a batch, `slots` concurrent batches, `waiting` queued items."""
 
     size: Count
     slots: Count
@@ -52,7 +52,7 @@ class Batches(_Capacity):
 
 
 class IngressCapacity(_Capacity):
-    """One ingress replica. `search`: for searches and for contexts, to each Search replica."""
+    """Capacity of one ingress replica. `search`: batches of searches and of contexts, to each Search replica."""
 
     pool: Pool
     store: Batches
@@ -63,14 +63,14 @@ class IngressCapacity(_Capacity):
 
 
 class SearchCapacity(_Capacity):
-    """One search replica."""
+    """Capacity of one search replica."""
 
     pool: Pool
     embed: Batches
 
 
 class EmbeddingCapacity(_Capacity):
-    """One embedding replica: the messages that it drains, and its requests to the provider."""
+    """Capacity of one embedding replica: its job queue, and its requests to the provider."""
 
     pool: Pool
     batch: Count
@@ -80,13 +80,13 @@ class EmbeddingCapacity(_Capacity):
 
 
 class Capacity(_Capacity):
-    """All of it. Scoring, RateLimits and Metrics keep nothing open for others, so they have no settings here."""
+    """Capacity of all deployments. Scoring, RateLimits and Metrics have no pools or queues to set."""
 
     ingress: IngressCapacity
     search: SearchCapacity
     embedding: EmbeddingCapacity
 
 
-# As the builder binds them. Those of the second line are one replica each: two would each know a part.
+# As the builder binds them. Those of the second line have one replica: two would each count only a part.
 DEPLOYMENTS = ("Ingress", "Search", "Embedding", "Scoring", "RateLimits", "Metrics")
 COUNTED_ONCE = frozenset({"RateLimits", "Metrics"})

@@ -1,4 +1,4 @@
-"""Whether the pools of all replicas fit into what Postgres allows."""
+"""Check that the connection pools of all replicas fit into Postgres' connection limit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from deployments.storage.postgres.database import pool_size
 
 # Each embedding replica listens for new messages on a connection of its own.
 LISTENING = 1
-# A job of retention works on one connection and holds its lock on another.
+# A retention job works on one connection and holds its lock on another.
 RETENTION = 2
-# An ingress replica that is asked for its health asks the database on a connection of its own.
+# An ingress replica checks the health of the database on a connection of its own.
 PROBING = 1
-# Metrics reads how things stand on a connection of its own.
+# Metrics reads the database totals on a connection of its own.
 METRICS = 1
 
-# Serve's own: the maximum of `num_replicas: auto`, and of an `autoscaling_config` that names none.
+# Serve's defaults for the maximum: of `num_replicas: auto`, and of an `autoscaling_config` without one.
 AUTO_MOST_REPLICAS, AUTOSCALING_MOST_REPLICAS = 100, 1
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What one deployment may open: its greatest number of replicas times the connections of each."""
+    """Connections that one deployment may open: its maximum number of replicas times the connections of each."""
 
     deployment: str
     replicas: int
@@ -32,7 +32,7 @@ class Demand:
 
     @property
     def total(self) -> int:
-        """Connections of all of its replicas."""
+        """Return the connections of all its replicas."""
         return self.replicas * self.connections
 
     def __str__(self) -> str:
@@ -40,7 +40,7 @@ class Demand:
 
 
 def demands(capacity: Capacity, settings: Settings, replicas: Mapping[str, int]) -> list[Demand]:
-    """What each deployment may open on the main database. `replicas`: the greatest number of each."""
+    """Return what each deployment may open on the main database. `replicas`: the maximum number of each."""
     connections = {
         "Ingress": pool_size(settings.database, capacity.ingress.pool.size).max_size + PROBING,
         "Embedding": pool_size(settings.database, capacity.embedding.pool.size).max_size + LISTENING,
@@ -64,18 +64,18 @@ def check_demands(wanted: list[Demand], allowed: int) -> None:
 
 
 def most_replicas(details: Mapping[str, Any], application: str) -> dict[str, int]:
-    """The greatest number of replicas of each deployment, from what Serve says of itself."""
+    """Return the maximum number of replicas of each deployment, from Serve's own status."""
     deployments = details["applications"][application]["deployments"]
     return {name: _most(each["deployment_config"]) for name, each in deployments.items()}
 
 
 def configured_replicas(application: Mapping[str, Any]) -> dict[str, int]:
-    """The same from an application of `serve_config.yaml`, before it is deployed. Raises `ConfigurationError`."""
+    """Return the same from an application of `serve_config.yaml`. Raises `ConfigurationError`."""
     return {each["name"]: _most(each) for each in application.get("deployments") or []}
 
 
 def _most(config: Mapping[str, Any]) -> int:
-    """As Serve reads it: what stands in `autoscaling_config` wins, and `auto` has a maximum of its own."""
+    """Return the maximum as Serve reads it: `autoscaling_config` wins, and `auto` has a maximum of its own."""
     replicas, autoscaling = config.get("num_replicas"), config.get("autoscaling_config")
     try:
         if replicas == "auto" or autoscaling:

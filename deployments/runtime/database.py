@@ -1,4 +1,4 @@
-"""How a replica comes by its database."""
+"""Opening of a replica's database."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,9 +16,9 @@ logger = structlog.get_logger(__name__)
 
 
 async def open_database(settings: Settings, size: PoolSize, *, reads_only: bool = False) -> Database:
-    """The database of the settings, checked if it can be reached; if not, it is used as soon as it can be.
+    """Return the database of the settings. It is checked now if it can be reached, else used once it can be.
 
-    `reads_only`: take `MEMORY_DATABASE_READ_URL` where it is set. Raises `ConfigurationError`.
+    `reads_only`: use `MEMORY_DATABASE_READ_URL` if it is set. Raises `ConfigurationError`.
     """
     check_nodes(settings, _nodes())
     try:
@@ -33,7 +33,7 @@ async def open_database(settings: Settings, size: PoolSize, *, reads_only: bool 
 
 
 def check_nodes(settings: Settings, nodes: int) -> None:
-    """Raise `ConfigurationError` where each of several nodes would start an embedded Postgres of its own."""
+    """Raise `ConfigurationError` if each of several nodes would start its own embedded Postgres."""
     if settings.database.url is None and nodes > 1:
         raise ConfigurationError(
             f"MEMORY_DATABASE_URL is not set, but the cluster has {nodes} nodes: the embedded Postgres serves one only"

@@ -1,4 +1,4 @@
-"""How the parts of the service are: each is asked within a time limit, and not by everybody who wants to know."""
+"""Health checks of the service's parts, each with a timeout and a short cache."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,23 +11,25 @@ from deployments.schemas.health import Part, Problem, Status
 
 logger = structlog.get_logger(__name__)
 
-# Also what one who asks waits at most: all parts are asked side by side.
+# Also the longest time that a caller waits: all parts are checked concurrently.
 CHECK_TIMEOUT_SECONDS = 3.0
-# Whoever asks within so long hears the same: ten load balancers cost no more than one.
+# Callers within this time get the cached result: ten load balancers cost no more than one.
 REMEMBERED_SECONDS = 0.5
 
 
-# Return what is wrong with a part, or None; a probe leaves the status to the caller.
+# Return the problem of a part, or None. A probe returns a sentence, and its caller chooses the status.
 Ask = Callable[[], Awaitable[Problem | None]]
 Probe = Callable[[], Awaitable[str | None]]
 
 
 class Check:
-    """One part, asked once for all who want to know meanwhile, and remembered for a moment."""
+    """Health check of one part. Concurrent callers share one check, and its result is cached for a moment."""
 
     def __init__(self, name: str, ask: Ask, silent: Problem) -> None:
-        """`ask` returns what is wrong or raises it. `silent`: the problem where nothing answers; a raised one has its
-        status."""
+        """`ask` returns the problem or raises it. `silent`: the problem when nothing answers.
+
+        A raised problem gets the status of `silent`.
+        """
         self._name = name
         self._ask = ask
         self._silent = silent
@@ -35,10 +37,10 @@ class Check:
         self._fresh_until = 0.0
 
     async def part(self) -> Part:
-        """How it is. Never raises, and takes no longer than `CHECK_TIMEOUT_SECONDS`."""
+        """Return the state of the part within `CHECK_TIMEOUT_SECONDS`. Never raises."""
         if self._asking is None or (self._asking.done() and perf_counter() >= self._fresh_until):
             self._asking = asyncio.create_task(self._find_out())
-        # Who gives up waiting takes the answer from nobody else.
+        # Shielded: a caller that is cancelled does not cancel the check for the others.
         return await asyncio.shield(self._asking)
 
     async def _find_out(self) -> Part:
@@ -62,7 +64,7 @@ class Check:
         except MemoryLayerError as error:
             return self._silent if error.code == UnavailableError.code else self._raised(error.message)
         except Exception:
-            # Whatever broke, the part is not known to be well, and the others are to be told of.
+            # An unexpected error makes this part unhealthy, but must not hide the state of the others.
             logger.exception("health_check_broke", part=self._name)
             return self._raised(f"The check of this part broke: {self._name}.")
 
@@ -71,7 +73,7 @@ class Check:
 
 
 def probe_check(name: str, probe: Probe, silent: Problem) -> Check:
-    """Return a check of what answers with a sentence: its problems have the status of `silent`."""
+    """Return a check of a probe. Its problems have the status of `silent`."""
 
     async def ask() -> Problem | None:
         sentence = await probe()
@@ -81,7 +83,7 @@ def probe_check(name: str, probe: Probe, silent: Problem) -> Check:
 
 
 def overall(parts: "list[Part]", needed: str) -> Status:
-    """Of the whole: unavailable where the part is that nothing goes without, degraded where any other is not well."""
+    """Return the overall status: unavailable if the part `needed` is, degraded if any part is not OK, else OK."""
     if any(part.name == needed and part.status is Status.UNAVAILABLE for part in parts):
         return Status.UNAVAILABLE
     return Status.OK if all(part.status is Status.OK for part in parts) else Status.DEGRADED

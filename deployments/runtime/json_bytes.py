@@ -1,4 +1,4 @@
-"""Models as JSON."""
+"""Serialization of models to JSON."""
 
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ def json_of(model: BaseModel) -> bytes:
 
 
 def _plain(value: Any) -> object:
-    """Return what orjson knows in the place of what it does not: a model, or asyncpg's own kind of UUID."""
+    """Convert what orjson cannot serialize, a model or asyncpg's own UUID type, to what it can."""
     if isinstance(value, UUID):
         return str(value)
     computed = value.__pydantic_computed_fields__

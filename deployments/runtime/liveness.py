@@ -1,32 +1,32 @@
-"""Whether a replica is to be replaced: the one rule, of Serve's checks in each deployment and of liveness over HTTP."""
+"""Liveness of a replica: the one rule that Serve's health checks and the HTTP liveness endpoint share."""
 
 import asyncio
 from typing import Any
 
 
 class Liveness:
-    """A replica is well while its event loop turns and all goes on that is to go on for as long as it lives.
+    """Tracks the tasks that must run for as long as the replica does. It is alive while none of them has ended.
 
-    Nothing outside of the process is asked: where the database or a provider is away, another replica would stand no
-    better, and Serve would replace all of them for nothing. A loop that hangs does not come to answer at all: three
-    checks that time out, and Serve replaces the replica.
+    It checks nothing outside of the process: when the database or a provider is down, a new replica would be no
+    better, and Serve would replace all replicas in vain. A blocked event loop does not answer at all: Serve replaces
+    the replica after three checks that time out.
     """
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Future[Any]] = {}
 
     def watch(self, name: str, task: "asyncio.Future[Any] | None") -> None:
-        """A task that never ends. `name`: what stops with it. None: it is not wanted here."""
+        """Watch a task that must never end; ignore None. `name`: what stops when the task ends."""
         if task is not None:
             self._tasks[name] = task
 
     def problem(self) -> str | None:
-        """What has stopped, in a sentence; None: nothing."""
+        """Return a sentence that names the tasks that have ended, or None."""
         ended = [name for name, task in self._tasks.items() if task.done()]
         return f"This replica has stopped {' and '.join(ended)}." if ended else None
 
     def check(self) -> None:
-        """Raise where something has stopped: by what it ended with, which Serve logs."""
+        """Raise `RuntimeError` if a watched task has ended. Its cause is the task's exception, which Serve logs."""
         problem = self.problem()
         if problem is not None:
             raise RuntimeError(problem) from self._cause()

@@ -14,9 +14,9 @@ from deployments.tracing.spans import trace_ids
 
 
 def configure_logging(settings: RuntimeSettings, deployment: str) -> None:
-    """Set structlog up for this process. Every line names the deployment; the request id comes from contextvars.
+    """Configure structlog for this process. Every line names the deployment; the request id comes from contextvars.
 
-    Where tracing is on, the lines of a request name its trace too.
+    If tracing is on, the lines of a request name its trace too.
     """
     production = settings.environment is Environment.PRODUCTION
     renderer: list[structlog.typing.Processor] = (
@@ -33,14 +33,14 @@ def configure_logging(settings: RuntimeSettings, deployment: str) -> None:
             *renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level]),
-        # Serve puts its own logger in the place of sys.stdout; what is printed there has its level, not ours.
+        # Serve replaces sys.stdout by its own logger, which logs with its own level and not ours.
         logger_factory=structlog.WriteLoggerFactory(sys.__stdout__),
         cache_logger_on_first_use=True,
     )
 
 
 def _to_text(exc_info: ExcInfo) -> str:
-    """Serve replaces `print` by one that garbles what goes to a file, and structlog's own formatters use it."""
+    """Format a traceback without `print`, unlike structlog's formatters: Serve's `print` garbles output to a file."""
     return "".join(traceback.format_exception(*exc_info)).rstrip()
 
 

@@ -1,4 +1,4 @@
-"""What waits goes together: the cost of a call or of a commit is paid once for all that wait."""
+"""Micro-batching: all queued items share the cost of one call or one commit."""
 
 import asyncio
 from collections import deque
@@ -15,9 +15,9 @@ from deployments.errors import MemoryLayerError, OverloadedError
 from deployments.runtime.call_bytes import REQUEST_BYTES
 from deployments.tracing.spans import shared
 
-# A batch that would be sent later than this is refused at once: whoever asked would have given up, or be told 504.
+# An item that would wait longer is refused at once: its client would time out or get a 504.
 MOST_WAIT_SECONDS = 5.0
-# How much the newest batch counts in the mean time of a batch: five slow ones make 83 % of it.
+# Weight of the newest batch in the moving average of batch durations: five slow ones make 83 % of it.
 NEWEST_SHARE = 0.3
 
 Item = TypeVar("Item")
@@ -34,13 +34,12 @@ class _Waiting(Generic[Item, Result]):
 class MicroBatcher(Generic[Item, Result]):
     """Sends items in batches, without ever waiting for a batch to fill.
 
-    Whenever one of `slots` is free, all that waits (`max_batch` at most, and with `size_of` so many bytes as may cross
-    between replicas in one call) is sent as one. A single caller thus loses nothing, and under load the batches grow by
-    themselves. An item that would wait for too long, by the time that batches take, is refused. `send` answers with one
-    result or one error for each item, in order, so that a bad item does not fail its neighbours; what it raises fails
-    its batch.
-    A batch is given up when nobody waits for it any more: one caller that goes away takes nothing from the others.
-    What is done for a batch is in the trace of its first item that has one, and the spans of the others link there.
+    Whenever one of `slots` is free, it sends all queued items as one batch: `max_batch` at most and, with `size_of`, at
+    most `REQUEST_BYTES`. So a single caller never waits, and batches grow under load. An item is refused if it would
+    wait too long, estimated from the duration of recent batches. `send` returns one result or error for each item, in
+    order, so that a bad item does not fail its neighbours. An exception from `send` fails the whole batch.
+    A batch is cancelled once all of its callers are: one cancelled caller does not affect the others. The work of a
+    batch belongs to the trace of its first traced item, and the spans of the other items link to it.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class MicroBatcher(Generic[Item, Result]):
         size_of: Callable[[Item], int] | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """`size_of`: bytes that an item takes on the way to another replica. `clock`: in seconds."""
+        """`size_of` returns the serialized size of an item in bytes. `clock`: in seconds."""
         self._send = send
         self._max_batch = max_batch
         self._slots = self._free = slots
@@ -65,7 +64,7 @@ class MicroBatcher(Generic[Item, Result]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def waiting(self) -> int:
-        """How many items are not sent yet."""
+        """Return how many items are queued."""
         return len(self._waiting)
 
     def idle(self) -> bool:
@@ -73,9 +72,9 @@ class MicroBatcher(Generic[Item, Result]):
         return not self._waiting and not self._tasks
 
     async def submit(self, item: Item) -> Result:
-        """Send an item with whatever else waits.
+        """Send an item in the next batch and return its result.
 
-        Raises its error, or `OverloadedError` when too many wait, or it would wait longer than `MOST_WAIT_SECONDS`.
+        Raises its error, or `OverloadedError` if the queue is full or the wait would exceed `MOST_WAIT_SECONDS`.
         """
         wait = self._wait_seconds()
         if len(self._waiting) >= self._max_waiting or wait > MOST_WAIT_SECONDS:
@@ -84,14 +83,14 @@ class MicroBatcher(Generic[Item, Result]):
         self._waiting.append(_Waiting(item, future, get_current_span()))
         if self._free:
             self._free -= 1
-            # In a context of its own: the log lines of a batch are not those of whoever happened to start it.
+            # In a new context: the log lines of a batch must not carry the request id of the caller that started it.
             task = asyncio.create_task(self._drain(), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return await future
 
     def _wait_seconds(self) -> float:
-        """Return about how long an item that comes now waits until it is sent."""
+        """Return the estimated queueing time of a new item, in seconds."""
         if self._free:
             return 0.0
         return (len(self._waiting) // self._max_batch + 1) * self._batch_seconds / self._slots
@@ -132,10 +131,10 @@ class MicroBatcher(Generic[Item, Result]):
     async def _results(self, batch: list[_Waiting[Item, Result]]) -> Sequence[Result | BaseException]:
         with shared([waiting.span for waiting in batch]):
             sending = asyncio.ensure_future(self._send([waiting.item for waiting in batch]))
-        give_up = partial(_give_up, sending, [waiting.future for waiting in batch])
+        cancel_if_abandoned = partial(_cancel_if_abandoned, sending, [waiting.future for waiting in batch])
         for waiting in batch:
-            waiting.future.add_done_callback(give_up)
-        # Whatever it raises, it belongs to those who wait for this batch.
+            waiting.future.add_done_callback(cancel_if_abandoned)
+        # Any exception is passed on to the callers of this batch.
         (results,) = await asyncio.gather(sending, return_exceptions=True)
         if isinstance(results, BaseException):
             return [results] * len(batch)
@@ -144,6 +143,8 @@ class MicroBatcher(Generic[Item, Result]):
         return results
 
 
-def _give_up(sending: asyncio.Future[Any], waiting: Sequence[asyncio.Future[Any]], left: asyncio.Future[Any]) -> None:
+def _cancel_if_abandoned(
+    sending: asyncio.Future[Any], waiting: Sequence[asyncio.Future[Any]], left: asyncio.Future[Any]
+) -> None:
     if left.cancelled() and all(future.done() for future in waiting):
         sending.cancel()

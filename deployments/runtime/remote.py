@@ -1,4 +1,4 @@
-"""Calls from one deployment to another, with a time limit and our own errors."""
+"""Calls from one deployment to another, with a timeout and our own errors."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,29 +11,29 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentRes
 
 from deployments.errors import MemoryLayerError
 
-# gRPC's own: Serve gives a meaning to UNAVAILABLE alone. RESOURCE_EXHAUSTED, for one, is a call that is too large.
+# gRPC's errors too: Serve translates only UNAVAILABLE. RESOURCE_EXHAUSTED, for one, means a call that is too large.
 _FAILURES = (RayError, RayServeException, grpc.RpcError, TimeoutError)
 
 
 class RemoteMethod:
     """A method of another deployment.
 
-    Whatever Ray or gRPC says of a replica that is gone, full or slow, or of a call that cannot cross, becomes
-    `unavailable`. The errors that the other side raises on purpose pass: Ray wraps their class, so they are told by
-    their `code`. The caller keeps what crosses within the sizes of `call_bytes`.
+    Errors of Ray or gRPC (the replica is gone, full or slow, or the call is too large) are raised as `unavailable`.
+    Errors that the other side raises on purpose pass through: Ray wraps their class, so they are recognised by their
+    `code`. The caller keeps arguments and results within the limits of `call_bytes`.
     """
 
     def __init__(
         self, handle: DeploymentHandle[Any], method: str, unavailable: type[MemoryLayerError], timeout: float
     ) -> None:
-        """`timeout`: seconds that a call may take, waiting for a free replica included."""
+        """`timeout`: seconds for a call, including the wait for a free replica."""
         self._method = getattr(_plain(handle), method)
         self._name = method
         self._unavailable = unavailable
         self._timeout = timeout
 
     async def __call__(self, *arguments: object) -> Any:
-        """Call it. Raises `unavailable`, or what the other side raised on purpose."""
+        """Call the method. Raises `unavailable`, or what the other side raised on purpose."""
         try:
             async with asyncio.timeout(self._timeout):
                 return await _given_up_with_its_caller(self._method.remote(*arguments))
@@ -44,19 +44,19 @@ class RemoteMethod:
 
 
 class RemoteAnswer:
-    """A method of another deployment that answers one item, in parts: an answer of any size crosses so."""
+    """A method of another deployment that streams the answer to one item in parts, so that its size is not limited."""
 
     def __init__(
         self, handle: DeploymentHandle[Any], method: str, unavailable: type[MemoryLayerError], timeout: float
     ) -> None:
-        """`timeout`: seconds until the first part, and from each to the next."""
+        """`timeout`: seconds until the first part, and between two parts."""
         self._method = getattr(_plain(handle).options(stream=True), method)
         self._name = method
         self._unavailable = unavailable
         self._timeout = timeout
 
     async def __call__(self, items: Sequence[object]) -> list[bytes | MemoryLayerError]:
-        """Return the answer to the only item, or the error that it was answered with. Raises `unavailable`."""
+        """Return the answer to the only item, or the error in its place. Raises `unavailable`."""
         (item,) = items
         try:
             return [await self._joined(self._method.remote(item))]
@@ -82,7 +82,7 @@ class RemoteAnswer:
 
 
 def _plain(handle: DeploymentHandle[Any]) -> DeploymentHandle[Any]:
-    """Have data of ours cross by plain pickle, which takes half of the time that cloudpickle takes."""
+    """Return the handle with plain pickle for arguments and results: it takes half the time of cloudpickle."""
     return handle.options(request_serialization="pickle", response_serialization="pickle")
 
 
@@ -99,6 +99,6 @@ async def _given_up_with_its_caller(response: DeploymentResponse[Any]) -> Any:
     try:
         return await response
     except asyncio.CancelledError:
-        # Serve does not tell the replica by itself: it would go on for nobody, with its statement in Postgres.
+        # Serve does not cancel by itself: the replica and its statement in Postgres would go on without a caller.
         response.cancel()  # type: ignore[no-untyped-call]
         raise

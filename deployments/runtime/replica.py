@@ -1,4 +1,4 @@
-"""What every replica has, whatever it serves: its log, its spans, its measures, and what it is replaced by."""
+"""Base class of all replicas: logging, tracing, metrics and liveness."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from deployments.tracing.exporting import start_tracing
 
 
 class Replica:
-    """What each deployment's class is: Serve asks for its health, Ingress for what keeps it from its work."""
+    """Base class of each deployment. Serve calls `check_health`, and Ingress calls `probe`."""
 
     def __init__(self, deployment: str, settings: Settings) -> None:
         configure_logging(settings.runtime, deployment)
@@ -23,21 +23,21 @@ class Replica:
         self._tracing = start_tracing(deployment)
         self._metrics = ReplicaMetrics(deployment, enabled=settings.runtime.metrics_enabled)
 
-    # Not a plain function: that would be called beside the event loop, and say nothing about it.
+    # Async, so that it runs on the event loop: Serve runs a plain function in a thread, where it cannot detect a hang.
     async def check_health(self) -> None:
-        """Called by Serve, which replaces a replica whose check fails three times in a row."""
+        """Raise if the replica is not alive. Serve replaces a replica whose check fails three times in a row."""
         self.liveness.check()
 
     async def probe(self) -> str | None:
-        """What keeps this replica from its work, in a sentence that may be shown to anyone; None: nothing."""
+        """Return a user-safe reason why this replica is unhealthy, or None."""
         return self.liveness.problem()
 
     def _report_to(self, metrics: DeploymentHandle[Any]) -> None:
-        """Report what is measured from now on. Needs a running loop."""
+        """Start to push metrics. Needs a running event loop."""
         self._metrics.report(RemoteMethod(metrics, "push", UnavailableError, PUSH_TIMEOUT_SECONDS))
         self.liveness.watch("reporting its metrics", self._metrics.reporting)
 
     async def _end(self) -> None:
-        """Report for the last time, and export the last spans."""
+        """Push metrics for the last time, and export the last spans."""
         await self._metrics.stop()
         await self._tracing.stop()

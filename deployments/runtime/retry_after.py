@@ -1,4 +1,4 @@
-"""The header Retry-After, as other services send it."""
+"""Parsing of the header Retry-After that other services send."""
 
 import math
 import time
@@ -7,7 +7,7 @@ from email.utils import mktime_tz, parsedate_tz
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """Read a Retry-After header, seconds or a date. None where it is missing, past or no sense."""
+    """Return the seconds of a Retry-After header, which may be a date. None if it is missing, past or invalid."""
     value = headers.get("retry-after")
     if value is None:
         return None

@@ -1,1 +1,1 @@
-"""All that talks to Postgres."""
+"""Access to Postgres."""

@@ -1,4 +1,4 @@
-"""What there is to know about a Postgres, for whoever looks for what is wrong with it. Nothing is changed."""
+"""Read-only inspection of a Postgres, for the doctor."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -15,7 +15,7 @@ from deployments.storage.postgres.named_queries import load_queries
 from deployments.storage.postgres.schema import keys_exist, schema_revision
 from deployments.storage.postgres.unreachable import reason_of
 
-# What the migrations make, the indexes of primary keys and unique columns included.
+# The indexes that the migrations create, including those of primary keys and unique columns.
 INDEXES = frozenset(
     {
         "alembic_version_pkc",
@@ -77,10 +77,10 @@ INDEXES = frozenset(
         "user_erasures_user",
     }
 )
-# Of the active embedding space, which the first start makes, and of the one beside it.
+# The index of the active embedding space, which the first start creates, and that of the other space.
 VECTOR_INDEX, OTHER_VECTOR_INDEX = "messages_embedding", "messages_other_embedding"
 CONNECT_SECONDS, STATEMENT_SECONDS = 10.0, 5.0
-# Whoever stores and deletes messages reads and writes all of these.
+# Storing and deleting messages reads and writes all of these.
 WRITTEN_TABLES = (
     "embedding_jobs",
     "fact_sources",
@@ -98,7 +98,7 @@ LARGE_TABLES = ("messages", "embedding_jobs", "tenant_terms", "retention_items")
 
 @dataclass(frozen=True)
 class Server:
-    """A server. `version_number` is 180000 for 18.0; `clock`: its time, read last; `pooled`: something is between."""
+    """A server. `version_number`: 180000 for 18.0. `clock`: its time, read last. `pooled`: a pooler is in between."""
 
     version_number: int
     version: str
@@ -111,7 +111,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Extension:
-    """pgvector's version in the database, and the one that the server could install; None: none."""
+    """pgvector's version in the database, and the version that the server can install, or None."""
 
     installed: str | None
     available: str | None
@@ -119,7 +119,7 @@ class Extension:
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """Connections that the server, our role and our database allow (-1: no limit of its own); what others hold."""
+    """The connection limits of the server, our role and our database (-1: no limit), and the connections of others."""
 
     server: int
     role: int
@@ -128,13 +128,13 @@ class ConnectionLimits:
 
     @property
     def allowed(self) -> int:
-        """The least of them."""
+        """Return the lowest limit."""
         return min(limit for limit in (self.server, self.role, self.database) if limit >= 0)
 
 
 @dataclass(frozen=True)
 class Rights:
-    """Our role, quoted; schemas with tables of ours that it may not use; tables that it may not both read and write."""
+    """Our role, quoted; schemas of our tables that it may not use; tables that it may not both read and write."""
 
     role: str
     schemas: list[str]
@@ -143,7 +143,7 @@ class Rights:
 
 @dataclass(frozen=True)
 class Index:
-    """An index. One that is not usable was left unfinished, or is being made."""
+    """An index. An unusable one was left unfinished, or is being built."""
 
     name: str
     usable: bool
@@ -152,7 +152,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Reembedding:
-    """Messages with a vector in the active space and in the other; what a replica complains of; whether a job runs."""
+    """Messages with a vector in the active and in the other space; a replica's problem; whether a job runs."""
 
     embedded: int
     filled: int
@@ -162,7 +162,7 @@ class Reembedding:
 
 @dataclass(frozen=True)
 class LongTransaction:
-    """A transaction by its process, or its name where it is a prepared one."""
+    """A transaction, identified by its process, or by its name if it is prepared."""
 
     who: str
     application: str
@@ -172,7 +172,7 @@ class LongTransaction:
 
 @dataclass(frozen=True)
 class BacklogFacts:
-    """Messages that wait, or were given up; for how long the first that a worker may take waits."""
+    """Pending and failed messages, and how long the oldest due message has waited."""
 
     pending: int
     failed: int
@@ -181,8 +181,8 @@ class BacklogFacts:
 
 @asynccontextmanager
 async def inspecting(url: str, settings: DatabaseSettings) -> AsyncIterator["Inspection"]:
-    """A connection to look around with. Raises `DatabaseUnavailableError`, whose message says why."""
-    # Given when it connects, and not set in the session: behind a pooler that would stay for whoever has it next.
+    """Open a connection for inspection. Raises `DatabaseUnavailableError`, whose message states the cause."""
+    # Passed when connecting, not set in the session: behind a pooler, session settings would leak to the next client.
     time_limit = min(settings.connect_timeout_seconds, CONNECT_SECONDS)
     brief = settings.model_copy(
         update={"statement_timeout_seconds": STATEMENT_SECONDS, "connect_timeout_seconds": time_limit}
@@ -194,7 +194,7 @@ async def inspecting(url: str, settings: DatabaseSettings) -> AsyncIterator["Ins
         raise DatabaseUnavailableError(f"{error.message}.") from None
     except Exception as error:  # noqa: BLE001 - the driver lets through what urllib, codecs and sockets raise
         reason = reason_of(error.__cause__ or error)
-        # Not `from error`: what others raise may hold the URL.
+        # Not `from error`: errors of other libraries may contain the URL.
         raise DatabaseUnavailableError(f"The database cannot be reached: {reason}.") from None
     try:
         yield Inspection(connection)
@@ -204,9 +204,9 @@ async def inspecting(url: str, settings: DatabaseSettings) -> AsyncIterator["Ins
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Give what Postgres raises in the block a meaning that may be shown.
+    """Translate Postgres' errors in the block into user-safe errors.
 
-    Raises `ConfigurationError` for what our role may not do, `DatabaseUnavailableError` for anything else.
+    Raises `ConfigurationError` if our role lacks a privilege, else `DatabaseUnavailableError`.
     """
     try:
         yield
@@ -219,70 +219,70 @@ def explained() -> Iterator[None]:
 
 
 class Inspection:
-    """One connection that only reads, with short limits."""
+    """A read-only connection with short timeouts."""
 
     def __init__(self, connection: OwnConnection) -> None:
         self._connection = connection
         self._queries = load_queries("inspection")
 
     async def server(self) -> Server:
-        """What it is."""
+        """Return the server's properties."""
         row = dict(await self._queries.inspect_server(self._connection))
-        # A pooler tells clients a number of its own.
+        # A pooler reports a process id of its own.
         pooled = row.pop("process") != self._connection.get_server_pid()
         return Server(**row, pooled=pooled)
 
     async def switched_off(self) -> list[str]:
-        """Those settings that keep what is committed, or the tables small, and are off."""
+        """Return the settings for durability or vacuum that are off."""
         return [row["name"] async for row in self._queries.inspect_switches(self._connection)]
 
     async def extension(self) -> Extension:
-        """pgvector."""
+        """Return pgvector's versions."""
         return Extension(**await self._queries.inspect_extension(self._connection))
 
     async def connection_limits(self) -> ConnectionLimits:
-        """How many we may open."""
+        """Return the connection limits."""
         return ConnectionLimits(**await self._queries.inspect_connections(self._connection))
 
     async def rights(self) -> Rights:
-        """What our role may not do."""
+        """Return the privileges that our role lacks."""
         return Rights(**await self._queries.inspect_rights(self._connection, tables=list(WRITTEN_TABLES)))
 
     async def revision(self) -> str | None:
-        """The schema's; None: no migration ever ran."""
+        """Return the schema's revision, or None if no migration ever ran."""
         return await schema_revision(self._connection)
 
     async def indexes(self) -> list[Index]:
-        """All of them."""
+        """Return all indexes."""
         return [Index(**row) async for row in self._queries.inspect_indexes(self._connection)]
 
     async def spaces(self) -> Spaces | None:
-        """The embedding spaces; None before the first start."""
+        """Return the embedding spaces, or None before the first start."""
         row = await load_queries("embedding_spaces").get_spaces(self._connection)
         return row and to_spaces(row)
 
     async def reembedding(self) -> Reembedding:
-        """How far the second space is."""
+        """Return the progress of the second space."""
         return Reembedding(**await self._queries.inspect_reembedding(self._connection))
 
     async def never_analyzed(self, rows: int, tables: Sequence[str] = LARGE_TABLES) -> list[str]:
-        """Those of the tables that have more rows than that, and no statistics."""
+        """Return the tables that have more than `rows` rows and no statistics."""
         found = self._queries.inspect_never_analyzed(self._connection, tables=list(tables), rows=rows)
         return [row["name"] async for row in found]
 
     async def long_transactions(self, seconds: float) -> list[LongTransaction]:
-        """The five that last the longest, of those that last longer than that."""
+        """Return the five longest transactions that have run for more than `seconds`."""
         found = self._queries.inspect_long_transactions(self._connection, seconds=seconds)
         return [LongTransaction(**row) async for row in found]
 
     async def hidden_sessions(self) -> int:
-        """How many others are in the database of which our role may not know what they do."""
+        """Return how many other sessions of the database our role may not inspect."""
         return int(await self._queries.inspect_hidden_sessions(self._connection))
 
     async def backlog(self) -> BacklogFacts:
-        """What waits for its embedding."""
+        """Return the backlog of embedding jobs."""
         return BacklogFacts(**await self._queries.inspect_backlog(self._connection))
 
     async def has_keys(self) -> bool:
-        """Whether an API key was ever made."""
+        """Return whether an API key was ever created."""
         return await keys_exist(self._connection)

@@ -1,4 +1,4 @@
-"""How spans leave this process: by OTLP over HTTP, in the background."""
+"""Export of this process's spans: by OTLP over HTTP, in the background."""
 
 import asyncio
 import logging
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 SERVICE_NAME = "ai-memory-layer"
 # Its loggers have names below this one.
 LIBRARY = "opentelemetry"
-# Of what a collector that refuses says.
+# The longest quotation, in characters, of a collector's refusal.
 LONGEST_QUOTE = 100
-# A replica that ends does not wait longer for its last spans: Serve kills it after ten seconds.
+# The longest wait of an ending replica for its last spans: Serve kills it after ten seconds.
 FLUSH_SECONDS = 3.0
-# A collector that is away is said so often, and not with each batch.
+# An unreachable collector is logged once in this time, not with each batch.
 REPEAT_SECONDS = 60.0
 
 logger = structlog.get_logger(__name__)
@@ -36,41 +36,41 @@ logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Tracing:
-    """What exports the spans of this process; nothing while tracing is off."""
+    """The span exporter of this process, or nothing while tracing is off."""
 
     provider: "TracerProvider | None" = None
     exporter: "OTLPSpanExporter | None" = None
 
     async def stop(self) -> None:
-        """Export what is left, for some seconds at most, and make no more spans."""
+        """Export the remaining spans, for at most `FLUSH_SECONDS`, and stop tracing."""
         use_tracer(None)
         if self.provider is None or self.exporter is None:
             return
-        # A daemon: the process may end while the collector does not answer.
+        # A daemon thread: the process may exit while the collector does not answer.
         closing = threading.Thread(target=self.provider.shutdown, daemon=True)
         closing.start()
         await asyncio.to_thread(closing.join, FLUSH_SECONDS)
         if closing.is_alive():
-            # It would complain of each thing that it had left to do.
+            # Silence the library: it would log an error for each batch that it has left.
             logging.getLogger(LIBRARY).handlers = [logging.NullHandler()]
             self.exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
 def start_tracing(deployment: str) -> Tracing:
-    """Export spans from now on, if the environment asks for it. Raises `ConfigurationError`.
+    """Start to export spans, if the environment asks for it. Raises `ConfigurationError`.
 
-    `deployment`: what this process is a replica of. All else is as the SDK reads it from `OTEL_*`.
+    `deployment`: the deployment of this replica. The SDK reads everything else from `OTEL_*`.
     """
     if not wants_tracing(os.environ):
         return Tracing()
-    # Imported where it is needed: it takes 0.2 s.
+    # Imported lazily: it takes 0.2 s.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-    _limit_the_librarys_words()
+    _throttle_library_logs()
     exporter = OTLPSpanExporter()
-    # Its own hook at exit waits for a collector that is away for half a minute.
+    # The SDK's exit hook waits half a minute for an unreachable collector.
     provider = TracerProvider(resource=_resource(deployment), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     use_tracer(provider.get_tracer(SERVICE_NAME, version(SERVICE_NAME)))
@@ -85,28 +85,28 @@ def _resource(deployment: str) -> "Resource":
         "service.name": SERVICE_NAME,
         "service.version": version(SERVICE_NAME),
         "service.instance.id": str(uuid4()),
-        # As Ray names the replica in front of its log lines.
+        # Ray puts the same number in front of the replica's log lines.
         "process.pid": os.getpid(),
         "memory_layer.deployment": deployment,
     }
-    # What the environment says goes over what we say.
+    # Attributes from the environment override ours.
     return Resource.create(own).merge(OTELResourceDetector().detect())
 
 
-class _LimitedWords(logging.Handler):
-    """Says what the library logs as a line of ours, each of its messages once in a while, and no key in it."""
+class _ThrottledHandler(logging.Handler):
+    """Logs the library's messages as our own lines, each at most once in `REPEAT_SECONDS`, with secrets removed."""
 
     def __init__(self, secrets: Collection[str]) -> None:
         super().__init__(logging.WARNING)
-        # What holds another goes first.
+        # Longest first: a secret may contain another one.
         self._secrets = sorted(secrets, key=len, reverse=True)
-        self._said: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         now = monotonic()
-        if now < self._said.get(record.msg, -REPEAT_SECONDS) + REPEAT_SECONDS:
+        if now < self._logged_at.get(record.msg, -REPEAT_SECONDS) + REPEAT_SECONDS:
             return
-        self._said[record.msg] = now
+        self._logged_at[record.msg] = now
         logger.warning("tracing_trouble", reason=self._reason(record))
 
     def _reason(self, record: logging.LogRecord) -> str:
@@ -114,12 +114,12 @@ class _LimitedWords(logging.Handler):
         if not record.args or not isinstance(record.args, tuple):
             return template
         try:
-            return template % tuple(map(self._told, record.args))
+            return template % tuple(map(self._loggable, record.args))
         except (TypeError, ValueError):
             return template
 
-    def _told(self, argument: object) -> object:
-        """Of an error its kind alone: what it says may quote a header or the address."""
+    def _loggable(self, argument: object) -> object:
+        """Return an argument without secrets: of an error only the class, since its text may quote a header or URL."""
         if isinstance(argument, int | float):
             return argument
         if isinstance(argument, BaseException):
@@ -133,13 +133,13 @@ class _LimitedWords(logging.Handler):
 
 
 def _first_cause(error: BaseException) -> BaseException:
-    """What the libraries between have wrapped: a refused connection, a name that nobody knows."""
+    """Return the root cause that the libraries have wrapped, such as a refused connection or an unknown host name."""
     while cause := error.__cause__ or error.__context__:
         error = cause
     return error
 
 
-def _limit_the_librarys_words() -> None:
-    words = logging.getLogger(LIBRARY)
-    words.handlers = [_LimitedWords(header_values(os.environ))]
-    words.propagate = False
+def _throttle_library_logs() -> None:
+    library = logging.getLogger(LIBRARY)
+    library.handlers = [_ThrottledHandler(header_values(os.environ))]
+    library.propagate = False

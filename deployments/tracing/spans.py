@@ -1,7 +1,7 @@
-"""The spans of this process. While tracing is off, each of these functions does next to nothing.
+"""The spans of this process. While tracing is off, these functions cost next to nothing.
 
-No content goes into a span: no message, no query, no tenant, no key, and of an error its kind alone, since what it
-says may quote them.
+No content goes into a span: no message, query, tenant or key. Of an error only the class goes in, since its text
+may quote them.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -34,13 +34,13 @@ Result = TypeVar("Result")
 
 
 class Traced(Protocol):
-    """What crosses to another replica with the trace that it belongs to; a dataclass."""
+    """A dataclass that is sent to another replica with its trace context."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def trace(self) -> SpanContext | None:
-        """The span that waits for it."""
+        """The span that waits for the result."""
 
 
 Item = TypeVar("Item")
@@ -48,18 +48,18 @@ TracedItem = TypeVar("TracedItem", bound=Traced)
 
 
 class _Tracing:
-    """Where spans are made, if anywhere. Not OpenTelemetry's global one: libraries would put theirs there too."""
+    """The tracer in use, or None. It is not OpenTelemetry's global one, in which libraries would create spans too."""
 
     tracer: Tracer | None = None
 
 
 def use_tracer(tracer: Tracer | None) -> None:
-    """Make spans by a tracer from now on, or none."""
+    """Set the tracer that creates spans. None turns tracing off."""
     _Tracing.tracer = tracer
 
 
 def is_tracing() -> bool:
-    """Whether spans are made."""
+    """Return whether tracing is on."""
     return _Tracing.tracer is not None
 
 
@@ -67,7 +67,7 @@ def is_tracing() -> bool:
 def root(
     name: str, context: Context, kind: SpanKind, attributes: Attributes, began: int | None = None
 ) -> Iterator[Span]:
-    """A span of its own trace, or of the one in `context`, for the block. `began`: nanoseconds since 1970."""
+    """Open a span for the block, in a new trace or the one in `context`. `began`: nanoseconds since 1970."""
     tracer = _Tracing.tracer
     if tracer is None:
         yield INVALID_SPAN
@@ -78,7 +78,7 @@ def root(
 
 @contextmanager
 def span(name: str, kind: SpanKind = SpanKind.INTERNAL, attributes: Attributes | None = None) -> Iterator[Span]:
-    """A part of what happens in the current span, for the block. Where none is recorded, neither is this."""
+    """Open a child of the current span for the block. It is recorded only if the current span is."""
     tracer = _Tracing.tracer
     if tracer is None or not get_current_span().is_recording():
         yield INVALID_SPAN
@@ -88,14 +88,14 @@ def span(name: str, kind: SpanKind = SpanKind.INTERNAL, attributes: Attributes |
 
 
 def http_request(method: str, host: str, port: int | None = None) -> AbstractContextManager[Span]:
-    """A request to another service, for the block."""
+    """Open a client span for the block: a request to another service."""
     attributes: dict[str, AttributeValue] = {"http.request.method": method, "server.address": host}
     return span(method, SpanKind.CLIENT, attributes if port is None else {**attributes, "server.port": port})
 
 
 @contextmanager
 def served(name: str, trace: SpanContext | None, attributes: Attributes | None = None) -> Iterator[Span]:
-    """What another replica asks for, in its trace, for the block."""
+    """Open a span for the block, in the trace of the replica that called."""
     if trace is None:
         yield INVALID_SPAN
         return
@@ -105,7 +105,7 @@ def served(name: str, trace: SpanContext | None, attributes: Attributes | None =
 
 @contextmanager
 def each_served(name: str, traces: Sequence[SpanContext | None]) -> Iterator[list[Span]]:
-    """The same for several that ask at once, each in its own trace; none of them becomes the current one."""
+    """Open a span for each caller of a batch, in its own trace. None of them becomes the current span."""
     spans = [INVALID_SPAN if trace is None else _serving(name, trace, {BATCH_SIZE: len(traces)}) for trace in traces]
     try:
         yield spans
@@ -120,7 +120,7 @@ def each_served(name: str, traces: Sequence[SpanContext | None]) -> Iterator[lis
 
 @contextmanager
 def shared(spans: Sequence[Span]) -> Iterator[None]:
-    """What is done once for several is part of the first of them that is recorded; the others link to that one."""
+    """Run the block, which serves several spans, as part of the first recorded one. The others link to that one."""
     recorded = [each for each in spans if each.is_recording()] if is_tracing() else []
     if not recorded:
         yield
@@ -138,13 +138,13 @@ def shared(spans: Sequence[Span]) -> Iterator[None]:
 
 
 def record(name: str, began: int, ended: int, attributes: Attributes) -> None:
-    """A part of the current span that is over; nanoseconds since 1970."""
+    """Record a child of the current span that has already ended. Times are nanoseconds since 1970."""
     if _Tracing.tracer is not None:
         _Tracing.tracer.start_span(name, attributes=attributes, start_time=began).end(ended)
 
 
 def current_trace() -> SpanContext | None:
-    """What another replica needs to go on with the current trace, which pickles; None outside of one."""
+    """Return the current trace context for another replica, which can be pickled, or None outside of a trace."""
     if not is_tracing():
         return None
     context = get_current_span().get_span_context()
@@ -152,7 +152,7 @@ def current_trace() -> SpanContext | None:
 
 
 def traced(name: str, call: Callable[[Item], Awaitable[Result]]) -> Callable[[Item], Awaitable[Result]]:
-    """The same call, in a span of its own."""
+    """Return the call wrapped in a span."""
 
     async def in_a_span(item: Item) -> Result:
         with span(name):
@@ -162,7 +162,7 @@ def traced(name: str, call: Callable[[Item], Awaitable[Result]]) -> Callable[[It
 
 
 def crossing(name: str, call: Callable[[TracedItem], Awaitable[Result]]) -> Callable[[TracedItem], Awaitable[Result]]:
-    """The same call to another replica, in a span of its own, which the item takes along."""
+    """Return the call to another replica wrapped in a span, whose context is sent with the item."""
 
     async def in_a_span(item: TracedItem) -> Result:
         if not is_tracing():
@@ -174,7 +174,7 @@ def crossing(name: str, call: Callable[[TracedItem], Awaitable[Result]]) -> Call
 
 
 def note_error(error: BaseException, failed: Span | None = None) -> None:
-    """The span, or else the current one, failed: our own code of the error, or its class."""
+    """Mark a span, by default the current one, as failed with our error code or the error's class."""
     failed = get_current_span() if failed is None else failed
     if not failed.is_recording():
         return
@@ -187,12 +187,12 @@ def note_error(error: BaseException, failed: Span | None = None) -> None:
 
 
 def note(name: str, value: AttributeValue) -> None:
-    """Say something of the current span."""
+    """Set an attribute of the current span."""
     get_current_span().set_attribute(name, value)
 
 
 def trace_ids() -> dict[str, str]:
-    """The current trace and span, for a log line; empty outside of one."""
+    """Return the ids of the current trace and span for a log line; empty outside of a trace."""
     context = get_current_span().get_span_context()
     if not context.is_valid:
         return {}

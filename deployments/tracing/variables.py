@@ -1,6 +1,6 @@
-"""What OpenTelemetry's standard variables ask for, and whether that can be done here.
+"""Validation of OpenTelemetry's standard environment variables.
 
-The SDK would raise for some of what is checked here, go on with a default for some, and log a header's value for some.
+For the faults that are checked here the SDK would raise, use a default silently, or log a header's value.
 """
 
 import re
@@ -15,7 +15,7 @@ from deployments.errors import ConfigurationError
 
 PROTOCOL = "http/protobuf"
 QUEUE, BATCH = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
-# The SDK's own, where nothing is said.
+# The SDK's defaults.
 DEFAULT_QUEUE, DEFAULT_BATCH = 2048, 512
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -29,7 +29,7 @@ CREDENTIAL_PROVIDERS = (
 
 @dataclass(frozen=True)
 class _Range:
-    """Which numbers make sense."""
+    """The valid range of a number."""
 
     read: type[int] | type[float]
     least: float
@@ -71,19 +71,19 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": _COMPRESSIONS,
 }
 
-# What is shorter is no key, and may stand in any word.
+# A shorter text is not a key, and could be part of any word.
 SHORTEST_SECRET = 4
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# A header's value as the variable may hold it, and as HTTP may.
+# The characters that a header's value may have in the variable, and in HTTP.
 _WRITTEN_VALUE = re.compile(r"[ !#-:<-\[\]-~]*")
 _SENT_VALUE = re.compile(r"[ -~\xa0-\xff]*")
 
 
 def wants_tracing(environment: Mapping[str, str]) -> bool:
-    """Whether the standard variables ask for traces.
+    """Return whether the standard variables ask for traces.
 
-    Raises `ConfigurationError` for what cannot be done here, and never with what may be a key.
+    Raises `ConfigurationError` for invalid or unsupported values. The message quotes nothing that may be a key.
     """
     _check_propagators(environment)
     given = {name: value for name, value in environment.items() if name.startswith("OTEL_") and value.strip()}
@@ -102,7 +102,7 @@ def wants_tracing(environment: Mapping[str, str]) -> bool:
 
 
 def header_values(environment: Mapping[str, str]) -> frozenset[str]:
-    """What is sent to the collector in headers, and may be a key, as it is written, as it is sent, and word by word."""
+    """Return the values of the headers for the collector, which may be keys: as written, as sent, and word by word."""
     headers = [header for name in HEADERS for header in _split(environment.get(name, ""))]
     written = [header.partition("=")[2].strip() for header in headers]
     sent = list(map(unquote, written))
@@ -111,7 +111,7 @@ def header_values(environment: Mapping[str, str]) -> frozenset[str]:
 
 
 def _check_propagators(environment: Mapping[str, str]) -> None:
-    """Whether on or off: OpenTelemetry's API, which FastAPI imports, breaks on a name that it does not find."""
+    """Check propagators even if tracing is off: OpenTelemetry's API, which FastAPI imports, rejects unknown names."""
     names = environment.get("OTEL_PROPAGATORS")
     for name in map(str.strip, names.split(",")) if names else ():
         if name.lower() == "none":
@@ -167,7 +167,7 @@ def _check_credential_providers(given: Mapping[str, str]) -> None:
 
 
 def _check_choices(given: Mapping[str, str]) -> None:
-    # The SDK takes them as they are, with the space around.
+    # The SDK does not strip whitespace.
     for name, choices in _CHOICES.items():
         if name in given and given[name].lower() not in choices:
             raise ConfigurationError(f"{name}: must be one of {', '.join(choices)}")

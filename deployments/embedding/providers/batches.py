@@ -1,4 +1,4 @@
-"""Splits many texts into requests that a provider takes, and keeps their number in flight bounded."""
+"""Batching of texts within a provider's limits, with a bounded number of requests in flight."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -13,9 +13,9 @@ from deployments.schemas.vectors import Vectors
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """What a provider takes in one request: so many texts, and so many characters in all.
+    """A provider's limits on one request: the number of texts, and their characters in total.
 
-    `text_bytes`: what it takes of one text, in bytes of UTF-8. A longer one is sent in windows.
+    `text_bytes`: its limit on one text, in bytes of UTF-8. A longer text is sent in windows.
     """
 
     texts: int
@@ -38,7 +38,7 @@ def split(texts: Sequence[str], limits: BatchLimits) -> Iterator[list[str]]:
 
 
 def require_unicode(texts: Sequence[str]) -> None:
-    """Raise `EmbeddingRejectedError` for half a surrogate pair, which no provider can be sent."""
+    """Raise `EmbeddingRejectedError` for a lone surrogate, which cannot be sent to any provider."""
     for text in texts:
         try:
             text.encode()
@@ -57,9 +57,9 @@ class BoundedSender:
         self._slots = asyncio.Semaphore(requests_in_flight)
 
     async def embed(self, texts: Sequence[str], send: Callable[[list[str]], Awaitable[Vectors]]) -> Vectors:
-        """Send all texts, long ones in windows: shape (len(texts), dimensions), in their order.
+        """Embed all texts, long ones in windows. Return vectors of shape (len(texts), dimensions), in order.
 
-        The first batch that fails fails the call, and what is still under way for it is given up.
+        The first batch that fails fails the call, and the call's other batches are cancelled.
         """
         require_unicode(texts)
         if not texts:

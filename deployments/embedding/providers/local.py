@@ -1,4 +1,4 @@
-"""wordllama: static embeddings whose weights come inside its package, so no key and no network is needed."""
+"""wordllama: static embeddings with weights inside the package, so that no key and no network is needed."""
 
 import asyncio
 import logging
@@ -16,9 +16,9 @@ from deployments.schemas.vectors import EmbeddingSpace, Vectors
 
 @contextmanager
 def _root_logger_left_alone() -> Iterator[None]:
-    """Keep `logging.basicConfig`, which wordllama calls when imported, from doing anything.
+    """Disable `logging.basicConfig` for the block, because wordllama calls it when it is imported.
 
-    It does nothing when the root logger has a handler, so it has one for that moment.
+    It does nothing if the root logger has a handler, so the block adds one.
     """
     placeholder = logging.NullHandler()
     logging.getLogger().addHandler(placeholder)
@@ -31,10 +31,10 @@ def _root_logger_left_alone() -> Iterator[None]:
 with _root_logger_left_alone():
     import wordllama
 
-# A hop to a thread and back costs 0.07 ms, as much as embedding some 500 characters (0.03 ms for 80).
+# A switch to a thread and back costs 0.07 ms, as much as embedding about 500 characters (0.03 ms for 80).
 _DIRECT_CHARACTERS = 512
-# All texts of one call to the model are padded to the longest: 63 words beside one text of 32,000
-# characters took 1.2 GB and 2.5 s. Sorted by length and grouped under this bound: 9 ms.
+# The model pads all texts of one call to the longest: 63 words beside one text of 32,000 characters took 1.2 GB and
+# 2.5 s. Sorted by length, in groups within this limit, they take 9 ms.
 _GROUP_CHARACTERS = 16_384
 # The longest message with its date and name. A text of 16 MB would need 9 GB.
 _TEXT_CHARACTERS = 101_000
@@ -43,12 +43,13 @@ _TEXT_CHARACTERS = 101_000
 class LocalProvider:
     """Embeds with wordllama in this process. Loading takes about 0.4 s.
 
-    The mean of a text's token vectors, the same for documents and queries. Only the first 101,000 characters of a text
-    count, which is more than a message has. A text without any token gets a fixed unit vector (see `unit_rows`).
+    A vector is the mean of the text's token vectors, for documents and queries alike. Only the first 101,000
+    characters of a text count, which is more than a message has. A text without any token gets a fixed unit vector
+    (see `unit_rows`).
     """
 
     def __init__(self, space: EmbeddingSpace) -> None:
-        """Load the weights, cut to the dimensions, which `registry.embedding_space` has checked."""
+        """Load the weights, truncated to the dimensions, which `embedding_space` has checked."""
         self._dimensions = space.dimensions
         self._model = wordllama.WordLlama.load(
             cache_dir=Path(wordllama.__file__).parent,
@@ -66,7 +67,7 @@ class LocalProvider:
         return await self._embed(texts)
 
     async def close(self) -> None:
-        """Give back the thread."""
+        """Stop the thread."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _embed(self, texts: Sequence[str]) -> Vectors:
@@ -78,13 +79,13 @@ class LocalProvider:
 
     def _vectors(self, texts: list[str]) -> Vectors:
         means = np.zeros((len(texts), self._dimensions), dtype=np.float32)
-        for group in _alike_in_length(texts):
+        for group in _groups_by_length(texts):
             means[group] = self._model.embed([texts[index] for index in group], batch_size=len(group))
         return unit_rows(means)
 
 
-def _alike_in_length(texts: list[str]) -> Iterator[list[int]]:
-    """The indices of all texts that are not empty, shortest first, in groups of bounded padded size."""
+def _groups_by_length(texts: list[str]) -> Iterator[list[int]]:
+    """Yield the indices of the non-empty texts, shortest first, in groups of bounded padded size."""
     group: list[int] = []
     for index in sorted(range(len(texts)), key=lambda index: len(texts[index])):
         if not texts[index]:

@@ -1,4 +1,4 @@
-"""Any server with OpenAI's embeddings call: OpenAI itself, vLLM, TEI, Ollama and the like."""
+"""Provider for any server with OpenAI's embeddings API: OpenAI itself, vLLM, TEI, Ollama and others."""
 
 import asyncio
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ from deployments.schemas.vectors import EmbeddingSpace, Vectors
 from deployments.settings import OpenAISettings
 
 _NAME = "The embedding server"
-# OpenAI takes 2,048 texts but 300,000 tokens in all, and a character is a token or less for most texts.
+# OpenAI's limits are 2,048 texts and 300,000 tokens in all. In most texts a character is at most one token.
 _TEXTS, _CHARACTERS = 100, 250_000
-# The client library insists on a key; most local servers want none.
+# The client library requires a key; most local servers need none.
 _NO_KEY = "none"
-# The client library says in each request how often it was sent before.
+# The client library states in each request how often it was sent before.
 _RETRY_HEADER = "x-stainless-retry-count"
 _KEY_STATUSES = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _CONTENT_STATUSES = {
@@ -40,17 +40,15 @@ _CONTENT_STATUSES = {
 
 
 class OpenAICompatibleProvider:
-    """Embeds through `/embeddings`, 100 texts per request; longer ones than `max_input_bytes` in windows.
+    """Embeds with `/embeddings`, 100 texts per request. Texts of more than `max_input_bytes` are sent in windows.
 
     Documents and queries are sent alike.
 
-    Retries are the client library's: a request is sent 4 times at most, after 408, 409, 429, 5xx,
-    timeouts and broken connections, no sooner than Retry-After says, and all of it within one and a half
-    times `timeout_seconds`.
+    The client library retries: a request is sent at most 4 times within one and a half times `timeout_seconds`. It is
+    retried after 408, 409, 429, 5xx, timeouts and broken connections, no sooner than Retry-After allows.
 
-    The parameter `dimensions` is sent when the settings name a number. Many servers refuse it, since
-    their models have one size only: after such a refusal it is left out, and what the server then
-    answers is held against the number that was asked for.
+    The parameter `dimensions` is sent if the settings name a number. Many servers refuse it, since their models have
+    only one size: after such a refusal it is omitted, and the size of the answered vectors is checked instead.
     """
 
     def __init__(
@@ -64,7 +62,7 @@ class OpenAICompatibleProvider:
         attempts: int = ATTEMPTS,
         on_retry: OnRetry = unheard,
     ) -> None:
-        """Open no connection yet."""
+        """Create the client without connecting."""
         self._space = space
         self._send_dimensions = send_dimensions
         self._budget = budget_seconds(timeout_seconds)
@@ -91,7 +89,7 @@ class OpenAICompatibleProvider:
         return await self._sender.embed(texts, self._send)
 
     async def close(self) -> None:
-        """Give back connections."""
+        """Release connections."""
         await self._client.close()
 
     async def _note_retry(self, request: Any) -> None:
@@ -99,7 +97,7 @@ class OpenAICompatibleProvider:
             self._on_retry()
 
     async def _refuse_long_waits(self, response: Any) -> None:
-        """Have the library give up at once where the wait asked for exceeds the budget."""
+        """Make the library stop retrying if the server asks for a longer wait than the budget."""
         asked = retry_after_seconds(response.headers)
         if asked is not None and asked >= self._budget:
             response.headers["x-should-retry"] = "false"
@@ -116,7 +114,7 @@ class OpenAICompatibleProvider:
         return vectors
 
     async def _request(self, texts: list[str], *, with_dimensions: bool) -> Vectors:
-        # `from None` throughout: what the library raises carries the request, and with it the key.
+        # Always `from None`: the library's exceptions contain the request, and with it the key.
         try:
             async with asyncio.timeout(self._budget):
                 answer = await self._client.embeddings.with_raw_response.create(
@@ -148,19 +146,19 @@ class OpenAICompatibleProvider:
                 details,
             )
         if status in _CONTENT_STATUSES:
-            said = _said(error).replace(self._key, "***")[:300]
-            return EmbeddingRejectedError(f"{_NAME} rejects the texts: {said}", details)
+            server_message = _server_message(error).replace(self._key, "***")[:300]
+            return EmbeddingRejectedError(f"{_NAME} rejects the texts: {server_message}", details)
         wait = retry_after_seconds(error.response.headers)
         return EmbeddingUnavailableError(f"{_NAME} answers HTTP {status}.", details, wait)
 
 
 def _is_about_dimensions(error: EmbeddingRejectedError) -> bool:
-    said = error.message.lower()
-    return "dimension" in said or "matryoshka" in said
+    text = error.message.lower()
+    return "dimension" in text or "matryoshka" in text
 
 
-def _said(error: APIStatusError) -> str:
-    """The server's own words, without the library's frame around them."""
+def _server_message(error: APIStatusError) -> str:
+    """Return the server's message, without the text that the library puts around it."""
     body = error.body
     if isinstance(body, dict):
         body = body.get("message") or body.get("detail") or body.get("error") or "no reason given"
@@ -168,9 +166,9 @@ def _said(error: APIStatusError) -> str:
 
 
 def _rows(body: bytes) -> list[list[float]]:
-    """The vectors of an answer in the order of the texts.
+    """Return the vectors of an answer, in the order of the texts.
 
-    Read here and not by the library: its models do not check what they are given, and cost more.
+    Parsed here and not by the library: its models do not validate, and cost more.
     """
     try:
         items = orjson.loads(body)["data"]

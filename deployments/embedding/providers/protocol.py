@@ -1,4 +1,4 @@
-"""What every embedding provider offers."""
+"""The protocol of embedding providers."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,9 +9,9 @@ from deployments.schemas.vectors import Vectors
 class EmbeddingProvider(Protocol):
     """Turns texts into unit vectors.
 
-    A text that is longer than its model takes is embedded in windows: one vector, the weighted mean of theirs.
-    Errors of both embed methods: `EmbeddingUnavailableError` when the same call may work later,
-    `EmbeddingRejectedError` when it never will. They fail as a whole: no partial results.
+    A text that exceeds the model's limit is embedded in windows: its vector is their weighted mean.
+    Errors of both embed methods: `EmbeddingUnavailableError` if the same call may succeed later,
+    `EmbeddingRejectedError` if it never will. A call fails as a whole, without partial results.
     """
 
     async def embed_documents(self, texts: Sequence[str]) -> Vectors:
@@ -23,5 +23,5 @@ class EmbeddingProvider(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give back connections and threads."""
+        """Release connections and threads."""
         ...

@@ -1,4 +1,4 @@
-"""Picks the embedding provider that the settings name."""
+"""Creation of the embedding provider that the settings name."""
 
 from deployments.embedding.providers.deadline import OnRetry, unheard
 from deployments.embedding.providers.e5 import E5Provider
@@ -9,14 +9,14 @@ from deployments.settings import Settings
 
 
 def create_provider(settings: Settings, requests_in_flight: int = 4, on_retry: OnRetry = unheard) -> EmbeddingProvider:
-    """Make the provider that the settings name. It serves one event loop; `close` it in the end.
+    """Create the provider that the settings name. It belongs to one event loop; the caller closes it.
 
-    `requests_in_flight` bounds the HTTP requests under way at once, and `on_retry` hears of each that is sent once
-    more; the providers in this process make none.
+    `requests_in_flight`: the maximum of concurrent HTTP requests. `on_retry` is called for each retried request.
+    In-process providers use neither.
     Raises `ConfigurationError` for a missing key or package and for dimensions that are unknown or impossible.
     """
     space, timeout = embedding_space(settings), settings.embedding.timeout_seconds
-    # The imports are here since each provider's library takes up to a second and 50 MB to import.
+    # Imported lazily: each provider's library takes up to a second and 50 MB to import.
     match settings.embedding.provider:
         case ProviderName.LOCAL:
             from deployments.embedding.providers.local import LocalProvider  # noqa: PLC0415

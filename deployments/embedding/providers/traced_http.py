@@ -1,4 +1,4 @@
-"""The requests of OpenAI's client library, each in a span that goes on at the server."""
+"""HTTP client for OpenAI's library that opens a span for each request, and sends its context to the server."""
 
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +14,7 @@ class TracedHttpClient(DefaultAsyncHttpxClient):
     """Sends each attempt of a request with its own `traceparent`, where tracing is on."""
 
     async def send(self, request: Any, **options: Any) -> Any:
-        """Send a request as the library does."""
+        """Send a request within a span."""
         with http_request(request.method, request.url.host, request.url.port) as span:
             if span.is_recording():
                 inject(request.headers)

@@ -1,4 +1,4 @@
-"""Turns a provider's answer into unit vectors, and refuses an answer that cannot be right."""
+"""Validation and normalisation of a provider's vectors."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from deployments.schemas.vectors import EmbeddingSpace, Vectors
 
 
 def unit_rows(rows: npt.NDArray[np.float32] | npt.NDArray[np.float64]) -> Vectors:
-    """Scale each row to length 1: same shape, float32. A row of zeros becomes the first axis.
+    """Scale each row to length 1: same shape, float32. A row of zeros becomes the first unit vector.
 
-    Cosine distance to a zero vector is NaN in pgvector, and HNSW leaves such rows out of its index. A
-    fixed unit vector keeps every distance a number and every row findable, and stays far from real texts.
+    In pgvector the cosine distance to a zero vector is NaN, and HNSW does not index such rows. A fixed unit vector
+    keeps every distance a number and every row in the index, and is far from real texts.
     """
     exact = rows.astype(np.float64)
     lengths = np.linalg.norm(exact, axis=1, keepdims=True)

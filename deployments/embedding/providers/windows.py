@@ -1,4 +1,4 @@
-"""Cuts texts that are longer than a provider takes into windows, and makes one vector of theirs."""
+"""Windows of texts that exceed a provider's limit, and the mean of their vectors."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from deployments.embedding.providers.unit_vectors import unit_rows
 from deployments.schemas.vectors import Vectors
 
-# A window ends at a sentence or a word if its last quarter holds such an end.
+# A window ends at a sentence or a word, if one ends in its last quarter.
 _ENDS = (re.compile(r"\n|[.!?…]\s|[\u3002\uff01\uff1f]"), re.compile(r"\s"))
 
 
@@ -27,7 +27,7 @@ def end_before(text: str, start: int, limit: int) -> int:
 def cut(text: str, most_bytes: int) -> list[str]:
     """Cut a text, in order, into windows of at most `most_bytes` (4 or more) of UTF-8, at least one.
 
-    Nothing but windows of white space is left out.
+    Only windows of white space are omitted.
     """
     if len(text.encode()) <= most_bytes:
         return [text]
@@ -41,7 +41,7 @@ def cut(text: str, most_bytes: int) -> list[str]:
 
 
 def joined(vectors: Vectors, windows: Sequence[Sequence[str]]) -> Vectors:
-    """Return one vector for each text: the mean of its windows', weighted by their characters, of length 1.
+    """Return one unit vector for each text: the mean of its windows' vectors, weighted by their characters.
 
     `vectors`: of all windows of all texts, in order. `windows`: those of each text.
     """

@@ -1,4 +1,4 @@
-"""What a replica sends to the Metrics deployment, and how often."""
+"""The push of metrics from a replica to the Metrics deployment, and its timing."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from typing import TypeAlias
 
 from deployments.runtime.metrics.snapshot import Snapshot
 
-# How often a replica pushes while something happens in it, and while nothing does.
+# The push interval of a busy replica, and of an idle one.
 PUSH_SECONDS = 1.0
 HEARTBEAT_SECONDS = 5.0
-# A push that takes longer has failed, and is repeated with the next second.
+# A push that takes longer has failed, and is retried a second later.
 PUSH_TIMEOUT_SECONDS = 2.0
-# A replica that missed three heartbeats is gone, or its gauges are not true any more.
+# After three missed heartbeats a replica is gone, or its gauges are stale.
 GAUGES_EXPIRE_SECONDS = 3 * HEARTBEAT_SECONDS
 
 
 @dataclass(frozen=True)
 class Push:
-    """Increments of the replica's counters and histograms since its push before this one, and its present gauges.
+    """Increments of a replica's counters and histograms since its previous push, and its current gauges.
 
-    `number` is 1 for the first push of a replica and grows by one with each. A repeated push is the same in all.
+    `number` is 1 for the first push of a replica and increases by one. A retried push is identical.
     """
 
     replica: str
@@ -27,5 +27,5 @@ class Push:
     snapshot: Snapshot
 
 
-# Returns when the push was taken. Raises `UnavailableError` where it is not known whether it was.
+# Return when the push was accepted. Raise `UnavailableError` if that is not known.
 SendPush: TypeAlias = Callable[[Push], Awaitable[None]]

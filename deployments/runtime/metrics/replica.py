@@ -1,4 +1,4 @@
-"""What each replica measures of itself, whatever it serves."""
+"""Metrics that every replica has: its process, connection pools and queues."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -15,10 +15,10 @@ from deployments.storage.postgres.database import Database
 
 
 class ReplicaMetrics:
-    """One replica's registry, and what reports it. The process, its pools and its queues are in it from the start."""
+    """The metrics registry of one replica, with its process, pool and queue metrics, and its reporter."""
 
     def __init__(self, deployment: str, *, enabled: bool) -> None:
-        """`enabled`: whether anybody is told; measuring goes on anyway, which is as cheap as asking."""
+        """`enabled`: whether to push. Metrics are recorded in either case, which costs no more than a check."""
         self._deployment = deployment
         self._enabled = enabled
         self._reporter: MetricsReporter | None = None
@@ -31,21 +31,21 @@ class ReplicaMetrics:
         self.registry.register(self._queues)
 
     def watch_pool(self, database: Database) -> None:
-        """Tell how full a pool is."""
+        """Export the usage of a connection pool."""
         self._pools.databases.append(database)
 
     def watch_queue(self, queue: str, waiting: Callable[[], int]) -> None:
-        """Tell how many items wait in a queue."""
+        """Export the length of a queue."""
         self._queues.waiting[queue] = waiting
 
     def report(self, push: SendPush) -> None:
-        """Push from now on, where metrics are enabled. Needs a running loop."""
+        """Start to push, if metrics are enabled. Needs a running event loop."""
         if self._enabled:
             self._reporter = MetricsReporter(self.registry, push)
             self.reporting = asyncio.create_task(self._reporter.run())
 
     async def stop(self) -> None:
-        """Push once more, what came since the last time, and then no more."""
+        """Push the last increments, then stop."""
         if self._reporter is None or self.reporting is None:
             return
         self.reporting.cancel()
@@ -57,10 +57,10 @@ class _Process(Collector):
     def __init__(self, deployment: str) -> None:
         self._deployment = deployment
         self._process = psutil.Process()
-        # Reading /proc costs more than all else that an idle replica measures, with each second.
-        self._read = cached(TTLCache(1, HEARTBEAT_SECONDS))(self._read_anew)
+        # Reading /proc costs more than everything else that an idle replica measures each second.
+        self._read = cached(TTLCache(1, HEARTBEAT_SECONDS))(self._read_uncached)
 
-    def _read_anew(self) -> tuple[int, float]:
+    def _read_uncached(self) -> tuple[int, float]:
         with self._process.oneshot():
             times = self._process.cpu_times()
             return self._process.memory_info().rss, times.user + times.system
@@ -68,7 +68,7 @@ class _Process(Collector):
     def collect(self) -> Iterator[Metric]:
         memory, seconds = self._read()
         labels = ["deployment"]
-        replicas = GaugeMetricFamily("replicas", "Replicas that report", labels=labels)
+        replicas = GaugeMetricFamily("replicas", "Replicas that push metrics", labels=labels)
         replicas.add_metric([self._deployment], 1)
         resident = GaugeMetricFamily("replica_resident_memory_bytes", "Memory of all replicas", labels=labels)
         resident.add_metric([self._deployment], memory)
@@ -84,10 +84,12 @@ class _Pools(Collector):
 
     def collect(self) -> Iterator[Metric]:
         connections = GaugeMetricFamily(
-            "database_pool_connections", "Connections to Postgres, by what they do", labels=["deployment", "state"]
+            "database_pool_connections", "Connections to Postgres by state", labels=["deployment", "state"]
         )
-        max_size = GaugeMetricFamily("database_pool_size", "Connections that may be opened", labels=["deployment"])
-        waiting = GaugeMetricFamily("database_pool_waiting", "Those who wait for one", labels=["deployment"])
+        max_size = GaugeMetricFamily("database_pool_size", "Maximum number of connections", labels=["deployment"])
+        waiting = GaugeMetricFamily(
+            "database_pool_waiting", "Callers that wait for a connection", labels=["deployment"]
+        )
         used = [database.usage() for database in self.databases]
         if used:
             connections.add_metric([self._deployment, "in_use"], sum(each.in_use for each in used))
@@ -104,7 +106,7 @@ class _Queues(Collector):
 
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(
-            "queue_waiting", "Items that wait to go with the next batch", labels=["deployment", "queue"]
+            "queue_waiting", "Items that wait for the next batch", labels=["deployment", "queue"]
         )
         for queue, waiting in self.waiting.items():
             family.add_metric([self._deployment, queue], waiting())

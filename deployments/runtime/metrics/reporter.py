@@ -1,4 +1,4 @@
-"""Sends what a replica measures to where it is added up."""
+"""Pushes a replica's metrics to the Metrics deployment."""
 
 import asyncio
 import time
@@ -16,9 +16,9 @@ logger = structlog.get_logger(__name__)
 
 
 class MetricsReporter:
-    """Pushes a registry with each second in which something happens.
+    """Pushes a registry each second in which a metric changed.
 
-    A push is repeated until it is acknowledged; what is counted meanwhile comes with the next one.
+    A push is retried until it is acknowledged. Increments of the meantime go into the next one.
     """
 
     def __init__(self, registry: Collector, push: SendPush, clock: Callable[[], float] = time.monotonic) -> None:
@@ -27,7 +27,7 @@ class MetricsReporter:
         self._clock = clock
         self._replica = uuid4().hex
         self._number = 0
-        # What was measured at the last push, whether or not that is acknowledged.
+        # The snapshot of the last push, acknowledged or not.
         self._pushed: Snapshot = {}
         self._unacknowledged: Push | None = None
         self._heartbeat_at = clock()
@@ -40,16 +40,16 @@ class MetricsReporter:
             await asyncio.sleep(PUSH_SECONDS)
 
     async def push_or_go_on(self) -> None:
-        """Push what is measured by now, if that says anything new. Raises nothing."""
+        """Push if a push is due. Never raises."""
         try:
             await self.push_if_due()
         except Exception:
-            # A fault of ours is no reason to measure for nobody from now on, nor to end without what else is to end.
+            # A bug here must not stop the metrics for good, nor the rest of a shutdown.
             logger.exception("metrics_push_broke")
 
     async def push_if_due(self) -> None:
-        """Push what is measured by now, if that says anything new, or the last push is some seconds ago."""
-        # In a thread: with many series it takes longer than a request should wait.
+        """Push the current snapshot if a metric changed or a heartbeat is due."""
+        # In a thread: with many series it would block requests for too long.
         measured = await asyncio.to_thread(take, self._registry)
         try:
             await self._send_unacknowledged()

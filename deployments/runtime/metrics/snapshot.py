@@ -1,4 +1,4 @@
-"""What a replica has measured, as numbers that can be sent, added and shown. Pure."""
+"""Snapshots of a registry: plain numbers that can be sent, added and exposed. Pure."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,14 +12,14 @@ from prometheus_client.registry import Collector
 Series: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
 GAUGE = "gauge"
-# Families that differ at each look, also where nothing has happened.
+# Families whose value differs at each read, even in an idle replica.
 DRIFTING = frozenset({"replica_resident_memory_bytes", "replica_cpu_seconds"})
-# When a series began tells nothing of a sum over replicas that came and went.
+# The creation time of a series is meaningless in a sum over replicas.
 _BIRTH = "_created"
 
 
 class Family(NamedTuple):
-    """A metric with all of its series; `kind` in the words of Prometheus."""
+    """A metric with all of its series. `kind`: the Prometheus metric type."""
 
     kind: str
     documentation: str
@@ -30,7 +30,7 @@ Snapshot: TypeAlias = dict[str, Family]
 
 
 def take(collector: Collector) -> Snapshot:
-    """What a registry holds at this moment."""
+    """Return the current values of a registry."""
     return {
         metric.name: Family(
             metric.type,
@@ -62,22 +62,22 @@ def add(summed: Snapshot, snapshot: Snapshot) -> None:
 
 
 def counted(snapshot: Snapshot) -> Snapshot:
-    """Return the counters and histograms, which stay true when their replica is gone."""
+    """Return the counters and histograms, which remain valid after their replica ends."""
     return {name: family for name, family in snapshot.items() if family.kind != GAUGE}
 
 
 def gauges(snapshot: Snapshot) -> Snapshot:
-    """Return the gauges, which go with their replica."""
+    """Return the gauges, which are valid only while their replica runs."""
     return {name: family for name, family in snapshot.items() if family.kind == GAUGE}
 
 
 def settled(snapshot: Snapshot) -> Snapshot:
-    """Return what differs only where something has happened."""
+    """Return the snapshot without the `DRIFTING` families."""
     return {name: family for name, family in snapshot.items() if name not in DRIFTING}
 
 
 def since(snapshot: Snapshot, before: Snapshot) -> Snapshot:
-    """Return increments since an earlier snapshot of the same replica, unchanged series as zero, and present gauges."""
+    """Return the increments since an earlier snapshot of the same replica (0 if unchanged), and the current gauges."""
     return {
         name: family if family.kind == GAUGE or name not in before else _since(family, before[name])
         for name, family in snapshot.items()
@@ -90,7 +90,7 @@ def _since(family: Family, before: Family) -> Family:
 
 
 def exposition(snapshot: Snapshot) -> bytes:
-    """The text that Prometheus reads."""
+    """Return the snapshot in Prometheus' text format."""
     return generate_latest(_Collected(snapshot))
 
 

@@ -1,1 +1,1 @@
-"""Embedding jobs, and the spaces that vectors are of."""
+"""Embedding jobs and embedding spaces."""

@@ -1,4 +1,4 @@
-"""Pending embeddings: claimed under a lease, completed, postponed, given up."""
+"""The queue of embedding jobs: claimed under a lease, completed, postponed or failed."""
 
 import asyncio
 from collections import Counter
@@ -17,11 +17,11 @@ from deployments.storage.postgres.zones import zoned
 
 CHANNEL = "embedding_jobs"
 
-# How many tenants a claim looks at for each message that it may take. It looks at more than that have a turn only where
-# most tenants wait for a retry.
+# How many tenants a claim examines for each message that it may take. It needs more than one only while most tenants
+# wait for a retry.
 VISITS_PER_MESSAGE = 4
-# A message that was in two attempts that crashed or failed for a reason of ours is tried without others from then on.
-# One crash blames all messages of its batch, and of those only one is to blame.
+# After this many attempts that crashed or failed for an internal reason, a message is processed alone. A crash counts
+# against all messages of its batch, of which only one caused it.
 ALONE_AFTER = 2
 
 
@@ -29,8 +29,8 @@ ALONE_AFTER = 2
 class Job:
     """A message that waits for its embedding.
 
-    `attempts`: how many failed before, for a reason of the message's own or since their worker crashed.
-    `deferrals`: how often it was put off since the provider or Scoring was away.
+    `attempts`: how many have failed, because of the message or because the worker crashed.
+    `deferrals`: how often it was postponed because the provider or Scoring was unavailable.
     """
 
     message_id: UUID
@@ -45,15 +45,15 @@ class Job:
 
     @property
     def is_tried_alone(self) -> bool:
-        """Return whether its attempt begins with `begin_attempt`, and includes no other message."""
+        """Return whether the message is processed alone, after `begin_attempt`."""
         return self.attempts >= ALONE_AFTER
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a message's embedding and scoring came to: a unit vector of shape (dimensions,), and 0 to 1.
+    """A message's embedding, a unit vector of shape (dimensions,), and its importance, 0 to 1.
 
-    `other`: its vector in the second space, where there is one.
+    `other`: its vector in the second space, if there is one.
     """
 
     message_id: UUID
@@ -64,9 +64,9 @@ class Result:
 
 @dataclass(frozen=True)
 class JobCounts:
-    """How many messages wait for their embedding, and how many were given up.
+    """The numbers of pending and of failed messages.
 
-    `due_since`: since when the first of those waits that a worker may take; `due_first`: how many with it.
+    `due_since`: since when the oldest due message waits. `due_first`: how many wait since then.
     `oldest_seconds`: the age of the oldest, except those that failed for a reason of their own and wait for a retry.
     `removed`: changes whenever messages were completed, or deleted while they waited.
     """
@@ -80,7 +80,7 @@ class JobCounts:
 
 
 class EmbeddingJobRepository:
-    """Whoever holds a claim names it in every call; what is no longer theirs is left alone.
+    """The job queue. Calls name the caller's claim, and skip jobs that it no longer holds.
 
     Errors of every method: `DatabaseUnavailableError`, `OverloadedError`.
     """
@@ -92,12 +92,12 @@ class EmbeddingJobRepository:
         self._last_turn = ""
 
     async def claim(self, claim_id: UUID, limit: int, lease_seconds: float) -> list[Job]:
-        """Take at most `limit` due messages for `lease_seconds`: an equal share of each tenant's, its oldest first.
+        """Claim at most `limit` due messages for `lease_seconds`: an equal share for each tenant, oldest first.
 
-        What the shares of some leave goes to those with more. Where there are more tenants than room, the next claim
-        goes on with the tenant behind the last. A batch is full whenever as many messages are due.
+        Unused shares go to tenants with more messages. If there are more tenants than `limit`, the next claim continues
+        after the last tenant. The batch is full whenever enough messages are due.
         """
-        # One at a time: two that look at once would find the same tenants, and one of them come away with nothing.
+        # One claim at a time: two concurrent ones would find the same tenants, and one of them would get nothing.
         async with self._claiming, self._database.transaction() as connection:
             rows = self._queries.due_tenants(
                 connection, after=self._last_turn, limit=limit, visits=VISITS_PER_MESSAGE * limit
@@ -133,18 +133,18 @@ class EmbeddingJobRepository:
         return jobs
 
     async def seconds_until_due(self) -> float | None:
-        """Return when the next message can be claimed, a retry or one whose lease runs out; None where none waits."""
+        """Return the seconds until a retry is due or a lease expires, so that a message can be claimed, or None."""
         async with self._database.connection() as connection:
             due: float | None = await self._queries.seconds_until_due(connection)
         return due
 
     async def begin_attempt(self, claim_id: UUID, message_id: UUID) -> bool:
-        """Count the attempt of a message that is tried alone. Returns whether it is still claimed."""
+        """Increment the attempts of a message that is processed alone. Return whether it is still claimed."""
         async with self._database.connection() as connection:
             return bool(await self._queries.begin_attempt(connection, claim_id=claim_id, message_id=message_id))
 
     async def extend(self, claim_id: UUID, message_ids: Sequence[UUID], lease_seconds: float) -> None:
-        """Hold a claim for `lease_seconds` from now."""
+        """Extend the lease of a claim to `lease_seconds` from now."""
         async with self._database.connection() as connection:
             await self._queries.extend_claim(
                 connection, claim_id=claim_id, message_ids=message_ids, lease_seconds=lease_seconds
@@ -153,9 +153,9 @@ class EmbeddingJobRepository:
     async def complete(
         self, claim_id: UUID, results: Sequence[Result], space: EmbeddingSpace, other: EmbeddingSpace | None = None
     ) -> int | None:
-        """Write back embeddings, which are of `space` and `other`, and importances.
+        """Store importances, and embeddings of `space` and `other`.
 
-        Returns how many messages were still claimed; None, and nothing is written, if neither space is active now.
+        Returns how many messages were still claimed. If neither space is active now, writes nothing and returns None.
         Raises `InvalidRequestError` for a vector that does not fit its space.
         """
         _check_dimensions([r.embedding for r in results], space)
@@ -184,9 +184,9 @@ class EmbeddingJobRepository:
         *,
         deferred: bool = False,
     ) -> None:
-        """Give messages back, each to be tried again after its delay in seconds, with its importance if it has one.
+        """Release messages for a retry, given as (id, delay in seconds, importance or None).
 
-        `deferred`: count it as a deferral, and not as an attempt.
+        `deferred`: increment deferrals instead of attempts.
         """
         async with self._database.connection() as connection:
             await self._queries.postpone_jobs(
@@ -200,7 +200,7 @@ class EmbeddingJobRepository:
             )
 
     async def fail(self, claim_id: UUID, importances: Sequence[tuple[UUID, float | None]], error: str) -> int:
-        """Give messages up. Returns how many were still claimed."""
+        """Mark messages as failed. Return how many were still claimed."""
         async with self._database.connection() as connection:
             failed = await self._queries.fail_jobs(
                 connection,
@@ -212,16 +212,16 @@ class EmbeddingJobRepository:
         return int(failed)
 
     async def counts(self) -> JobCounts:
-        """How many wait and how many were given up, over all tenants."""
+        """Return how many jobs of all tenants are pending and failed."""
         async with self._database.connection() as connection:
             return JobCounts(**await self._queries.count_jobs(connection))
 
     async def listen(self) -> OwnConnection:
-        """A connection that hears of new messages. The caller adds a listener on `CHANNEL`, and closes it."""
+        """Open a connection for notifications of new messages. The caller listens on `CHANNEL`, and closes it."""
         return await self._database.connect()
 
 
 def _check_dimensions(vectors: Sequence[Vector], space: EmbeddingSpace) -> None:
-    """Refuse what no index could hold: those of large tenants would refuse it later, and a search by it fail."""
+    """Raise `InvalidRequestError` for a wrong size: HNSW indexes would refuse it later, and searches would fail."""
     if any(len(vector) != space.dimensions for vector in vectors):
         raise InvalidRequestError(f"The provider's vectors have not {space.dimensions} dimensions.")

@@ -1,4 +1,4 @@
-"""A second embedding space: filled beside the active one, compared with it, swapped with it, dropped."""
+"""The second embedding space: filled beside the active one, compared with it, switched with it, dropped."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -19,19 +19,19 @@ from deployments.storage.postgres.named_queries import load_queries
 from deployments.storage.postgres.zones import zoned
 from deployments.storage.search.candidates import MEAN_SAMPLE
 
-# A table that is to be locked is waited for so long, in which all others wait behind: a request that comes then is
-# late, and none fails. Whoever holds it for longer is tried again.
+# The timeout for locking a table. Other requests queue behind the lock meanwhile: they are late, but do not fail. If
+# the table stays locked for longer, the caller tries again.
 LOCK_MILLISECONDS = 200
 MAINTENANCE_MILLISECONDS = 10_000
-# An index that does not fit into memory is made many times slower.
+# Building an index that does not fit into memory is many times slower.
 INDEX_BYTES_BESIDE_VECTOR = 400
 LEAST_INDEX_MEGABYTES, MOST_INDEX_MEGABYTES = 64, 1024
-# Pages are drawn, of which each has a few rows: more than are wanted, so that it comes to enough.
+# Sampling draws pages with a few rows each: draw more than needed, so that enough rows remain.
 SAMPLED_TIMES = 20
 
 
 class Hole(NamedTuple):
-    """A message without a vector in the other space; the time is in the sender's zone."""
+    """A message without a vector in the other space. `created_at` is in the sender's zone."""
 
     message_id: UUID
     tenant_id: str
@@ -43,7 +43,7 @@ class Hole(NamedTuple):
 
 
 class Sampled(NamedTuple):
-    """A message to compare the spaces by; the columns of `sample_messages`, in their order."""
+    """A message for comparing the spaces: the columns of `sample_messages`, in order."""
 
     message_id: UUID
     tenant_id: str
@@ -52,19 +52,19 @@ class Sampled(NamedTuple):
 
 @dataclass(frozen=True)
 class Filled:
-    """How many messages have a vector in the active space, and how many of them in the other too."""
+    """The number of messages with a vector in the active space, and of those with one in the other space too."""
 
     embedded: int
     filled: int
 
     @property
     def holes(self) -> int:
-        """How many have none in the other."""
+        """Return how many have none in the other space."""
         return self.embedded - self.filled
 
 
 class Outcome(StrEnum):
-    """Of an attempt that needs a table for itself: `BUSY` tables and remaining `HOLES` leave all as it was."""
+    """Outcome of a change that needs exclusive locks. `BUSY` tables or remaining `HOLES`: nothing was changed."""
 
     DONE = "done"
     BUSY = "busy"
@@ -72,14 +72,14 @@ class Outcome(StrEnum):
 
 
 class _HolesError(Exception):
-    """Ends a transaction that is not to be committed."""
+    """Rolls back a transaction because holes remain."""
 
 
 @asynccontextmanager
 async def reembedding(database: Database) -> AsyncIterator["ReembeddingRepository"]:
-    """The work on the second space, all of it over one connection, with which it ends.
+    """Open a repository for the second space, over one connection for the block.
 
-    Errors of all of it: `DatabaseUnavailableError`, `OverloadedError`.
+    Errors of all its methods: `DatabaseUnavailableError`, `OverloadedError`.
     """
     async with database.connection() as connection:
         repository = ReembeddingRepository(connection)
@@ -88,7 +88,7 @@ async def reembedding(database: Database) -> AsyncIterator["ReembeddingRepositor
 
 
 class ReembeddingRepository:
-    """One connection. Who does more than look calls `become_the_only_one` first."""
+    """Operations on the second space, over one connection. Before any change, call `become_the_only_one`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -99,15 +99,15 @@ class ReembeddingRepository:
         await self._queries.set_session(self._connection)
 
     async def become_the_only_one(self) -> bool:
-        """Whether nobody else re-embeds; from then on nobody else does, until the connection ends."""
+        """Try to take the lock for re-embedding, until the connection closes. Return whether it was taken."""
         return bool(await self._queries.become_the_only_one(self._connection))
 
     async def spaces(self) -> Spaces:
-        """The spaces as they are."""
+        """Return the current spaces."""
         return to_spaces(await load_queries("embedding_spaces").get_spaces(self._connection))
 
     async def begin(self, source: SpaceSource, active_base_url: str | None) -> None:
-        """Put a second space beside the active one. `active_base_url`: where the active one's vectors come from."""
+        """Add a second space beside the active one. `active_base_url`: the provider URL of the active one."""
         await self._queries.begin_filling(
             self._connection,
             provider=source.provider,
@@ -118,20 +118,20 @@ class ReembeddingRepository:
         )
 
     async def count(self) -> Filled:
-        """How far the filling is."""
+        """Return the progress of the filling."""
         return Filled(**await self._queries.count_filled(self._connection))
 
     async def table_bytes(self) -> int:
-        """What messages and their indexes take on the disk."""
+        """Return the disk size of messages and their indexes, in bytes."""
         return int(await self._queries.table_bytes(self._connection))
 
     async def trouble(self) -> tuple[str | None, float]:
-        """What a replica says against the second space just now, and for how many seconds the space has been there."""
+        """Return the problem that a replica reports with the second space, or None, and the space's age in seconds."""
         row = await self._queries.trouble(self._connection)
         return row["trouble"], row["seconds"]
 
     async def holes(self, after: Hole | None, limit: int) -> list[Hole]:
-        """At most `limit` holes behind another, each tenant's together."""
+        """Return at most `limit` holes after the hole `after`, grouped by tenant."""
         rows = self._queries.find_holes(
             self._connection,
             tenant_id=after.tenant_id if after else "",
@@ -142,7 +142,7 @@ class ReembeddingRepository:
         return [Hole(**zoned(row)) async for row in rows]
 
     async def fill(self, space: EmbeddingSpace, made: Sequence[tuple[Hole, Vector]]) -> int:
-        """Write vectors of the second space. Returns how many: what was changed or is locked is left as it is."""
+        """Store vectors of the second space. Return how many: messages that were changed or are locked are skipped."""
         try:
             filled = await self._queries.fill_holes(
                 self._connection,
@@ -158,11 +158,11 @@ class ReembeddingRepository:
         return int(filled)
 
     async def has_index(self) -> bool:
-        """Whether the second space's index is there, whole."""
+        """Return whether the second space has a valid index."""
         return bool(await self._queries.index_is_valid(self._connection))
 
     async def make_index(self, dimensions: int, vectors: int) -> None:
-        """Make the second space's HNSW index while others read and write; what an earlier attempt left goes first."""
+        """Build the second space's HNSW index concurrently, after dropping what an earlier attempt left."""
         megabytes = int(vectors * (2 * dimensions + INDEX_BYTES_BESIDE_VECTOR) * 1.2 / 2**20)
         megabytes = min(max(megabytes, LEAST_INDEX_MEGABYTES), MOST_INDEX_MEGABYTES)
         await self._queries.set_index_memory(self._connection, megabytes=str(megabytes))
@@ -171,7 +171,7 @@ class ReembeddingRepository:
         await self.open()
 
     async def analyze(self) -> Outcome:
-        """Have the planner know how many messages have a vector in the second space."""
+        """Update the planner's statistics of the second space's vectors."""
         try:
             await self._queries.analyze_vectors(self._connection)
         except asyncpg.LockNotAvailableError:
@@ -179,7 +179,7 @@ class ReembeddingRepository:
         return Outcome.DONE
 
     async def sample(self, count: int, least: int) -> list[Sampled]:
-        """At most `count` messages by chance, of tenants with more than `least` vectors."""
+        """Return at most `count` random messages, of tenants with more than `least` vectors."""
         total = max((await self.count()).filled, 1)
         percent = min(100.0, 100.0 * SAMPLED_TIMES * count / total)
         rows = self._queries.sample_messages(self._connection, percent=percent, least=least, limit=count)
@@ -188,7 +188,7 @@ class ReembeddingRepository:
     async def nearest(
         self, sampled: Sampled, active: Vector, other: Vector, limit: int
     ) -> tuple[list[UUID], list[UUID]]:
-        """The ids nearest to a query by each space, given its vector in both."""
+        """Return the ids nearest to a query in the active and in the other space, given its vector in both."""
         row = await self._queries.nearest_in_both(
             self._connection,
             tenant_id=sampled.tenant_id,
@@ -202,7 +202,7 @@ class ReembeddingRepository:
         return row["active"], row["other"]
 
     async def switch(self, given_up: Sequence[Hole] = ()) -> Outcome:
-        """Have the spaces change places in one transaction. `given_up`: messages that have no vector from then on."""
+        """Switch the spaces in one transaction. `given_up`: messages that will have no vector and count as failed."""
 
         async def swap() -> None:
             if given_up:
@@ -223,7 +223,7 @@ class ReembeddingRepository:
         return await self._alone(drop)
 
     async def _alone(self, change: Callable[[], Awaitable[None]]) -> Outcome:
-        """Change what all others use, while none of them does."""
+        """Run `change` in a transaction that locks out all other users of the tables."""
         try:
             async with self._connection.transaction():
                 await self._queries.wait_for_locks(self._connection, milliseconds=str(MAINTENANCE_MILLISECONDS))

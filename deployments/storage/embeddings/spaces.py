@@ -1,4 +1,4 @@
-"""Which embedding spaces the database holds."""
+"""The embedding spaces of the database."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from deployments.storage.postgres.named_queries import load_queries
 
 
 class OtherState(StrEnum):
-    """Of the space beside the active one: it is to be the next one, or was the previous one and is kept."""
+    """State of the space beside the active one: it is being filled to become active, or was active and is kept."""
 
     NEXT = "next"
     PREVIOUS = "previous"
@@ -19,7 +19,7 @@ class OtherState(StrEnum):
 
 @dataclass(frozen=True)
 class Spaces:
-    """The space whose vectors are searched, and the one beside it with its state, both None where there is none."""
+    """The active space, whose vectors are searched, and the other space with its state, or None."""
 
     active: SpaceSource
     other: SpaceSource | None = None
@@ -27,26 +27,26 @@ class Spaces:
 
 
 class EmbeddingSpaceRepository:
-    """Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
+    """Reads the embedding spaces. Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queries = load_queries("embedding_spaces")
 
     async def get(self) -> Spaces | None:
-        """The spaces; None of a database that no service has met yet."""
+        """Return the spaces, or None if no service has used the database yet."""
         async with self._database.connection() as connection:
             row = await self._queries.get_spaces(connection)
         return row and to_spaces(row)
 
     async def note_trouble(self, trouble: str) -> None:
-        """Say why the space that is being filled cannot be used here, in one sentence."""
+        """Store one sentence about why the space that is being filled cannot be used here."""
         async with self._database.connection() as connection:
             await self._queries.note_trouble(connection, trouble=trouble)
 
 
 def to_spaces(row: Mapping[str, Any]) -> Spaces:
-    """A row of `get_spaces`."""
+    """Convert a row of `get_spaces`."""
     active = _source(row["provider"], row["model"], row["dimensions"], row["base_url"])
     if row["other_state"] is None:
         return Spaces(active)

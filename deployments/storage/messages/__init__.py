@@ -1,1 +1,1 @@
-"""Messages, facts and conversations: stored, read, changed, deleted."""
+"""Storage of messages, facts and conversations."""

@@ -1,4 +1,4 @@
-"""From messages to their terms, as their tenants' languages say."""
+"""Analysis of messages into terms, by the languages of their tenants."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -14,36 +14,36 @@ from deployments.storage.messages.term_vectors import TermVector, term_vector
 from deployments.storage.postgres.database import Connection, Connections
 from deployments.storage.tenants.languages import Known, TenantLanguages, default_languages
 
-# Beyond, the analysis takes 30 ms or more, and a thread does it.
+# Longer texts are analysed in a thread, since that takes 30 ms or more.
 DIRECT_CHARACTERS = 50_000
 
 
 class Analyzable(Protocol):
-    """What the terms of a message are made of."""
+    """The fields of a message that its terms depend on."""
 
     @property
     def tenant_id(self) -> str:
-        """Whose it is."""
+        """Return the tenant."""
 
     @property
     def name(self) -> str | None:
-        """Who spoke."""
+        """Return the speaker's name."""
 
     @property
     def content(self) -> str:
-        """What was said."""
+        """Return the content."""
 
     @property
     def created_at(self) -> datetime:
-        """When, in the sender's zone."""
+        """Return the time, in the sender's zone."""
 
     @property
     def language(self) -> Language | None:
-        """In which language, if the sender said so."""
+        """Return the language that the sender gave, or None."""
 
 
 class Said(NamedTuple):
-    """What of a stored message its terms are made of."""
+    """The fields of a stored message that its terms depend on."""
 
     tenant_id: str
     name: str | None
@@ -53,7 +53,7 @@ class Said(NamedTuple):
 
 
 class Analysis(NamedTuple):
-    """A message's terms as the literal of a tsvector, how many words they are, and under which policy's tag."""
+    """A message's terms as a tsvector literal, their number of words, and the tag of the language policy."""
 
     terms: str
     term_count: int
@@ -70,13 +70,13 @@ def analysis_columns(analyses: Sequence[Analysis]) -> dict[str, list[object]]:
 
 
 class MessageAnalyzer:
-    """Analyses messages of any tenants. Errors: `DatabaseUnavailableError`, `OverloadedError`."""
+    """Analyses messages of all tenants. Errors: `DatabaseUnavailableError`, `OverloadedError`."""
 
     def __init__(self, languages: TenantLanguages) -> None:
         self._languages = languages
 
     async def analyze(self, messages: Sequence[Analyzable], connection: Connection | None = None) -> list[Analysis]:
-        """Return the terms of each message, in order. `connection`: where the caller holds one already."""
+        """Return the terms of each message, in order. `connection`: one that the caller already holds."""
         known = await self._languages.look_up({message.tenant_id for message in messages}, connection)
         characters = sum(len(message.content) for message in messages)
         # The first detection loads a model, which takes a second.
@@ -86,13 +86,13 @@ class MessageAnalyzer:
 
 
 def message_analyzer(database: Connections, settings: SearchSettings) -> MessageAnalyzer:
-    """Return an analyzer over a database, by the settings for tenants without a language of their own."""
+    """Return an analyzer over a database. The settings apply to tenants without their own language."""
     return MessageAnalyzer(TenantLanguages(database, default_languages(settings)))
 
 
 def indexed_text(said_at: datetime, name: str | None, content: str) -> str:
-    """Return the text whose terms find a message: the sender's day, who spoke, and what was said."""
-    # Not by `strftime`, whose names of months change with the process' locale.
+    """Return the text that is indexed for a message: the day in the sender's zone, the speaker and the content."""
+    # Not by `strftime`, whose month names depend on the process' locale.
     day = f"{said_at.day} {MONTHS[said_at.month - 1]} {said_at.year}"
     return f"{day} {content}" if name is None else f"{day} {name} {content}"
 

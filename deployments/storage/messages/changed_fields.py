@@ -1,4 +1,4 @@
-"""What a change makes of a stored message."""
+"""The fields of a stored message after a change."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,9 +13,9 @@ from deployments.storage.messages.expiry import expiry_of
 
 
 def patched(before: Mapping[str, Any], change: MessageChange, now: datetime) -> dict[str, Any]:
-    """Return the fields after a change at the time `now`.
+    """Return the fields of a message after a change at the time `now`.
 
-    Raises `InvalidRequestError` where merged metadata is beyond its bounds.
+    Raises `InvalidRequestError` if merged metadata exceeds its limits.
     """
     fields = change.model_dump(exclude_unset=True, exclude={"metadata_mode", "parts"})
     if not fields.keys().isdisjoint({"ttl_seconds", "expires_at"}):
@@ -32,5 +32,5 @@ def patched(before: Mapping[str, Any], change: MessageChange, now: datetime) -> 
 
 
 def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
-    """Return the names of the fields that differ, as JSON: to Python, true equals 1. 1e16 is stored as an integer."""
+    """Return the names of fields that differ as JSON: Python's True equals 1. 1e16 is stored as an integer."""
     return {name for name in after if identity(before[name]) != identity(after[name])}

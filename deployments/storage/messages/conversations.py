@@ -1,4 +1,4 @@
-"""Conversations: what a tenant's messages add up to."""
+"""Conversations, aggregated from a tenant's messages."""
 
 from datetime import datetime
 
@@ -10,15 +10,15 @@ from deployments.storage.postgres.database import Database
 from deployments.storage.postgres.named_queries import load_queries
 from deployments.storage.tenants.erasure import BATCH, MOST_TERMS
 
-# How many of the newest messages a page looks at, and so many times as many where they are not enough, before it looks
-# at all: most conversations have ten messages or fewer, and one may have all the newest of its tenant.
+# A page first reads this many of the newest messages, then `WALKED_FOR_EACH` times as many, then all: most
+# conversations have at most ten messages, but one may have all the newest of its tenant.
 WALKED = 1_000
 WALKED_FOR_EACH = 10
 WALKED_TIMES = (1, 8)
 
 
 class ConversationRepository:
-    """Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
+    """Reads and deletes conversations. Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -35,9 +35,10 @@ class ConversationRepository:
         user_id: str | None = None,
         agent_id: str | None = None,
     ) -> list[Conversation]:
-        """At most `limit` conversations, the most recently used first, behind (last message's time, id).
+        """Return at most `limit` conversations, most recently used first, after (last message's time, id).
 
-        `namespace`: only those of it. Of a user or an agent: those with messages of theirs, which alone are counted.
+        `namespace`: only its conversations. `user_id`, `agent_id`: only conversations with messages of theirs, and only
+        those messages are counted.
         """
         asked: dict[str, object] = {"tenant_id": tenant_id, "user_id": user_id, "agent_id": agent_id, "limit": limit}
         asked["conversation_prefix"] = path_prefix(namespace)
@@ -50,7 +51,7 @@ class ConversationRepository:
             return [to_conversation(row) async for row in self._queries.group_conversations(connection, **asked)]
 
     async def get(self, tenant_id: str, conversation_id: str, user_id: str | None = None) -> Conversation:
-        """One conversation, or what of it is a user's. Raises `NotFoundError`."""
+        """Return one conversation, or only a user's part of it. Raises `NotFoundError`."""
         async with self._database.connection() as connection:
             row = await self._queries.get_conversation(
                 connection, tenant_id=tenant_id, conversation_id=conversation_id, user_id=user_id
@@ -60,9 +61,9 @@ class ConversationRepository:
         return to_conversation(row)
 
     async def delete(self, tenant_id: str, conversation_id: str, user_id: str | None = None) -> int:
-        """Delete a conversation, or what of it is a user's, a batch at a time. Returns how many had not expired.
+        """Delete a conversation, or only a user's part of it, in batches. Return how many messages had not expired.
 
-        One that is cut off has deleted the oldest: asked again, it deletes the rest. Raises `NotFoundError`.
+        An interrupted call has deleted the oldest messages, and a retry deletes the rest. Raises `NotFoundError`.
         """
         deleted, position = 0, (None, None)
         while True:

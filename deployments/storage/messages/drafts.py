@@ -1,4 +1,4 @@
-"""Messages about to be stored: their ids, times and terms, and the columns of the statements that store them."""
+"""Drafts: messages to be stored, with their ids, times, terms and statement parameters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ from deployments.tenancy import bound_user
 
 @dataclass(frozen=True)
 class Draft:
-    """A message about to be stored, and the request that brought it.
+    """A message to be stored, and the request that sent it.
 
-    `only_user`: the user whose messages alone the caller may see, and replace; None: any.
+    `only_user`: the only user whose messages the caller may see and replace; None: any.
     """
 
     message: Message
@@ -34,14 +34,14 @@ class Draft:
 
     @property
     def is_named(self) -> bool:
-        """Whether the caller has chosen what tells it from others: then several may be the same."""
+        """Return whether the caller chose an id or an external id, so that several drafts may be the same message."""
         return self.new.external_id is not None or self.new.id is not None
 
 
 def draft(new: NewMessage, request_id: str | None, now: datetime, message_id: UUID | None = None) -> Draft:
-    """Give a new message its id and its times. Ids are UUIDs of version 7, which sort by time, or the caller's choice.
+    """Return a draft of a new message, with its id and times. Ids are UUIDv7, which sort by time, or the caller's.
 
-    `message_id`: the one that it gets at each attempt to store it, where there may be several.
+    `message_id`: the same id for each attempt to store the message, if there may be several.
     """
     message = Message.model_construct(
         id=new.id or message_id or uuid7(),
@@ -70,18 +70,18 @@ def draft(new: NewMessage, request_id: str | None, now: datetime, message_id: UU
 
 
 class AnalyzedDraft(NamedTuple):
-    """A draft with the terms that find it."""
+    """A draft with its terms."""
 
     draft: Draft
     analysis: Analysis
 
 
-# A draft, and the how manieth it is of those that are stored together.
+# The place of a draft among those that are stored together, and the draft.
 Placed: TypeAlias = tuple[int, AnalyzedDraft]
 
 
 def in_lock_order(drafts: Sequence[AnalyzedDraft]) -> list[Placed]:
-    """Return drafts with their places. An insert waits for others of the same names, so these come in one order."""
+    """Return drafts with their places, in a global lock order: inserts of the same names wait for each other."""
     return sorted(enumerate(drafts), key=lambda each: _lock_of(each[1].draft.message))
 
 
@@ -90,7 +90,7 @@ def _lock_of(message: Message) -> tuple[str, str, int]:
 
 
 def message_columns(messages: Sequence[Message | MovedMessage], analyses: Sequence[Analysis]) -> dict[str, list[Any]]:
-    """Return the parameters that every statement takes that stores messages: a list for each column."""
+    """Return the parameters that all statements for storing messages share: a list for each column."""
     return {
         "ids": [m.id for m in messages],
         "conversation_ids": [m.conversation_id for m in messages],

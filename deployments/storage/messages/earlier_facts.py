@@ -1,4 +1,4 @@
-"""What is there already in the place of facts that are to be stored, and what their callers learn of it."""
+"""Facts that already exist in the place of facts to be stored, and the answers to their callers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -14,33 +14,33 @@ from deployments.storage.postgres.database import Connection
 from deployments.storage.postgres.named_queries import load_queries
 from deployments.tenancy import Visible
 
-# What a caller says of a fact, and reads of it under the same name.
+# Fields that a caller sends and reads under the same name.
 SAID = (
     *("content", "subject", "metadata", "language", "conversation_id", "user_id", "agent_id", "ttl_seconds"),
     *("valid_to", "external_id"),
 )
 
-# By the drafts' ids.
+# Results by the drafts' ids.
 Outcomes: TypeAlias = dict[UUID, Fact | MemoryLayerError]
 
 
 class EarlierFacts:
-    """Finds what is there already."""
+    """Finds facts that already exist."""
 
     def __init__(self) -> None:
         self._earlier = EarlierMessages()
         self._facts = load_queries("facts")
 
     async def read(self, connection: Connection, ids: Sequence[UUID], seen: Visible) -> dict[UUID, Fact]:
-        """Return those facts that are there."""
+        """Return those of the facts that exist."""
         rows = self._facts.read_facts(connection, ids=list(ids), **seen._asdict())
         return {row["id"]: to_fact(row) async for row in rows}
 
     async def answers(self, connection: Connection, drafts: Sequence[FactDraft]) -> Outcomes:
-        """Return what is answered for those that are there. What has expired in their place is deleted.
+        """Return the results of drafts whose fact already exists. Delete expired facts in their place.
 
-        An earlier attempt of the same request, or the same under its `external_id`, is the fact as it is. Else:
-        `ExternalIdConflictError`, `IdTakenError`.
+        The result is the stored fact if an earlier attempt of the same request stored it, or if it is the same under
+        its `external_id`. Else it is `ExternalIdConflictError` or `IdTakenError`.
         """
         found = await self._earlier.find(connection, drafts)
         there = [(draft, earlier) for draft, earlier in zip(drafts, found, strict=True) if earlier is not None]
@@ -57,7 +57,7 @@ class EarlierFacts:
 def _answer(
     draft: FactDraft, earlier: Earlier, fact: Fact | None, superseded: set[tuple[UUID, UUID]]
 ) -> Fact | MemoryLayerError:
-    """Return what one caller learns. No fact: a message is there, or what is another user's."""
+    """Return the result for one draft. `fact` is None if a message or another user's fact has the place."""
     attempt = earlier.row["id"] == draft.id
     if fact is None and attempt:
         return IdTakenError("Another message or fact has this id.")
@@ -70,12 +70,12 @@ def _answer(
 
 
 def _says(new: NewFact, fact: Fact, row: Mapping[str, Any]) -> bool:
-    """Return whether a fact says what a caller sends. `row`: of `get_messages`."""
+    """Return whether a stored fact equals what a caller sends. `row`: of `get_messages`."""
     sent = {name: getattr(new, name) for name in SAID}
     kept = {name: getattr(fact, name) for name in SAID}
     sent |= {"importance_override": new.importance_override, "source_ids": sorted(new.source_ids)}
     kept |= {"importance_override": row["importance_override"], "source_ids": sorted(fact.source_ids)}
-    # What is left out follows from when it was stored first, and so does when it expires.
+    # Omitted times and the expiry depend on when the fact was first stored, so they are not compared.
     if new.valid_from is not None:
         sent["valid_from"], kept["valid_from"] = new.valid_from, fact.valid_from
     if new.ttl_seconds is None:

@@ -1,4 +1,4 @@
-"""What is there already in the place of messages that are to be stored: under their ids, or their external ids."""
+"""Messages that already exist under the ids or external ids of messages to be stored."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -14,7 +14,7 @@ from deployments.storage.postgres.database import Connection
 from deployments.storage.postgres.named_queries import load_queries
 from deployments.storage.postgres.zones import offset_minutes
 
-# What a caller says of a message, save for its times and its names.
+# Fields that a caller sends, except for times and names.
 SAID = (
     *("conversation_id", "role", "name", "content", "metadata", "importance_override", "language"),
     *("user_id", "agent_id", "ttl_seconds"),
@@ -22,7 +22,7 @@ SAID = (
 
 
 class Nameable(Protocol):
-    """What has the names of a message: messages, and facts that are to be stored."""
+    """Anything with the names of a message: messages, and drafts of facts."""
 
     @property
     def id(self) -> UUID | None: ...
@@ -31,28 +31,28 @@ class Nameable(Protocol):
 
 
 class Storable(Nameable, Protocol):
-    """The same, and its tenant."""
+    """A `Nameable` with its tenant."""
 
     @property
     def tenant_id(self) -> str: ...
 
 
 class Earlier(NamedTuple):
-    """A message or a fact that is there already: a row of `get_messages`."""
+    """A message or a fact that already exists: a row of `get_messages`."""
 
     row: Mapping[str, Any]
 
     @property
     def message(self) -> Message:
-        """The message as it is."""
+        """Return the stored message."""
         return to_message(self.row)
 
     def is_attempt_of(self, message: Message, new: NewMessage) -> bool:
-        """Return whether an earlier attempt of the same request has stored it. Callers' own ids do not tell."""
+        """Return whether an earlier attempt of the same request stored it. An id from the caller is no proof."""
         return new.id is None and self.row["id"] == message.id
 
     def hidden_from(self, draft: Draft) -> MemoryLayerError | None:
-        """Return why a message is not stored here, where this one is of a user whom its caller may not see."""
+        """Return the error for a draft if this message belongs to a user whom the caller may not see, else None."""
         if draft.only_user in {None, self.row["user_id"]}:
             return None
         if self._has_name_of(draft.new):
@@ -60,7 +60,7 @@ class Earlier(NamedTuple):
         return IdTakenError("Another message has this id.")
 
     def answer_to(self, message: Message, new: NewMessage) -> Message | MemoryLayerError:
-        """Return the message where it is what a caller stores again; else why it is not."""
+        """Return the stored message if the caller sends the same again, else the error."""
         if self.is_attempt_of(message, new):
             return self.message
         if self.row["kind"] == Kind.FACT:
@@ -77,7 +77,7 @@ class Earlier(NamedTuple):
             another = ExternalIdConflictError("Another message has this external_id: PUT replaces it.")
             same_name = new.id in {None, self.row["id"]}
         changed = changes(self.row, replaced(self.row, message, new)) - {"archived"}
-        # When it expires follows from when it was stored first.
+        # The expiry depends on when the message was first stored.
         if new.ttl_seconds is not None:
             changed.discard("expires_at")
         return self.message if same_name and not changed else another
@@ -87,13 +87,13 @@ class Earlier(NamedTuple):
 
 
 class EarlierMessages:
-    """Finds what is there already."""
+    """Finds messages that already exist."""
 
     def __init__(self) -> None:
         self._queries = load_queries("named_messages")
 
     async def find(self, connection: Connection, messages: Sequence[Storable]) -> list[Earlier | None]:
-        """Return what is in the place of each message, in order. What has expired there is deleted."""
+        """Return the row in the place of each message, or None, in order. Delete expired ones."""
         found: dict[object, Earlier] = {}
         for tenant_id in sorted({message.tenant_id for message in messages}):
             asked = {"tenant_id": tenant_id, **names_of([each for each in messages if each.tenant_id == tenant_id])}
@@ -116,7 +116,7 @@ class EarlierMessages:
 
 
 def names_of(messages: Sequence[Nameable]) -> dict[str, list[Any]]:
-    """Return the parameters by which `get_messages` finds messages by both of their names."""
+    """Return the parameters of `get_messages` for a lookup by ids and external ids."""
     return {
         "ids": [each.id for each in messages],
         "external_ids": [each.external_id for each in messages if each.external_id is not None],
@@ -124,7 +124,7 @@ def names_of(messages: Sequence[Nameable]) -> dict[str, list[Any]]:
 
 
 def replaced(row: Mapping[str, Any], message: Message, new: NewMessage) -> dict[str, Any]:
-    """Return a row as it is when a message takes its place: `created_at` stays unless the caller gives one."""
+    """Return a row after a message has replaced it: `created_at` stays unless the caller gives one."""
     fields = {**row, **{name: getattr(new, name) for name in SAID}}
     fields |= {"chat": message.chat, "expires_at": message.expires_at, "archived": False}
     if new.created_at is not None:
@@ -133,5 +133,5 @@ def replaced(row: Mapping[str, Any], message: Message, new: NewMessage) -> dict[
 
 
 def changes(row: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
-    """Return the names of the fields that differ between a row and what takes its place."""
+    """Return the names of the fields that differ between a row and its replacement."""
     return changed_fields(parsed(row), after)

@@ -1,4 +1,4 @@
-"""When messages expire: refreshed where they are read, and deleted soon afterwards."""
+"""Expiry of messages: refreshed by reads, and deletion of expired messages."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ from deployments.storage.postgres.database import Database
 from deployments.storage.postgres.named_queries import load_queries
 from deployments.storage.tenants.erasure import BATCH, MOST_TERMS
 
-# A refresh that gains less of the time to live is left out: each one writes the row anew, and indexes in memory read it
-# again. A message of an hour is so written every 36 s at most, however often it is read.
+# Skip a refresh that gains less than this share of the time to live: each one writes the row, and in-memory indexes
+# read it again. So a message with one hour to live is written at most every 36 s, however often it is read.
 LEAST_GAIN = 0.01
-# After each batch Postgres has rest for so many times as long as it took.
+# The pause after each batch, as a multiple of the time that the batch took.
 REST = 1.0
 
 
 class Given(Protocol):
-    """What a caller says of when a message expires."""
+    """The expiry that a caller gives: a time to live, a time, or neither."""
 
     @property
     def ttl_seconds(self) -> int | None: ...
@@ -28,21 +28,21 @@ class Given(Protocol):
 
 
 def expiry_of(given: Given, now: datetime) -> datetime | None:
-    """Return when a message expires that is given either a time to live from `now` on, or a time, or neither."""
+    """Return when a message expires, from its time to live starting `now` or its given time, or None."""
     return given.expires_at if given.ttl_seconds is None else now + timedelta(seconds=given.ttl_seconds)
 
 
 class ExpiryRepository:
-    """Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
+    """Refreshes and deletes messages. Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queries = load_queries("expiry")
 
     async def refresh(self, tenant_id: str, ids: Sequence[UUID]) -> dict[UUID, datetime]:
-        """Have those of a tenant's messages that have a time to live start it anew. Returns their new `expires_at`.
+        """Restart the time to live of those messages that have one. Return their new `expires_at`.
 
-        Those that would gain less than `LEAST_GAIN` of it, or are being written at this moment, are left out.
+        Messages that would gain less than `LEAST_GAIN` of it, or are locked by a writer, are skipped.
         """
         if not ids:
             return {}
@@ -51,14 +51,14 @@ class ExpiryRepository:
             return {row["id"]: row["expires_at"] async for row in rows}
 
     async def delete_some(self, limit: int, tenant_id: str | None = None) -> int:
-        """Delete at most `limit` messages that have expired, of one tenant or of all. Returns how many; 0: no more."""
+        """Delete at most `limit` expired messages, of one tenant or of all. Return how many; 0: none is left."""
         async with self._database.connection() as connection:
             return int(
                 await self._queries.delete_expired(connection, tenant_id=tenant_id, limit=limit, most_terms=MOST_TERMS)
             )
 
     async def delete_all(self, rest: float = REST) -> int:
-        """Delete what has expired, in batches, with a rest after each. Returns how many messages those were."""
+        """Delete expired messages in batches, with a pause after each. Return how many."""
         deleted = 0
         while True:
             began = perf_counter()

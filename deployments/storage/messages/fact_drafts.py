@@ -1,4 +1,4 @@
-"""Facts about to be stored: what they name, since when they hold, and the columns of the statement that stores them."""
+"""Drafts of facts: references to sources and superseded facts, validity, and statement parameters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from deployments.tenancy import bound_user
 
 @dataclass(frozen=True)
 class FactDraft:
-    """A fact about to be stored, the request that brought it, and its place in that.
+    """A fact to be stored, the request that sent it, and its place in the request.
 
-    `only_user`: the user whose messages and facts alone it may follow from and supersede; None: any.
+    `only_user`: the only user whose messages and facts may be its sources or superseded by it; None: any.
     """
 
     id: UUID
@@ -31,43 +31,43 @@ class FactDraft:
 
     @property
     def tenant_id(self) -> str:
-        """Whose it is."""
+        """Return the tenant."""
         return self.new.tenant_id
 
     @property
     def external_id(self) -> str | None:
-        """The caller's own name for it."""
+        """Return the caller's own name for the fact."""
         return self.new.external_id
 
 
 class Held(NamedTuple):
-    """A message or a fact that is there until the transaction ends. `since`: when it was said, or began to hold."""
+    """A message or a fact that is locked until the transaction ends. `since`: its time, or the fact's `valid_from`."""
 
     kind: Kind
     since: datetime
 
 
-# By tenant and id.
+# Locked messages and facts by tenant and id.
 Known: TypeAlias = Mapping[tuple[str, UUID], Held]
 
 
 def fact_draft(new: NewFact, request_id: str | None, fact_id: UUID | None = None, place: int = 0) -> FactDraft:
-    """Give a new fact its id: `fact_id`, where there may be several attempts to store it."""
+    """Return a draft of a new fact. `fact_id`: the same id for each attempt to store it, if there may be several."""
     return FactDraft(fact_id or uuid7(), new, request_id, place, bound_user())
 
 
 def in_lock_order(drafts: Sequence[FactDraft]) -> list[FactDraft]:
-    """Return drafts in the order in which all insert them, since an insert waits for others of the same names."""
+    """Return drafts in a global lock order: inserts of the same names wait for each other."""
     return sorted(drafts, key=lambda draft: (draft.tenant_id, draft.external_id or "", draft.id.int))
 
 
 def said(draft: FactDraft, now: datetime) -> Said:
-    """Return what a fact's terms are made of."""
+    """Return the fields that a fact's terms depend on."""
     return Said(draft.tenant_id, draft.new.subject, draft.new.content, now, draft.new.language)
 
 
 def refusal(new: NewFact, known: Known, now: datetime) -> InvalidRequestError | None:
-    """Return why a fact cannot be stored: what it names is not there, or it ends before it begins."""
+    """Return why a fact cannot be stored, or None: a reference does not exist, or it ends before it begins."""
     try:
         check_named(new.tenant_id, new.source_ids, Kind.MESSAGE, known)
         check_named(new.tenant_id, new.superseded, Kind.FACT, known)
@@ -79,14 +79,14 @@ def refusal(new: NewFact, known: Known, now: datetime) -> InvalidRequestError | 
 
 
 def check_named(tenant_id: str, ids: Sequence[UUID], kind: Kind, known: Known) -> None:
-    """Raise `InvalidRequestError` unless all are there and of this kind; another tenant's are as if not there."""
+    """Raise `InvalidRequestError` unless all exist and are of this kind. Those of other tenants count as missing."""
     unknown = [each for each in ids if (held := known.get((tenant_id, each))) is None or held.kind is not kind]
     if unknown:
         raise InvalidRequestError(f"There is no such {kind}.", {f"unknown_{kind}s": [str(each) for each in unknown]})
 
 
 def since(new: NewFact, known: Known, now: datetime) -> datetime:
-    """Return since when a fact holds: as it was sent, or since its newest source was said, or now."""
+    """Return since when a fact is valid: the time that was sent, else that of its newest source, else now."""
     if new.valid_from is not None:
         return new.valid_from
     return max((known[new.tenant_id, each].since for each in new.source_ids), default=now).astimezone(UTC)
@@ -101,7 +101,7 @@ def store_parameters(
     return {
         "ids": [d.id for d in drafts],
         "tenant_ids": [n.tenant_id for n in new],
-        # Callers cannot name a conversation so.
+        # Callers cannot give a conversation an empty id.
         "conversation_ids": [n.conversation_id or "" for n in new],
         "subjects": [n.subject for n in new],
         "contents": [n.content for n in new],

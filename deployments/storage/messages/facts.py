@@ -1,4 +1,4 @@
-"""Facts: rows of `messages` of a kind of their own, and the messages that they follow from."""
+"""Storage of facts: rows of `messages` with their own kind, and their source messages."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from deployments.storage.postgres.zones import at_offset
 from deployments.storage.tenants.usage import QuotaGate
 from deployments.tenancy import ALL, Visible
 
-# Fields of a fact that any message has, and their names there.
+# Fields that a fact shares with messages, and their names there.
 OF_MESSAGES = {
     "content": "content",
     "subject": "name",
@@ -42,16 +42,15 @@ OF_MESSAGES = {
     "ttl_seconds": "ttl_seconds",
     "expires_at": "expires_at",
 }
-# Those that a message lacks, and the two that name the fact.
+# Fields that only facts have, and the two that identify a fact.
 COURSE = ("id", "tenant_id", "valid_from", "valid_to", "superseded_by", "superseded_at")
 
 
 class FactRepository:
-    """All that is done with facts. Every call is one transaction.
+    """Stores, reads, changes and deletes facts. Every call is one transaction.
 
     `seen`: whose facts the caller may see. Errors of every method: `DatabaseUnavailableError`, `OverloadedError`; of
-    those that store or change, where there is a gate, also `MessageQuotaError`, `ByteQuotaError` and
-    `EmbeddingQuotaError`.
+    those that store or change, with a gate, also `MessageQuotaError`, `ByteQuotaError` and `EmbeddingQuotaError`.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class FactRepository:
         gate: QuotaGate | None = None,
         counts: StoreCounts | None = None,
     ) -> None:
-        """No gate: no quotas. `counts` is told what came of it."""
+        """Without `gate` there are no quotas. `counts`: callbacks for metrics."""
         self._database = database
         self._messages = messages
         self._analyzer = analyzer
@@ -74,14 +73,13 @@ class FactRepository:
         self._keys = IdempotencyKeys()
 
     async def store(self, drafts: Sequence[FactDraft], key: StoreKey | None = None) -> list[Fact | MemoryLayerError]:
-        """Store facts; what cannot be stored fails alone.
+        """Store facts. Return a fact or an error for each draft, in order.
 
-        `InvalidRequestError`: a source or a fact that it supersedes is not there. What is there already under its id or
-        `external_id` is returned as it is, if it is what the caller says of it; else `IdTakenError`,
-        `ExternalIdConflictError`.
+        `InvalidRequestError`: a source or a superseded fact does not exist. A fact that already exists under the id or
+        `external_id` is returned unchanged if it equals the draft; else `IdTakenError`, `ExternalIdConflictError`.
 
-        What was stored under the key before is returned as it is, or `IdempotencyConflictError` where it has been
-        deleted since; that is raised where the key came with another body.
+        A fact that was stored under the key before is returned, or `IdempotencyConflictError` if it was deleted since.
+        That error is raised if the key was used with another body.
         """
         try:
             return await self._store(drafts, key)
@@ -96,7 +94,7 @@ class FactRepository:
             return await self._get(connection, fact_id, seen)
 
     async def page(self, listing: FactListing, after: Position | None) -> list[Fact]:
-        """Return the facts of a page, newest first, behind the position `after`, and one more where there is more."""
+        """Return a page of facts, newest first, after the position `after`, and one more if there are more."""
         async with self._database.connection() as connection:
             rows = self._facts.list_facts(
                 connection,
@@ -115,17 +113,17 @@ class FactRepository:
         seen: Visible = ALL,
         precondition: Precondition | None = None,
     ) -> Fact:
-        """Change a fact; what it says anew is embedded and scored again. What changes nothing writes nothing.
+        """Change a fact. New content is embedded and scored again. A change without effect writes nothing.
 
-        Raises `NotFoundError`, `PreconditionFailedError`, and `InvalidRequestError` for sources and facts that are not
-        there, for a fact that would supersede itself, and for one that would end before it begins.
+        Raises `NotFoundError`, `PreconditionFailedError`, and `InvalidRequestError` if sources or facts do not
+        exist, or if the fact would supersede itself or end before it begins.
         """
         async with self._database.transaction() as connection:
             owner = (await self._get(connection, fact_id, seen)).tenant_id
             seen = Visible(owner, seen.user_id)
             given = change.model_dump(exclude_unset=True)
-            # What is named is locked before the fact, as whoever deletes a source does.
-            known = await self._hold_given(connection, given, seen)
+            # Lock the references before the fact: the deletion of a source locks in the same order.
+            known = await self._lock_change_references(connection, given, seen)
             before = await self._lock(connection, fact_id, seen, precondition)
             words = {OF_MESSAGES[name]: value for name, value in given.items() if name in OF_MESSAGES}
             counted = False
@@ -138,14 +136,14 @@ class FactRepository:
             return await self._get(connection, fact_id, seen)
 
     async def delete(self, fact_id: UUID, seen: Visible = ALL, precondition: Precondition | None = None) -> None:
-        """Delete a fact. Its sources stay, and what it superseded holds again.
+        """Delete a fact. Its sources stay, and the facts that it superseded become valid again.
 
         Raises `NotFoundError`, `PreconditionFailedError`.
         """
         await self._messages.delete(fact_id, seen, precondition, Kind.FACT)
 
     async def retry_embedding(self, fact_id: UUID, seen: Visible = ALL) -> Fact:
-        """Have a fact embedded again whose embedding failed. Raises `NotFoundError`."""
+        """Retry the failed embedding of a fact. Raises `NotFoundError`."""
         await self.get(fact_id, seen)
         await self._messages.retry_embedding(seen, fact_id)
         return await self.get(fact_id, seen)
@@ -170,7 +168,7 @@ class FactRepository:
     async def _stored_before(
         self, connection: Connection, drafts: Sequence[FactDraft], records: Mapping[str, Record]
     ) -> Outcomes:
-        """Return what is answered for those that a key has stored before."""
+        """Return the results of drafts that were stored under a key before."""
         earlier = {d.id: records[d.tenant_id][d.place] for d in drafts if d.place in records.get(d.tenant_id, ())}
         if not earlier:
             return {}
@@ -185,7 +183,7 @@ class FactRepository:
         drafts: Sequence[FactDraft],
         outcomes: Outcomes,
     ) -> None:
-        """Record under a key what was stored of each tenant."""
+        """Record under a key the facts that were stored for each tenant."""
         for tenant_id, record in records.items():
             answers = {d.place: outcomes[d.id] for d in drafts if d.tenant_id == tenant_id}
             ids = {place: answer.id for place, answer in answers.items() if isinstance(answer, Fact)}
@@ -194,8 +192,8 @@ class FactRepository:
     async def _store_fresh(
         self, connection: Connection, drafts: Sequence[FactDraft], analyses: Mapping[UUID, Analysis], now: datetime
     ) -> tuple[Outcomes, int]:
-        """Store what may be stored. Return what became of each draft, and how many were stored."""
-        known = await self._hold_named(connection, drafts)
+        """Store the drafts that are not refused. Return the result of each, and how many were stored."""
+        known = await self._lock_draft_references(connection, drafts)
         refusals = await self._refusals(connection, drafts, known, now)
         left = in_lock_order([d for d in drafts if d.id not in refusals])
         outcomes: Outcomes = {d.id: _not_stored(d) for d in drafts}
@@ -207,9 +205,9 @@ class FactRepository:
             left = [d for d in left if d.id not in stored]
             there = await self._earlier.answers(connection, left)
             outcomes |= there
-            # What had expired in their place is gone now.
+            # Expired facts in their place are deleted by now.
             left = [d for d in left if d.id not in there]
-        # A retry is answered whatever would be refused by now.
+        # A retry gets its stored fact, even if a new store would now be refused.
         again = await self._earlier.answers(connection, [d for d in drafts if d.id in refusals])
         outcomes |= refusals | {each: answer for each, answer in again.items() if isinstance(answer, Fact)}
         return outcomes | await self._earlier.read(connection, list(stored), ALL), len(stored)
@@ -217,7 +215,7 @@ class FactRepository:
     async def _refusals(
         self, connection: Connection, drafts: Sequence[FactDraft], known: Known, now: datetime
     ) -> dict[UUID, MemoryLayerError]:
-        """Return why facts are not stored. What is there already takes nothing of a quota."""
+        """Return why facts are refused. Facts that already exist do not count against quotas."""
         refusals: dict[UUID, MemoryLayerError] = {
             d.id: refused for d in drafts if (refused := refusal(d.new, known, now)) is not None
         }
@@ -240,7 +238,7 @@ class FactRepository:
         known: Known,
         now: datetime,
     ) -> set[UUID]:
-        """Insert facts, and have them supersede others. Returns the ids of those that were not there yet."""
+        """Insert facts, and mark those that they supersede. Return the ids of the inserted ones."""
         rows = self._facts.store_facts(connection, **store_parameters(drafts, analyses, known, now))
         stored = {row["id"] async for row in rows}
         replaced = {(d.tenant_id, old): d for d in drafts if d.id in stored for old in d.new.superseded}
@@ -263,26 +261,26 @@ class FactRepository:
             raise NotFoundError("There is no such fact.")
         return found[fact_id]
 
-    async def _hold_named(self, connection: Connection, drafts: Sequence[FactDraft]) -> Known:
-        """Hold what drafts name, and the order of the facts that they supersede."""
+    async def _lock_draft_references(self, connection: Connection, drafts: Sequence[FactDraft]) -> Known:
+        """Lock the references of drafts, and the chains of the facts that they supersede."""
         tenants = {d.tenant_id for d in drafts}
         if any(d.new.superseded for d in drafts):
             await self._facts.lock_order_of_facts(connection, tenant_ids=sorted(tenants))
         named = [each for d in drafts for each in (*d.new.source_ids, *d.new.superseded)]
-        return await self._hold(connection, tenants, named, drafts[0].only_user)
+        return await self._lock_references(connection, tenants, named, drafts[0].only_user)
 
-    async def _hold_given(self, connection: Connection, given: Mapping[str, Any], seen: Visible) -> Known:
-        """Hold what a change names, and the order of facts where the change may touch that."""
+    async def _lock_change_references(self, connection: Connection, given: Mapping[str, Any], seen: Visible) -> Known:
+        """Lock the references of a change, and the chain of facts if the change may affect it."""
         tenants = {str(seen.tenant_id)}
         if not given.keys().isdisjoint({"superseded_by", "valid_from"}):
             await self._facts.lock_order_of_facts(connection, tenant_ids=list(tenants))
         named = [*given.get("source_ids", ()), *filter(None, [given.get("superseded_by")])]
-        return await self._hold(connection, tenants, named, seen.user_id)
+        return await self._lock_references(connection, tenants, named, seen.user_id)
 
-    async def _hold(
+    async def _lock_references(
         self, connection: Connection, tenants: set[str], ids: Sequence[UUID], only_user: str | None
     ) -> Known:
-        """Return those of the messages and facts that are there, and keep them from being deleted."""
+        """Return those of the messages and facts that exist, locked against deletion."""
         if not ids:
             return {}
         rows = self._facts.hold_memories(connection, tenant_ids=sorted(tenants), ids=list(ids), user_id=only_user)
@@ -308,7 +306,7 @@ class FactRepository:
     async def _change_course(
         self, connection: Connection, before: dict[str, Any], given: Mapping[str, Any], known: Known, *, counted: bool
     ) -> None:
-        """Change what a fact follows from, when it holds, and what holds in its place."""
+        """Change a fact's sources, its validity, and what supersedes it."""
         fact_id, tenant_id = before["id"], before["tenant_id"]
         before["source_ids"] = [
             row["message_id"] async for row in self._facts.read_sources(connection, fact_id=fact_id)
@@ -322,7 +320,7 @@ class FactRepository:
             after["superseded_at"] = await self._superseded_at(connection, before, given["superseded_by"], known)
         if after == before:
             return
-        # Before the sources: the history keeps those that are there.
+        # Before the sources: the history records the current ones.
         await self._facts.update_fact(
             connection,
             **{name: after[name] for name in COURSE},
@@ -335,7 +333,7 @@ class FactRepository:
     async def _superseded_at(
         self, connection: Connection, fact: Mapping[str, Any], successor: UUID | None, known: Known
     ) -> datetime | None:
-        """Return when a fact ends that is superseded. Raises `InvalidRequestError` where it cannot be."""
+        """Return when a superseded fact ends, or None. Raises `InvalidRequestError` if it cannot be superseded."""
         if successor is None:
             return None
         check_named(fact["tenant_id"], [successor], Kind.FACT, known)
@@ -347,7 +345,7 @@ class FactRepository:
 
 
 def _not_stored(draft: FactDraft) -> MemoryLayerError:
-    """Return why a fact was not stored where its tenant has none in its place, time and again."""
+    """Return the error for a fact that repeatedly could not be stored, though its tenant has none in its place."""
     if draft.external_id is not None:
         return OverloadedError("Others store and delete this fact all the time.")
     return IdTakenError("Another message or fact has this id.")

@@ -1,4 +1,4 @@
-"""What messages and facts said before they were changed. A trigger of the database writes it down."""
+"""Earlier versions of messages and facts, recorded by a database trigger."""
 
 from typing import Any
 from uuid import UUID
@@ -13,19 +13,19 @@ from deployments.storage.postgres.named_queries import load_queries
 from deployments.storage.postgres.zones import zoned
 from deployments.tenancy import ALL, Visible
 
-# A transaction deletes so many: 10,000 of 200 bytes take 50 ms.
+# Versions deleted in one transaction: 10,000 of 200 bytes take 50 ms.
 PRUNED_AT_ONCE = 10_000
 
 
 class MessageHistoryRepository:
-    """Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
+    """Reads and prunes versions. Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queries = load_queries("message_history")
 
     async def page(self, message_id: UUID, limit: int, before: int | None, seen: Visible = ALL) -> list[MessageVersion]:
-        """Return at most `limit` versions older than `before`, newest first; None: from the one that is there now on.
+        """Return at most `limit` versions older than `before`, newest first. None: start with the current version.
 
         Raises `NotFoundError`.
         """
@@ -34,7 +34,7 @@ class MessageHistoryRepository:
     async def page_of_fact(
         self, fact_id: UUID, limit: int, before: int | None, seen: Visible = ALL
     ) -> list[FactVersion]:
-        """Return the same of a fact. Raises `NotFoundError`."""
+        """Return the same for a fact. Raises `NotFoundError`."""
         return list(map(_to_fact_version, await self._read(Kind.FACT, fact_id, limit, before, seen)))
 
     async def _read(self, kind: Kind, id_: UUID, limit: int, before: int | None, seen: Visible) -> list[dict[str, Any]]:
@@ -48,7 +48,7 @@ class MessageHistoryRepository:
         return [row for row in rows if row is not None]
 
     async def prune(self, days: int) -> int:
-        """Have versions kept for so many days after they were replaced, and delete older ones. Returns how many."""
+        """Set how many days replaced versions are kept, and delete older ones. Return how many."""
         pruned, gone = 0, PRUNED_AT_ONCE
         async with self._database.connection() as connection:
             await self._queries.set_history_days(connection, days=days)

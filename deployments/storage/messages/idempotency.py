@@ -1,4 +1,4 @@
-"""Stores of messages under an `Idempotency-Key`: a retry answers as the first time, and stores nothing twice."""
+"""Storing of messages under an `Idempotency-Key`: a retry gets the first answer, and stores nothing twice."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,9 +16,9 @@ FORGOTTEN = "null"
 
 
 class IdempotentStores:
-    """Keeps of a single message its first answer, and of a batch the ids that it stored.
+    """Stores messages under keys. It records the first answer of a single message, and the stored ids of a batch.
 
-    Errors of every method: as of `MessageRepository`, and `IdempotencyConflictError` where the key was used before with
+    Errors of every method: those of `MessageRepository`, and `IdempotencyConflictError` if the key was used with
     another body.
     """
 
@@ -29,9 +29,9 @@ class IdempotentStores:
         self._named = load_queries("named_messages")
 
     async def store(self, new: Draft, key: StoreKey) -> Message:
-        """Store a message unless the key was used before; then return what was answered the first time.
+        """Store a message, or return the first answer if the key was used before.
 
-        A message that has been deleted since raises `IdempotencyConflictError`.
+        Raises `IdempotencyConflictError` if the message was deleted since.
         """
         tenant_id = new.message.tenant_id
         analyzed = await self._messages.analyzed([new])
@@ -55,10 +55,10 @@ class IdempotentStores:
         return Message.model_validate_json(first)
 
     async def store_batch(self, drafts: Mapping[int, Draft], key: StoreKey) -> dict[int, Message | MemoryLayerError]:
-        """Store messages, given by their places in a batch; those that the key has stored before are answered again.
+        """Store messages, given by their places in a batch. Return those that the key has stored before unchanged.
 
-        What was refused the first time is tried again. `IdempotencyConflictError` takes the place of a message that
-        has been deleted since.
+        Messages that were refused the first time are tried again. The result of a message that was deleted since is
+        `IdempotencyConflictError`.
         """
         analyzed = dict(zip(drafts, await self._messages.analyzed(list(drafts.values())), strict=True))
         only_user = next((draft.only_user for draft in drafts.values()), None)
@@ -88,7 +88,7 @@ class IdempotentStores:
         return {place: there.get(message_id, deleted_since()) for place, message_id in record.items()}
 
     async def _insert_apart(self, connection: Connection, drafts: Sequence[AnalyzedDraft]) -> list[Attempt]:
-        """Insert drafts; what Postgres cannot hold fails alone, and leaves the transaction as it was."""
+        """Insert drafts. One that Postgres cannot hold fails alone, and is rolled back to a savepoint."""
         try:
             async with connection.transaction():
                 with self._database.errors(connection):

@@ -1,4 +1,4 @@
-"""Keys under which a caller stores: who had one first, with which body, and what was answered or stored then."""
+"""Idempotency keys, with the hash of their request's body and its answer or stored ids."""
 
 import hashlib
 from collections.abc import Iterable
@@ -14,29 +14,29 @@ from deployments.storage.postgres.named_queries import load_queries
 IDEMPOTENCY_HOURS = 24
 PURGED_WITH_EACH_KEY = 10
 
-# The ids that a request has stored for a tenant, by their places in it.
+# The ids that a request has stored for a tenant, by their places in the request.
 Record: TypeAlias = dict[int, UUID]
 
 
 class StoreKey(NamedTuple):
-    """An `Idempotency-Key`, and the body that came with it."""
+    """An `Idempotency-Key` and the body of its request."""
 
     key: str
     body: bytes
 
 
 class IdempotencyKeys:
-    """Keeps keys for a day. A key belongs to a tenant; that of a batch to each of its tenants.
+    """Keeps keys for a day. A key belongs to one tenant; the key of a batch belongs to each of its tenants.
 
-    Every method works in the caller's transaction, and raises `IdempotencyConflictError` where the key was used before
-    with another body.
+    Every method works in the caller's transaction, and raises `IdempotencyConflictError` if the key was used with
+    another body.
     """
 
     def __init__(self) -> None:
         self._keys = load_queries("idempotency")
 
     async def reserve(self, connection: Connection, tenant_id: str, key: StoreKey, answer: str) -> str | None:
-        """Reserve a key with an answer, and return None; or else return the answer that it has."""
+        """Reserve a key with an answer and return None. If it is reserved already, return its answer."""
         fingerprint = hashlib.sha256(key.body).digest()
         reserved = await self._keys.reserve_key(
             connection,
@@ -46,7 +46,7 @@ class IdempotencyKeys:
             answer=answer,
             kept_hours=IDEMPOTENCY_HOURS,
         )
-        # Each new key sweeps up after some old ones, so that no job has to.
+        # Each call deletes some expired keys, so that no job is needed.
         await self._keys.purge_keys(connection, kept_hours=IDEMPOTENCY_HOURS, limit=PURGED_WITH_EACH_KEY)
         if reserved:
             return None
@@ -56,17 +56,17 @@ class IdempotencyKeys:
         return str(first["answer"])
 
     async def set_answer(self, connection: Connection, tenant_id: str, key: StoreKey, answer: str) -> None:
-        """Have a reserved key give another answer."""
+        """Replace the answer of a reserved key."""
         await self._keys.set_answer(connection, tenant_id=tenant_id, key=key.key, answer=answer)
 
     async def records(self, connection: Connection, tenant_ids: Iterable[str], key: StoreKey) -> dict[str, Record]:
-        """Return what was stored under a key for each tenant. The key is theirs from now on."""
+        """Reserve a key for each tenant. Return what was stored under it for each."""
         return {tenant_id: await self._record(connection, tenant_id, key) for tenant_id in sorted(set(tenant_ids))}
 
     async def note(self, connection: Connection, tenant_id: str, key: StoreKey, record: Record, stored: Record) -> None:
-        """Record what was stored besides: ids alone, so that nothing of what was said is kept twice.
+        """Record the additionally stored ids. Only ids are kept, so that no content is stored twice.
 
-        A key under which nothing is stored is nobody's again.
+        A key under which nothing is stored is released.
         """
         if stored:
             answer = {"stored": {str(place): str(each) for place, each in (record | stored).items()}}
@@ -82,5 +82,5 @@ class IdempotencyKeys:
 
 
 def deleted_since() -> IdempotencyConflictError:
-    """Return what is answered in place of what was stored under a key and deleted."""
+    """Return the error for a message that was stored under a key and deleted since."""
     return IdempotencyConflictError("What was stored under this Idempotency-Key has been deleted since.")

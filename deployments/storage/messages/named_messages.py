@@ -1,4 +1,4 @@
-"""Messages by the names that their callers gave them: put, got and deleted, one or many at once."""
+"""Put, get and delete of messages by the callers' own names, one or many at once."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -29,15 +29,15 @@ from deployments.storage.postgres.named_queries import load_queries
 from deployments.storage.postgres.zones import zoned
 from deployments.tenancy import Visible
 
-# What a message's terms are made of, and what it is embedded with.
+# The fields that a message's terms depend on, and those that its embedding depends on.
 ANALYZED = {"content", "name", "language", "created_at", "utc_offset"}
 EMBEDDED = {"content", "name", "role", "created_at", "utc_offset"}
-# What of a locked row a message that takes its place leaves as it is, or sets by itself.
+# Columns that a replacement keeps, or that the statement sets itself.
 NOT_WRITTEN = {"embedding_status", "archived", "external_id", "version", "updated_at"}
 
 
 class Put(NamedTuple):
-    """A message as it is after it was put, and whether it was not there before. `read`: its row, if read since."""
+    """The message after a put, and whether it is new. `read`: its row, if it was read after the put."""
 
     message: Message
     created: bool
@@ -52,7 +52,7 @@ class Deleted(NamedTuple):
 
 
 class NamedMessageRepository:
-    """Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
+    """Puts, gets and deletes messages. Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
 
     def __init__(self, database: Database, messages: MessageRepository) -> None:
         self._database = database
@@ -60,12 +60,12 @@ class NamedMessageRepository:
         self._queries = load_queries("named_messages")
         self._jobs = load_queries("embedding_jobs")
         self._earlier = EarlierMessages()
-        self._turns: WeakValueDictionary[tuple[str, str | None], asyncio.Lock] = WeakValueDictionary()
+        self._replace_locks: WeakValueDictionary[tuple[str, str | None], asyncio.Lock] = WeakValueDictionary()
 
     async def put_if(self, draft: Draft, precondition: Precondition) -> Put | MemoryLayerError:
-        """Have a message take the place of the one with its external id, if a condition holds of that.
+        """Replace the message with the same external id, if it meets the precondition. Return the put or an error.
 
-        Why not: `PreconditionFailedError`, and as of `put`.
+        Errors: `PreconditionFailedError`, and those of `put`.
         """
         async with self._database.connection() as connection:
             (earlier,) = await self._earlier.find(connection, [draft.message])
@@ -75,16 +75,16 @@ class NamedMessageRepository:
         refusal = earlier.hidden_from(draft) or _refusal(draft, earlier, only_new=False)
         if refusal is not None:
             return refusal
-        async with self._turn(draft.message):
+        async with self._replace_lock(draft.message):
             return await self._put_over(draft, earlier, precondition) or absent
 
     async def put(self, drafts: Sequence[Draft], *, only_new: bool = False) -> list[Put | MemoryLayerError]:
-        """Store messages, or have them take the place of those with their external ids; what cannot be, fails alone.
+        """Store messages, or replace those with the same external ids. Return a put or an error for each, in order.
 
-        Why not: as of `MessageRepository.store`, and with `only_new` `PreconditionFailedError` for what is there.
+        Errors: those of `MessageRepository.store`, and with `only_new` `PreconditionFailedError` for existing messages.
         """
         puts: list[Put | MemoryLayerError] = []
-        # One name may come twice: what was read of it before is not what is there any more.
+        # The same name may occur twice: then the row that was read before is stale.
         known: dict[UUID, Earlier | None] = {}
         for draft, attempt in zip(drafts, await self._messages.attempt(drafts), strict=True):
             stale, latest = False, attempt
@@ -100,7 +100,7 @@ class NamedMessageRepository:
     async def get(
         self, seen: Visible, ids: Sequence[UUID] | None, external_ids: Sequence[str] | None
     ) -> list[Message | None]:
-        """Return a tenant's messages by their ids, or else their external ids, in order; None for what is not there."""
+        """Return a tenant's messages by ids, or else by external ids, in order; None for those that do not exist."""
         async with self._database.connection() as connection:
             rows = self._queries.get_messages(
                 connection, **seen._asdict(), ids=ids or [], external_ids=external_ids or []
@@ -115,7 +115,7 @@ class NamedMessageRepository:
     async def delete(
         self, seen: Visible, ids: Sequence[UUID] | None, external_ids: Sequence[str] | None
     ) -> list[Deleted | None]:
-        """Delete them, in one statement; they are gone from search at once. None for what was not there, in order."""
+        """Delete messages in one statement, and from search at once. Return their names in order, None for missing."""
         async with self._database.connection() as connection:
             rows = self._queries.delete_messages(
                 connection, **seen._asdict(), ids=ids or [], external_ids=external_ids or [], expired=False
@@ -131,12 +131,12 @@ class NamedMessageRepository:
         settled = _settled_unwritten(draft, attempt, only_new=only_new, stale=stale)
         if not isinstance(settled, Earlier):
             return settled
-        async with self._turn(draft.message):
+        async with self._replace_lock(draft.message):
             for _ in range(TRIES):
                 put = await self._put_over(draft, settled)
                 if put is not None:
                     return put
-                # It was deleted meanwhile.
+                # The earlier message was deleted meanwhile.
                 (attempt,) = await self._messages.attempt([draft])
                 settled = _settled_unwritten(draft, attempt, only_new=only_new, stale=False)
                 if not isinstance(settled, Earlier):
@@ -154,14 +154,14 @@ class NamedMessageRepository:
             return error
         return latest and Put(latest.message, created=False, read=latest)
 
-    def _turn(self, message: Message) -> asyncio.Lock:
-        """Return what has those who replace one message wait without a connection, which others need meanwhile."""
+    def _replace_lock(self, message: Message) -> asyncio.Lock:
+        """Return the lock for replacing one message. Callers wait for it without holding a connection."""
         name = (message.tenant_id, message.external_id)
-        turn = self._turns.get(name) or asyncio.Lock()
-        return self._turns.setdefault(name, turn)
+        lock = self._replace_locks.get(name) or asyncio.Lock()
+        return self._replace_locks.setdefault(name, lock)
 
     async def _replace(self, draft: Draft, earlier: Earlier, precondition: Precondition | None) -> Earlier | None:
-        """Have a message take the place of another. None: that is gone. What changes nothing writes nothing.
+        """Replace a message. Return it, or None if it no longer exists. A replacement without effect writes nothing.
 
         Raises `PreconditionFailedError`.
         """
@@ -180,7 +180,7 @@ class NamedMessageRepository:
             rows = self._queries.get_messages(
                 connection, tenant_id=name["tenant_id"], user_id=name["user_id"], ids=[name["id"]], external_ids=[]
             )
-            # None where it has expired since.
+            # None if it has expired meanwhile.
             return next(iter([Earlier(row) async for row in rows]), None)
 
     async def _write(
@@ -208,7 +208,7 @@ class NamedMessageRepository:
 def _settled_unwritten(
     draft: Draft, attempt: Attempt, *, only_new: bool, stale: bool
 ) -> Put | MemoryLayerError | Earlier:
-    """Return what a put came to, or the message that it has to replace. `stale`: that may have changed since."""
+    """Return the result of a put, or the message that it has to replace. `stale`: that may have changed since."""
     if isinstance(attempt, MemoryLayerError):
         return attempt
     if isinstance(attempt, Message):
@@ -222,7 +222,7 @@ def _settled_unwritten(
 
 
 def _refusal(draft: Draft, earlier: Earlier, *, only_new: bool) -> MemoryLayerError | None:
-    """Return why a message may not take the place of the one that is there. Neither of its names ever changes."""
+    """Return why a draft may not replace the existing message, or None. A message's names never change."""
     if earlier.row["kind"] == Kind.FACT:
         return ExternalIdConflictError("A fact has this external_id.")
     if earlier.row["external_id"] != draft.message.external_id:

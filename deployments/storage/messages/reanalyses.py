@@ -1,4 +1,4 @@
-"""Messages whose terms are made anew: which tenants', by whom, and how far it is."""
+"""Re-analysis of messages: the requested tenants, their claims and their progress."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from deployments.storage.postgres.named_queries import load_queries
 from deployments.storage.postgres.zones import zoned
 from deployments.storage.tenants.languages import TTL_SECONDS, TenantLanguages
 
-# Longer than a replica goes by the language of before, and what it was storing then takes to be committed.
+# Longer than a replica caches the old language, plus the commit of what it stores by that language.
 SETTLING_SECONDS = 5 * TTL_SECONDS
-# Messages in one transaction, and about how many terms: it holds the locks of their terms' counts for so long.
+# Messages, and about how many terms, in one transaction, which locks the counts of their terms.
 BATCH = 200
 MOST_TERMS = 20_000
-# After a pass that left messages which others held or changed, before the next.
+# The pause before the next pass, if a pass skipped messages that others locked or changed.
 PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A tenant that is this worker's to analyse anew, and the last message that was, as (time, id)."""
+    """A tenant claimed for re-analysis, and its last re-analysed message as (time, id)."""
 
     id: UUID
     tenant_id: str
@@ -32,7 +32,7 @@ class Claim:
 
 
 class Stale(NamedTuple):
-    """A message with terms of another policy. `updated_at` changes whenever the message does."""
+    """A message with terms of another policy. `updated_at` changes with the message."""
 
     id: UUID
     said: Said
@@ -40,24 +40,24 @@ class Stale(NamedTuple):
 
 
 class StaleBatch(NamedTuple):
-    """Messages to analyse anew, oldest first, and the policy to do it by."""
+    """Messages to re-analyse, oldest first, and the policy to use."""
 
     messages: list[Stale]
     policy: LanguagePolicy
 
 
 class ReanalysisRepository:
-    """Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
+    """Stores re-analyses. Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
 
     def __init__(self, database: Database, default: LanguagePolicy) -> None:
-        """`default`: the policy of tenants without a language of their own."""
+        """`default`: the policy of tenants without their own language."""
         self._database = database
         self._default = default
         self._languages = TenantLanguages(database, default)
         self._queries = load_queries("reanalyses")
 
     async def adopt_policy(self) -> None:
-        """Have the default policy hold in the database. All tenants are analysed anew where another did before."""
+        """Store the default policy in the database. If it differs from the stored one, request all tenants."""
         async with self._database.transaction() as connection:
             before = await self._queries.lock_policy(connection)
             if before == self._default.tag:
@@ -67,17 +67,17 @@ class ReanalysisRepository:
                 await self._queries.request_reanalysis(connection, tenant_id=None, former=language_of(before))
 
     async def request_unanalyzed(self) -> None:
-        """Have those tenants analysed anew that have messages of an older release."""
+        """Request the re-analysis of tenants that have messages of an older release."""
         async with self._database.connection() as connection:
             await self._queries.request_unanalyzed(connection)
 
     async def request_stale(self, tenant_ids: Sequence[str]) -> None:
-        """Have tenants analysed anew."""
+        """Request the re-analysis of tenants."""
         async with self._database.connection() as connection:
             await self._queries.request_stale(connection, tenant_ids=tenant_ids)
 
     async def count_stale(self, tenant_id: str | None = None) -> dict[str, int]:
-        """Return how many messages have terms of another policy, of each tenant that has any. Reads all messages."""
+        """Return the number of messages with terms of another policy by tenant, without zeros. Reads all messages."""
         async with self._database.connection() as connection:
             rows = self._queries.tenants_with_messages(connection, tenant_id=tenant_id)
             known = await self._languages.load(connection, [row["tenant_id"] async for row in rows])
@@ -88,14 +88,14 @@ class ReanalysisRepository:
         return {each: count for each, count in counts.items() if count}
 
     async def is_under_way(self, tenant_id: str | None = None) -> bool:
-        """Return whether a tenant is still to be analysed anew; None: any tenant."""
+        """Return whether the re-analysis of a tenant is unfinished; None: of any tenant."""
         async with self._database.connection() as connection:
             return bool(await self._queries.is_reanalyzing(connection, tenant_id=tenant_id))
 
     async def claim(
         self, claim_id: UUID, lease_seconds: float, settling_seconds: float, tenant_id: str | None = None
     ) -> Claim | None:
-        """Take a tenant whose re-analysis was requested so long ago, or None. What a dead worker held is taken too."""
+        """Claim an unleased tenant that was requested at least `settling_seconds` ago; None if there is none."""
         async with self._database.connection() as connection:
             row = await self._queries.claim_reanalysis(
                 connection,
@@ -111,7 +111,7 @@ class ReanalysisRepository:
         return Claim(claim_id, row["tenant_id"], reached)
 
     async def next_batch(self, claim: Claim) -> StaleBatch:
-        """Read the next messages behind what was reached; none at the end."""
+        """Return the next messages after the claim's position; empty at the end."""
         async with self._database.connection() as connection:
             policy = await self._policy(connection, claim.tenant_id)
             after, after_id = claim.reached or (None, None)
@@ -127,9 +127,9 @@ class ReanalysisRepository:
             return StaleBatch([_to_stale(zoned(row)) async for row in rows], policy)
 
     async def write(self, claim: Claim, batch: StaleBatch, terms: Sequence[str], lease_seconds: float) -> int | None:
-        """Write terms, in one transaction with how far it is. Returns how many; None if the claim is lost.
+        """Store terms and the progress in one transaction. Return how many were stored; None if the claim is lost.
 
-        What was changed since it was read, or is held by another, is left for the next pass.
+        Messages that were changed since they were read, or are locked, are left for the next pass.
         """
         last = batch.messages[-1]
         async with self._database.transaction() as connection:
@@ -154,7 +154,7 @@ class ReanalysisRepository:
         return int(rewritten)
 
     async def end(self, claim: Claim, policy: LanguagePolicy) -> bool:
-        """End a pass. Returns whether the tenant is done; else another pass is to follow."""
+        """End a pass. Return whether the tenant is done, or else needs another pass."""
         async with self._database.connection() as connection:
             return bool(
                 await self._queries.end_reanalysis(

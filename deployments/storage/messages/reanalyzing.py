@@ -1,4 +1,4 @@
-"""Analyses the messages of tenants anew, a batch at a time, while the service goes on."""
+"""Re-analysis of tenants' messages in batches, while the service runs."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from deployments.storage.messages.reanalyses import SETTLING_SECONDS, Claim, Rea
 logger = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 60.0
-# Rest after each batch, in multiples of the time that it took: the database serves requests meanwhile.
+# The pause after each batch, as a multiple of its duration, which leaves the database to requests.
 PAUSE_FACTOR = 4.0
 
 
 class Reanalyzer:
-    """Takes tenants one after the other. Several at once share the tenants; what a killed one left is taken up.
+    """Processes one tenant after the other. Concurrent instances share the tenants, and take over from killed ones.
 
     Errors of every method: `DatabaseUnavailableError`, `OverloadedError`.
     """
@@ -40,9 +40,9 @@ class Reanalyzer:
     async def reanalyze_next(
         self, tenant_id: str | None = None, advance: Callable[[int], None] = lambda _count: None
     ) -> str | None:
-        """Go through the messages of one tenant. Returns which tenant's; None: none is due.
+        """Re-analyse the messages of one tenant. Return the tenant, or None if none is due.
 
-        `tenant_id`: only this one's. `advance` is called after each batch with how many messages were analysed.
+        `tenant_id`: only this tenant. `advance` is called after each batch with its number of messages.
         """
         claim = await self._repository.claim(uuid4(), self._lease_seconds, self._settling_seconds, tenant_id)
         if claim is None:

@@ -1,4 +1,4 @@
-"""The turns that a conversation ended with."""
+"""Reading of a conversation's last turns."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from deployments.storage.postgres.zones import zoned
 
 
 class RecentTurnRepository:
-    """Reads the end of a conversation."""
+    """Reads the last turns of a conversation."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -27,9 +27,9 @@ class RecentTurnRepository:
         include_archived: bool = False,
         as_of: datetime | None = None,
     ) -> list[Turn]:
-        """At most `limit` turns, newest first; none of a conversation that is not known.
+        """Return at most `limit` turns, newest first; none for an unknown conversation.
 
-        They were said by `as_of`, and have not expired `now`.
+        Only turns that were created by `as_of` and have not expired at `now`.
 
         `user_id`: only that user's.
 

@@ -1,4 +1,4 @@
-"""Messages: stored, read, changed, deleted."""
+"""Storage of messages: store, read, change and delete."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,35 +33,35 @@ _ORDERS = {
     Order.NEWEST_FIRST: {"order": Sql("DESC"), "beyond": Sql("<")},
     Order.OLDEST_FIRST: {"order": Sql("ASC"), "beyond": Sql(">")},
 }
-# How often a message is stored anew because what was in its place is gone by then.
+# How often a store is retried because the message in its place was deleted meanwhile.
 TRIES = 10
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a page ended: the last message on it."""
+    """The position at which a page ended: its last message."""
 
     created_at: datetime
     id: UUID
 
 
-# What storing a draft came to: its message, what is there in its place, or why it was refused.
+# The result of storing a draft: the message, the existing one in its place, or an error.
 Attempt: TypeAlias = Message | Earlier | MemoryLayerError
 
 
 @dataclass(frozen=True)
 class StoreCounts:
-    """Told, for the metrics: new messages were committed; a message or a change was refused by the quota of a code."""
+    """Callbacks for metrics: new messages were committed; a quota with this error code refused a message or change."""
 
     stored: Callable[[int], None] = lambda _count: None
     refused: Callable[[str], None] = lambda _code: None
 
 
 class MessageRepository:
-    """All that is done with messages one by one or in batches. Every call is one transaction.
+    """Stores, reads, changes and deletes messages, single ones or batches. Every call is one transaction.
 
-    `seen`: whose messages the caller may see; another's is as if it were not there. Errors of every method:
-    `DatabaseUnavailableError`, `OverloadedError`; of those that store or change, where there is a gate, also
+    `seen`: whose messages the caller may see; others count as missing. Errors of every method:
+    `DatabaseUnavailableError`, `OverloadedError`; of those that store or change, with a gate, also
     `MessageQuotaError`, `ByteQuotaError` and `EmbeddingQuotaError`.
     """
 
@@ -72,7 +72,7 @@ class MessageRepository:
         gate: QuotaGate | None = None,
         counts: StoreCounts | None = None,
     ) -> None:
-        """No gate: no quotas. `counts` is told what came of it."""
+        """Without `gate` there are no quotas. `counts`: callbacks for metrics."""
         self._database = database
         self._analyzer = analyzer
         self._gate = gate
@@ -82,16 +82,16 @@ class MessageRepository:
         self._earlier = EarlierMessages()
 
     async def store(self, drafts: Sequence[Draft]) -> list[Message | MemoryLayerError]:
-        """Store messages, each together with its pending embedding; what cannot be stored fails alone.
+        """Store messages, each with its embedding job. Return a message or an error for each draft, in order.
 
-        What is there already under its id or external id is returned as it is, if it is what the caller says of it.
-        Else: `IdTakenError`, `ExternalIdConflictError`.
+        A message that already exists under the id or external id is returned unchanged if it equals the draft; else
+        `IdTakenError`, `ExternalIdConflictError`.
         """
         attempts = await self.attempt(drafts)
         return [answer_of(draft, attempt) for draft, attempt in zip(drafts, attempts, strict=True)]
 
     async def attempt(self, drafts: Sequence[Draft]) -> list[Attempt]:
-        """Do the same, but return what is there already as `Earlier`, whatever it says."""
+        """Do the same as `store`, but return any existing message as `Earlier`."""
         request_ids = sorted({each.request_id for each in drafts if each.request_id})
         try:
             with structlog.contextvars.bound_contextvars(request_ids=request_ids):
@@ -104,23 +104,23 @@ class MessageRepository:
         return attempts
 
     def count_stored(self, attempts: Sequence[Attempt]) -> None:
-        """Tell the metrics what was committed."""
+        """Count the stored messages in the metrics."""
         self._counts.stored(sum(isinstance(each, Message) for each in attempts))
 
     async def analyzed(self, drafts: Sequence[Draft]) -> list[AnalyzedDraft]:
-        """Return the drafts with their terms: before a connection is taken, since that may take a while."""
+        """Return the drafts with their terms. Call it before taking a connection, since it may take a while."""
         analyses = await self._analyzer.analyze([each.message for each in drafts])
         return list(map(AnalyzedDraft, drafts, analyses))
 
     async def insert(self, connection: Connection, drafts: Sequence[AnalyzedDraft]) -> list[Attempt]:
-        """Insert in the caller's transaction what the quotas leave room for, in order."""
+        """Insert drafts within the quotas, in the caller's transaction. Return an attempt for each, in order."""
         refusals = await self._refusals(connection, drafts)
         admitted = [each for each, refusal in zip(drafts, refusals, strict=True) if refusal is None]
         inserted = iter(await self._insert(connection, admitted) if admitted else [])
         return [refusal or next(inserted) for refusal in refusals]
 
     async def get(self, message_id: UUID, seen: Visible = ALL) -> Message:
-        """One message. Raises `NotFoundError`."""
+        """Return one message. Raises `NotFoundError`."""
         async with self._database.connection() as connection:
             row = await self._messages.get_message(connection, id=message_id, kind=Kind.MESSAGE, **seen._asdict())
         if row is None:
@@ -128,7 +128,7 @@ class MessageRepository:
         return to_message(row)
 
     async def page(self, listing: MessageListing, limit: int, after: Position | None) -> list[Message]:
-        """At most `limit` messages of a listing in its order, behind the position `after`."""
+        """Return at most `limit` messages of a listing, in its order, after the position `after`."""
         async with self._database.connection() as connection:
             queries = load_queries("messages", where=where_sql(listing.where).text, **_ORDERS[listing.order])
             rows = queries.list_messages(
@@ -148,9 +148,9 @@ class MessageRepository:
         seen: Visible = ALL,
         precondition: Precondition | None = None,
     ) -> Message:
-        """Change a message; what it says anew is embedded and scored again.
+        """Change a message. It is embedded and scored again if its content changes.
 
-        Raises `NotFoundError`, `PreconditionFailedError`, and `InvalidRequestError` where merged metadata is too large.
+        Raises `NotFoundError`, `PreconditionFailedError`, and `InvalidRequestError` if merged metadata is too large.
         """
         async with self._database.transaction() as connection:
             row = await self.change_within(connection, message_id, change, request_id, seen, precondition)
@@ -168,7 +168,7 @@ class MessageRepository:
         precondition: Precondition | None = None,
         kind: Kind = Kind.MESSAGE,
     ) -> Row | None:
-        """Do the same in a transaction of the caller's. Return the row, or None where it has expired."""
+        """Do the same in the caller's transaction. Return the row, or None if it has expired."""
         row = await self._lock(connection, message_id, seen, precondition, kind)
         before = zoned(parsed(row))
         after = patched(before, change, datetime.now(UTC))
@@ -196,9 +196,9 @@ class MessageRepository:
         reworded: bool,
         embedded: bool,
     ) -> Analysis | None:
-        """Have a locked message embedded again where that is needed. Return its new terms, where it has others.
+        """Queue the embedding of a changed, locked message if needed. Return its new terms, or None if unchanged.
 
-        Raises what the quotas refuse.
+        Raises the errors of the quotas.
         """
         message_id = before["id"]
         if embedded:
@@ -215,7 +215,7 @@ class MessageRepository:
         precondition: Precondition | None = None,
         kind: Kind = Kind.MESSAGE,
     ) -> None:
-        """Delete a message; it is gone from search at once. Raises `NotFoundError`, `PreconditionFailedError`."""
+        """Delete a message. It vanishes from search at once. Raises `NotFoundError`, `PreconditionFailedError`."""
         opened = self._database.connection() if precondition is None else self._database.transaction()
         async with opened as connection:
             if precondition is not None:
@@ -225,14 +225,14 @@ class MessageRepository:
             raise NotFoundError(f"There is no such {kind}.")
 
     async def retry_embedding(self, seen: Visible = ALL, message_id: UUID | None = None) -> int:
-        """Have failed messages embedded again, with all attempts before them. Returns how many."""
+        """Retry failed embeddings, with a new count of attempts. Return how many."""
         async with self._database.transaction() as connection:
             retried = await self._jobs.retry_failed(connection, message_id=message_id, **seen._asdict())
             await self._jobs.announce_jobs(connection)
         return int(retried)
 
     async def _store(self, drafts: Sequence[Draft]) -> list[Attempt]:
-        """One statement is a transaction of its own, and saves the round trips of another."""
+        """Store drafts. Without a gate, one statement is its own transaction, which saves round trips."""
         analyzed = await self.analyzed(drafts)
         if self._gate is None:
             async with self._database.connection() as connection:
@@ -243,7 +243,7 @@ class MessageRepository:
     async def _refusals(
         self, connection: Connection, drafts: Sequence[AnalyzedDraft]
     ) -> Sequence[MemoryLayerError | None]:
-        """Return why quotas refuse drafts, in order. What is there already takes nothing, and is not refused."""
+        """Return why quotas refuse drafts, or None, in order. Existing messages do not count, and are never refused."""
         if self._gate is None:
             return [None] * len(drafts)
         messages = [each.draft.message for each in drafts]
@@ -269,7 +269,7 @@ class MessageRepository:
                 raise refusal
 
     async def _insert(self, connection: Connection, drafts: Sequence[AnalyzedDraft]) -> list[Attempt]:
-        """Insert messages, and look for what is there in the place of those that cannot be."""
+        """Insert messages, and find the existing ones in the place of those that cannot be inserted."""
         attempts: list[Attempt] = [each.draft.message for each in drafts]
         if any(each.draft.is_named for each in drafts):
             left = await self._insert_once(connection, in_lock_order(drafts))
@@ -292,7 +292,7 @@ class MessageRepository:
         return attempts
 
     async def _insert_once(self, connection: Connection, placed: Sequence[Placed]) -> list[Placed]:
-        """Insert messages. Return those that were there already; of one id in several, all but the first."""
+        """Insert messages. Return those that already existed; of drafts with the same id, all but the first."""
         firsts = list({each[1].draft.message.id: each for each in reversed(placed)}.values())[::-1]
         present = set(await self._messages.store_messages(connection, **store_parameters([d for _, d in firsts])) or ())
         inserted = {place for place, each in firsts if each.draft.message.id not in present}
@@ -345,7 +345,7 @@ class MessageRepository:
 
 
 def listing_parameters(listing: MessageListing) -> dict[str, object]:
-    """The parameters of `list_messages`, but for the page."""
+    """Return the parameters of `list_messages`, except for the page."""
     return {
         **listing.model_dump(exclude={"metadata", "where", "order", "limit", "cursor"}),
         "conversation_prefix": path_prefix(listing.conversation_prefix),
@@ -355,12 +355,12 @@ def listing_parameters(listing: MessageListing) -> dict[str, object]:
 
 
 def _not_stored(draft: Draft) -> MemoryLayerError:
-    """Return why a message was not stored where its tenant has none in its place, time and again."""
+    """Return the error for a message that repeatedly could not be stored, though its tenant has none in its place."""
     if draft.new.external_id is not None and draft.new.id is None:
         return OverloadedError("Others store and delete this message all the time.")
     return IdTakenError("Another message has this id.")
 
 
 def answer_of(draft: Draft, attempt: Attempt) -> Message | MemoryLayerError:
-    """Return what a caller learns who stores a message, where what is there already may take its place."""
+    """Return the result for the caller of a store: an existing message may count as the stored one."""
     return attempt.answer_to(draft.message, draft.new) if isinstance(attempt, Earlier) else attempt

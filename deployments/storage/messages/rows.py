@@ -1,4 +1,4 @@
-"""Database rows as the service's own words."""
+"""Conversion of database rows to the service's types."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from deployments.storage.postgres.zones import zoned
 
 
 def to_message(row: Mapping[str, Any]) -> Message:
-    """A row of `messages` with its job's last error; trusted, so not validated again."""
+    """Convert a row of `messages` with its job's last error, without validation: stored data is trusted."""
     return Message.model_construct(
         **{
             **zoned(parsed(row)),
@@ -22,7 +22,7 @@ def to_message(row: Mapping[str, Any]) -> Message:
 
 
 def to_fact(row: Mapping[str, Any]) -> Fact:
-    """A row of `read_facts`; trusted, so not validated again."""
+    """Convert a row of `read_facts`, without validation: stored data is trusted."""
     return Fact.model_construct(
         **{
             **zoned(row),
@@ -33,16 +33,16 @@ def to_fact(row: Mapping[str, Any]) -> Fact:
 
 
 def parsed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of a row of `messages`, the JSON of `metadata` and `chat` as objects."""
+    """Return the columns of a row of `messages`, with the JSON of `metadata` and `chat` parsed."""
     chat = row["chat"]
     return {**row, "metadata": orjson.loads(row["metadata"]), "chat": None if chat is None else orjson.loads(chat)}
 
 
 def chat_json(chat: Mapping[str, Any] | None) -> str | None:
-    """What is written into the column `chat`."""
+    """Return the JSON for the column `chat`."""
     return None if chat is None else orjson.dumps(chat).decode()
 
 
 def to_conversation(row: Mapping[str, Any]) -> Conversation:
-    """A row of one conversation's counts."""
+    """Convert a row of one conversation's counts."""
     return Conversation.model_construct(**{name: row[name] for name in Conversation.model_fields})

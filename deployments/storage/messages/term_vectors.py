@@ -1,4 +1,4 @@
-"""Terms as a tsvector, the type that Postgres' GIN index and ts_rank work on. Its own parser is never asked."""
+"""Terms as a tsvector, the type of Postgres' GIN index and ts_rank. Postgres' own parser is not used."""
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -6,19 +6,19 @@ from typing import NamedTuple
 
 from deployments.analysis.terms import Terms
 
-# Postgres keeps no more positions of a lexeme.
+# Postgres' maximum number of positions of a lexeme.
 MOST_POSITIONS = 255
-# What the lexemes and positions of a tsvector may take together.
+# Postgres' maximum size of a tsvector's lexemes and positions.
 MOST_BYTES = 2**20 - 1
-# The number of positions, and a byte of padding before it; then each position.
+# The size of the number of positions, with a byte of padding before it; then of each position.
 _POSITIONS_BYTES, _POSITION_BYTES = 3, 2
-# Most terms occur a few times: their positions are written once.
+# Most terms occur a few times, so the text of their positions is cached.
 REMEMBERED_COUNTS = 1_024
 _ESCAPED = str.maketrans({"'": "''", "\\": "\\\\"})
 
 
 class TermVector(NamedTuple):
-    """The literal of a tsvector, and how many words it holds: what Postgres' `term_count` counts in it."""
+    """The literal of a tsvector, and its number of words, as Postgres' `term_count` returns it."""
 
     literal: str
     words: int
@@ -27,13 +27,13 @@ class TermVector(NamedTuple):
 def term_vector(terms: Terms) -> TermVector:
     """Return the terms as a tsvector.
 
-    A term has as many positions as occurrences, at most 255; where they stand says nothing. Those of words have the
-    weight D, those of forms C, so that `term_count` counts words alone. A word that occurs once has no position.
-    Of terms that are too many for a tsvector the first are kept, forms only where words leave room.
+    A term has one position for each occurrence, at most 255; the values mean nothing. Positions of words have the
+    weight D and those of forms C, so that `term_count` counts only words. A word that occurs once has no position. If
+    the terms do not fit into a tsvector, the first are kept, and forms only if words leave room.
     """
     counted = list(_counted(terms))
     literal = " ".join(_lexeme(*each) for each in counted)
-    # With the space that the last lexeme lacks, a literal takes at least as many bytes as the tsvector made of it.
+    # Plus a space for the last lexeme, a literal is at least as long as its tsvector, in bytes.
     if len(literal.encode()) >= MOST_BYTES:
         counted = list(_fitting(counted))
         literal = " ".join(_lexeme(*each) for each in counted)
@@ -41,7 +41,7 @@ def term_vector(terms: Terms) -> TermVector:
 
 
 def _counted(terms: Terms) -> Iterator[tuple[str, int, int]]:
-    """Yield each term with how often it is stored as a word and as a form, words first."""
+    """Yield each term with its numbers of positions as a word and as a form, words first."""
     for term, times in terms.words.items():
         words = min(times, MOST_POSITIONS)
         yield term, words, min(terms.forms.get(term, 0), MOST_POSITIONS - words)
@@ -61,7 +61,7 @@ def _fitting(counted: Iterable[tuple[str, int, int]]) -> Iterator[tuple[str, int
 
 
 def _size(term: str, words: int, forms: int) -> int:
-    """Return an upper bound of what a lexeme takes, in bytes."""
+    """Return an upper bound of a lexeme's size in bytes."""
     size = len(term.encode())
     return size if (words, forms) == (1, 0) else size + _POSITIONS_BYTES + _POSITION_BYTES * (words + forms)
 

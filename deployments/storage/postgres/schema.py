@@ -1,4 +1,4 @@
-"""Whether the database is ours to use: its schema's revision, and the embedding space that it holds."""
+"""Checks of the database: the revision of its schema, and its embedding spaces."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ AnyConnection: TypeAlias = Connection | OwnConnection
 def prepare(settings: Settings) -> None:
     """Start the embedded Postgres if no URL is set, bring its schema up to date, and check what it holds.
 
-    An external database is not migrated: that is the operator's to decide (`alembic upgrade head`).
+    An external database is not migrated: the operator decides that (`alembic upgrade head`).
     Raises `ConfigurationError`, or `DatabaseUnavailableError` when the database cannot be reached.
     """
     source = space_source(settings)
@@ -37,14 +37,14 @@ def prepare(settings: Settings) -> None:
 
 
 def database_url(settings: Settings) -> str:
-    """The URL of the database, which is running if it is the embedded one."""
+    """Return the URL of the database. Starts the embedded one if it is used."""
     if settings.database.url is None:
         return ensure_running(settings.runtime.data_dir)
     return settings.database.url.get_secret_value()
 
 
 def upgrade(url: str) -> None:
-    """Run the migrations that are missing. Whoever calls this at the same time waits."""
+    """Run the missing migrations. Concurrent callers wait for each other."""
     from alembic import command  # noqa: PLC0415 - with SQLAlchemy 20 MB and 0.3 s, which replicas do not need
 
     config = migrations()
@@ -53,7 +53,7 @@ def upgrade(url: str) -> None:
 
 
 def migrations() -> "Config":
-    """Alembic's configuration, wherever the package is installed."""
+    """Return Alembic's configuration, wherever the package is installed."""
     from alembic.config import Config  # noqa: PLC0415 - as above
 
     config = Config()
@@ -69,12 +69,12 @@ def known_revisions() -> list[str]:
 
 
 def expected_revision() -> str:
-    """The newest revision that this code knows."""
+    """Return the newest revision that this code knows."""
     return known_revisions()[-1]
 
 
 def revision_problem(revision: str | None) -> str | None:
-    """What is wrong with a database at this revision, and what to do; None: nothing."""
+    """Return what is wrong with a database at this revision and how to fix it, or None."""
     if revision == expected_revision():
         return None
     if revision is not None and revision not in known_revisions():
@@ -89,10 +89,10 @@ def revision_problem(revision: str | None) -> str | None:
 
 
 async def check(connection: AnyConnection, source: SpaceSource) -> None:
-    """Hold the database against this code and its settings; an empty one takes on their embedding space.
+    """Check the database against this code and its settings. An empty one adopts the settings' embedding space.
 
-    Settings may name the active space, the one beside it, or one that was left: which is active, the database says.
-    Raises `ConfigurationError` with one line that says what is stored, what was asked, and what to do.
+    Settings may name the active space, the other one, or a former one: the database decides which is active.
+    Raises `ConfigurationError` with one line that states what is stored, what was asked for, and how to fix it.
     """
     queries = load_queries("schema")
     problem = revision_problem(await schema_revision(connection))
@@ -127,7 +127,7 @@ async def _is_current(connection: OwnConnection) -> bool:
 
 
 async def schema_revision(connection: AnyConnection) -> str | None:
-    """The revision that the database is at; None: no migration ever ran."""
+    """Return the revision of the database, or None if no migration ever ran."""
     try:
         revision = await load_queries("schema").schema_revision(connection)
     except asyncpg.UndefinedTableError:
@@ -136,20 +136,20 @@ async def schema_revision(connection: AnyConnection) -> str | None:
 
 
 def allowed_connections(settings: Settings) -> int:
-    """How many connections the settings' database allows. Raises `DatabaseUnavailableError`."""
+    """Return how many connections the settings' database allows. Raises `DatabaseUnavailableError`."""
     return asyncio.run(_with_connection(database_url(settings), settings, connection_limit))
 
 
 def keys_were_made(settings: Settings) -> bool:
-    """Whether the settings' database holds an API key, be it revoked. Raises `DatabaseUnavailableError`."""
+    """Return whether the settings' database has an API key, even a revoked one. Raises `DatabaseUnavailableError`."""
     return asyncio.run(_with_connection(database_url(settings), settings, keys_exist))
 
 
 async def keys_exist(connection: OwnConnection) -> bool:
-    """Whether there is an API key, be it revoked."""
+    """Return whether there is an API key, even a revoked one."""
     return bool(await load_queries("api_keys").keys_exist(connection))
 
 
 async def connection_limit(connection: AnyConnection) -> int:
-    """How many connections Postgres allows to those who are not superusers."""
+    """Return how many connections Postgres allows for roles that are not superusers."""
     return int(await load_queries("schema").connection_limit(connection))

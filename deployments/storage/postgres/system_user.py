@@ -1,4 +1,4 @@
-"""As whom Postgres runs, and who may connect to it: it refuses to run as root, and has a user of its own then."""
+"""The user that runs Postgres, which refuses to run as root, and the users that may connect."""
 
 import os
 import pwd
@@ -9,16 +9,16 @@ from typing import Any
 
 from deployments.errors import ConfigurationError
 
-# Options of `subprocess.run`: whom a program runs as. Empty: as whom we run.
+# Options of `subprocess.run` for the user of a program. Empty: our own user.
 Identity = dict[str, Any]
 
 _SYSTEM_USER = "pgserver"
-# The kernel leads through it to a process's working directory, whoever may pass the directories above.
+# The kernel's link to a process's working directory, which needs no access to the directories above.
 _WORKING_DIRECTORY = Path("/proc/self/cwd")
 
 
 def identity(directory: Path) -> Identity:
-    """Return by which options root acts as the owner of the files in `directory`."""
+    """Return the options by which root acts as the owner of the files in `directory`."""
     if os.geteuid() != 0:
         return {}
     owner = directory.stat()
@@ -26,7 +26,7 @@ def identity(directory: Path) -> Identity:
 
 
 def hand_over(directory: Path) -> None:
-    """Give a new directory to the system user that runs the server in root's place."""
+    """Change the owner of a new directory to the system user that runs the server instead of root."""
     if os.geteuid() != 0:
         return
     user = _system_user() or _make_system_user()
@@ -38,7 +38,7 @@ def may_connect(directory: Path) -> list[str]:
 
     Raises `ConfigurationError` if this process has no name, without which Postgres cannot tell it from others.
     """
-    # The owner may have none: a volume outlives the container in which root made the system user.
+    # The owner may have no name: a volume outlives the container in which root created the system user.
     names = {user: _name(user) for user in (directory.stat().st_uid, 0)}
     if names.get(os.geteuid()) is None:
         raise ConfigurationError(f"The user with the number {os.geteuid()} has no name, which Postgres asks for")
@@ -46,10 +46,10 @@ def may_connect(directory: Path) -> list[str]:
 
 
 def path_for_server(directory: Path) -> Path:
-    """Return by which path a program reaches `directory`, which is its working directory, as its owner.
+    """Return the path by which a program of the owner reaches `directory`, which is its working directory.
 
-    Where root's system user may not pass the directories above, whose permissions are the operator's, it is the
-    kernel's own link (docs/decisions/0040-who-reaches-postgres.md).
+    If root's system user may not enter the parent directories, whose permissions are the operator's, it is the
+    kernel's link (docs/decisions/0040-who-reaches-postgres.md).
     """
     if may_enter(directory, identity(directory)) or not _WORKING_DIRECTORY.is_dir():
         return directory
@@ -57,12 +57,12 @@ def path_for_server(directory: Path) -> Path:
 
 
 def from_server(path: Path, directory: Path) -> Path:
-    """Return what the server of `directory` means by one of its paths."""
+    """Return a path that the server of `directory` has recorded, with the kernel's link resolved to `directory`."""
     return directory if path == _WORKING_DIRECTORY else path
 
 
 def may_enter(path: Path, acting: Identity) -> bool:
-    """Whether a user may enter a directory, or run a program, by the kernel's own word."""
+    """Return whether a user may enter a directory or run a program. The kernel decides: this runs a test program."""
     if not acting:
         return True
     command = ["/usr/bin/test", "-x", str(path)]
@@ -88,7 +88,7 @@ def _make_system_user() -> pwd.struct_passwd:
     if useradd is not None:
         command = [useradd, "--system", "--user-group", "--no-create-home", _SYSTEM_USER]
         subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - nothing from outside # nosec B603
-    # Looked up whatever useradd said: another process may have made the user in the meantime.
+    # Looked up even if useradd failed: another process may have created the user meanwhile.
     user = _system_user()
     if user is None:
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Databases that are gone afterwards, for work that must not touch what is stored."""
+"""Temporary databases, for work that must not touch stored data."""
 
 import asyncio
 import tempfile
@@ -22,16 +22,16 @@ from deployments.storage.postgres.schema import prepare, upgrade
 
 @contextmanager
 def temporary_server(settings: Settings) -> Iterator[str]:
-    """The URL of the settings' server, or of an embedded one in a directory that is removed afterwards."""
+    """Yield the URL of the settings' server, or of an embedded one in a directory that is removed afterwards."""
     if settings.database.url is not None:
         yield settings.database.url.get_secret_value()
         return
     with tempfile.TemporaryDirectory(prefix="memory-temporary-") as directory:
-        # Root's Postgres runs as another user, who has to pass.
+        # Root's Postgres runs as another user, which must be able to enter.
         Path(directory).chmod(0o711)
         try:
             url = ensure_running(Path(directory))
-            # What is thrown away need not survive the machine, and is sooner stored and sooner gone.
+            # Temporary data need not survive a crash of the machine, and is faster to store and drop without fsync.
             for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
                 asyncio.run(_execute(url, settings, statement))
             yield url
@@ -41,9 +41,9 @@ def temporary_server(settings: Settings) -> Iterator[str]:
 
 @contextmanager
 def temporary_database(server_url: str, settings: Settings, purpose: str) -> Iterator[Settings]:
-    """The settings over a new database `memory_PURPOSE_RANDOM` of a server, dropped afterwards whoever still uses it.
+    """Yield settings for a new database `memory_PURPOSE_RANDOM` of a server. It is dropped afterwards, even if in use.
 
-    It is migrated, and holds the settings' embedding space. Not to be called where an event loop runs.
+    It is migrated, and has the settings' embedding space. Must not be called while an event loop runs.
     Raises `ConfigurationError`, or `DatabaseUnavailableError` when the server cannot be reached.
     """
     name = f"memory_{purpose}_{uuid4().hex[:12]}"
@@ -60,7 +60,7 @@ def temporary_database(server_url: str, settings: Settings, purpose: str) -> Ite
 
 
 async def settle(database: Database) -> None:
-    """Have the planner know what was stored at once: autovacuum would see to it within a minute."""
+    """Update the planner's statistics at once: autovacuum would need up to a minute."""
     async with database.connection() as connection:
         await connection.execute("VACUUM ANALYZE")
 

@@ -1,4 +1,4 @@
-"""Why the database cannot be reached, for the operator: clients are told less."""
+"""Messages for the operator about an unreachable database. Clients get less detail."""
 
 import os
 
@@ -9,7 +9,7 @@ from deployments.errors import DatabaseUnavailableError, MemoryLayerError
 
 
 def reason_of(cause: BaseException | None) -> str:
-    """Return what may be shown: the texts of Postgres and of the system hold no password; others may hold the URL."""
+    """Return the displayable cause: messages of Postgres and the system have no password; others may have the URL."""
     if isinstance(cause, TimeoutError):
         return "it does not answer in time"
     if isinstance(cause, asyncpg.PostgresError | OSError):
@@ -18,7 +18,7 @@ def reason_of(cause: BaseException | None) -> str:
 
 
 def operator_message(error: MemoryLayerError) -> str:
-    """Return an error's message; of a database that is away also the setting, the cause and where to look next."""
+    """Return an error's message; for an unreachable database also the setting, the cause and where to look next."""
     if not isinstance(error, DatabaseUnavailableError) or error.__cause__ is None:
         return error.message
     setting = "MEMORY_DATABASE_URL" if os.environ.get("MEMORY_DATABASE_URL") else "MEMORY_DATA_DIR"

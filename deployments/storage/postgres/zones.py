@@ -1,4 +1,4 @@
-"""Times in the zone of whoever sent them: stored as an instant and an offset, and read back as they were sent."""
+"""Times in their sender's zone: stored as an instant and a UTC offset, and read back as they were sent."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
@@ -9,13 +9,13 @@ MINUTE = timedelta(minutes=1)
 
 
 def offset_minutes(when: datetime) -> int:
-    """Return how far the time's zone is ahead of UTC, in minutes."""
+    """Return the UTC offset of a time, in minutes."""
     offset = when.utcoffset()
     return 0 if offset is None else offset // MINUTE
 
 
 def at_offset(when: datetime, minutes: int) -> datetime:
-    """Return the same instant in the zone that is so many minutes ahead of UTC."""
+    """Return the same instant in the zone with this UTC offset."""
     return when.astimezone(_zone(minutes)) if minutes else when
 
 

@@ -1,4 +1,4 @@
-"""One retention at a time, wherever it runs."""
+"""The lock that allows one retention run at a time in the cluster."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -11,14 +11,15 @@ POLL_SECONDS = 0.5
 
 
 class RetentionLock:
-    """An advisory lock, held by a transaction that is open on a connection of its own and does nothing else.
+    """An advisory lock, held by an idle open transaction on a separate connection.
 
-    It goes when the connection does, so whoever is killed leaves none behind. By a transaction and not by a session:
-    behind PgBouncer a session's lock would stay with a server connection that others use next, while a transaction
-    keeps its server connection in every mode of pooling. It holds no snapshot, so it does not keep vacuum waiting.
+    The lock is released when the connection closes, so a killed process leaves none behind. It belongs to a transaction
+    and not to a session: behind PgBouncer a session's lock would stay with a server connection that other clients use
+    next, while a transaction keeps its server connection in every pooling mode. It holds no snapshot, so it does not
+    delay vacuum.
 
-    It keeps two runs from loading the database at once. What keeps them from spoiling each other's work, should the
-    connection be cut unnoticed, is the claim on each run.
+    It keeps two runs from loading the database at once. If its connection breaks unnoticed, the claim on each run still
+    keeps runs from interfering.
     """
 
     def __init__(self, database: Database) -> None:
@@ -27,7 +28,7 @@ class RetentionLock:
 
     @asynccontextmanager
     async def held(self, on_wait: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
-        """Wait for the lock, and hold it while the block runs. `on_wait` is called if it is taken.
+        """Wait for the lock, and hold it while the block runs. `on_wait` is called if the lock is taken.
 
         Raises `DatabaseUnavailableError`.
         """
@@ -42,7 +43,7 @@ class RetentionLock:
             connection.terminate()
 
     async def _locked(self, connection: OwnConnection) -> bool:
-        """One transaction for each try, which is left open by the one that succeeds."""
+        """Try to take the lock in a new transaction, which stays open on success. Return whether it was taken."""
         with self._database.errors(connection):
             await connection.execute("BEGIN")
             await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")

@@ -1,4 +1,4 @@
-"""Plans: which messages a run may touch, written down as they were."""
+"""Retention plans: the messages that a run may change, as they were when they were planned."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ FIRST_ID = UUID(int=0)
 
 @dataclass(frozen=True)
 class HeldTenant:
-    """A tenant: how many messages it has, how many of them are not archived, and its own policy if it has one.
+    """A tenant: its number of messages, how many of them are not archived, and its own policy, if any.
 
-    For a run of one user: how many messages the user has.
+    In a run for one user, the numbers are the user's.
     """
 
     tenant_id: str
@@ -31,7 +31,7 @@ class HeldTenant:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a page of messages ended: a time and an id."""
+    """The position at which a page of messages ended: a time and an id."""
 
     at: datetime = FIRST_TIME
     id: UUID = FIRST_ID
@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True)
 class PlannedPage:
-    """How many messages were read and how many of them planned, and where the page ended."""
+    """The number of messages read, how many of them were planned, and the position of the page's end."""
 
     read: int
     planned: int
@@ -47,10 +47,10 @@ class PlannedPage:
 
 
 class RetentionPlanRepository:
-    """Whoever plans a run names its claim in every call.
+    """Stores plans. Calls that write name the claim on the run.
 
-    Errors of every method: `DatabaseUnavailableError`, `OverloadedError`; of those that write, `UnavailableError` where
-    the claim is lost.
+    Errors of every method: `DatabaseUnavailableError`, `OverloadedError`; of those that write, also
+    `UnavailableError` if the claim is lost.
     """
 
     def __init__(self, database: Database) -> None:
@@ -58,12 +58,12 @@ class RetentionPlanRepository:
         self._queries = load_queries("retention_plans")
 
     async def is_planned(self, run_id: UUID) -> bool:
-        """Return whether a run has something planned for a whole tenant or user."""
+        """Return whether planning of at least one tenant or user of the run is complete."""
         async with self._database.connection() as connection:
             return bool(await self._queries.is_planned(connection, run_id=run_id))
 
     async def next_tenant(self, after: str, only_tenant: str | None, user_id: str | None) -> HeldTenant | None:
-        """The tenant behind another, in the order of their names."""
+        """Return the next tenant after `after`, in the order of names, or None."""
         async with self._database.connection() as connection:
             row = await self._queries.next_tenant(connection, after=after, only_tenant=only_tenant, user_id=user_id)
         if row is None:
@@ -72,12 +72,12 @@ class RetentionPlanRepository:
         return HeldTenant(row["tenant_id"], row["stored"], row["live"], own)
 
     async def stored(self, only_tenant: str | None) -> int:
-        """How many messages there are, of one tenant or of all."""
+        """Return the number of messages, of one tenant or of all."""
         async with self._database.connection() as connection:
             return int(await self._queries.count_stored(connection, only_tenant=only_tenant))
 
     async def oldest_kept(self, tenant_id: str, kept: int) -> Place | None:
-        """The oldest of the `kept` newest messages of a tenant; None where it has no more than those to archive."""
+        """Return the oldest of a tenant's `kept` newest messages; None if it has no other messages to archive."""
         async with self._database.connection() as connection:
             row = await self._queries.oldest_kept(connection, tenant_id=tenant_id, kept=kept)
         return None if row is None else Place(row["created_at"], row["id"])
@@ -85,7 +85,7 @@ class RetentionPlanRepository:
     async def plan_archiving(
         self, run: ClaimedRun, tenant_id: str, selected: Selection, kept_from: Place | None, page: "PageOf"
     ) -> PlannedPage:
-        """Plan the archiving of what is selected among the next messages of a tenant, oldest first."""
+        """Plan the archiving of the selected ones among the next messages of a tenant, oldest first."""
         async with self._database.connection() as connection:
             row = await self._queries.plan_archiving(
                 connection,
@@ -108,7 +108,7 @@ class RetentionPlanRepository:
     async def note_tenant(
         self, run: ClaimedRun, tenant_id: str, policy: RetentionPolicy, plans: Sequence[PlannedTenant], planned: int
     ) -> None:
-        """Note that a tenant is planned. `planned`: how many items the whole run has by now."""
+        """Record that a tenant is planned. `planned`: the number of items of the whole run so far."""
         async with self._database.connection() as connection:
             ours = await self._queries.note_tenant(
                 connection,
@@ -126,25 +126,25 @@ class RetentionPlanRepository:
             raise claim_lost()
 
     async def drop_items(self, run_id: UUID, behind: int, limit: int) -> int:
-        """Drop some items of a plan behind a position. Returns how many."""
+        """Delete at most `limit` items of a plan after the position `behind`. Return how many."""
         async with self._database.connection() as connection:
             return int(await self._queries.drop_items(connection, run_id=run_id, position=behind, limit=limit))
 
     async def spent_plans(self, run_id: UUID) -> list[UUID]:
-        """The plans that nobody may apply any more, the one of this run among them."""
+        """Return the plans that can no longer be applied, including the one of this run."""
         async with self._database.connection() as connection:
             rows = self._queries.spent_plans(connection, run_id=run_id, kept_days=PLAN_KEPT_DAYS)
             return [row["id"] async for row in rows]
 
     async def forget(self, run_id: UUID) -> None:
-        """Note that a plan has no items any more."""
+        """Record that a plan has no items left."""
         async with self._database.connection() as connection:
             await self._queries.forget_plan(connection, run_id=run_id)
 
 
 @dataclass(frozen=True)
 class PageOf:
-    """The next `limit` messages behind a place; those planned get the positions behind `position`."""
+    """The next `limit` messages after a place. Planned ones get the positions after `position`."""
 
     after: Place
     position: int

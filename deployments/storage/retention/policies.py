@@ -8,7 +8,7 @@ from deployments.storage.postgres.named_queries import load_queries
 
 
 def default_policy(settings: RetentionSettings) -> RetentionPolicy:
-    """What holds for a tenant without a policy of its own."""
+    """Return the policy of tenants without their own."""
     return RetentionPolicy(
         max_age_days=settings.max_age_days,
         importance_threshold=settings.importance_threshold,
@@ -19,7 +19,7 @@ def default_policy(settings: RetentionSettings) -> RetentionPolicy:
 
 
 class RetentionPolicyRepository:
-    """Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
+    """Stores the tenants' policies. Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
 
     def __init__(self, database: Database, defaults: RetentionPolicy) -> None:
         self._database = database
@@ -27,19 +27,19 @@ class RetentionPolicyRepository:
         self._queries = load_queries("retention_policies")
 
     async def get(self, tenant_id: str) -> TenantRetention:
-        """What holds for a tenant, be it known or not."""
+        """Return the policy that applies to a tenant, even to an unknown one."""
         async with self._database.connection() as connection:
             row = await self._queries.get_policy(connection, tenant_id=tenant_id)
         return self._described(tenant_id, None if row is None else TenantPolicy(**row))
 
     async def put(self, tenant_id: str, own: TenantPolicy) -> TenantRetention:
-        """Set a tenant's own policy, in the place of the one that it had. It holds from the next plan on."""
+        """Set or replace a tenant's own policy. It applies from the next plan on."""
         async with self._database.connection() as connection:
             await self._queries.put_policy(connection, tenant_id=tenant_id, **own.model_dump())
         return self._described(tenant_id, own)
 
     async def delete(self, tenant_id: str) -> None:
-        """Have the defaults hold again. Where there is nothing of its own, nothing changes."""
+        """Delete a tenant's own policy, if any, so that the defaults apply again."""
         async with self._database.connection() as connection:
             await self._queries.delete_policy(connection, tenant_id=tenant_id)
 

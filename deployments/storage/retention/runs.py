@@ -1,4 +1,4 @@
-"""The ledger of retention: every run that was asked for, how far it is, and how it ended. It is the queue too."""
+"""The table of retention runs, with their progress and result. It is also their queue."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ SCHEDULE = "schedule"
 
 @dataclass(frozen=True)
 class ClaimedRun:
-    """A run in the hands of whoever knows its `claim_id`."""
+    """A run claimed under `claim_id`."""
 
     id: UUID
     claim_id: UUID
@@ -51,7 +51,7 @@ class ClaimedRun:
 
 
 class RetentionRunRepository:
-    """Where a tenant may be None, the caller may see every run. Times are the database's, so that all agree on them.
+    """Stores and claims runs. Tenant None: the caller may see every run. Times come from the database's clock.
 
     Errors of every method: `DatabaseUnavailableError`, `OverloadedError`.
     """
@@ -62,11 +62,11 @@ class RetentionRunRepository:
         self._queries = load_queries("retention_runs")
 
     async def create(self, request: RetentionRequest, requested_by: str) -> UUID:
-        """Queue a run: a plan, a plan with its deed, or the deed of the plan `request.run_id`.
+        """Queue a run: only a plan, a plan that is then applied, or the application of the plan `request.run_id`.
 
-        Raises `NotFoundError` where there is no such plan for the tenant, `InvalidRequestError` where the request
-        names another tenant, user or action than the plan, and `RetentionConflictError` where the plan is not over, was
-        applied, is too old, or is of a time that is yet to come.
+        Raises `NotFoundError` if the tenant has no such plan, `InvalidRequestError` if the request names another
+        tenant, user or action than the plan, and `RetentionConflictError` if the plan is unfinished, was applied, is
+        too old, or is for a time in the future.
         """
         async with self._database.transaction() as connection:
             plan = None if request.run_id is None else await self._applicable(connection, request)
@@ -84,9 +84,9 @@ class RetentionRunRepository:
             )
 
     async def create_undo(self, run_id: UUID, tenant_id: str | None, requested_by: str) -> UUID:
-        """Queue the undoing of what a run archived. Undoing again restores what is left, be it nothing.
+        """Queue an undo of what a run archived. A repeated undo restores what is left, if anything.
 
-        Raises `NotFoundError`, and `RetentionConflictError` where the run is under way or archived nothing.
+        Raises `NotFoundError`, and `RetentionConflictError` if the run is unfinished or archived nothing.
         """
         async with self._database.transaction() as connection:
             row = await self._lock_source(connection, run_id, tenant_id)
@@ -113,9 +113,9 @@ class RetentionRunRepository:
             )
 
     async def create_scheduled(self, every_seconds: float, now: datetime | None = None) -> UUID | None:
-        """Queue the scheduled run if it is due, for one caller in the world; None for the others.
+        """Queue the scheduled run if it is due, and return its id. Of concurrent callers one gets it, the others None.
 
-        `now`: in the place of the database's clock.
+        `now`: replaces the database's clock.
         """
         async with self._database.transaction() as connection:
             if not await self._queries.claim_schedule(connection, every=every_seconds, now=now):
@@ -134,21 +134,21 @@ class RetentionRunRepository:
             )
 
     async def claim_orphans(self, stale_seconds: float) -> UUID | None:
-        """The newest of the runs that wait while nobody has worked for so long, for one caller; else None."""
+        """Return the newest run that waits, if no worker was active for `stale_seconds`. Only one caller gets it."""
         async with self._database.connection() as connection:
             orphan: UUID | None = await self._queries.claim_orphans(connection, stale_seconds=stale_seconds)
         return orphan
 
     async def get(self, run_id: UUID, tenant_id: str | None = None) -> RetentionRun:
-        """One run. Raises `NotFoundError`."""
+        """Return one run. Raises `NotFoundError`."""
         async with self._database.connection() as connection:
             return _to_run(await self._row(connection, run_id, tenant_id))
 
     async def report(self, run_id: UUID, tenant_id: str | None = None) -> RetentionReport:
-        """One run with what it planned. Raises `NotFoundError`."""
+        """Return one run with its plan. Raises `NotFoundError`."""
         async with self._database.connection() as connection:
             row = await self._row(connection, run_id, tenant_id)
-            # What is applied was planned by the source; what is undone is no plan.
+            # A run that applies a plan shows its source's plan. An undo has no plan.
             plan_id = row["source_id"] if Action.RESTORE not in row["actions"] and row["source_id"] else run_id
             tenants = self._queries.planned_tenants(connection, run_id=plan_id, limit=TENANTS_SHOWN)
             planned = [_to_planned(each) async for each in tenants]
@@ -157,7 +157,7 @@ class RetentionRunRepository:
         return RetentionReport(**dict(_to_run(row)), tenants=planned, samples=samples)
 
     async def page(self, tenant_id: str | None, limit: int, after: tuple[datetime, UUID] | None) -> list[RetentionRun]:
-        """At most `limit` runs, newest first, behind the position (created_at, id)."""
+        """Return at most `limit` runs, newest first, after the position (created_at, id)."""
         before, before_id = after or (None, None)
         async with self._database.connection() as connection:
             rows = self._queries.find_runs(
@@ -166,19 +166,19 @@ class RetentionRunRepository:
             return [_to_run(row) async for row in rows]
 
     async def next_unfinished(self) -> UUID | None:
-        """The oldest run that is not over."""
+        """Return the oldest unfinished run, or None."""
         async with self._database.connection() as connection:
             unfinished: UUID | None = await self._queries.next_unfinished(connection)
         return unfinished
 
     async def claim(self, run_id: UUID, claim_id: UUID) -> ClaimedRun | None:
-        """Take a run from whoever had it; None where it is over."""
+        """Claim a run, also from another worker. None if the run has ended."""
         async with self._database.connection() as connection:
             row = await self._queries.claim_run(connection, id=run_id, claim_id=claim_id)
         return None if row is None else _to_claimed(row)
 
     async def enter_phase(self, run: ClaimedRun, phase: Phase, as_of: datetime) -> None:
-        """Note the phase, and `as_of` where none is noted yet. Raises `UnavailableError` where the claim is lost."""
+        """Record the phase, and `as_of` if none is recorded yet. Raises `UnavailableError` if the claim is lost."""
         async with self._database.connection() as connection:
             position = await self._queries.enter_phase(
                 connection, id=run.id, claim_id=run.claim_id, phase=phase, as_of=as_of
@@ -187,12 +187,12 @@ class RetentionRunRepository:
             raise claim_lost()
 
     async def end(self, run: ClaimedRun, status: RunStatus, error: str | None = None) -> None:
-        """Note how a run ended, unless the claim is lost."""
+        """Record how a run ended, unless the claim is lost."""
         async with self._database.connection() as connection:
             await self._queries.end_run(connection, id=run.id, claim_id=run.claim_id, status=status, error=error)
 
     async def now(self) -> datetime:
-        """The database's time."""
+        """Return the time of the database's clock."""
         async with self._database.connection() as connection:
             now: datetime = await self._queries.database_time(connection)
         return now
@@ -235,7 +235,7 @@ class RetentionRunRepository:
 
 
 def claim_lost() -> UnavailableError:
-    """What whoever works on a run learns when another has taken it."""
+    """Return the error for a worker whose run was claimed by another."""
     return UnavailableError("Another process has taken this run.")
 
 

@@ -1,4 +1,4 @@
-"""What a run does with messages, a batch at a time. Each batch is one transaction, with the count of it."""
+"""The changes of a run, in batches. Each batch and its counters are committed in one transaction."""
 
 from deployments.storage.messages.expiry import ExpiryRepository
 from deployments.storage.postgres.database import Database
@@ -7,9 +7,9 @@ from deployments.storage.retention.runs import ClaimedRun, claim_lost
 
 
 class RetentionWorkRepository:
-    """What takes a `limit` does one batch of at most so many and returns how many it held; 0: there is no more.
+    """Methods with a `limit` process one batch of at most `limit` messages and return its size. 0: none is left.
 
-    Raises `UnavailableError` where the claim is lost, `DatabaseUnavailableError`, `OverloadedError`.
+    Raises `UnavailableError` if the claim is lost, `DatabaseUnavailableError`, `OverloadedError`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -18,26 +18,26 @@ class RetentionWorkRepository:
         self._expiry = ExpiryRepository(database)
 
     async def left(self, run: ClaimedRun) -> int:
-        """How many messages the phase that the run is in has still to look at."""
+        """Return how many messages the current phase has yet to examine."""
         async with self._database.connection() as connection:
             return int(await self._queries.count_left(connection, run_id=run.id))
 
     async def archive(self, run: ClaimedRun, limit: int) -> int:
-        """Archive the next messages of the plan, but for those that changed."""
+        """Archive the next messages of the plan, except for those that changed since."""
         async with self._database.connection() as connection:
             return _ours(
                 await self._queries.archive_batch(connection, run_id=run.id, claim_id=run.claim_id, limit=limit)
             )
 
     async def delete(self, run: ClaimedRun, limit: int) -> int:
-        """Delete the next messages of the plan, but for those that changed."""
+        """Delete the next messages of the plan, except for those that changed since."""
         async with self._database.connection() as connection:
             return _ours(
                 await self._queries.delete_batch(connection, run_id=run.id, claim_id=run.claim_id, limit=limit)
             )
 
     async def delete_expired(self, run: ClaimedRun, limit: int) -> int:
-        """Delete some messages that have expired, of the tenant that the run is for or of all."""
+        """Delete some expired messages, of the run's tenant or of all."""
         return await self._expiry.delete_some(limit, run.tenant_id)
 
     async def restore(self, run: ClaimedRun, limit: int) -> int:

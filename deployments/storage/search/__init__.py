@@ -1,1 +1,1 @@
-"""What searches read: candidates of SQL, and the changes that keep indexes in memory new."""
+"""Reads of searches: candidates by SQL, and the change feed that keeps in-memory indexes up to date."""

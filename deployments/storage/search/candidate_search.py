@@ -1,4 +1,4 @@
-"""Finds a search's candidates; which way, the tenant's size decides."""
+"""Candidate search by SQL, exact or by index, depending on the tenant's size."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +14,7 @@ from deployments.storage.search.candidates import CandidateRepository
 
 
 class VectorScan(StrEnum):
-    """How vectors were found: all of the tenant's measured, or the HNSW index walked."""
+    """How vectors were found: by an exact scan of the tenant, or by the HNSW index."""
 
     EXACT = "exact"
     WALK = "walk"
@@ -22,7 +22,7 @@ class VectorScan(StrEnum):
 
 
 class CandidateSearch(NamedTuple):
-    """What was found, and how."""
+    """The candidates, and how their vectors were found."""
 
     candidates: Candidates
     scan: VectorScan
@@ -36,9 +36,9 @@ async def find(
     settings: SearchSettings,
     now: datetime | None = None,
 ) -> CandidateSearch:
-    """Two round trips, the first of 0.2 ms; a third one only where the HNSW walk ended before it had found enough.
+    """Find candidates in two round trips, the first of 0.2 ms, and a third one if the HNSW index returned too few.
 
-    `now`: what has expired by then is left out.
+    `now`: messages that have expired by then are omitted.
     Raises `DatabaseUnavailableError`, `OverloadedError`.
     """
     limit = max(settings.candidates, request.top_k)
@@ -47,7 +47,7 @@ async def find(
     exact = not size.indexed or size.embedded <= settings.exact_limit
     candidates = await by(exact=exact, indexed=size.indexed)
     if size.indexed and not candidates.corpus.indexed:
-        # The tenant shrank meanwhile, so the indexes may lack messages.
+        # The tenant has shrunk meanwhile, so the indexes may lack messages.
         return CandidateSearch(await by(exact=True, indexed=False), VectorScan.EXACT)
     if exact or embedding is None or embedding.space != candidates.corpus.space:
         return CandidateSearch(candidates, VectorScan.EXACT if exact else VectorScan.WALK)

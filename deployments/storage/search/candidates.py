@@ -1,4 +1,4 @@
-"""The candidates of a search."""
+"""Queries for the candidates of a search."""
 
 import math
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from deployments.storage.postgres.database import Connections
 from deployments.storage.postgres.named_queries import load_queries
 from deployments.storage.postgres.zones import zoned
 
-# Words are looked up by the rarest terms of a query, as many as hold about so many messages together: more cost time
-# and find nothing better (docs/decisions/0009-ranking.md). A query of a whole page has hundreds of terms.
+# Words are looked up by a query's rarest terms, as many as match about this many messages in total: more terms cost
+# time and find nothing better (docs/decisions/0009-ranking.md). A query of a whole page has hundreds of terms.
 SCAN_LIMIT = 2_000
-# Of how many vectors the mean of a tenant without kept sums is: adding up so many takes 10 ms.
+# The sample size for the mean vector of a tenant without stored sums: adding up 10,000 vectors takes 10 ms.
 MEAN_SAMPLE = 10_000
-# Of longer contents the beginning is read with the candidates; those that are answered are read whole afterwards.
+# Only the beginning of longer contents is read with the candidates. The contents of hits are read in full afterwards.
 WHOLE_BYTES = 4_096
 
 
@@ -43,14 +43,14 @@ _PARAMETERS = set(SearchParameters.model_fields) - {
 
 
 class TenantSize(NamedTuple):
-    """How many vectors a tenant has, and whether it may be searched by the indexes of large tenants."""
+    """A tenant's number of vectors, and whether the indexes of large tenants cover it."""
 
     indexed: bool
     embedded: int
 
 
 class CandidateRepository:
-    """Finds candidates by meaning and by words in one round trip."""
+    """Finds candidates by vector and by words in one round trip."""
 
     def __init__(self, database: Connections, settings: SearchSettings) -> None:
         self._database = database
@@ -67,13 +67,12 @@ class CandidateRepository:
         indexed: bool | None = None,
         now: datetime | None = None,
     ) -> Candidates:
-        """At most `limit` candidates of each side and the turns beside them. Without an embedding, by words alone.
+        """Return at most `limit` candidates by vector and by words each, with their neighbours.
 
-        So it is where the embedding is not of the active space, which comes back with the corpus.
-
-        `exact`: measure all vectors of the tenant, else walk the HNSW index. `indexed`: look words up in the GIN index,
-        else read the terms of all of its messages; if None, unless `exact`. `now`: what has expired by then is left
-        out; None: the clock's.
+        Without an embedding of the active space, which is returned with the corpus, only words are used.
+        `exact`: scan all vectors of the tenant, else use the HNSW index. `indexed`: look words up in the GIN index,
+        else scan the terms of all of its messages; None: unless `exact`. `now`: messages that have expired by then
+        are omitted; None: the current time.
         Raises `DatabaseUnavailableError`, `OverloadedError`.
         """
         async with self._database.connection() as connection:
@@ -86,14 +85,14 @@ class CandidateRepository:
             return to_candidates([row async for row in rows])
 
     async def size(self, tenant_id: str) -> TenantSize:
-        """Return what decides on the way to a tenant's candidates."""
+        """Return the properties that decide how a tenant is searched."""
         async with self._database.connection() as connection:
             return TenantSize(**await load_queries("large_tenants").tenant_size(connection, tenant_id=tenant_id))
 
     async def neighbors(
         self, request: SearchRequest, message_ids: Sequence[UUID], now: datetime
     ) -> dict[UUID, list[Neighbor]]:
-        """At most `request.neighbors` turns before and after each message that have not expired, in time order."""
+        """Return at most `request.neighbors` unexpired turns before and after each message, in time order."""
         around: dict[UUID, list[Neighbor]] = {message_id: [] for message_id in message_ids}
         async with self._database.connection() as connection:
             rows = load_queries("search").find_neighbors(
@@ -114,7 +113,7 @@ class CandidateRepository:
 
 
 def _queries(embedding: QueryVector | None, where: Where | None) -> Any:
-    """An index holds vectors of one number of dimensions, which has to be written where it is to be used."""
+    """Load the queries with the number of dimensions as a literal: Postgres needs it to use the HNSW index."""
     return load_queries(
         "search", dimensions=embedding.space.dimensions if embedding else 1, where=where_sql(where).text
     )
@@ -128,7 +127,7 @@ def search_parameters(
     limit: int,
     now: datetime,
 ) -> dict[str, object]:
-    """The parameters of `find_candidates`, but for the ways that it takes."""
+    """Return the parameters of `find_candidates`, except for `exact` and `indexed`."""
     return {
         **request.model_dump(include=_PARAMETERS),
         "conversation_prefix": path_prefix(request.conversation_prefix),
@@ -154,7 +153,7 @@ def search_parameters(
 
 
 def to_candidates(rows: Sequence[Sequence[Any]]) -> Candidates:
-    """Rows of `find_candidates`: a candidate's columns, and behind the first, which may lack them, the corpus."""
+    """Convert rows of `find_candidates`: columns of a candidate, which the first row may lack, then the corpus."""
     if not rows:
         return Candidates([])
     found = [Candidate(*row[:_COLUMNS]) for row in rows if row[0] is not None]

@@ -1,4 +1,4 @@
-"""What is nearest to a query by measuring, held beside what a search finds in the same moment."""
+"""Recall audit: compares a search with an exact scan in the same snapshot."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,26 +19,26 @@ from deployments.storage.search.candidate_search import VectorScan, find
 from deployments.storage.search.candidates import CandidateRepository, search_parameters
 
 FIRST = 10
-# Up to so many bytes of messages, without their indexes and long contents, all of the table is read.
+# Up to this size of the messages, without indexes and long contents, the whole table is scanned.
 TABLE_BYTES = 512 * 1024**2
 
 
 class Reference(StrEnum):
-    """What the nearest were read from: the whole table, or the tenant's part of it by an index on the tenant."""
+    """The source of the exact scan: the whole table, or the tenant's rows by an index on the tenant."""
 
     TABLE = "table"
     INDEX = "index"
 
 
 class Measured(NamedTuple):
-    """A message's distance to the query, and whether the search found it."""
+    """A message's exact distance to the query, and whether the search found it."""
 
     distance: float
     found: bool
 
 
 class Comparison(NamedTuple):
-    """All that the search found, and the ten nearest of what it did not find."""
+    """All messages that the search found, and the ten nearest that it did not find."""
 
     measured: list[Measured]
     scan: VectorScan
@@ -46,7 +46,7 @@ class Comparison(NamedTuple):
 
 
 class ExactOrderRepository:
-    """Searches, and measures all vectors that the search's filters let through, both in the same moment."""
+    """Runs a search, and an exact scan of all vectors that match its filters, in the same snapshot."""
 
     def __init__(self, database: Database, settings: SearchSettings) -> None:
         self._database = database
@@ -54,7 +54,7 @@ class ExactOrderRepository:
         self._queries = load_queries("exact_order")
 
     async def compare(self, request: SearchRequest, embedding: QueryVector) -> Comparison | None:
-        """Both see the same messages, whatever is written meanwhile. None where it took longer than it may.
+        """Run both in one snapshot, whatever is written meanwhile. Return None if a statement timed out.
 
         Raises `DatabaseUnavailableError`, `OverloadedError`.
         """
@@ -69,7 +69,7 @@ class ExactOrderRepository:
         now = datetime.now(UTC)
         milliseconds = int(self._settings.recall_audit_timeout_seconds * 1e3)
         await self._queries.bound_transaction(connection, timeout=str(milliseconds))
-        repository = CandidateRepository(_Lent(connection), self._settings)
+        repository = CandidateRepository(_TransactionConnections(connection), self._settings)
         candidates, scan = await find(repository, request, NO_WORDS, embedding, self._settings, now)
         whole = await self._queries.read_tables_whole(connection, most_bytes=TABLE_BYTES)
         rows = load_queries("exact_order", where=where_sql(request.where).text).measure_all(
@@ -81,8 +81,8 @@ class ExactOrderRepository:
         return Comparison(measured, scan, Reference.TABLE if whole else Reference.INDEX)
 
 
-class _Lent:
-    """Lends the connection of a transaction."""
+class _TransactionConnections:
+    """Lends the connection of an open transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

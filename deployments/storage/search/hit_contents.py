@@ -1,4 +1,4 @@
-"""What an index in memory does not hold: long contents, and what supersedes facts."""
+"""Data of hits that in-memory indexes lack: long contents, and the successors of facts."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -8,7 +8,7 @@ from deployments.storage.postgres.named_queries import load_queries
 
 
 class HitContents:
-    """Reads contents. Raises `DatabaseUnavailableError`, `OverloadedError`."""
+    """Reads contents and successors. Raises `DatabaseUnavailableError`, `OverloadedError`."""
 
     def __init__(self, database: Connections) -> None:
         self._database = database
@@ -16,13 +16,13 @@ class HitContents:
         self._facts = load_queries("facts")
 
     async def read(self, tenant_id: str, ids: Sequence[UUID]) -> dict[UUID, str]:
-        """Return the contents of those of the messages that there are."""
+        """Return the contents of those messages that exist, by id."""
         async with self._database.connection() as connection:
             rows = self._queries.read_contents(connection, tenant_id=tenant_id, ids=list(ids))
             return {row["id"]: row["content"] async for row in rows}
 
     async def successors(self, tenant_id: str, ids: Sequence[UUID]) -> dict[UUID, UUID]:
-        """Return what supersedes facts, and what supersedes that, up to those that hold: by id, the id of the next."""
+        """Return the successors of facts, and theirs, up to the valid facts: by id, the id of the next."""
         async with self._database.connection() as connection:
             rows = self._facts.find_successors(connection, tenant_id=tenant_id, ids=list(ids))
             return {row["id"]: row["superseded_by"] async for row in rows}

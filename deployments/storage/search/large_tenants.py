@@ -1,4 +1,4 @@
-"""Large tenants: those whose messages the HNSW and GIN indexes hold, and whose document frequencies are kept."""
+"""Large tenants, whose messages are in the HNSW and GIN indexes, and whose document frequencies are stored."""
 
 from typing import NamedTuple
 
@@ -6,18 +6,18 @@ from deployments.settings import SearchSettings
 from deployments.storage.postgres.database import Connection, Database
 from deployments.storage.postgres.named_queries import load_queries
 
-# What a message takes in an index in memory besides its vector, names and contents aside.
+# The size of a message in an in-memory index, without its vector, names and content.
 BYTES_BESIDE_VECTOR = 300
 BYTES_OF_NUMBER = 4
-# A tenant grows at the first share of what memory holds, so that its indexes are ready before it leaves memory, and
-# shrinks at the second.
+# A tenant becomes large at the first share of the memory limit, so that its indexes are ready before it leaves memory,
+# and small again at the second.
 GROWS_AT, SHRINKS_AT = 0.8, 0.5
-# Rows in one transaction, which holds the tenant's statistics: 0.1 to 0.2 s.
+# Rows in one transaction, which locks the tenant's statistics for 0.1 to 0.2 s.
 MARKED_AT_ONCE = 100
 
 
 class Border(NamedTuple):
-    """Beyond what a tenant is large: more messages than `exact`, and more than `messages` or `bytes` in memory."""
+    """Size limits. A large tenant has more messages than `exact`, and more than `messages` or `bytes` in memory."""
 
     exact: int
     messages: int
@@ -25,34 +25,34 @@ class Border(NamedTuple):
     bytes_of_message: int
 
     def at(self, share: float) -> "Border":
-        """Return this share of it."""
+        """Return the limits scaled by a share."""
         exact, messages, size = (int(share * limit) for limit in self[:3])
         return Border(exact, messages, size, self.bytes_of_message)
 
 
 def expected_bytes(dimensions: int) -> int:
-    """Return what a message takes in an index in memory, names and contents aside."""
+    """Return a message's size in an in-memory index in bytes, without names and content."""
     return BYTES_OF_NUMBER * dimensions + BYTES_BESIDE_VECTOR
 
 
 def border(settings: SearchSettings, dimensions: int) -> Border:
-    """Return the border between tenants that memory holds or SQL searches exactly, and large ones.
+    """Return the limits beyond which a tenant fits neither into memory nor an exact scan by SQL.
 
-    No index in memory takes more than half of the room. Without memory `exact_limit` alone decides.
+    No in-memory index takes more than half of the memory. Without memory, only `exact_limit` decides.
     """
     messages = settings.index_messages if settings.index_bytes else 0
     return Border(settings.exact_limit, messages, settings.index_bytes // 2, expected_bytes(dimensions))
 
 
 class Changed(NamedTuple):
-    """Tenants that began to grow, and to shrink."""
+    """Tenants that started to grow, and to shrink."""
 
     growing: list[str]
     leaving: list[str]
 
 
 class Step(NamedTuple):
-    """Of which tenant how many messages were marked, and whether it is over."""
+    """The number of messages of a tenant that were marked, and whether the tenant is finished."""
 
     tenant_id: str
     state: str
@@ -61,7 +61,7 @@ class Step(NamedTuple):
 
 
 class LargeTenantRepository:
-    """The states of large tenants. Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
+    """Stores the states of large tenants. Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
 
     def __init__(self, database: Database, settings: SearchSettings) -> None:
         self._database = database
@@ -69,7 +69,7 @@ class LargeTenantRepository:
         self._queries = load_queries("large_tenants")
 
     async def notice(self) -> Changed:
-        """Have tenants grow that are beyond the border, and shrink that are far below it."""
+        """Start to grow tenants beyond the limits, and to shrink those far below."""
         async with self._database.connection() as connection:
             space = await load_queries("schema").embedding_space(connection)
             if space is None:
@@ -78,14 +78,14 @@ class LargeTenantRepository:
             grow, shrink = (limits.at(share)._asdict() for share in (GROWS_AT, SHRINKS_AT))
             growing = [row["tenant_id"] async for row in self._queries.grow_tenants(connection, **grow)]
             leaving = [row["tenant_id"] async for row in self._queries.shrink_tenants(connection, **shrink)]
-            # A statement of its own, so that the states are committed.
+            # A separate statement, so that the states are committed before it.
             await self._queries.note_writers(connection)
         return Changed(growing, leaving)
 
     async def step(self, but_not: list[str]) -> Step | None:
-        """Mark the next messages of a tenant that grows or shrinks. None: there is no other than `but_not`.
+        """Mark the next messages of a growing or shrinking tenant that is not in `but_not`; None if there is none.
 
-        Whoever calls this at the same time works on another tenant. A pass that marks nothing tries to finish.
+        Concurrent callers process different tenants. A step that marks nothing tries to finish the tenant.
         """
         async with self._database.transaction() as connection:
             tenant = await self._queries.lock_unfinished(connection, but_not=but_not)

@@ -1,4 +1,4 @@
-"""What has changed in tenants since a position, and all that an index of a tenant holds."""
+"""The change feed of messages, and the full load of an in-memory index."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,19 +11,19 @@ from deployments.schemas.vectors import EmbeddingSpace
 from deployments.storage.postgres.database import Connection, Database
 from deployments.storage.postgres.named_queries import load_queries
 
-# So many messages are read at once: their vectors of 256 dimensions are 0.5 MB.
+# Messages per read: their vectors of 256 dimensions are 0.5 MB.
 READ_AT_ONCE = 1_000
-# A reader that asks less often than this has to read everything anew.
+# A reader that polls less often than this has to load everything again.
 KEPT_SECONDS = 3_600.0
 
 
 class MessageRow(NamedTuple):
-    """What an index holds of a message; the columns of `read_messages`, in their order.
+    """A message in an index: the columns of `read_messages`, in order.
 
-    `metadata`: JSON. `importance`: 0 to 1, None until scored. `embedding`: as `halfvec_send` gives it, None while there
-    is none. `terms`: a tsvector's text. `utc_offset`: of the sender's zone, in minutes.
+    `metadata`: JSON. `importance`: 0 to 1, None until scored. `embedding`: in `halfvec_send`'s format, None if missing.
+    `terms`: a tsvector's text. `utc_offset`: of the sender's zone, in minutes.
     `external_id`: the caller's own name for it.
-    `fact`: as `described_fact` gives it, None of a message.
+    `fact`: in `described_fact`'s format, None for a message.
     """
 
     id: UUID
@@ -49,17 +49,17 @@ _COLUMNS = len(MessageRow._fields)
 
 
 class Position(NamedTuple):
-    """Up to where a tenant was read: a snapshot of Postgres, and which run of the server it is of."""
+    """The position up to which a tenant was read: a snapshot of Postgres, and the server run that it belongs to."""
 
     tenant_id: str
     position: str
 
 
 class Changes(NamedTuple):
-    """What is new since a position.
+    """The changes since a position.
 
-    `position`: where to go on from. `space`: whose vectors are in the column that is searched. `ids`: of the messages
-    that were stored, changed or deleted, each once. `gap`: what has changed since then is not known.
+    `position`: where to continue. `space`: the active embedding space. `ids`: of the messages that were stored, changed
+    or deleted, each once. `gap`: the changes are unknown, so that everything must be loaded again.
     """
 
     position: str
@@ -70,7 +70,7 @@ class Changes(NamedTuple):
 
 @dataclass(frozen=True)
 class TenantLoad:
-    """All messages of a tenant, as they were at a position. `messages`: about how many there are."""
+    """All messages of a tenant at a position. `messages`: their approximate number."""
 
     position: str
     space: EmbeddingSpace
@@ -79,14 +79,14 @@ class TenantLoad:
 
 
 class MessageChangeRepository:
-    """Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
+    """Reads the change feed. Errors of every method: `DatabaseUnavailableError`, `OverloadedError`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queries = load_queries("message_changes")
 
     async def since(self, positions: Sequence[Position]) -> list[Changes]:
-        """Return what is new since each position, in one round trip. All that was committed before the call counts."""
+        """Return the changes since each position, in one round trip, including all commits before the call."""
         async with self._database.connection() as connection:
             row = await self._queries.read_changes(
                 connection,
@@ -102,7 +102,7 @@ class MessageChangeRepository:
     async def read(
         self, tenant_id: str, ids: Sequence[UUID], space: EmbeddingSpace, *, include_archived: bool
     ) -> list[MessageRow] | None:
-        """Return those of the messages that are there. None where another space than `space` is active."""
+        """Return those of the messages that exist, or None if `space` is not the active space."""
         async with self._database.connection() as connection:
             rows = self._queries.read_messages(
                 connection, tenant_id=tenant_id, ids=list(ids), include_archived=include_archived
@@ -114,7 +114,7 @@ class MessageChangeRepository:
 
     @asynccontextmanager
     async def load(self, tenant_id: str, *, include_archived: bool) -> AsyncIterator[TenantLoad]:
-        """Read a tenant's messages, as they are at one moment, for as long as the block runs."""
+        """Open a snapshot of a tenant's messages for the block."""
         async with (
             self._database.connection() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
@@ -126,7 +126,7 @@ class MessageChangeRepository:
             yield TenantLoad(row["position"], space, row["messages"], batches)
 
     async def prune(self) -> int:
-        """Forget changes that are older than `KEPT_SECONDS`. Returns how many statements' changes those were."""
+        """Delete changes older than `KEPT_SECONDS`. Return the number of deleted rows, one for each statement."""
         async with self._database.transaction() as connection:
             await self._queries.mark_position(connection)
             return int(await self._queries.prune_changes(connection, kept_seconds=KEPT_SECONDS))

@@ -1,1 +1,1 @@
-"""Tenants and their users: API keys, usage, languages, erasure, totals."""
+"""Data of tenants and their users: API keys, usage, languages, erasure, totals."""

@@ -1,4 +1,4 @@
-"""Keys: made, listed, rotated, revoked, and read by those who check them."""
+"""Storage of API keys: create, list, rotate, revoke, and read for authentication."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from deployments.storage.postgres.named_queries import load_queries
 
 @dataclass(frozen=True)
 class StoredKey:
-    """What is needed to check a key. `digest`: 32 bytes of SHA-256."""
+    """The data for checking a key. `digest`: 32 bytes of SHA-256."""
 
     id: UUID
     prefix: str
@@ -29,14 +29,14 @@ class StoredKey:
 
 @dataclass(frozen=True)
 class KeyChanges:
-    """Keys that were made or changed, and up to when was read by the database's clock."""
+    """Keys that were created or changed, and the time of the read by the database's clock."""
 
     keys: list[StoredKey]
     read_at: datetime
 
 
 class ApiKeyRepository:
-    """Every call is one transaction. Where a tenant may be None, the caller may see the keys of all.
+    """Stores keys. Every call is one transaction. Tenant None: the caller may see the keys of all tenants.
 
     Errors of every method: `DatabaseUnavailableError`, `OverloadedError`.
     """
@@ -46,12 +46,12 @@ class ApiKeyRepository:
         self._queries = load_queries("api_keys")
 
     async def create(self, new: NewKey) -> CreatedKey:
-        """Make a key. What is returned holds the only copy of it."""
+        """Create a key. The result has the only copy of its secret."""
         async with self._database.connection() as connection:
             return await self._insert(connection, new.name, new.rights, new.rate_limit)
 
     async def page(self, tenant_id: str | None, limit: int, after: tuple[datetime, UUID] | None) -> list[ListedKey]:
-        """At most `limit` keys, newest first, behind the position (created_at, id)."""
+        """Return at most `limit` keys, newest first, after the position (created_at, id)."""
         before, before_id = after or (None, None)
         async with self._database.connection() as connection:
             rows = self._queries.list_keys(
@@ -60,7 +60,7 @@ class ApiKeyRepository:
             return [_to_listed(row) async for row in rows]
 
     async def revoke(self, key_id: UUID, tenant_id: str | None = None) -> str:
-        """Revoke a key; one that is revoked stays so. Returns its prefix. Raises `NotFoundError`."""
+        """Revoke a key, even if it is revoked already. Return its prefix. Raises `NotFoundError`."""
         async with self._database.connection() as connection:
             prefix = await self._queries.revoke_key(connection, id=key_id, tenant_id=tenant_id)
         if prefix is None:
@@ -68,10 +68,10 @@ class ApiKeyRepository:
         return str(prefix)
 
     async def rotate(self, key_id: UUID, overlap_seconds: int, within: Rights) -> CreatedKey:
-        """A new key with the rights and the limit of an old one, which expires after the overlap.
+        """Create a key with the rights and the rate limit of an old one, which expires after the overlap.
 
-        Raises `NotFoundError` where there is no such active key for the tenant of `within`, and `ForbiddenError`
-        where the key allows more than `within` does.
+        Raises `NotFoundError` if the tenant of `within` has no such active key, and `ForbiddenError` if the key allows
+        more than `within` does.
         """
         async with self._database.transaction() as connection:
             row = await self._queries.lock_active_key(connection, id=key_id, tenant_id=within.tenant_id)
@@ -84,13 +84,13 @@ class ApiKeyRepository:
             return await self._insert(connection, old.name, old.rights, old.rate_limit)
 
     async def changed_since(self, since: datetime | None) -> KeyChanges:
-        """The keys that changed after `since`, revoked and expired ones among them; None: all keys."""
+        """Return the keys that changed after `since`, including revoked and expired ones. None: all keys."""
         async with self._database.connection() as connection:
             rows = [row async for row in self._queries.changed_keys(connection, since=since)]
         return KeyChanges([_to_stored(row) for row in rows if row["id"] is not None], rows[0]["read_at"])
 
     async def note_uses(self, uses: Mapping[UUID, datetime]) -> None:
-        """Note when keys were last used; what is known to within a minute is left as it is."""
+        """Record when keys were last used. Times that differ by less than a minute are not written."""
         async with self._database.connection() as connection:
             await self._queries.note_uses(connection, ids=list(uses), used_ats=list(uses.values()))
 

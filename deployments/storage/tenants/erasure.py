@@ -1,4 +1,4 @@
-"""Erasing all that is known of a tenant, of one of its conversations, or of one of its users."""
+"""Erasure of all data of a tenant, of one of its conversations, or of one of its users."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from deployments.schemas.erasure import Erasure, ErasureStatus
 from deployments.storage.postgres.database import Connection, Database
 from deployments.storage.postgres.named_queries import load_queries
 
-# How many messages a transaction erases: it holds the locks of their terms' counts for so long.
+# Messages, and their terms, erased in one transaction, which locks the counts of their terms.
 BATCH = 500
 MOST_TERMS = 100_000
 PLANNED_BATCH = 5_000
@@ -25,10 +25,10 @@ Counts = Mapping[str, int]
 
 @dataclass(frozen=True)
 class ErasureOrder:
-    """What to erase. No conversation and no user: everything of the tenant.
+    """The scope of an erasure. Without a conversation and a user: the whole tenant.
 
-    `revoke_keys`: the API keys that are bound to the tenant or the user too, where all of it is erased. `spared`: the
-    prefix of the one that is revoked last, so that whoever asks with it can ask again.
+    `revoke_keys`: also revoke the API keys of the tenant or the user, if all of it is erased. `spared`: the prefix of
+    the key that is revoked last, so that a caller with this key can retry.
     """
 
     tenant_id: str
@@ -40,19 +40,19 @@ class ErasureOrder:
 
     @property
     def whole_tenant(self) -> bool:
-        """Whether nothing of the tenant is to stay."""
+        """Return whether everything of the tenant is erased."""
         return self.conversation_id is None and self.user_id is None
 
     @property
     def revokes(self) -> bool:
-        """Whether keys are to open nothing any more. A conversation has none."""
+        """Return whether keys are revoked. A conversation has no keys."""
         return self.revoke_keys and self.conversation_id is None
 
 
 class ErasureRepository:
-    """Erases in short transactions, each of which is noted in the receipt.
+    """Erases in short transactions, each of which updates the receipt.
 
-    Killed at any moment, what is left is erased by whoever asks again. Errors of every method:
+    If it is killed, a retry erases the rest. Errors of every method:
     `DatabaseUnavailableError`, `OverloadedError`.
     """
 
@@ -61,14 +61,14 @@ class ErasureRepository:
         self._queries = load_queries("erasure")
 
     async def latest_of_user(self, tenant_id: str, user_id: str) -> Erasure:
-        """The last receipt of a user. Raises `NotFoundError`."""
+        """Return the latest receipt of a user. Raises `NotFoundError`."""
         async with self._database.connection() as connection:
             row = await self._queries.latest_user_erasure(connection, tenant_id=tenant_id, user_id=user_id)
             versions = await self._queries.erased_versions(connection, id=_found(row)["id"])
         return _to_erasure(row, versions)
 
     async def latest(self, tenant_id: str, conversation_id: str | None = None) -> Erasure:
-        """The last receipt of a tenant, or of one of its conversations. Raises `NotFoundError`."""
+        """Return the latest receipt of a tenant, or of one of its conversations. Raises `NotFoundError`."""
         async with self._database.connection() as connection:
             row = await self._queries.latest_erasure(connection, tenant_id=tenant_id, conversation_id=conversation_id)
             versions = await self._queries.erased_versions(connection, id=_found(row)["id"])
@@ -77,10 +77,10 @@ class ErasureRepository:
     async def erase(
         self, order: ErasureOrder, until: float | None = None, erased: Callable[[int], None] = lambda _count: None
     ) -> Erasure:
-        """Erase until nothing is left, or until the time `until` of the monotonic clock: then it is unfinished.
+        """Erase until nothing is left, or until the deadline `until` of the monotonic clock. Return the receipt.
 
-        What was stored before this is called is gone once it is completed; what is stored meanwhile may stay.
-        `erased` hears how many more messages are gone.
+        A completed erasure has erased everything that was stored before the call; what is stored meanwhile may stay.
+        `erased` is called with the number of messages of each batch.
         """
         async with self._database.connection() as connection:
             row = await self._begin(connection, order)
@@ -103,7 +103,7 @@ class ErasureRepository:
 
 
 class _Work:
-    """One erasure under way. Each step says whether it came to its end before the time was over."""
+    """One running erasure. Each step returns whether it finished before the deadline."""
 
     def __init__(self, database: Database, queries: Any, order: ErasureOrder, erasure_id: UUID) -> None:
         self._database = database
@@ -119,13 +119,13 @@ class _Work:
         return _to_erasure({**row, "user_id": self._order.user_id}, versions)
 
     async def revoke_keys(self, _until: float | None, _erased: Callable[[int], None]) -> bool:
-        """First: who holds one could store again what is being erased."""
+        """Revoke keys first: their holders could otherwise store again what is being erased."""
         if self._order.revokes:
             await self._in_turn(lambda connection: self._revoke(connection, self._order.spared))
         return True
 
     async def erase_messages(self, until: float | None, erased: Callable[[int], None]) -> bool:
-        """From the oldest on; then from the beginning again, until there is none."""
+        """Erase messages from the oldest to the newest, and repeat until none is left."""
         position: Mapping[str, Any] | None = None
         while True:
             counts = await self._in_turn(partial(self._erase_batch, after=position))
@@ -165,7 +165,7 @@ class _Work:
         await self._in_turn(last)
 
     async def _in_turn(self, do: Callable[[Connection], Any]) -> Any:
-        """One transaction, noted in the receipt; None where another has finished the erasure meanwhile."""
+        """Run `do` in a transaction that updates the receipt. None if another caller has finished the erasure."""
         async with self._database.transaction() as connection:
             row = await self._queries.lock_erasure(connection, id=self._id)
             if row["finished_at"] is not None:

@@ -1,4 +1,4 @@
-"""The languages of tenants: as they are set, and as storing and searching use them."""
+"""The languages of tenants: their settings, and cached lookups for storing and searching."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -13,24 +13,24 @@ from deployments.settings import SearchSettings
 from deployments.storage.postgres.database import Connection, Connections, Database
 from deployments.storage.postgres.named_queries import load_queries
 
-# How long a replica may go by what a tenant's language was before.
+# How long a replica may use a cached language after a change.
 TTL_SECONDS = 1.0
 REMEMBERED_TENANTS = 100_000
 
 
 class QueryLanguages(Protocol):
-    """Knows in which languages a tenant's queries are analysed."""
+    """Provides the languages in which a tenant's queries are analysed."""
 
     async def of(self, tenant_id: str) -> Languages:
-        """Return the tenant's language, then those that some of its messages are still analysed in."""
+        """Return the tenant's language, then those in which some of its messages are still analysed."""
         ...
 
 
 class Known(NamedTuple):
-    """What is known of a tenant. `former`: languages that some of its messages may still be analysed in.
+    """A tenant's language policy. `former`: languages in which some of its messages may still be analysed.
 
-    `tag`: under which its messages are stored. None where another default policy than this replica's holds in the
-    database, since another release or other settings took over: what is stored is then analysed once more.
+    `tag`: the tag with which its messages are stored. None if the database has another default policy than this
+    replica, because another release or other settings took over: messages stored now are then analysed once more.
     """
 
     policy: LanguagePolicy
@@ -41,12 +41,12 @@ class Known(NamedTuple):
 
 
 def default_languages(settings: SearchSettings) -> LanguagePolicy:
-    """Return what holds for a tenant without a language of its own."""
+    """Return the policy of tenants without their own language."""
     return LanguagePolicy(settings.language, settings.detect_language)
 
 
 class TenantLanguages:
-    """Looks languages up, and remembers them for a second. Errors: `DatabaseUnavailableError`, `OverloadedError`."""
+    """Looks up languages, with a cache of one second. Errors: `DatabaseUnavailableError`, `OverloadedError`."""
 
     def __init__(self, database: Connections, default: LanguagePolicy) -> None:
         self._database = database
@@ -55,12 +55,12 @@ class TenantLanguages:
         self._remembered: TTLCache[str, Known] = TTLCache(REMEMBERED_TENANTS, TTL_SECONDS)
 
     async def of(self, tenant_id: str) -> Languages:
-        """Return the languages of a tenant's queries."""
+        """Return the languages in which a tenant's queries are analysed."""
         known = (await self.look_up([tenant_id]))[tenant_id]
         return tuple(dict.fromkeys((known.policy.language, *known.former)))
 
     async def look_up(self, tenant_ids: Iterable[str], connection: Connection | None = None) -> Mapping[str, Known]:
-        """Return what is known of each tenant. `connection`: where the caller holds one already."""
+        """Return the policy of each tenant. `connection`: one that the caller already holds."""
         found = {tenant_id: self._remembered.get(tenant_id) for tenant_id in tenant_ids}
         missing = [tenant_id for tenant_id, known in found.items() if known is None]
         loaded: dict[str, Known] = {}
@@ -73,7 +73,7 @@ class TenantLanguages:
         return {tenant_id: known or loaded[tenant_id] for tenant_id, known in found.items()}
 
     async def load(self, connection: Connection, tenant_ids: Sequence[str]) -> dict[str, Known]:
-        """Return the same as it is in the database now."""
+        """Return the policies from the database, without the cache."""
         rows = self._queries.languages_of(connection, tenant_ids=tenant_ids)
         return {row["tenant_id"]: self._to_known(row) async for row in rows}
 
@@ -95,17 +95,17 @@ class LanguageRepository:
         self._reanalyses = load_queries("reanalyses")
 
     async def get(self, tenant_id: str) -> TenantLanguage:
-        """Return what holds for a tenant, be it known or not."""
+        """Return the language that applies to a tenant, even to an unknown one."""
         async with self._database.connection() as connection:
             known = (await self._languages.load(connection, [tenant_id]))[tenant_id]
         return _described(tenant_id, known)
 
     async def put(self, tenant_id: str, own: OwnLanguage) -> TenantLanguage:
-        """Set a tenant's language. Its messages are analysed anew in the background."""
+        """Set a tenant's language. Its messages are re-analysed in the background."""
         return await self._change(tenant_id, LanguagePolicy(own.language, own.detect))
 
     async def delete(self, tenant_id: str) -> None:
-        """Have the settings hold for a tenant again. Where it has nothing of its own, nothing changes."""
+        """Delete a tenant's own language, if any, so that the settings apply again."""
         await self._change(tenant_id, None)
 
     async def _change(self, tenant_id: str, own: LanguagePolicy | None) -> TenantLanguage:

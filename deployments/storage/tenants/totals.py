@@ -1,4 +1,4 @@
-"""How things stand in the database, over all tenants."""
+"""Totals of the database over all tenants."""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from deployments.storage.postgres.database import Database
 from deployments.storage.postgres.named_queries import load_queries
 
-# A server that hangs is not waited for until TCP gives it up.
+# Shorter than TCP's own timeout, for a server that hangs.
 READ_TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class RetentionTotals:
-    """Messages that all runs together archived, deleted and restored; how many runs there are in each status.
+    """Messages that all runs archived, deleted and restored, and the number of runs by status.
 
-    `completed_at`: when one last did what it was to do, in seconds since 1970; None: never. Dry runs are not meant.
+    `completed_at`: when a run last completed, in seconds since 1970; None: never. Dry runs do not count.
     """
 
     archived: int = 0
@@ -29,10 +29,10 @@ class RetentionTotals:
 
 @dataclass(frozen=True)
 class DatabaseTotals:
-    """Messages that wait for their embedding or were given up, since when the oldest waits, and how many tenants.
+    """Pending and failed embeddings, how long the oldest has been pending, and the number of tenants.
 
-    `erased_messages`: by all erasures together, of which some may be unfinished.
-    `tenants_reanalyzing`: whose messages are to be analysed anew.
+    `erased_messages`: by all erasures, including unfinished ones.
+    `tenants_reanalyzing`: tenants whose re-analysis is unfinished.
     """
 
     pending_embeddings: int
@@ -46,14 +46,14 @@ class DatabaseTotals:
 
 
 class DatabaseTotalsRepository:
-    """Reads it. Costs a scan of what waits: for once in many seconds."""
+    """Reads the totals. It scans all pending jobs, so call it only every few seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queries = load_queries("totals")
 
     async def read(self) -> DatabaseTotals:
-        """How things stand now. Raises `DatabaseUnavailableError`, `OverloadedError`."""
+        """Return the current totals. Raises `DatabaseUnavailableError`, `OverloadedError`."""
         async with self._database.connection() as connection, asyncio.timeout(READ_TIMEOUT_SECONDS):
             retention = RetentionTotals(**await self._queries.read_retention(connection))
             return DatabaseTotals(**await self._queries.read_totals(connection), retention=retention)

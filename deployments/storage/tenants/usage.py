@@ -1,4 +1,4 @@
-"""What each tenant has stored and had embedded, and what its quotas leave."""
+"""Usage of tenants, and the check of their quotas."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -13,19 +13,19 @@ from deployments.storage.postgres.named_queries import load_queries
 
 
 class Counted(Protocol):
-    """What quotas count: a message or a fact."""
+    """A message or a fact that counts against quotas."""
 
     @property
     def tenant_id(self) -> str:
-        """Whose it is."""
+        """Return the tenant."""
 
     @property
     def content(self) -> str:
-        """What it says."""
+        """Return the content."""
 
 
 class UsageRepository:
-    """Usage as it is read, by whoever runs the service."""
+    """Reads usage."""
 
     def __init__(self, database: Database, quotas: QuotaSettings) -> None:
         self._database = database
@@ -33,7 +33,7 @@ class UsageRepository:
         self._queries = load_queries("usage")
 
     async def get(self, tenant_id: str, user_id: str | None = None) -> Usage:
-        """A tenant's usage, or a user's: zeros for one that has stored nothing yet.
+        """Return the usage of a tenant or a user, with zeros if nothing is stored yet.
 
         Raises `DatabaseUnavailableError`, `OverloadedError`.
         """
@@ -46,10 +46,10 @@ class UsageRepository:
 
 
 class QuotaGate:
-    """Lets in what the quotas leave room for, in the transaction that stores it.
+    """Checks quotas in the transaction that stores messages.
 
-    Exact whatever runs at once: transactions of one tenant wait here for each other. What waits for its embedding
-    counts as embedded today, so that whatever is let in can be embedded today.
+    The check is exact under concurrency: it serializes the transactions of one tenant. Pending embeddings count as
+    embedded today, so that everything that is admitted can be embedded today.
     """
 
     def __init__(self, quotas: QuotaSettings) -> None:
@@ -57,9 +57,9 @@ class QuotaGate:
         self._queries = load_queries("usage")
 
     async def admit(self, connection: object, messages: Sequence[Counted]) -> list[MemoryLayerError | None]:
-        """None for each message that is let in, in order, or else why not. A smaller one behind it may still be let in.
+        """Return None for each admitted message or else an error, in order. A later, smaller one may still be admitted.
 
-        Why not: `MessageQuotaError`, `ByteQuotaError`, `EmbeddingQuotaError`.
+        Errors: `MessageQuotaError`, `ByteQuotaError`, `EmbeddingQuotaError`.
         """
         left = await self._left(connection, {message.tenant_id for message in messages})
         return [left[message.tenant_id].take(1, _size(message.content), 1) for message in messages]
@@ -67,12 +67,12 @@ class QuotaGate:
     async def admit_change(
         self, connection: object, tenant_id: str, before: str, after: str, *, waits: bool
     ) -> MemoryLayerError | None:
-        """The same for a change of content, which is embedded again. `waits`: it is to be embedded as it is."""
+        """Check a change of content, which is embedded again. `waits`: its embedding is pending already."""
         left = (await self._left(connection, [tenant_id]))[tenant_id]
         return left.take(0, _size(after) - _size(before), 0 if waits else 1)
 
     async def _left(self, connection: object, tenant_ids: Iterable[str]) -> dict[str, "_Left"]:
-        """Waits until no other transaction stores for these tenants, and makes others wait until this one ends."""
+        """Lock the usage of tenants until the transaction ends, and return what their quotas leave."""
         tenants = list(tenant_ids)
         await self._queries.lock_usage(connection, tenant_ids=tenants)
         rows = self._queries.get_usage(connection, tenant_ids=tenants)
@@ -85,7 +85,7 @@ class QuotaGate:
 
 
 class _Left:
-    """What is left to one tenant: counts of messages, bytes of content in UTF-8, and embeddings today."""
+    """The rest of one tenant's quotas: messages, bytes of content in UTF-8, and embeddings today."""
 
     def __init__(self, quotas: QuotaSettings, messages: int, size: int, embeddings: int) -> None:
         self._quotas = quotas
@@ -94,7 +94,7 @@ class _Left:
         self._embeddings = embeddings
 
     def take(self, messages: int, size: int, embeddings: int) -> MemoryLayerError | None:
-        """Use some of it. Says why not, where there is not enough left; then nothing is used."""
+        """Use some of it. If too little is left, use nothing and return the error."""
         refusal = self._refusal(messages, size, embeddings)
         if refusal is None:
             self._messages += messages
@@ -118,7 +118,7 @@ class _Left:
 
 
 def _exceeds(used: int, more: int, quota: int | None) -> bool:
-    """What takes nothing more is let through even where a quota was lowered below what is used."""
+    """Return whether more usage would exceed a quota. No more usage is always allowed, even above a lowered quota."""
     return quota is not None and more > 0 and used + more > quota
 
 

@@ -1,1 +1,1 @@
-"""Tenants that are exported or imported."""
+"""Export and import of tenants."""

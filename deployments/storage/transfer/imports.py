@@ -1,4 +1,4 @@
-"""Messages that come from elsewhere, with all that was known of them there."""
+"""Import of messages from another database, with all of their data."""
 
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
@@ -18,7 +18,7 @@ from deployments.storage.postgres.named_queries import load_queries
 
 
 class ImportStatus(Enum):
-    """What became of a message: it is there now, or was there before and stays as it is."""
+    """The result of a message: it was stored, or it was present before and is unchanged."""
 
     STORED = auto()
     PRESENT = auto()
@@ -28,10 +28,10 @@ Outcome: TypeAlias = ImportStatus | MemoryLayerError
 
 
 class ImportRepository:
-    """Takes messages in under the ids that they bring, each once however often it comes. Quotas hold nothing back."""
+    """Inserts messages under their own ids, each only once however often it is imported. Quotas do not apply."""
 
     def __init__(self, database: Database, analyzer: MessageAnalyzer, space: VectorSpace) -> None:
-        """`space`: of the vectors that come, kept while it is active."""
+        """`space`: of the imported vectors, which are stored only while it is active."""
         self._database = database
         self._analyzer = analyzer
         self._space = space
@@ -41,9 +41,9 @@ class ImportRepository:
         self._facts = load_queries("facts")
 
     async def insert(self, tenant_id: str, messages: Sequence[MovedMessage]) -> list[Outcome]:
-        """Store what is not there yet, in one transaction; what cannot be stored fails alone.
+        """Store the messages that are missing, in one transaction. Return an outcome for each, in order.
 
-        So does what has the external id of another message: `ExternalIdConflictError`.
+        A message that cannot be stored fails alone, also with `ExternalIdConflictError` for another's external id.
 
         Raises `IdTakenError`, `DatabaseUnavailableError`, `OverloadedError`.
         """
@@ -68,7 +68,7 @@ class ImportRepository:
                 connection, tenant_id, [new[each] for each, is_new in stored.items() if is_new]
             )
             await self._jobs.announce_jobs(connection)
-        # Of those that came twice the first is stored.
+        # Of messages with the same id, the first is stored.
         return [
             conflicts.get(each.id) or (ImportStatus.STORED if stored.pop(each.id, False) else ImportStatus.PRESENT)
             for each in messages
@@ -94,7 +94,7 @@ class ImportRepository:
     async def _stored(
         self, connection: Connection, tenant_id: str, columns: Mapping[str, list[Any]]
     ) -> dict[UUID, bool]:
-        """Store what is not there. Return whether each was stored, of those that are there now under their ids."""
+        """Store missing messages. Return by id, for those that exist now, whether they were stored by this call."""
         rows = self._queries.insert_messages(
             connection, tenant_id=tenant_id, model=self._space.model, dimensions=self._space.dimensions, **columns
         )
@@ -110,7 +110,7 @@ class ImportRepository:
     async def _conflicts(
         self, connection: Connection, tenant_id: str, unknown: Sequence[MovedMessage]
     ) -> dict[UUID, MemoryLayerError]:
-        """Return why messages are not there, by their ids. Others came in at the same moment.
+        """Return by id why messages are still missing, except for those that were inserted concurrently.
 
         Raises `IdTakenError`.
         """

@@ -1,4 +1,4 @@
-"""All messages of a tenant or of one of its users as they were at one moment, read in bounded memory."""
+"""Snapshots of all messages of a tenant or of one of its users, read in bounded memory."""
 
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
@@ -15,12 +15,12 @@ from deployments.storage.postgres.named_queries import load_queries
 from deployments.storage.postgres.zones import zoned
 
 PAGE = 500
-# The columns that are only read along: the vector goes in packed, and a mark is no part of its message.
+# Columns that are not exported as they are: the vector is packed, and a mark is not part of its message.
 _READ_ALONG = {"embedding", "metadata", "chat", "mark", "fact"}
 
 
 class Reached(NamedTuple):
-    """How far a snapshot was read: how many messages, the sum of their marks, and the last one's position."""
+    """Progress of reading a snapshot: the number of messages, the sum of their marks, and the last one's position."""
 
     messages: int
     marks: int
@@ -29,7 +29,7 @@ class Reached(NamedTuple):
 
 
 class SnapshotPage(NamedTuple):
-    """Some messages, oldest first, as lines of JSON; how many have a vector; and how far the reading is after them."""
+    """Messages as lines of JSON, oldest first; how many have a vector; and how far the snapshot was read with them."""
 
     lines: list[bytes]
     vectors: int
@@ -37,7 +37,7 @@ class SnapshotPage(NamedTuple):
 
 
 class TenantSnapshot:
-    """What a tenant, or one of its users, had when the snapshot was taken, whatever is written meanwhile."""
+    """The messages of a tenant or a user when the snapshot was taken, whatever is written meanwhile."""
 
     def __init__(self, connection: Connection, tenant_id: str, user_id: str | None) -> None:
         self._connection = connection
@@ -45,19 +45,19 @@ class TenantSnapshot:
         self._queries = load_queries("transfer")
 
     async def counts(self) -> SnapshotCounts:
-        """How much there is."""
+        """Return the counts of the snapshot."""
         row = await self._queries.count_snapshot(self._connection, **self._whose)
         return SnapshotCounts(**{**row, "space": orjson.loads(row["space"])})
 
     async def holds_what_was_read(self, reached: Reached) -> bool:
-        """Whether all that another snapshot read up to there is the same in this one."""
+        """Return whether this snapshot equals another one up to the position that was read there."""
         row = await self._queries.marks_until(
             self._connection, **self._whose, until=reached.created_at, until_id=reached.id
         )
         return (row["messages"], int(row["marks"])) == (reached.messages, reached.marks)
 
     async def pages(self, reached: Reached | None, *, with_vectors: bool) -> AsyncIterator[SnapshotPage]:
-        """All messages behind what was reached."""
+        """Yield all messages after the position `reached`."""
         while True:
             rows = [
                 row
@@ -81,7 +81,7 @@ class TenantSnapshot:
 async def tenant_snapshot(
     database: Database, tenant_id: str, user_id: str | None = None
 ) -> AsyncIterator[TenantSnapshot]:
-    """A snapshot for as long as the block runs. Raises `DatabaseUnavailableError`, `OverloadedError`."""
+    """Open a snapshot for the block. Raises `DatabaseUnavailableError`, `OverloadedError`."""
     async with (
         database.connection() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
@@ -96,14 +96,14 @@ def _after(reached: Reached | None, rows: list[Any]) -> Reached:
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
-    """One line for a message, always with the same fields in the same order; a fact has one more."""
+    """Return the JSON line of a message, always with the same fields in the same order; a fact has one more."""
     fields = {name: value for name, value in zoned(row).items() if name not in _READ_ALONG}
-    # As Postgres writes it: read and written again, a number might be another.
+    # As Postgres writes it: parsing and writing could change a number.
     fields["metadata"] = orjson.Fragment(row["metadata"])
     fields["chat"] = orjson.Fragment(row["chat"] or "null")
     vector = row["embedding"]
     fields["embedding"] = None if vector is None else b64encode(vector.to_numpy().astype("<f2").tobytes()).decode()
     if row["fact"] is not None:
-        # Its subject is its name.
+        # A fact's subject is exported as its name.
         fields["fact"] = {name: value for name, value in orjson.loads(row["fact"]).items() if name != "subject"}
     return orjson.dumps(fields, str, orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
