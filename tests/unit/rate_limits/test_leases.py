@@ -177,7 +177,7 @@ async def test_what_was_seen_once_is_not_kept() -> None:
     for number in range(500):
         await passes(leases, limit("5/hour", f"address {number}"))
     assert len(leases._leases) == 100
-    assert leases._flights == {}
+    assert leases._calls == {}
 
     shared.now += HOUR
     assert len(leases._leases) == 0
