@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 from deployments.analysis.languages import Language, stem
 from deployments.analysis.normalization import casefolded, normalized, unaccented
+from deployments.analysis.read_part import read_part
 from deployments.analysis.words import Kind, chunks, numbers, words_of
 
 # Longer words are truncated. A key of a Postgres index holds 2,704 bytes, of which a tenant's name takes up to 1,020.
@@ -47,8 +48,9 @@ class QueryTerms(NamedTuple):
 
 
 def query_terms(text: str, languages: Languages) -> QueryTerms:
-    """Return the terms of a query, stemmed in each language."""
-    plain = normalized(text)
+    """Return the terms of a query, stemmed in each language. Of a long query, its `read_part` is analysed."""
+    # Normalisation expands one ligature to 18 characters, so its result is cut, too.
+    plain = read_part(normalized(read_part(text)))
     terms: dict[str, None] = {}
     asked: dict[tuple[str, ...], None] = {}
     for chunk in chunks(plain):

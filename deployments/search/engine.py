@@ -9,6 +9,7 @@ import orjson
 import structlog
 
 from deployments.analysis.query import AnalyzedQuery, analyze_query
+from deployments.analysis.read_part import HEAVY_CHARACTERS, read_part
 from deployments.analysis.terms import Languages
 from deployments.errors import MemoryLayerError
 from deployments.schemas.facts import FactDetails, Kind
@@ -27,9 +28,6 @@ from deployments.storage.search.candidates import CandidateRepository
 from deployments.storage.tenants.languages import QueryLanguages
 
 logger = structlog.get_logger(__name__)
-
-# Analysing 100,000 characters takes up to 0.5 s. Longer queries are analysed in a thread, so the event loop stays free.
-DIRECT_CHARACTERS = 8_192
 
 
 class SearchEngine:
@@ -66,7 +64,7 @@ class SearchEngine:
         now = request.asked_at or self._clock()
         query = await _analyzed(request.query, now, await self.languages_of(request))
         depth = self._reranking.depth(request.top_k) if self._reranking else request.top_k
-        ranking = await self._ranking(search, Question(request.query, now, query), depth)
+        ranking = await self._ranking(search, Question(read_part(request.query), now, query), depth)
         hits = [to_hit(each, explain=request.explain) for each in ranking.ranked]
         if self._reranking:
             hits = await self._reranking.best(request, hits)
@@ -100,7 +98,8 @@ class SearchEngine:
 
 
 async def _analyzed(text: str, now: datetime, languages: Languages) -> AnalyzedQuery:
-    if len(text) > DIRECT_CHARACTERS:
+    # Up to 15 ms: a thread does it, and other searches go on.
+    if len(text) > HEAVY_CHARACTERS:
         return await asyncio.to_thread(analyze_query, text, now, languages)
     return analyze_query(text, now, languages)
 

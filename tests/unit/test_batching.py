@@ -1,8 +1,9 @@
 """What waits goes together: the cost is paid once, and nobody pays for another's mistake."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from time import monotonic
 
 import pytest
 
@@ -280,3 +281,61 @@ async def test_a_batch_does_not_run_in_the_context_of_whoever_started_it() -> No
     await batcher.submit(1)
 
     assert seen == ["nobody"]
+
+
+def by_tens(send: Sender, max_waiting: int = 1_000, clock: Callable[[], float] = monotonic) -> MicroBatcher[int, int]:
+    """Return a batcher to which the tens of a number are its owner."""
+    return MicroBatcher(
+        send, max_batch=2, slots=1, max_waiting=max_waiting, owner_of=lambda item: str(item // 10), clock=clock
+    )
+
+
+async def test_owners_take_turns() -> None:
+    send = Sender(held=True)
+    batches = by_tens(send)
+    tasks = submit_all(batches, [0])
+    await settle()
+    tasks += submit_all(batches, [1, 2, 3, 4, 5, 10, 11, 20])
+    await settle()
+
+    tasks[1].cancel()
+    await settle()
+    send.go.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert send.batches == [[0], [2, 10], [20, 3], [11, 4], [5]]
+
+
+async def test_where_no_more_may_wait_who_has_most_gives_way() -> None:
+    send = Sender(held=True)
+    batches = by_tens(send, max_waiting=4)
+    tasks = submit_all(batches, [0])
+    await settle()
+    tasks += submit_all(batches, [1, 2, 3, 4])
+    await settle()
+    tasks += submit_all(batches, [10, 20, 11, 5])
+    await settle()
+    send.go.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    # 4 gave way to 10 and 3 to 20. Then nobody had so many that another would have fewer with one more.
+    assert results[:3] + results[5:7] == [0, 2, 4, 20, 40]
+    assert [type(result) for result in results[3:5] + results[7:]] == [OverloadedError] * 4
+    assert batches.idle()
+
+
+async def test_who_waits_for_little_is_not_refused_for_what_others_wait_for() -> None:
+    clock = Clock()
+    send = Slow(clock, seconds=2.0)
+    batches = by_tens(send, clock=clock)
+    for number in range(20):
+        await batches.submit(number)
+
+    send.go.clear()
+    tasks = submit_all(batches, [*range(10), 10])
+    await settle()
+    send.go.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert isinstance(results[9], OverloadedError)
+    assert results[10] == 20

@@ -86,6 +86,14 @@ class Passages:
     def _terms(self) -> frozenset[str]:
         return frozenset(query_terms(self._query, self._languages).terms)
 
+    @cached_property
+    def _lengths(self) -> dict[str, list[int]]:
+        """Return how long the terms are that begin with each character, shortest first."""
+        lengths: dict[str, set[int]] = {}
+        for term in self._terms:
+            lengths.setdefault(term[0], set()).add(len(term))
+        return {character: sorted(found) for character, found in lengths.items()}
+
     def _find(self, text: str) -> Iterator[_Found]:
         """Yield the occurrences of the query's terms, ordered by start."""
         known: dict[str, frozenset[str]] = {}
@@ -106,10 +114,12 @@ class Passages:
         """
         folded = unaccented(casefolded(normalized(chunk)))
         scale = len(chunk) / max(len(folded), 1)
-        places = ((at.start(), term) for term in self._terms for at in regex.finditer(regex.escape(term), folded))
-        for place, term in sorted(places):
-            first = int(place * scale)
-            yield _Found(start + first, start + min(first + len(term), len(chunk)), term)
+        # By length, as to look for each of 900 terms took 120 s in a text of e-mail addresses.
+        for place, character in enumerate(folded):
+            for length in self._lengths.get(character, ()):
+                if (term := folded[place : place + length]) in self._terms:
+                    first = int(place * scale)
+                    yield _Found(start + first, start + min(first + length, len(chunk)), term)
 
     def _best(self, found: list[_Found], weights: npt.NDArray[np.int64], inside: int) -> tuple[int, int] | None:
         """Return the window within weight `inside` whose distinct terms are worth most, ties by most occurrences."""

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+from deployments.analysis.read_part import read_part
 from deployments.schemas.messages import Role
 
 # `\w` does not match the vowel signs of many scripts, and would split words at each of them.
@@ -31,7 +32,8 @@ class Speakers:
 
     def __init__(self, query: str, names: Iterable[str | None]) -> None:
         """`names`: names of all speakers. A query names a speaker if it contains the first word of the name."""
-        asked = _normal(query)
+        query = read_part(query)
+        asked = read_part(_normal(query))
         words = {form for word in _WORD.findall(asked) for form in _forms(word)}
         self._named = {name for name in names if name and _is_named(name, asked, words)}
         self._role = _role_spoken_of(query)

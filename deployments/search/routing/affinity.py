@@ -55,7 +55,7 @@ class TenantBatcher(Generic[Item, Result]):
 
     When a tenant's replica has a whole batch more in its queue than the least busy one, the next replica in the
     tenant's rank takes the item. So a very busy tenant or a slow replica costs extra index loads instead of waiting
-    time.
+    time. Tenants take turns.
     """
 
     def __init__(
@@ -104,5 +104,6 @@ class TenantBatcher(Generic[Item, Result]):
                 slots=self._batches.slots,
                 max_waiting=self._batches.waiting,
                 size_of=self._size_of,
+                owner_of=self._tenant_id,
             )
         return batcher

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
+from deployments.analysis.read_part import HEAVY_CHARACTERS
 from deployments.runtime.call_bytes import CHARACTER_BYTES, MIB
 from deployments.runtime.capacity import Batches
 from deployments.search.routing.affinity import RunningReplicas, Send, TenantBatcher
@@ -13,7 +14,8 @@ from deployments.search.routing.affinity import RunningReplicas, Send, TenantBat
 REQUEST_BYTES_BESIDES_QUERY = 48_000
 # The pickled tree of a `where` of 16,384 bytes of JSON. Counted only where one is present: a batch has 32 requests.
 WHERE_BYTES = 64_000
-# Concurrent large answers of one Search replica to one ingress replica: each may take 100 MB in both.
+# Concurrent heavy queries and large answers of one Search replica to one ingress replica: each answer may take 100 MB
+# in both.
 ALONE_SLOTS = 2
 # For LARGE_SECONDS after an answer of more than LARGE_BYTES, the tenant's requests of that extent go alone from the
 # start, so that no small answer waits for them and no search runs twice.
@@ -77,8 +79,8 @@ class WholeAnswers(Generic[Item]):
 
     async def submit(self, item: Item) -> bytes:
         """Return the answer to an item. Raises the item's error, or `OverloadedError`."""
-        # Usually no tenant has large answers, and this check costs nothing.
-        if not self._large or not self._will_be_large(item):
+        # Heavy queries have a queue of their own: the others of a batch would wait for them.
+        if len(item.request.query or "") <= HEAVY_CHARACTERS and not (self._large and self._will_be_large(item)):
             answer = await self._together.submit(item)
             if isinstance(answer, bytes):
                 return answer

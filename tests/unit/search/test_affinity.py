@@ -163,3 +163,17 @@ async def test_what_waits_for_a_replica_that_is_gone_is_answered_and_then_forgot
     await asyncio.gather(*submit_all(batches, TENANTS[:20]))
     assert set(there.sent) == {"a", "b", "c"}
     assert there.took("a") == of_a
+
+
+async def test_a_tenant_with_much_that_waits_does_not_hold_others_back() -> None:
+    there = Replicas("a")
+    there.held = {"a": asyncio.Event()}
+    batches = there.batcher(size=4, slots=1)
+    tasks = submit_all(batches, ["large:first"])
+    await settle()
+    tasks += submit_all(batches, [*(f"large:{number}" for number in range(100)), "small:1", "other:1"])
+    await settle()
+    there.held["a"].set()
+    await asyncio.gather(*tasks)
+
+    assert there.sent["a"][1] == ["large:0", "small:1", "other:1", "large:1"]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deployments.analysis.read_part import HEAVY_CHARACTERS
 from deployments.errors import InvalidRequestError, MemoryLayerError
 from deployments.runtime.call_bytes import REQUEST_BYTES, fit_together
 from deployments.runtime.capacity import Batches
@@ -132,11 +133,21 @@ def test_what_is_asked_takes_no_more_bytes_than_estimated(text: str, times: int)
             assert len(pickle.dumps(each)) <= _request_bytes(each) < REQUEST_BYTES
 
 
-async def test_large_queries_cross_in_calls_within_the_limit() -> None:
+async def test_large_requests_cross_in_calls_within_the_limit() -> None:
     replica = Replica()
-    query = "1" * MAX_QUERY_CHARACTERS
+    request = SearchRequest(tenant_id="a", query="x" * HEAVY_CHARACTERS, where={"k": 1})
+    asked = Search(request, None)
 
-    await results(replica.answers(), [search("a", f"x{query[1:]}") for _ in range(64)])
+    await results(replica.answers(), [asked] * 64)
 
-    bytes_each = _request_bytes(search("a", query))
-    assert max(map(len, replica.together)) == REQUEST_BYTES // bytes_each
+    assert max(map(len, replica.together)) == REQUEST_BYTES // _request_bytes(asked) < BATCHES.size
+
+
+async def test_heavy_queries_cross_by_themselves() -> None:
+    replica = Replica()
+    heavy = [search("heavy", "x" * (HEAVY_CHARACTERS + 1)) for _ in range(8)]
+
+    await results(replica.answers(), [*heavy, search("light", "5"), search("light", "x" * HEAVY_CHARACTERS)])
+
+    assert replica.alone == ["heavy"] * 8
+    assert {tenant for call in replica.together for tenant in call} == {"light"}
