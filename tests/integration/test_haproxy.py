@@ -60,9 +60,6 @@ class Replica(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.path == "/-/healthz":
-            self._answer(200, "text/plain", b"success")
-            return
         attempt = f"{self.command} {self.path} {self.headers['X-Memory-Delivery']}"
         if "dies=every-time" in self.path or ("dies" in self.path and attempt not in self.killed):
             self.killed.append(attempt)
