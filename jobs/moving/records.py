@@ -1,0 +1,5 @@
+"""The old name of `jobs.transfer.records`."""
+
+from jobs.transfer.records import RecordFile
+
+__all__ = ["RecordFile"]
