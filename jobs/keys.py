@@ -13,11 +13,9 @@ from deployments.errors import InvalidRequestError
 from deployments.schemas.api_keys import KeyScope, NewKey
 from deployments.schemas.messages import MAX_PAGE
 from deployments.settings import Settings
-from deployments.storage.postgres.database import Database, PoolSize
-from deployments.storage.postgres.schema import database_url
 from deployments.storage.tenants.api_keys import ApiKeyRepository
 from deployments.validation_faults import first_fault
-from jobs.known_database import prepared_settings
+from jobs.known_database import opened, prepared_settings
 from jobs.process import run
 from jobs.terminal import OK, exit_statuses
 
@@ -100,11 +98,8 @@ def _revoking(key_id: UUID) -> Command:
 
 
 async def _with_repository(settings: Settings, command: Command) -> None:
-    database = Database(database_url(settings), settings.database, PoolSize(min_size=0, max_size=1))
-    try:
+    async with opened(settings) as database:
         await command(ApiKeyRepository(database))
-    finally:
-        await database.close()
 
 
 if __name__ == "__main__":

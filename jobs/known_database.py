@@ -1,9 +1,13 @@
 """Selects the database of a job: one that the settings name, or an existing one. Creates none as a side effect."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from deployments.env_file import load_env_file
 from deployments.settings import Settings
+from deployments.storage.postgres.database import Database, PoolSize
 from deployments.storage.postgres.embedded import check_known
-from deployments.storage.postgres.schema import prepare
+from deployments.storage.postgres.schema import database_url, prepare
 
 
 def prepared_settings(*, creates: bool = False) -> Settings:
@@ -18,3 +22,13 @@ def prepared_settings(*, creates: bool = False) -> Settings:
         check_known(settings.runtime, creates=creates)
     prepare(settings)
     return settings
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Database]:
+    """Yield the database of the settings, with one connection at most, and close it at the end of the block."""
+    database = Database(database_url(settings), settings.database, PoolSize(min_size=0, max_size=1))
+    try:
+        yield database
+    finally:
+        await database.close()

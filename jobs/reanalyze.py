@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from deployments.settings import Settings
 from deployments.storage.messages.reanalyses import ReanalysisRepository
 from deployments.storage.messages.reanalyzing import Reanalyzer
-from deployments.storage.postgres.database import Database, PoolSize
-from deployments.storage.postgres.schema import database_url
 from deployments.storage.tenants.languages import default_languages
-from jobs.known_database import prepared_settings
+from jobs.known_database import opened, prepared_settings
 from jobs.process import run
 from jobs.progress import progress_on_stderr
 from jobs.terminal import OK, exit_statuses, identifier
@@ -33,8 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _run(options: argparse.Namespace, settings: Settings) -> None:
-    database = Database(database_url(settings), settings.database, PoolSize(min_size=0, max_size=1))
-    try:
+    async with opened(settings) as database:
         repository = ReanalysisRepository(database, default_languages(settings.search))
         stale = await repository.count_stale(options.tenant)
         if options.dry_run:
@@ -43,8 +40,6 @@ async def _run(options: argparse.Namespace, settings: Settings) -> None:
             await repository.adopt_policy()
             await repository.request_stale(list(stale))
             await _reanalyze(repository, options.tenant, sum(stale.values()))
-    finally:
-        await database.close()
 
 
 async def _reanalyze(repository: ReanalysisRepository, tenant_id: str | None, total: int) -> None:

@@ -17,14 +17,12 @@ from deployments.embedding_space import settings_for, space_source
 from deployments.errors import ConfigurationError
 from deployments.schemas.vectors import ProviderName, SpaceSource
 from deployments.settings import Settings
-from deployments.storage.postgres.database import Database, PoolSize
-from deployments.storage.postgres.schema import database_url
 from jobs.evaluation.configurations import Configuration
 from jobs.evaluation.errors import EvaluationInputError
 from jobs.evaluation.formats.recognition import read_datasets
 from jobs.evaluation.running import Plan, evaluate
 from jobs.evaluation.table import write_tables
-from jobs.known_database import prepared_settings
+from jobs.known_database import opened, prepared_settings
 from jobs.process import run
 from jobs.progress import progress_on_stderr
 from jobs.reembedding.decisions import ONE_MODEL, named
@@ -121,11 +119,8 @@ def _action(options: argparse.Namespace) -> Action:
 
 
 async def _over_the_database(settings: Settings, options: Options, action: Action) -> None:
-    database = Database(database_url(settings), settings.database, PoolSize(min_size=0, max_size=1))
-    try:
+    async with opened(settings) as database:
         await action(Run(settings, database, options, progress_on_stderr(), _say))
-    finally:
-        await database.close()
 
 
 def _dimensions(text: str) -> int:

@@ -17,12 +17,11 @@ from deployments.settings import Settings
 from deployments.storage.embeddings.spaces import EmbeddingSpaceRepository
 from deployments.storage.messages.analysis import message_analyzer
 from deployments.storage.messages.conversations import ConversationRepository
-from deployments.storage.postgres.database import Database, PoolSize
-from deployments.storage.postgres.schema import database_url
+from deployments.storage.postgres.database import Database
 from deployments.storage.tenants.erasure import ErasureOrder, ErasureRepository
 from deployments.storage.tenants.usage import UsageRepository
 from deployments.storage.transfer.imports import ImportRepository
-from jobs.known_database import prepared_settings
+from jobs.known_database import opened, prepared_settings
 from jobs.process import run
 from jobs.progress import progress_on_stderr
 from jobs.terminal import FAILED, OK, exit_statuses, identifier
@@ -48,13 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _run(options: argparse.Namespace, settings: Settings) -> int:
     command: Command = options.run
-    database = Database(database_url(settings), settings.database, PoolSize(min_size=0, max_size=1))
     try:
-        return await command(options, settings, database)
+        async with opened(settings) as database:
+            return await command(options, settings, database)
     except IdTakenError as error:
         raise MovingInputError(f"{error.message} --new-ids gives the copies ids of their own") from None
-    finally:
-        await database.close()
 
 
 async def _export(options: argparse.Namespace, _: Settings, database: Database) -> int:

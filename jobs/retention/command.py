@@ -11,12 +11,10 @@ from pydantic import ValidationError
 from deployments.errors import InvalidRequestError
 from deployments.schemas.retention import RetentionReport, RetentionRequest, RunStatus
 from deployments.settings import Settings
-from deployments.storage.postgres.database import Database, PoolSize
-from deployments.storage.postgres.schema import database_url
 from deployments.storage.retention.policies import default_policy
 from deployments.storage.retention.runs import RetentionRunRepository
 from deployments.validation_faults import first_fault
-from jobs.known_database import prepared_settings
+from jobs.known_database import opened, prepared_settings
 from jobs.progress import progress_on_stderr
 from jobs.retention.pace import Pace
 from jobs.retention.running import RetentionRunner
@@ -73,15 +71,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def _run(settings: Settings, options: argparse.Namespace) -> RetentionReport:
-    database = Database(database_url(settings), settings.database, PoolSize(min_size=0, max_size=1))
-    try:
+    async with opened(settings) as database:
         runs = RetentionRunRepository(database, default_policy(settings.retention))
         run_id = await _run_of(runs, options)
         pace = Pace(settings.retention.batch_size, settings.retention.pause_factor)
         await RetentionRunner(database, runs, pace, progress_on_stderr()).finish(run_id)
         return await runs.report(run_id)
-    finally:
-        await database.close()
 
 
 async def _run_of(runs: RetentionRunRepository, options: argparse.Namespace) -> UUID:
