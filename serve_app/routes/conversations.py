@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from deployments.schemas.messages import MAX_PAGE, Conversation, ConversationPage, StoredIdentifier
+from deployments.schemas.messages import Conversation, ConversationPage, StoredIdentifier
 from serve_app.edge.auth import Reads, Writes
 from serve_app.edge.http_errors import error_responses
 from serve_app.edge.named_paths import NamedRoute
-from serve_app.routes.cursors import decode_cursor, page_of
+from serve_app.routes.cursors import Limit, decode_cursor, page_of
 from serve_app.routes.dependencies import ServicesOf, TenantId, UserId
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"], route_class=NamedRoute)
@@ -23,7 +23,7 @@ async def list_conversations(
     conversation_prefix: Annotated[
         StoredIdentifier | None, Query(description="A namespace: `a/b` has `a/b` and `a/b/c`, and not `a/bc`.")
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    limit: Limit = 50,
     cursor: Annotated[str | None, Query(max_length=2048)] = None,
 ) -> ConversationPage:
     """List a tenant's conversations, most recently used first. With a user or an agent, only its messages count."""

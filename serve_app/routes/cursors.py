@@ -5,14 +5,21 @@ import binascii
 import hashlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from fastapi import Query
 
 from deployments.errors import InvalidRequestError
+from deployments.schemas.messages import MAX_PAGE
 
 Key = TypeVar("Key")
 Item = TypeVar("Item")
 
 _CHECK_BYTES = 8
+
+# The number of items of a page, and the cursor of the page before.
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+Cursor = Annotated[str | None, Query(max_length=1024)]
 
 
 def encode_cursor(when: datetime, key: str, listing: str) -> str:

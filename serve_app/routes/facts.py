@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from deployments.errors import MemoryLayerError
 from deployments.schemas.facts import FACT_EXAMPLE, Fact, FactChange, FactListing, FactPage, NewFact
 from deployments.schemas.history import FactHistory
-from deployments.schemas.messages import MAX_PAGE
 from deployments.storage.messages.fact_drafts import fact_draft
 from deployments.storage.messages.idempotency_keys import StoreKey
 from deployments.storage.messages.repository import Position
@@ -18,8 +17,9 @@ from serve_app.edge.http_errors import error_responses
 from serve_app.edge.preconditions import TAGGED, IfUnchanged, tagged_response
 from serve_app.edge.rate_limits import TenantLimited
 from serve_app.routes.batches import SIZE, RejectedItem, batch_response, described_as, judged_by, rejected
-from serve_app.routes.cursors import decode_cursor, page_of
+from serve_app.routes.cursors import Cursor, Limit, decode_cursor, page_of
 from serve_app.routes.dependencies import MessageIds, OnlyTenant, RequestId, ServicesOf
+from serve_app.routes.message_history import history_page
 from serve_app.routes.messages import IdempotencyKey
 from serve_app.routes.refreshing import RefreshTtl, refreshed
 
@@ -160,17 +160,14 @@ async def fact_history(
     fact_id: UUID,
     services: ServicesOf,
     only_tenant: OnlyTenant,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
-    cursor: Annotated[str | None, Query(max_length=1024)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> FactHistory:
     """Show a fact, and its versions before each change of the last `MEMORY_HISTORY_DAYS`, newest first.
 
     A deleted fact has no history.
     """
-    listing = f"history\0{fact_id}"
-    before = None if cursor is None else decode_cursor(cursor, listing, int)[1]
-    found = await services.history.page_of_fact(fact_id, limit + 1, before, only_tenant)
-    items, next_cursor = page_of(found, limit, listing, lambda version: (version.since, str(version.version)))
+    items, next_cursor = await history_page(services.history.page_of_fact, fact_id, limit, cursor, only_tenant)
     return FactHistory.model_construct(items=items, next_cursor=next_cursor)
 
 

@@ -1,19 +1,17 @@
 """API keys: create, list, rotate, revoke. A key manages keys of its own tenant with at most its own rights."""
 
 from dataclasses import replace
-from typing import Annotated
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
 from deployments.errors import ForbiddenError
 from deployments.schemas.api_keys import CreatedKey, KeyPage, NewKey, Rotation
-from deployments.schemas.messages import MAX_PAGE
 from serve_app.edge.auth import Administers, Administrator
 from serve_app.edge.http_errors import error_responses
 from serve_app.edge.rate_limits import TenantLimited
-from serve_app.routes.cursors import decode_cursor, page_of
+from serve_app.routes.cursors import Cursor, Limit, decode_cursor, page_of
 from serve_app.routes.dependencies import OnlyTenant, ServicesOf
 
 logger = structlog.get_logger(__name__)
@@ -35,8 +33,8 @@ async def create_key(new: NewKey, services: ServicesOf, caller: Administrator) -
 async def list_keys(
     services: ServicesOf,
     only_tenant: OnlyTenant,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
-    cursor: Annotated[str | None, Query(max_length=1024)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> KeyPage:
     """List all keys, or those of one tenant, newest first; revoked and expired ones too."""
     listing = f"keys\0{only_tenant.tenant_id or ''}"

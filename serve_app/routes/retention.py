@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from deployments.schemas.messages import MAX_PAGE, NewTenantInPath, TenantInPath
+from deployments.schemas.messages import NewTenantInPath, TenantInPath
 from deployments.schemas.retention import (
     WAIT,
     RetentionReport,
@@ -19,7 +19,7 @@ from deployments.schemas.retention import (
 from serve_app.edge.auth import Administers, Administrator
 from serve_app.edge.http_errors import error_responses
 from serve_app.edge.named_paths import NamedRoute
-from serve_app.routes.cursors import decode_cursor, page_of
+from serve_app.routes.cursors import Cursor, Limit, decode_cursor, page_of
 from serve_app.routes.dependencies import OnlyTenant, ServicesOf
 
 router = APIRouter(prefix="/v1/admin", tags=["retention"], route_class=NamedRoute)
@@ -46,8 +46,8 @@ async def run_retention(
 async def list_retention_runs(
     services: ServicesOf,
     only_tenant: OnlyTenant,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
-    cursor: Annotated[str | None, Query(max_length=1024)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> RetentionRunPage:
     """List the ledger, newest first: all runs, or those for one tenant."""
     listing = f"retention\0{only_tenant.tenant_id or ''}"

@@ -9,13 +9,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from deployments.schemas.erasure import Erasure
-from deployments.schemas.messages import MAX_PAGE, Flag, StoredIdentifier
+from deployments.schemas.messages import Flag, StoredIdentifier
 from deployments.schemas.users import UserPage
 from deployments.storage.tenants.erasure import ErasureOrder
 from serve_app.edge.auth import Administrator, Reads
 from serve_app.edge.http_errors import error_responses
 from serve_app.edge.rate_limits import TenantLimited
-from serve_app.routes.cursors import decode_cursor, page_of
+from serve_app.routes.cursors import Limit, decode_cursor, page_of
 from serve_app.routes.dependencies import ServicesOf, TenantId
 from serve_app.routes.erasures import MAX_WAIT_SECONDS, UNFINISHED, WAIT, erased
 
@@ -28,7 +28,7 @@ OneUser = Annotated[StoredIdentifier, Query(description="Whose messages.", examp
 async def list_users(
     services: ServicesOf,
     tenant_id: TenantId,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    limit: Limit = 50,
     cursor: Annotated[str | None, Query(max_length=2048)] = None,
 ) -> UserPage:
     """List a tenant's users by name: how many messages each has, and its first and last time."""
