@@ -26,7 +26,7 @@ def _group(prefix: str) -> SettingsConfigDict:
 
 
 class Environment(StrEnum):
-    """Where the service runs."""
+    """The environment that the service runs in."""
 
     DEVELOPMENT = "development"
     PRODUCTION = "production"

@@ -48,7 +48,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Waits:
-    """How long the second tenant's messages waited for their embedding, in seconds; late ones had none at the limit."""
+    """Seconds for which the second tenant's messages waited for their embedding, and the number of late ones.
+
+    A late one had no embedding when the run ended.
+    """
 
     messages: int
     late: int

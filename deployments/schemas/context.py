@@ -62,7 +62,7 @@ CONTEXT_EXAMPLE: dict[str, JsonValue] = {  # nosec B105
 
 
 class Scope(StrEnum):
-    """Where memories are searched."""
+    """The conversations in which memories are searched."""
 
     TENANT = "tenant"
     CONVERSATION = "conversation"

@@ -73,7 +73,7 @@ class Role(StrEnum):
 
 
 class MetadataMode(StrEnum):
-    """How a change of metadata is applied."""
+    """The way in which a change of metadata is applied."""
 
     MERGE = "merge"
     REPLACE = "replace"

@@ -74,7 +74,7 @@ REPORT_EXAMPLE: dict[str, JsonValue] = {**RUN_EXAMPLE, "tenants": [TENANT_EXAMPL
 
 
 class Action(StrEnum):
-    """What a run does with messages. `restore` undoes what another run archived."""
+    """The action of a run on messages. `restore` undoes the archiving of another run."""
 
     ARCHIVE = "archive"
     DELETE = "delete"

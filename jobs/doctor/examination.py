@@ -51,7 +51,7 @@ SCHEMA_CHECKS: Mapping[str, LookAtDatabase] = {
 
 @dataclass(frozen=True)
 class Asked:
-    """What to check. `config`, `dashboard`, `url`: None skips it. `provider`: whether to call the provider."""
+    """Options of an examination. `config`, `dashboard`, `url`: None skips its checks. `provider`: call the provider."""
 
     config: Path | None
     dashboard: str | None

@@ -15,7 +15,7 @@ from jobs.transfer.unfinished_file import UnfinishedFile
 
 @dataclass(frozen=True)
 class Export:
-    """What to export, and the path of the file."""
+    """Options of an export: the tenant, or one of its users, and the path of the file."""
 
     tenant_id: str
     path: Path

@@ -20,7 +20,7 @@ from jobs.transfer.records import Record, RecordFile
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """How to read a file. `space`: of this installation. None: as the file says."""
+    """Options of an import. `space`: of this installation. `tenant_id`, `format`: None takes what the file says."""
 
     space: VectorSpace
     tenant_id: str | None = None

@@ -90,7 +90,7 @@ EXAMPLES = {
 
 
 class ErrorBody(BaseModel):
-    """What went wrong."""
+    """The error of a request: its code, a sentence about it, and details where there are any."""
 
     code: str
     message: str

@@ -88,7 +88,7 @@ async def service(settings: Settings, provider: EmbeddingProvider) -> AsyncItera
 
 @pytest.fixture
 async def address(service: Service) -> AsyncIterator[str]:
-    """Where the service listens."""
+    """Serve the application over HTTP, and yield its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config = uvicorn.Config(
             service.app, http="h11", h11_max_incomplete_event_size=REQUEST_LINE_BYTES, log_config=None, lifespan="off"

@@ -1,4 +1,4 @@
-"""What an operator meets at a shell: which database is meant, what `.env` does, and what a fault is told as."""
+"""Commands at a shell: the database that they choose, the settings of `.env`, and their one-line errors."""
 
 import json
 import os
@@ -68,7 +68,7 @@ class Shell:
             (self.home / name).symlink_to(ROOT / name)
 
     def refused(self, *words: str, **environment: str) -> str:
-        """What a command that fails complains of, in one line."""
+        """Run a command that fails, and return its one line of error."""
         done = self.run(*words, **environment)
         assert done.returncode in {1, 2}
         assert done.stdout.strip() in {"", "Stopping ..."} or "Stopped in" in done.stdout

@@ -45,7 +45,7 @@ openai.base_url = "http://127.0.0.1:9/v1"
 
 @pytest.fixture
 def folder(tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where the evaluation runs: a folder without `.env`, beside a server on which no temporary database stays."""
+    """Change to a folder without `.env`, and assert afterwards that no temporary database is left on the server."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MEMORY_DATABASE_URL", postgres.url)
     yield tmp_path

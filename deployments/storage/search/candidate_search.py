@@ -14,7 +14,7 @@ from deployments.storage.search.candidates import CandidateRepository
 
 
 class VectorScan(StrEnum):
-    """How vectors were found: by an exact scan of the tenant, or by the HNSW index."""
+    """The scan that found the vectors: an exact one of the tenant, or one of the HNSW index."""
 
     EXACT = "exact"
     WALK = "walk"
