@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -56,11 +57,9 @@ def make_sockets(directory: Path, last: Path | None) -> Path:
     if _fits(directory):
         return directory
     if last is not None and last != directory and last.name.startswith(_PREFIX):
-        try:
+        # If somebody else made that directory meanwhile, the server gets a new one.
+        with suppress(ConfigurationError):
             check_sockets(last, directory)
-        except ConfigurationError:
-            pass
-        else:
             return last
     root = tempfile.gettempdir()
     if not _fits(Path(root, f"{_PREFIX}12345678")) or not may_enter(Path(root), identity(directory)):
